@@ -1,0 +1,69 @@
+# make demo: a story from the bundled model. make test: the whole suite. make check: style, types.
+# Each sets up what it needs in .venv; all that is asked for is Python 3.11 or newer.
+
+CANDIDATES := python3 python3.13 python3.12 python3.11 python
+IS_NEW := import sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(IS_NEW)' 2>/dev/null && echo $$p && break; done)
+
+# The version that the transformers engine is tested with; a build for the CPU will do.
+TORCH ?= torch==2.13.0
+
+PIP := -m pip --disable-pip-version-check --quiet install
+
+.PHONY: demo test check format lock test-lowest test-transformers clean
+
+demo: .venv/demo
+	@printf 'Once upon a time'
+	@.venv/bin/hfgen generate --local --temperature 0.7 --details "Once upon a time"
+
+test: .venv/dev
+	.venv/bin/python -m pytest
+
+check: .venv/dev
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+format: .venv/dev
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+# The suite once more, with the oldest dependencies that pyproject.toml allows.
+test-lowest: .venv/dev
+	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv/bin/uv pip compile --quiet --resolution lowest-direct --extra server \
+		--no-header --no-annotate pyproject.toml --output-file .venv-lowest/lowest.txt
+	.venv-lowest/bin/python $(PIP) --constraint .venv-lowest/lowest.txt --editable '.[server]' \
+		pytest pytest-asyncio hypothesis sybil
+	.venv-lowest/bin/python -m pytest tests --ignore tests/server/test_other_clients.py
+
+# What needs torch, which the other environments do without.
+test-transformers: .venv/dev
+	@test -x .venv-transformers/bin/python || $(PYTHON) -m venv .venv-transformers
+	.venv-transformers/bin/python $(PIP) '$(TORCH)'
+	.venv-transformers/bin/python $(PIP) --editable '.[transformers]' pytest pytest-asyncio sybil
+	.venv-transformers/bin/python -m pytest tests/server/engine
+
+# The development environment, anew, within what pyproject.toml allows.
+lock: .venv/dev
+	.venv/bin/uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
+		--python-version 3.11 --extra server --group dev \
+		--custom-compile-command "make lock" pyproject.toml --output-file requirements/dev.txt
+
+.venv/demo: pyproject.toml | .venv/bin/python
+	@echo "setting up what the demo needs (once, about a minute) ..."
+	@.venv/bin/python $(PIP) --editable '.[server]'
+	@touch $@
+
+.venv/dev: pyproject.toml requirements/dev.txt | .venv/bin/python
+	.venv/bin/python $(PIP) --requirement requirements/dev.txt
+	.venv/bin/python $(PIP) --no-deps --editable .
+	@touch $@
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "hfgen needs Python 3.11 or newer; if there is one under" \
+		"another name: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+clean:
+	rm -rf .venv .venv-lowest .venv-transformers .mypy_cache .pytest_cache .ruff_cache

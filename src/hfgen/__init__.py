@@ -1,0 +1,101 @@
+"""Hugging Face text generation for Python: four verbs, sync and async.
+
+`run`, `stream`, `stream_tokens` and `stream_bytes` are static methods of
+`HuggingFaceTextGeneration` and `AsyncHuggingFaceTextGeneration`, and methods of `Client` and
+`AsyncClient`.
+"""
+
+from hfgen._answers import (
+    Answer,
+    BestOfSequence,
+    Chunk,
+    Details,
+    GeneratedText,
+    PrefillToken,
+    StreamDetails,
+    Token,
+)
+from hfgen._async_client import AsyncClient
+from hfgen._async_stream import AsyncStream
+from hfgen._errors import (
+    AbortError,
+    AuthenticationError,
+    ConnectError,
+    GenerationError,
+    HfgenError,
+    IncompleteGenerationError,
+    InvalidRequestError,
+    LocalServerError,
+    MalformedAnswerError,
+    MalformedStreamError,
+    ModelLoadingError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    StatusError,
+    StreamClosedError,
+    StreamingNotSupportedError,
+    TimeoutError,  # noqa: A004
+    ValidationError,
+)
+from hfgen._fetch import AsyncFetch, Fetch, FetchRequest, FetchResponse
+from hfgen._namespaces import AsyncHuggingFaceTextGeneration, HuggingFaceTextGeneration
+from hfgen._options import AsyncOptions, Options
+from hfgen._request import GenerateParameters, GenerationRequest, Grammar, InferenceOptions
+from hfgen._signal import AbortController, AbortSignal
+from hfgen._sync_client import Client
+from hfgen._sync_stream import Stream
+from hfgen._version import __version__
+
+__all__ = [
+    "AbortController",
+    "AbortError",
+    "AbortSignal",
+    "Answer",
+    "AsyncClient",
+    "AsyncFetch",
+    "AsyncHuggingFaceTextGeneration",
+    "AsyncOptions",
+    "AsyncStream",
+    "AuthenticationError",
+    "BestOfSequence",
+    "Chunk",
+    "Client",
+    "ConnectError",
+    "Details",
+    "Fetch",
+    "FetchRequest",
+    "FetchResponse",
+    "GenerateParameters",
+    "GeneratedText",
+    "GenerationError",
+    "GenerationRequest",
+    "Grammar",
+    "HfgenError",
+    "HuggingFaceTextGeneration",
+    "IncompleteGenerationError",
+    "InferenceOptions",
+    "InvalidRequestError",
+    "LocalServerError",
+    "MalformedAnswerError",
+    "MalformedStreamError",
+    "ModelLoadingError",
+    "NotFoundError",
+    "Options",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "PrefillToken",
+    "RateLimitError",
+    "ServerError",
+    "StatusError",
+    "Stream",
+    "StreamClosedError",
+    "StreamDetails",
+    "StreamingNotSupportedError",
+    "TimeoutError",
+    "Token",
+    "ValidationError",
+    "__version__",
+]

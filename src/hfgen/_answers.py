@@ -1,0 +1,205 @@
+"""What servers answer, typed, with TGI's own field names.
+
+An answer is read by attribute (`chunk.token.text`) and by key (`chunk["token"]["text"]`). What a
+server adds to these types does not break them: it is in `to_dict` of the whole answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_Struct = TypeVar("_Struct", bound="Answer")
+
+# TGI leaves these out instead of sending null (`skip_serializing_if` in its router/src/lib.rs).
+_LEFT_OUT = frozenset({"top_tokens", "best_of_sequences"})
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The root of all answer types."""
+
+    # The JSON that the object was read from, under a name that no server would send.
+    _raw: bytes | None = msgspec.field(default=None, name="\x7fraw")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object as plain dicts and lists.
+
+        For a `GeneratedText` or `Chunk` that came from a server it is all that the server said,
+        fields that hfgen does not know included; for a part of one, its known fields.
+        """
+        if self._raw is not None:
+            said: dict[str, Any] = msgspec.json.decode(self._text())
+            return said
+        known = {key: getattr(self, key) for key in self.keys()}
+        return {k: _plain(v) for k, v in known.items() if v is not None or k not in _LEFT_OUT}
+
+    def to_json(self) -> str:
+        """Return `to_dict()` as JSON; for a whole answer, the server's own words."""
+        return (
+            self._text() if self._raw is not None else msgspec.json.encode(self.to_dict()).decode()
+        )
+
+    def _text(self) -> str:
+        # The web's rule for bytes that are no UTF-8; where they matter, decoding has failed.
+        return (self._raw or b"").decode("utf-8", "replace")
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the names of the known fields."""
+        return self.__struct_fields__[1:]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the field, or `default` if there is none of that name."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self.keys():
+            return getattr(self, key)
+        return self.to_dict()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys() or key in self.to_dict()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, key) == getattr(other, key) for key in self.keys())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{key}={getattr(self, key)!r}" for key in self.keys())
+        return f"{type(self).__name__}({fields})"
+
+
+class Token(Answer, frozen=True, kw_only=True, eq=False):
+    """A generated token.
+
+    Attributes:
+        id: Its number in the vocabulary, None where the server does not say.
+        text: Its text; empty while a character that spans several tokens is not whole.
+        logprob: Its log-probability (natural logarithm), None where the server gives none.
+        special: Whether it is a control token (`</s>`, `<|eot_id|>`): no text, whatever it spells.
+    """
+
+    id: int | None = None
+    text: str
+    logprob: float | None = None
+    special: bool = False
+
+
+class PrefillToken(Answer, frozen=True, kw_only=True, eq=False):
+    """A token of the prompt.
+
+    Attributes:
+        id: Its number in the vocabulary.
+        text: Its text.
+        logprob: Its log-probability, None for the first one.
+    """
+
+    id: int | None = None
+    text: str
+    logprob: float | None = None
+
+
+class BestOfSequence(Answer, frozen=True, kw_only=True, eq=False):
+    """One of the sequences that `best_of` generated and did not choose. Fields as in `Details`."""
+
+    generated_text: str
+    finish_reason: str | None = None
+    generated_tokens: int | None = None
+    seed: int | None = None
+    prefill: list[PrefillToken] = []
+    tokens: list[Token] = []
+    top_tokens: list[list[Token]] | None = None
+
+
+class Details(Answer, frozen=True, kw_only=True, eq=False):
+    """The details of an answer, there if `parameters.details` asked for them.
+
+    Attributes:
+        finish_reason: "length", "eos_token", "stop_sequence", or a server's own word.
+        generated_tokens: The number of tokens generated.
+        seed: The seed used, None if nothing was drawn.
+        prefill: The tokens of the prompt, if `decoder_input_details` asked for them.
+        tokens: The tokens generated.
+        top_tokens: For each token its likeliest alternatives, if `top_n_tokens` asked for them.
+        best_of_sequences: The sequences that `best_of` did not choose.
+    """
+
+    finish_reason: str | None = None
+    generated_tokens: int | None = None
+    seed: int | None = None
+    prefill: list[PrefillToken] = []
+    tokens: list[Token] = []
+    top_tokens: list[list[Token]] | None = None
+    best_of_sequences: list[BestOfSequence] | None = None
+
+
+class GeneratedText(Answer, frozen=True, kw_only=True, eq=False):
+    """The answer of `run`.
+
+    Attributes:
+        generated_text: The text; with the prompt before it if `return_full_text` was on.
+        details: None unless `parameters.details` asked for them.
+    """
+
+    generated_text: str
+    details: Details | None = None
+
+
+class StreamDetails(Answer, frozen=True, kw_only=True, eq=False):
+    """The details at the end of a stream, there if `parameters.details` asked for them.
+
+    Attributes:
+        finish_reason: "length", "eos_token", "stop_sequence", or a server's own word.
+        generated_tokens: The number of tokens generated.
+        seed: The seed used, None if nothing was drawn.
+        input_length: The number of tokens in the prompt.
+    """
+
+    finish_reason: str | None = None
+    generated_tokens: int | None = None
+    seed: int | None = None
+    input_length: int | None = None
+
+
+class Chunk(Answer, frozen=True, kw_only=True, eq=False):
+    """One event of a stream: a token, and with the last one the whole.
+
+    Attributes:
+        index: Counts the events from 1; None where the server does not.
+        token: The token.
+        top_tokens: Its likeliest alternatives, if `top_n_tokens` asked for them.
+        generated_text: The whole text, in the last chunk only; special tokens are not in it.
+        details: In the last chunk, if `parameters.details` asked for them.
+    """
+
+    index: int | None = None
+    token: Token
+    top_tokens: list[Token] | None = None
+    generated_text: str | None = None
+    details: StreamDetails | None = None
+
+
+def with_raw(answer: _Struct, raw: bytes) -> _Struct:
+    """Let a freshly decoded answer remember the JSON that it came from."""
+    msgspec.structs.force_setattr(answer, "_raw", raw)
+    return answer
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Answer):
+        return value.to_dict()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,57 @@
+"""Waking an awaiting task when a signal is aborted, from whatever thread."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hfgen._signal import AbortSignal
+
+
+class AbortScope:
+    """Cancels what is awaited inside it when the signal is aborted, and raises `AbortError`.
+
+    It works as `asyncio.timeout` does: the task is cancelled, and on the way out the cancellation
+    is taken back, unless somebody else has asked for one as well.
+    """
+
+    __slots__ = ("_active", "_cancelling", "_fired", "_loop", "_signal", "_task", "_unsubscribe")
+
+    def __init__(self, signal: AbortSignal) -> None:
+        self._signal = signal
+
+    def __enter__(self) -> None:
+        self._signal.throw_if_aborted()
+        task = asyncio.current_task()
+        assert task is not None, "awaited outside a task"
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._active, self._fired = True, False
+        self._loop = asyncio.get_running_loop()
+        self._unsubscribe = self._signal.subscribe(self._wake)
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._fire)
+        except RuntimeError:
+            # The loop is closed, and its tasks with it.
+            return
+
+    def _fire(self) -> None:
+        if self._active:
+            self._fired = True
+            self._task.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._active = False
+        self._unsubscribe()
+        if self._fired and self._task.uncancel() <= self._cancelling:
+            raise self._signal.error() from None

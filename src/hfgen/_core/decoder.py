@@ -1,0 +1,189 @@
+"""The body of an answer to the items of a stream: push decoders, bytes in, items out. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from hfgen._answers import Chunk, Details, GeneratedText, StreamDetails, Token
+from hfgen._core.sse import EventDecoder
+from hfgen._errors import ConnectError, HfgenError, IncompleteGenerationError
+from hfgen._headers import NO_HEADERS, Headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from hfgen._core.dialect import Dialect
+    from hfgen._core.sse import Event
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class Decoder(Protocol[T_co]):
+    """Turns the body of one answer into items."""
+
+    def feed(self, piece: bytes) -> Iterator[T_co]:
+        """Yield the items that this piece of the body completes."""
+
+    def finish(self) -> Iterator[T_co]:
+        """Yield what is left at the end of the body, or raise what is wrong with such an end."""
+
+    def interrupted(self, error: HfgenError) -> HfgenError | None:
+        """Return what to raise for a body that broke off; None if it had all that it needed."""
+
+
+class Bytes:
+    """The body itself, in the pieces in which it comes."""
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        if piece:
+            yield piece
+
+    def finish(self) -> Iterator[bytes]:
+        return iter(())
+
+    def interrupted(self, error: HfgenError) -> HfgenError | None:
+        return error
+
+
+class Events(Generic[T]):
+    """A body of server-sent events, in a dialect."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        select: Callable[[Chunk], T | None],
+        headers: Headers = NO_HEADERS,
+    ) -> None:
+        self._events = EventDecoder()
+        self._reader = dialect.events(headers)
+        self._select = select
+        self._texts: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """What has been generated so far."""
+        return "".join(self._texts)
+
+    def feed(self, piece: bytes) -> Iterator[T]:
+        return self._items(self._events.feed(piece))
+
+    def finish(self) -> Iterator[T]:
+        yield from self._items(self._events.flush())
+        if not self._reader.complete:
+            raise self._incomplete("the stream ended")
+
+    def _items(self, events: Iterator[Event]) -> Iterator[T]:
+        try:
+            for event in events:
+                chunk = self._reader.read(event)
+                if chunk is None:
+                    continue
+                if not chunk.token.special:
+                    self._texts.append(chunk.token.text)
+                if (item := self._select(chunk)) is not None:
+                    yield item
+        except HfgenError as error:
+            error.text = self.text
+            raise
+
+    def interrupted(self, error: HfgenError) -> HfgenError | None:
+        if self._reader.complete:
+            return None
+        if isinstance(error, ConnectError):
+            return self._incomplete(f"{error},")
+        error.text = self.text
+        return error
+
+    def _incomplete(self, what: str) -> IncompleteGenerationError:
+        text = self.text
+        return IncompleteGenerationError(
+            f"{what} before the last event, after {len(text)} characters; `text` has them",
+            text=text,
+        )
+
+
+class Whole(Generic[T]):
+    """A JSON body in answer to a request for a stream: its tokens where it has them, else one."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        select: Callable[[Chunk], T | None],
+        headers: Headers = NO_HEADERS,
+    ) -> None:
+        self._dialect = dialect
+        self._headers = headers
+        self._select = select
+        self._pieces: list[bytes] = []
+
+    def feed(self, piece: bytes) -> Iterator[T]:
+        self._pieces.append(piece)
+        return iter(())
+
+    def finish(self) -> Iterator[T]:
+        for answer in self._dialect.answers(b"".join(self._pieces), self._headers):
+            for chunk in _unfolded(answer):
+                if (item := self._select(chunk)) is not None:
+                    yield item
+
+    def interrupted(self, error: HfgenError) -> HfgenError | None:
+        if isinstance(error, ConnectError):
+            return IncompleteGenerationError(f"{error}, before the answer was whole")
+        return error
+
+
+def whole_chunk(chunk: Chunk) -> Chunk:
+    """Select the chunk: what `stream` yields."""
+    return chunk
+
+
+def token_text(chunk: Chunk) -> str | None:
+    """Select the text of the token, nothing of a special one: what `stream_tokens` yields."""
+    return None if chunk.token.special else chunk.token.text
+
+
+def folded(chunks: Iterable[Chunk]) -> GeneratedText:
+    """Return a stream's chunks as the answer that `run` would have had."""
+    chunks = list(chunks)
+    tokens = [chunk.token for chunk in chunks]
+    last = next((c for c in reversed(chunks) if c.generated_text is not None), None)
+    text = last.generated_text if last else None
+    if text is None:
+        text = "".join(token.text for token in tokens if not token.special)
+    if last is None or last.details is None:
+        return GeneratedText(generated_text=text)
+    details = Details(
+        finish_reason=last.details.finish_reason,
+        generated_tokens=last.details.generated_tokens,
+        seed=last.details.seed,
+        tokens=tokens,
+        top_tokens=[c.top_tokens or [] for c in chunks]
+        if any(c.top_tokens for c in chunks)
+        else None,
+    )
+    return GeneratedText(generated_text=text, details=details)
+
+
+def _unfolded(answer: GeneratedText) -> Iterator[Chunk]:
+    details = answer.details or Details()
+    tokens = details.tokens or [Token(text=answer.generated_text)]
+    tops = details.top_tokens or []
+    for index, token in enumerate(tokens, start=1):
+        is_last = index == len(tokens)
+        yield Chunk(
+            index=index,
+            token=token,
+            top_tokens=tops[index - 1] if index <= len(tops) else None,
+            generated_text=answer.generated_text if is_last else None,
+            details=_stream_details(details) if is_last and answer.details else None,
+        )
+
+
+def _stream_details(details: Details) -> StreamDetails:
+    return StreamDetails(
+        finish_reason=details.finish_reason,
+        generated_tokens=details.generated_tokens,
+        seed=details.seed,
+        input_length=len(details.prefill) or None,
+    )

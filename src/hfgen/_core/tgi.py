@@ -1,0 +1,94 @@
+"""The dialect of Text Generation Inference, and of the Inference API before it. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hfgen._answers import Chunk, GeneratedText, with_raw
+from hfgen._core import faults
+from hfgen._core.dialect import malformed
+from hfgen._errors import MalformedStreamError
+from hfgen._headers import NO_HEADERS, Headers
+from hfgen._request import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hfgen._core.sse import Event
+
+_chunk = msgspec.json.Decoder(Chunk)
+_answer = msgspec.json.Decoder(GeneratedText)
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+# Invalid UTF-8 inside a string is not among msgspec's own errors.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class TGI:
+    """`{inputs, parameters, stream}` in; objects, lists of them, or events out."""
+
+    def body(self, request: Mapping[str, Any], *, stream: bool) -> bytes:
+        return encode({**request, "stream": stream})
+
+    def answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
+        try:
+            items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
+            if not items:
+                raise malformed(body, "the answer holds no generation")
+            return [with_raw(_answer.decode(item), bytes(item)) for item in items]
+        except _UNREADABLE as error:
+            if fault := _fault(body):
+                raise faults.raised(fault, headers=headers, body=body) from None
+            raise malformed(body, f"the answer is no generation ({error})") from None
+
+    def events(self, headers: Headers = NO_HEADERS) -> TGIEvents:
+        return TGIEvents(headers)
+
+
+class TGIEvents:
+    """The events of one stream; the one with the generated text is the last."""
+
+    __slots__ = ("_headers", "complete")
+
+    def __init__(self, headers: Headers = NO_HEADERS) -> None:
+        self._headers = headers
+        self.complete = False
+
+    def read(self, event: Event) -> Chunk | None:
+        data = event.data
+        try:
+            chunk = with_raw(_chunk.decode(data), data)
+        except _UNREADABLE as error:
+            self._read_other(event, error)
+            return None
+        if chunk.generated_text is not None:
+            self.complete = True
+        return chunk
+
+    def _read_other(self, event: Event, error: Exception) -> None:
+        """Take in an event that is no chunk, or raise what it stands for."""
+        data = event.data.strip()
+        if not data:
+            return
+        if data == b"[DONE]":
+            # Servers that end with `finish_reason: null` say only so that it is the end.
+            self.complete = True
+            return
+        if fault := _fault(data):
+            raise faults.raised(fault, headers=self._headers, body=data)
+        if event.name == b"error":
+            raise faults.raised(faults.in_body(data), headers=self._headers, body=data)
+        if event.name not in {b"", b"message"}:
+            # As a browser does: who does not listen to a type of event does not get it.
+            return
+        raise malformed(
+            data, f"an event in the stream is no chunk ({error})", MalformedStreamError
+        ) from None
+
+
+def _fault(data: bytes) -> faults.Fault | None:
+    try:
+        return faults.in_answer(msgspec.json.decode(data))
+    except _UNREADABLE:
+        return None

@@ -1,0 +1,73 @@
+"""The seam between hfgen and the network: what a transport is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hfgen._headers import Headers
+from hfgen._url import display
+
+if TYPE_CHECKING:
+    from hfgen._signal import AbortSignal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchRequest:
+    """One HTTP request to make.
+
+    Attributes:
+        method: "POST" or "GET".
+        url: Absolute, http or https, ready to be sent as it stands.
+        headers: All headers to send (host and content-length are the transport's business).
+        body: The body, empty for a GET.
+        timeout: Seconds to wait for the connection, and then for each read; None for no limit.
+        signal: Aborted when the call is no longer wanted. A transport may watch it to wake
+            from a wait for the answer; once it has returned, `FetchResponse.close` is called.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    timeout: float | None = None
+    signal: AbortSignal | None = None
+
+    def __repr__(self) -> str:
+        headers = Headers(self.headers)
+        return (
+            f"FetchRequest(method={self.method!r}, url={display(self.url)!r}, "
+            f"headers={headers!r}, body=<{len(self.body)} bytes>, timeout={self.timeout!r})"
+        )
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchResponse:
+    """The answer to a `FetchRequest`, as soon as its headers are here.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers; names in any case.
+        body: Iterated once: the body in pieces as they arrive, content-decoded. An iterable of
+            bytes for `Client`, an async iterable of bytes for `AsyncClient`.
+        close: Gives the connection up. Called when the body is no longer needed, read to its end
+            or not, and perhaps more than once; with an abort it is called from another thread.
+            On the async side it is called on the loop, and may return an awaitable.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Iterable[bytes] | AsyncIterable[bytes] = ()
+    close: Callable[[], Any] = _nothing
+
+
+Fetch: TypeAlias = Callable[[FetchRequest], FetchResponse]
+"""What `Client` takes as `fetch`: makes the request, returns when the headers are here."""
+
+AsyncFetch: TypeAlias = Callable[[FetchRequest], Awaitable[FetchResponse]]
+"""What `AsyncClient` takes as `fetch`: the same, awaited."""

@@ -1,0 +1,141 @@
+"""The public door: what is there, what is not, and what it costs."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hfgen
+
+VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
+
+
+def test_all_is_sorted_and_real():
+    assert hfgen.__all__ == sorted(hfgen.__all__)
+    assert len(set(hfgen.__all__)) == len(hfgen.__all__)
+    for name in hfgen.__all__:
+        assert hasattr(hfgen, name)
+
+
+def test_no_public_name_is_missing():
+    public = {
+        name
+        for name, value in vars(hfgen).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public | {"__version__"} == set(hfgen.__all__)
+
+
+def test_no_error_and_no_answer_is_missing():
+    from hfgen import _answers, _errors  # noqa: PLC0415
+
+    for module, root in ((_errors, hfgen.HfgenError), (_answers, hfgen.Answer)):
+        for name, value in vars(module).items():
+            if inspect.isclass(value) and issubclass(value, root):
+                assert name in hfgen.__all__
+
+
+def test_what_is_public_is_documented():
+    for name in hfgen.__all__:
+        value = getattr(hfgen, name)
+        if inspect.isclass(value):
+            assert inspect.getdoc(value), name
+            for method, function in vars(value).items():
+                if inspect.isfunction(function) and not method.startswith("_"):
+                    assert inspect.getdoc(function), f"{name}.{method}"
+
+
+def loaded_by(script):
+    listing = "import sys; print('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"{script}\n{listing}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_importing_it_is_cheap():
+    loaded = loaded_by("import hfgen")
+    assert loaded - set(sys.stdlib_module_names) - loaded_by("import msgspec") == {"hfgen"}
+
+
+def test_each_side_loads_its_own_transport():
+    sync = loaded_by("import hfgen; hfgen.Client()")
+    assert "urllib3" in sync
+    assert not {"aiohttp", "numpy"} & sync
+    asynchronous = loaded_by("import hfgen; hfgen.AsyncClient()")
+    assert "aiohttp" in asynchronous
+    assert not {"numpy", "urllib3"} & asynchronous
+
+
+def signature(function):
+    """Names, kinds and defaults, without `self`."""
+    parameters = inspect.signature(function).parameters.values()
+    return [(p.name, p.kind, p.default) for p in parameters if p.name != "self"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_four_verbs_have_one_signature(verb):
+    places = [
+        hfgen.Client,
+        hfgen.AsyncClient,
+        hfgen.HuggingFaceTextGeneration,
+        hfgen.AsyncHuggingFaceTextGeneration,
+    ]
+    assert all(signature(getattr(place, verb)) == signature(hfgen.Client.run) for place in places)
+    assert [inspect.iscoroutinefunction(getattr(place, verb)) for place in places] == [
+        False, True, False, True
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sync", "asynchronous"),
+    [(hfgen.Client, hfgen.AsyncClient), (hfgen.Stream, hfgen.AsyncStream),
+     (hfgen.HuggingFaceTextGeneration, hfgen.AsyncHuggingFaceTextGeneration)],
+)  # fmt: skip
+def test_both_sides_have_the_same_methods(sync, asynchronous):
+    def public(kind):
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert {
+        name.removeprefix("a") if name == "aclose" else name for name in public(asynchronous)
+    } == public(sync)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_verbs_are_static(verb):
+    for place in (hfgen.HuggingFaceTextGeneration, hfgen.AsyncHuggingFaceTextGeneration):
+        assert isinstance(vars(place)[verb], staticmethod)
+
+
+def test_the_core_does_no_io_and_reads_no_clock():
+    core = Path(hfgen.__file__).parent / "_core"
+    forbidden = {"asyncio", "http", "os", "random", "select", "socket", "ssl", "threading", "time",
+                 "urllib3", "aiohttp", "datetime", "pathlib", "subprocess", "logging"}  # fmt: skip
+    for path in core.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = (
+                    {node.module} - {"http"}
+                    if node.names[0].name == "HTTPStatus"
+                    else {node.module}
+                )
+            else:
+                continue
+            assert not {str(name).partition(".")[0] for name in names} & forbidden, path
+
+
+def test_the_package_is_typed():
+    assert (Path(hfgen.__file__).parent / "py.typed").exists()
+
+
+def test_the_version():
+    assert hfgen.__version__.count(".") == 2

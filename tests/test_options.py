@@ -1,0 +1,95 @@
+"""Options: checked when they are given, merged, and shown without secrets."""
+
+import math
+from typing import get_type_hints
+
+import pytest
+
+import hfgen
+from hfgen import AbortController
+from hfgen._options import _CHECKS, Settings
+
+WRONG = {
+    "api_key": [5, b"hf_key", ["hf_key"], True],
+    "api_url": [5, "", "host/path", "ftp://host/", b"http://host/"],
+    "fetch": [5, "fetch", object()],
+    "headers": [5, "a: b", [("a", "b")], {"a": 1}, {1: "a"}, {"a": b"b"}, {"": "x"}, {"a b": "x"},
+                {"a:": "x"}, {"a\n": "x"}, {"é": "x"}, {"a": "x\r\ny: z"}, {"a": "x\n"},
+                {"a": "\0"}, {"a": "日"}, {"a": None}],
+    "signal": [5, AbortController(), True, "signal"],
+    "timeout": [0, -1, "5", True, math.nan, -math.inf, (5, 5), 1j],
+    "max_retries": [-1, 1.5, "2", True, math.inf],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+def test_a_wrong_value_is_refused_by_name(side, name, value):
+    with pytest.raises(hfgen.InvalidRequestError, match=name if name != "headers" else "header"):
+        side.client(**{name: value})
+    client = side.client()
+    with pytest.raises(hfgen.InvalidRequestError):
+        client.with_options(**{name: value})
+    with pytest.raises(hfgen.InvalidRequestError):
+        side.call(client.run, "x", **{name: value})
+
+
+@pytest.mark.parametrize("name", [*WRONG])
+def test_none_means_not_given(side, name):
+    given = {
+        "api_key": "hf_key",
+        "api_url": "http://host/",
+        "fetch": print,
+        "headers": {"a": "b"},
+        "signal": AbortController().signal,
+        "timeout": 5,
+        "max_retries": 7,
+    }
+    client = side.client(**given)
+    settings = client.with_options(**{name: None})._settings
+    if name == "timeout":
+        assert settings.timeout is None
+    else:
+        assert settings == client._settings
+
+
+@pytest.mark.parametrize("value", [0.001, 1, 5.5, 10**9, 10**400, math.inf, None])
+def test_any_number_of_seconds_will_do(side, value):
+    assert side.client(timeout=value)
+
+
+@pytest.mark.parametrize("value", [2_000_000, 3_000_000, 10**9, 10**12, None])
+def test_a_long_timeout_works(side, serve, value):
+    from scripted import as_json  # noqa: PLC0415
+
+    server = serve(as_json({"generated_text": "a"}))
+    assert side.run(server, timeout=value)[0].generated_text == "a"
+
+
+def test_the_docs_name_every_option():
+    for options in (hfgen.Options, hfgen.AsyncOptions):
+        assert set(get_type_hints(options)) == set(_CHECKS)
+
+
+def test_settings_are_frozen():
+    settings = Settings()
+    with pytest.raises(AttributeError):
+        settings.timeout = 5
+
+
+def test_headers_are_copied():
+    mine = {"a": "1"}
+    client = hfgen.Client(headers=mine)
+    mine["a"] = "2"
+    assert client._settings.headers["A"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("x\r\nhf_key", "hf_key"), ("hf_key日", "hf_key"), ("hf_key\0", "hf_key")],
+)
+def test_a_wrong_header_does_not_show_its_value(value, shown):
+    with pytest.raises(hfgen.InvalidRequestError) as caught:
+        hfgen.Client(headers={"authorization": value})
+    assert shown not in str(caught.value)

@@ -1,0 +1,178 @@
+"""AbortController and AbortSignal."""
+
+import gc
+import math
+import sys
+import threading
+import weakref
+from contextlib import suppress
+
+import pytest
+
+from hfgen import AbortController, AbortError, AbortSignal, InvalidRequestError
+
+
+def test_from_not_aborted_to_aborted():
+    controller = AbortController()
+    signal = controller.signal
+    assert (signal.aborted, signal.reason) == (False, None)
+    signal.throw_if_aborted()
+    assert not signal.wait(0)
+    assert "not aborted" in repr(signal)
+    controller.abort("enough")
+    assert (signal.aborted, signal.reason) == (True, "enough")
+    assert signal.wait(0)
+    assert signal.wait()
+    assert repr(signal) == "<AbortSignal aborted>"
+    with pytest.raises(AbortError, match="enough") as caught:
+        signal.throw_if_aborted()
+    assert caught.value.reason == "enough"
+
+
+def test_only_the_first_abort_counts():
+    controller, calls = AbortController(), []
+    controller.signal.subscribe(lambda: calls.append(1))
+    controller.abort("first")
+    controller.abort("second")
+    assert controller.signal.reason == "first"
+    assert calls == [1]
+
+
+def test_without_a_reason():
+    controller = AbortController()
+    controller.abort()
+    error = controller.signal.error("so far")
+    assert error.reason is None
+    assert error.text == "so far"
+    assert "None" not in str(error)
+
+
+def test_listeners():
+    controller, calls = AbortController(), []
+    unsubscribe = controller.signal.subscribe(lambda: calls.append("off"))
+    controller.signal.subscribe(lambda: calls.append("a"))
+    controller.signal.subscribe(lambda: calls.append("b"))
+    unsubscribe()
+    unsubscribe()
+    controller.abort()
+    assert calls == ["a", "b"]
+    controller.signal.subscribe(lambda: calls.append("late"))()
+    assert calls == ["a", "b", "late"]
+
+
+def test_a_listener_may_abort_and_unsubscribe():
+    controller, calls = AbortController(), []
+
+    def listener():
+        calls.append(1)
+        controller.abort("again")
+        unsubscribe()
+
+    unsubscribe = controller.signal.subscribe(listener)
+    controller.abort()
+    assert calls == [1]
+
+
+def test_a_listener_that_fails_does_not_stop_the_others():
+    controller, called = AbortController(), threading.Event()
+
+    def failing():
+        raise RuntimeError("of its own")
+
+    controller.signal.subscribe(failing)
+    controller.signal.subscribe(called.set)
+    with suppress(RuntimeError):
+        controller.abort()
+    assert called.is_set()
+
+
+def test_many_threads():
+    controller, calls = AbortController(), []
+    start = threading.Barrier(12)
+
+    def subscribe():
+        start.wait(10)
+        for _ in range(200):
+            controller.signal.subscribe(lambda: calls.append(1))
+
+    def abort():
+        start.wait(10)
+        controller.abort()
+
+    threads = [threading.Thread(target=subscribe) for _ in range(10)]
+    threads += [threading.Thread(target=abort) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(calls) == 2000
+
+
+@pytest.mark.parametrize("line", range(14))
+def test_abort_in_a_signal_handler(line):
+    """Python runs a handler between any two lines of the main thread, also of these."""
+    controller, calls = AbortController(), []
+    left = [line]
+
+    def handler(frame, event, arg):
+        if event == "line" and frame.f_code.co_filename.endswith("_signal.py"):
+            left[0] -= 1
+            if left[0] == 0:
+                sys.settrace(None)
+                controller.abort()
+                return None
+        return handler
+
+    def subscribe():
+        sys.settrace(handler)
+        unsubscribe = controller.signal.subscribe(lambda: calls.append(1))
+        sys.settrace(None)
+        if line:
+            controller.abort()
+        unsubscribe()
+
+    thread = threading.Thread(target=subscribe, daemon=True)
+    thread.start()
+    thread.join(2)
+    assert not thread.is_alive(), "a deadlock"
+    assert calls == ([1] if line else [])
+
+
+class TestTimeout:
+    def test_aborts_after_its_time(self):
+        signal = AbortSignal.timeout(0.05)
+        assert signal.wait(10)
+        assert "0.05 s" in str(signal.error())
+
+    def test_zero(self):
+        assert AbortSignal.timeout(0).wait(10)
+
+    @pytest.mark.parametrize("seconds", [-1, math.nan, -math.inf])
+    def test_what_is_no_time(self, seconds):
+        with pytest.raises(InvalidRequestError):
+            AbortSignal.timeout(seconds)
+
+    @pytest.mark.parametrize("seconds", [10**6, 10**10, 10**30, math.inf])
+    def test_a_long_one_just_waits(self, seconds):
+        before = set(threading.enumerate())
+        signal = AbortSignal.timeout(seconds)
+        # An error in the timer's thread fails the test when it is collected.
+        for thread in set(threading.enumerate()) - before:
+            thread.join(0.1)
+        assert not signal.aborted
+
+    def test_a_forgotten_one_leaves_no_thread(self):
+        before = set(threading.enumerate())
+        signal = AbortSignal.timeout(1000)
+        gone = weakref.ref(signal)
+        del signal
+        gc.collect()
+        assert gone() is None
+        for thread in set(threading.enumerate()) - before:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def test_an_aborted_one_keeps_its_reason(self):
+        signal = AbortSignal.timeout(0.05)
+        signal.wait(10)
+        assert "0.05" in str(signal.reason)
