@@ -1,0 +1,11 @@
+"""A TGI server for one machine, with a model of its own.
+
+`LocalServer` runs beside the caller, `serve` is the whole command. Both need the extra
+`hfgen[server]`, and import it only when a server is made.
+"""
+
+from hfgen._errors import LocalServerError
+from hfgen.server._options import Options
+from hfgen.server._serving import LocalServer, serve
+
+__all__ = ["LocalServer", "LocalServerError", "Options", "serve"]

@@ -1,0 +1,97 @@
+"""The text of tokens, one after the other: never half a character, nothing lost."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tokenizers.decoders import DecodeStream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tokenizers import Tokenizer
+
+# Decoders that join words look at what is on the left; TGI hands them as many tokens of the
+# prompt (`prefix_offset = input_len - 5` in causal_lm.py).
+_CONTEXT = 5
+
+
+class Vocabulary:
+    """The texts of a tokenizer's tokens, each by itself.
+
+    Args:
+        tokenizer: whose.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._alone: dict[int, str] = {}
+
+    @cached_property
+    def special(self) -> Mapping[int, str]:
+        """The special tokens and their text, by id."""
+        added = self.tokenizer.get_added_tokens_decoder()
+        return {token_id: token.content for token_id, token in added.items() if token.special}
+
+    def alone(self, token_id: int) -> str:
+        """Return the text of a token without its neighbours; half a character becomes U+FFFD.
+
+        So TGI shows the tokens of a prompt and the most likely ones.
+        """
+        text = self._alone.get(token_id)
+        if text is None:
+            text = self.tokenizer.decode([token_id], skip_special_tokens=False)
+            self._alone[token_id] = text
+        return text
+
+
+class Detokenizer:
+    """Turns the tokens of one sequence into text as they come.
+
+    The texts of the tokens that are not special, and what `flush` returns, make up what the
+    tokenizer decodes from all of them at once with `skip_special_tokens`. A special token that
+    comes between the halves of a character does not part them.
+
+    Args:
+        vocabulary: the tokenizer's.
+        prompt_ids: what the tokens follow. None of its text is returned.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, prompt_ids: Sequence[int] = ()) -> None:
+        self._vocabulary = vocabulary
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._pending: list[int] = []
+        for token_id in prompt_ids[-_CONTEXT:]:
+            self._step(token_id)
+        self._pending.clear()
+
+    def push(self, token_id: int) -> str:
+        """Return the text that this token adds, empty while a character is not whole.
+
+        A special token adds its own text, and nothing to the text of the others.
+        """
+        special = self._vocabulary.special.get(token_id)
+        return self._step(token_id) if special is None else special
+
+    def flush(self) -> str:
+        """Return what the end has cut off: the bytes of half a character, as U+FFFD."""
+        pending, self._pending = self._pending, []
+        return self._decode(pending) if pending else ""
+
+    def _step(self, token_id: int) -> str:
+        self._pending.append(token_id)
+        try:
+            text = self._stream.step(self._vocabulary.tokenizer, token_id)
+        except Exception:  # noqa: BLE001 - tokenizers raises the bare class
+            # "Invalid prefix encountered": a decoder with byte fallback took back a character
+            # it had given, because of the bytes that follow. What was given stays given.
+            self._stream = DecodeStream(skip_special_tokens=True)
+            return self.flush()
+        if text is None:
+            return ""
+        self._pending.clear()
+        return text
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return self._vocabulary.tokenizer.decode(token_ids, skip_special_tokens=True)

@@ -1,0 +1,71 @@
+"""The errors that the local server answers with, in one tree.
+
+    RequestError              a request is answered with an error, TGI's status and TGI's words
+    ├── ValidationError       422 `validation`
+    ├── OverloadedError       429 `overloaded`
+    ├── GenerationError       424 `generation`
+    ├── SuffixError           422 `suffix not supported`
+    └── BatchSizeError        422 `batch size exceeded`
+
+Statuses, types and words: text-generation-inference, `router/src/infer/mod.rs` (`InferError`) and
+`router/src/server.rs` (its conversion to a response; `completions`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RequestError(Exception):
+    """A request that is answered with an error.
+
+    Attributes:
+        status: The HTTP status, where the answer is not a stream.
+        error_type: What TGI calls it.
+        failure: The label under which `tgi_request_failure` counts it.
+    """
+
+    status: ClassVar[int] = 422
+    error_type: ClassVar[str]
+    failure: ClassVar[str] = "validation"
+    prefix: ClassVar[str] = ""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+
+    def __str__(self) -> str:
+        return f"{self.prefix}{self.args[0]}"
+
+
+class ValidationError(RequestError):
+    error_type = "validation"
+    prefix = "Input validation error: "
+
+
+class OverloadedError(RequestError):
+    status = 429
+    error_type = failure = "overloaded"
+
+    def __init__(self, detail: str = "Model is overloaded") -> None:
+        super().__init__(detail)
+
+
+class GenerationError(RequestError):
+    status = 424
+    error_type = failure = "generation"
+    prefix = "Request failed during generation: "
+
+
+class SuffixError(RequestError):
+    error_type = "suffix not supported"
+
+    def __init__(
+        self,
+        detail: str = "Suffix is not supported and can be achieved by preprocessing the prompt.",
+    ) -> None:
+        super().__init__(detail)
+
+
+class BatchSizeError(RequestError):
+    error_type = "batch size exceeded"
+    prefix = "Number of prompts exceeds the maximum allowed batch size of "

@@ -1,0 +1,135 @@
+"""What a local server can be told, and the limits that follow from it and from its model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
+
+from hfgen._errors import LocalServerError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+# TGI's `--max-client-batch-size`, as it is by default: prompts in one `/v1/completions`.
+MAX_CLIENT_BATCH_SIZE = 4
+
+
+class OptionsDict(TypedDict, total=False):
+    """The options as keyword arguments; `Options` documents them."""
+
+    model: str | PathLike[str]
+    host: str
+    port: int
+    api_key: str | None
+    max_concurrent_requests: int
+    max_batch: int
+    max_best_of: int
+    max_stop_sequences: int
+    max_top_n_tokens: int
+    max_input_tokens: int | None
+    max_total_tokens: int | None
+    keep_alive: float
+    grace: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of a local server; the limits have TGI's names and TGI's defaults.
+
+    Attributes:
+        model: The directory of a checkpoint, or `"bundled"` for the model that comes along.
+        host: The address to listen on.
+        port: The port to listen on; 0 takes a free one.
+        api_key: The key that the generation routes and `/tokenize` ask for; None: none.
+        max_concurrent_requests: Generations under way or waiting, before 429.
+        max_batch: Generations that the engine runs side by side.
+        max_best_of: The most a caller may ask for as `best_of`.
+        max_stop_sequences: The most stop strings in a request.
+        max_top_n_tokens: The most a caller may ask for as `top_n_tokens`.
+        max_input_tokens: The longest prompt, in tokens; None: all but one of the total.
+        max_total_tokens: The longest prompt with its answer, in tokens; None: the model's context.
+        keep_alive: Seconds without an event after which a stream carries a comment.
+        grace: Seconds that running generations have to finish once the server is told to stop.
+
+    Raises:
+        LocalServerError: An option is out of its range.
+    """
+
+    model: str | PathLike[str] = "bundled"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    api_key: str | None = field(default=None, repr=False)
+    max_concurrent_requests: int = 128
+    max_batch: int = 64
+    max_best_of: int = 2
+    max_stop_sequences: int = 4
+    max_top_n_tokens: int = 5
+    max_input_tokens: int | None = None
+    max_total_tokens: int | None = None
+    keep_alive: float = 15.0
+    grace: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, least, most in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise LocalServerError(f"{name} must be between {least} and {most}, not {value}")
+        if self.keep_alive <= 0:
+            raise LocalServerError("keep_alive must be more than 0 seconds")
+        if self.api_key == "":
+            raise LocalServerError("api_key must not be empty; leave it out to ask for none")
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("port", 0, 65_535),
+    ("max_concurrent_requests", 1, math.inf),
+    ("max_batch", 1, math.inf),
+    ("max_best_of", 1, math.inf),
+    ("max_stop_sequences", 0, math.inf),
+    ("max_top_n_tokens", 0, math.inf),
+    ("max_input_tokens", 1, math.inf),
+    ("max_total_tokens", 2, math.inf),
+    ("grace", 0, math.inf),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a request is held against."""
+
+    max_best_of: int
+    max_stop_sequences: int
+    max_top_n_tokens: int
+    max_input_tokens: int
+    max_total_tokens: int
+
+    @classmethod
+    def of(cls, options: Options, *, max_positions: int) -> Limits:
+        """Complete the options with the model's context.
+
+        Args:
+            options: What the server was told.
+            max_positions: The model's context, in tokens.
+
+        Raises:
+            LocalServerError: The limits contradict each other or the model.
+        """
+        total = options.max_total_tokens or max_positions
+        if total > max_positions:
+            raise LocalServerError(
+                f"max_total_tokens is {total}, but the model's context is {max_positions} tokens"
+            )
+        inputs = options.max_input_tokens or total - 1
+        # TGI's launcher holds the same: a prompt that fills everything leaves nothing to generate.
+        if inputs >= total:
+            raise LocalServerError(
+                f"max_input_tokens is {inputs}: it must be less than max_total_tokens, {total}"
+            )
+        return cls(
+            max_best_of=options.max_best_of,
+            max_stop_sequences=options.max_stop_sequences,
+            max_top_n_tokens=options.max_top_n_tokens,
+            max_input_tokens=inputs,
+            max_total_tokens=total,
+        )

@@ -1,0 +1,274 @@
+"""The server as it starts, runs and stops: on a thread of its own, or as the whole command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hfgen._errors import LocalServerError
+from hfgen.server._control import Control
+from hfgen.server._options import Limits, Options, OptionsDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType, TracebackType
+    from typing import Self, Unpack
+
+    from hfgen.server._batcher import Batcher
+    from hfgen.server._checkpoint import Model
+
+# Seconds that the last bytes have to leave once every generation has ended.
+_FLUSH = 2.0
+
+
+class LocalServer:
+    """A server on a thread of this process, for tests and for `--local`.
+
+        with LocalServer() as server:
+            requests.post(f"{server.url}/generate", json={"inputs": "Once upon a time"})
+
+    Args:
+        options: As `Options` documents them; the port is a free one unless it is given.
+
+    Raises:
+        LocalServerError: From `start`: the model cannot be loaded, the port is in use, an option is
+            out of its range, or the extra is not installed.
+    """
+
+    def __init__(self, **options: Unpack[OptionsDict]) -> None:
+        options.setdefault("port", 0)
+        self._options = Options(**options)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._control: Control | None = None
+        self._url: str | None = None
+
+    def __repr__(self) -> str:
+        return f"LocalServer({self._url or 'not started'})"
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end."""
+        if self._url is None:
+            raise LocalServerError("the local server is not running")
+        return self._url
+
+    def start(self) -> Self:
+        """Load the model, listen, and return once the server answers."""
+        with self._lock:
+            if self._thread is not None:
+                raise LocalServerError("the local server has been started before")
+            model, batcher = load_engine(self._options)
+            with _listening(self._options) as listener:
+                ready: Future[Control] = Future()
+                self._thread = threading.Thread(
+                    target=_run_on_thread,
+                    args=(model, batcher, self._options, listener, ready),
+                    name="hfgen-local-server",
+                    daemon=True,
+                )
+                self._thread.start()
+                try:
+                    self._control = ready.result()
+                except BaseException:  # it may be the caller who has lost patience
+                    ready.add_done_callback(_stop_at_once)
+                    raise
+                self._url = _url(listener)
+        return self
+
+    def stop(self, *, grace: float = 0.0) -> None:
+        """Stop, and return once everything has ended. Stopping twice is harmless.
+
+        Args:
+            grace: Seconds that running generations have to finish.
+        """
+        with self._lock:
+            if self._control is None or self._thread is None:
+                return
+            self._control.stop_threadsafe(grace)
+            self._thread.join()
+            self._control = self._url = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[OptionsDict]) -> None:
+    """Serve until SIGINT or SIGTERM; the second of them cuts the grace time short.
+
+    To be called on the main thread: signals arrive nowhere else.
+
+    Args:
+        on_ready: Called with the base URL once the server answers.
+        options: As `Options` documents them.
+
+    Raises:
+        LocalServerError: The server cannot be started.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise LocalServerError("serve() needs the main thread; elsewhere there is LocalServer")
+    chosen = Options(**options)
+    model, batcher = load_engine(chosen)
+    with _listening(chosen) as listener:
+
+        def ready(control: Control) -> None:
+            _stop_on_signals(control)
+            if on_ready is not None:
+                on_ready(_url(listener))
+
+        with _signals_put_back():
+            asyncio.run(_run(model, batcher, chosen, listener, ready))
+
+
+def load_engine(options: Options) -> tuple[Model, Batcher]:
+    """Load the model and its batcher, not started yet.
+
+    Raises:
+        LocalServerError: There is no such model, or the extra is not installed.
+    """
+    # Not before it is needed: this imports NumPy and the tokenizers.
+    try:
+        import prometheus_client  # noqa: F401, PLC0415
+
+        from hfgen.server import _batcher, _checkpoint  # noqa: PLC0415
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "hfgen":
+            raise
+        raise LocalServerError(
+            "the local server needs hfgen[server]: pip install 'hfgen[server]'"
+        ) from error
+    bundled = options.model == "bundled"
+    try:
+        model = _checkpoint.load(_checkpoint.BUNDLED if bundled else Path(options.model))
+    except _checkpoint.CheckpointError as error:
+        raise LocalServerError(str(error)) from error
+    Limits.of(options, max_positions=model.engine.max_positions)
+    return model, _batcher.Batcher(model, max_batch=options.max_batch)
+
+
+async def _run(
+    model: Model,
+    batcher: Batcher,
+    options: Options,
+    listener: socket.socket,
+    ready: Callable[[Control], None],
+) -> None:
+    """Serve on a listening socket until told to stop."""
+    from aiohttp import web  # noqa: PLC0415 - aiohttp.web is slow to import
+
+    from hfgen.server._app import build  # noqa: PLC0415
+    from hfgen.server._service import Service  # noqa: PLC0415
+
+    control = Control(grace=options.grace)
+    service = Service.of(model, batcher, options)
+    runner = web.AppRunner(
+        build(service, control),
+        access_log=None,
+        # A client that has gone ends its handler at once, and with it its job.
+        handler_cancellation=True,
+        shutdown_timeout=_FLUSH,
+    )
+    try:
+        await runner.setup()
+        # From here on there is somebody to stop it: the clean-up does so before it returns.
+        batcher.start()
+        await web.SockSite(runner, listener).start()
+        ready(control)
+        await control.stopping.wait()
+    finally:
+        await _stop_accepting(listener)
+        await runner.cleanup()
+
+
+async def _stop_accepting(listener: socket.socket) -> None:
+    """Accept no more, a turn of the loop before the socket is closed.
+
+    asyncio creates the transport of an accepted connection a turn later, and where its server was
+    closed in between, logs an `AssertionError` and forgets the socket.
+    """
+    with suppress(NotImplementedError):  # on Windows, where accepting is another matter
+        asyncio.get_running_loop().remove_reader(listener)
+    await asyncio.sleep(0)
+
+
+def _stop_at_once(ready: Future[Control]) -> None:
+    if ready.exception() is None:
+        ready.result().stop_threadsafe(0.0)
+
+
+def _run_on_thread(
+    model: Model,
+    batcher: Batcher,
+    options: Options,
+    listener: socket.socket,
+    ready: Future[Control],
+) -> None:
+    try:
+        asyncio.run(_run(model, batcher, options, listener, ready.set_result))
+    except BaseException as error:
+        if ready.done():
+            raise
+        ready.set_exception(error)
+
+
+@contextmanager
+def _listening(options: Options) -> Iterator[socket.socket]:
+    """Listen, here rather than on the loop: the caller gets the error, and the port."""
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        listener = socket.create_server((options.host, options.port), family=family)
+    except OSError as error:
+        # The text of `create_server` names the address again; that of a name that is not found
+        # has a number of its own, below zero.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
+        raise LocalServerError(
+            f"cannot listen on {options.host}:{options.port}: {reason}"
+        ) from error
+    try:
+        yield listener
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _stop_on_signals(control: Control) -> None:
+    def stop(_: int, __: FrameType | None) -> None:
+        control.stop_threadsafe()
+
+    # Not the loop's own `add_signal_handler`: there is none on Windows.
+    for number in _SIGNALS:
+        signal.signal(number, stop)
+
+
+@contextmanager
+def _signals_put_back() -> Iterator[None]:
+    before = [(number, signal.getsignal(number)) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -1,0 +1,145 @@
+"""A server whose engine does what a test says, when it says it."""
+
+import json
+import threading
+import time
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from hfgen.server import LocalServer, _serving
+from hfgen.server._generation import Failed, Generated, Started, Token
+
+
+def token(text, *, special=False, token_id=7, logprob=-0.5):
+    return Token(token_id, text, logprob, special)
+
+
+def story(*texts, end="length"):
+    """A generation from its first event to its last; the text of an end token is special."""
+    tokens = [token(text, special=text.startswith("<|")) for text in texts]
+    return [
+        Started(time.perf_counter()),
+        *map(Generated, tokens[:-1]),
+        Generated(tokens[-1], finish_reason=end),
+    ]
+
+
+class ScriptedJob:
+    """A job as the engine sees it. `emit` is called by the test, on the test's thread."""
+
+    def __init__(self, job, emit):
+        self.job = job
+        self.emit = emit
+        self.cancelled = threading.Event()
+        self.ended = False
+
+    def cancel(self):
+        self.cancelled.set()
+
+    def play(self, events):
+        for event in events:
+            self.emit(event)
+            self.ended = isinstance(event, Failed) or bool(getattr(event, "finish_reason", None))
+
+
+class ScriptedBatcher:
+    """Plays `script(job)` at once, or where that is None leaves the job to the test."""
+
+    def __init__(self, script=None):
+        self.script = script
+        self.jobs = []
+        self.stops = []
+        self.started = False
+        self._submitted = threading.Condition()
+
+    queue_size = 0
+
+    @property
+    def batch_size(self):
+        return sum(not (job.ended or job.cancelled.is_set()) for job in self.jobs)
+
+    def start(self):
+        self.started = True
+
+    def stop(self, grace):
+        self.stops.append(grace)
+        for job in self.jobs:
+            if not job.ended and not job.cancelled.is_set():
+                job.play([Failed("the server is stopping")])
+
+    def submit(self, job, emit):
+        scripted = ScriptedJob(job, emit)
+        with self._submitted:
+            self.jobs.append(scripted)
+            self._submitted.notify_all()
+        if self.script is not None:
+            scripted.play(self.script(job))
+        return scripted
+
+    def job(self, index=0):
+        """Wait for a job to be submitted, and return it."""
+        with self._submitted:
+            assert self._submitted.wait_for(lambda: len(self.jobs) > index, timeout=20)
+            return self.jobs[index]
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer():
+    """A token for each byte."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({char: n for n, char in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+@pytest.fixture
+def scripted_server(monkeypatch, byte_tokenizer):
+    """Start servers with scripted engines: `scripted_server(script, **options)`."""
+    servers = []
+
+    def start(script=None, *, max_positions=2048, **options):
+        model = SimpleNamespace(
+            engine=SimpleNamespace(vocab_size=256, max_positions=max_positions),
+            tokenizer=byte_tokenizer,
+            eos_ids=frozenset({0}),
+            name="scripted",
+        )
+        batcher = ScriptedBatcher(script)
+        monkeypatch.setattr(_serving, "load_engine", lambda _: (model, batcher))
+        server = LocalServer(**options).start()
+        servers.append(server)
+        return server, batcher
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+async def http():
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        yield session
+
+
+@pytest.fixture
+def engine():
+    """What tests script an engine with."""
+    return SimpleNamespace(story=story, token=token)
+
+
+@pytest.fixture
+def data_of():
+    """Take the events of a whole stream apart; what is not JSON stays text."""
+
+    def data_of(body):
+        *events, rest = body.split("\n\n")
+        assert rest == ""
+        data = [event.removeprefix("data: ") for event in events]
+        assert all(f"data: {each}" == event for each, event in zip(data, events, strict=True))
+        return [json.loads(each) if each.startswith("{") else each for each in data]
+
+    return data_of

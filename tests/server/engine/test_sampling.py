@@ -1,0 +1,198 @@
+"""The choice of tokens against the same rules written in plain Python, with nothing clever."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from hfgen.server._generation import Sampling
+from hfgen.server._sampling import Chooser, log_softmax
+
+VOCAB = 40
+
+
+def softmax(scores):
+    highest = max(scores.values())
+    masses = {i: math.exp(score - highest) for i, score in scores.items()}
+    total = sum(masses.values())
+    return {i: mass / total for i, mass in masses.items()}
+
+
+def reference(logits, seen, sampling):
+    """The log-probabilities of the tokens that are left, by id."""
+    scores = dict(enumerate(map(float, logits)))
+    for i in set(seen):
+        penalty = sampling.repetition_penalty
+        scores[i] = scores[i] * penalty if scores[i] < 0 else scores[i] / penalty
+    for i, count in Counter(seen).items():
+        scores[i] -= sampling.frequency_penalty * count / len(seen)
+    scores = {i: score / sampling.temperature for i, score in scores.items()}
+    if sampling.top_k:
+        least = sorted(scores.values(), reverse=True)[: sampling.top_k][-1]
+        scores = {i: score for i, score in scores.items() if score >= least}
+    if sampling.top_p < 1:
+        masses, held, kept = softmax(scores), 0.0, []
+        for i in sorted(masses, key=masses.__getitem__, reverse=True):
+            if held < sampling.top_p:
+                kept.append(i)
+            held += masses[i]
+        scores = {i: scores[i] for i in kept}
+    if sampling.typical_p < 1:
+        masses, held, kept = softmax(scores), 0.0, []
+        entropy = -sum(mass * math.log(mass) for mass in masses.values())
+        for i in sorted(masses, key=lambda i: abs(-math.log(masses[i]) - entropy)):
+            if held < sampling.typical_p:
+                kept.append(i)
+            held += masses[i]
+        scores = {i: scores[i] for i in kept}
+    return {i: math.log(mass) for i, mass in softmax(scores).items()}
+
+
+def row(seed=0, scale=3.0):
+    return (np.random.default_rng(seed).standard_normal(VOCAB) * scale).astype(np.float32)
+
+
+def random_sampling(rng):
+    def sometimes(neutral, draw):
+        return draw() if rng.random() < 0.5 else neutral
+
+    return Sampling(
+        seed=rng.randrange(2**64),
+        do_sample=rng.random() < 0.5,
+        temperature=sometimes(1.0, lambda: rng.uniform(0.3, 2)),
+        top_k=sometimes(0, lambda: rng.randrange(1, VOCAB + 10)),
+        top_p=sometimes(1.0, lambda: rng.uniform(0.05, 0.99)),
+        typical_p=sometimes(1.0, lambda: rng.uniform(0.05, 0.99)),
+        repetition_penalty=sometimes(1.0, lambda: rng.uniform(0.7, 2)),
+        frequency_penalty=sometimes(0.0, lambda: rng.uniform(-2, 2)),
+    )
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_what_is_left_and_how_likely_it_is(seed):
+    rng = random.Random(seed)
+    sampling = random_sampling(rng)
+    seen = [rng.randrange(VOCAB) for _ in range(rng.randrange(1, 30))]
+    chooser = Chooser(sampling, seen, VOCAB, top_n_tokens=VOCAB)
+    for step in range(3):
+        logits = row(1000 * seed + step)
+        wanted = reference(logits, seen, sampling)
+        choice = chooser.choose(logits)
+        assert dict(choice.top) == pytest.approx(wanted, abs=1e-4)
+        assert [lp for _, lp in choice.top] == sorted((lp for _, lp in choice.top), reverse=True)
+        assert choice.logprob == dict(choice.top)[choice.id]
+        seen.append(choice.id)
+
+
+def test_greedy_takes_the_most_likely():
+    logits = row()
+    choice = Chooser(Sampling(seed=1), (), VOCAB).choose(logits.copy())
+    assert choice.id == int(logits.argmax())
+    assert choice.logprob == pytest.approx(float(log_softmax(logits).max()), abs=1e-6)
+    assert choice.top == ()
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0.9}, {"top_k": 20}, {"top_p": 0.99}, {"typical_p": 0.99}]
+)
+def test_an_option_of_sampling_means_a_draw_even_without_do_sample(options):
+    chosen = {Chooser(Sampling(seed=i, **options), (), VOCAB).choose(row()).id for i in range(50)}
+    assert len(chosen) > 1
+
+
+def test_penalties_alone_stay_greedy():
+    sampling = Sampling(seed=1, repetition_penalty=1.5, frequency_penalty=0.5)
+    assert len({Chooser(sampling, [3], VOCAB).choose(row()).id for _ in range(20)}) == 1
+
+
+def test_the_same_seed_draws_the_same():
+    def drawn(seed):
+        chooser = Chooser(Sampling(seed=seed, do_sample=True), (), VOCAB)
+        return [chooser.choose(row(scale=1.0)).id for _ in range(50)]
+
+    assert drawn(2**64 - 1) == drawn(2**64 - 1)
+    assert drawn(1) != drawn(2)
+
+
+def test_draws_follow_the_probabilities():
+    chooser = Chooser(Sampling(seed=5, do_sample=True), (), VOCAB)
+    counts = Counter(chooser.choose(row(scale=1.0)).id for _ in range(20_000))
+    masses = np.exp(log_softmax(row(scale=1.0)))
+    for token_id, mass in enumerate(masses):
+        spread = math.sqrt(20_000 * mass * (1 - mass))
+        assert abs(counts[token_id] - 20_000 * mass) < 5 * spread
+
+
+def test_ties_with_the_last_of_the_top_are_named_too():
+    logits = np.array([1, 3, 2, 2, 2, 0], np.float32)
+    choice = Chooser(Sampling(seed=0), (), 6, top_n_tokens=2).choose(logits)
+    assert [i for i, _ in choice.top] == [1, 2, 3, 4]
+
+
+def test_what_was_ruled_out_is_not_among_the_top():
+    chooser = Chooser(Sampling(seed=0, top_k=3), (), VOCAB, top_n_tokens=5)
+    assert len(chooser.choose(row()).top) == 3
+
+
+def test_a_top_longer_than_the_vocabulary():
+    chooser = Chooser(Sampling(seed=0), (), VOCAB, top_n_tokens=1000)
+    assert len(chooser.choose(row()).top) == VOCAB
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 1e-30, 1e-3])
+def test_hardly_any_temperature_is_greedy(temperature):
+    logits = row()
+    choice = Chooser(Sampling(seed=3, temperature=temperature), (), VOCAB).choose(logits.copy())
+    assert (choice.id, choice.logprob) == (int(logits.argmax()), 0.0)
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 50.0}])
+def test_something_is_always_left(options):
+    chooser = Chooser(Sampling(seed=0, typical_p=1e-9, **options), (), VOCAB, top_n_tokens=VOCAB)
+    assert len(chooser.choose(row()).top) >= 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("do_sample", [False, True])
+def test_logits_that_are_no_numbers(bad, do_sample):
+    logits = row()
+    logits[7] = bad
+    with pytest.raises(ValueError, match="the model's logits are not finite"):
+        Chooser(Sampling(seed=0, do_sample=do_sample), (), VOCAB).choose(logits)
+
+
+def test_log_softmax_of_rows():
+    rows = np.stack([row(1), row(2, scale=100.0)])
+    np.testing.assert_allclose(np.exp(log_softmax(rows)).sum(-1), 1, rtol=1e-5)
+
+
+def test_against_transformers():
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    for seed in range(200):
+        rng = random.Random(seed)
+        sampling, seen = random_sampling(rng), [rng.randrange(VOCAB) for _ in range(12)]
+        chain = [
+            transformers.RepetitionPenaltyLogitsProcessor(penalty=sampling.repetition_penalty),
+            transformers.TemperatureLogitsWarper(float(sampling.temperature)),
+        ]
+        if sampling.top_k:
+            chain.append(transformers.TopKLogitsWarper(sampling.top_k))
+        if sampling.top_p < 1:
+            chain.append(transformers.TopPLogitsWarper(sampling.top_p))
+        if sampling.typical_p < 1:
+            chain.append(transformers.TypicalLogitsWarper(sampling.typical_p))
+        scores = torch.from_numpy(row(seed))[None]
+        counts = torch.bincount(torch.tensor(seen), minlength=VOCAB)
+        for i, process in enumerate(chain):
+            scores = process(torch.tensor([seen]), scores)
+            if i == 0:  # transformers has no frequency penalty of this kind
+                scores = scores - counts * sampling.frequency_penalty / len(seen)
+        logprobs = torch.log_softmax(scores[0], -1).tolist()
+        wanted = {i: lp for i, lp in enumerate(logprobs) if lp > -math.inf}
+        choice = Chooser(sampling, seen, VOCAB, top_n_tokens=VOCAB).choose(row(seed))
+        assert dict(choice.top) == pytest.approx(wanted, abs=1e-4)

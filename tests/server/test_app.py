@@ -1,0 +1,126 @@
+import io
+
+import pytest
+
+ASKED = {"inputs": "Once"}
+GUARDED = ["/", "/generate", "/generate_stream", "/tokenize", "/v1/completions"]
+OPEN = ["/", "/health", "/info", "/metrics", "/ping", "/v1/models"]
+TEXT = "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("route", GUARDED)
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "text"),
+    [
+        ({}, b"{}", 415, "Expected request with `Content-Type: application/json`"),
+        (
+            {"content-type": "text/plain"},
+            b"{}",
+            415,
+            "Expected request with `Content-Type: application/json`",
+        ),
+        (
+            {"content-type": "application/json"},
+            b"{",
+            400,
+            "Failed to parse the request body as JSON: ",
+        ),
+        (
+            {"content-type": "application/json; charset=utf-8"},
+            b"{}",
+            422,
+            "Failed to deserialize the JSON body into the target type: missing field `",
+        ),
+        (
+            {"content-type": "application/ld+json"},
+            b"[]",
+            422,
+            "Failed to deserialize the JSON body into the target type: ",
+        ),
+        (
+            {"content-type": "application/json"},
+            b" " * 2_000_001,
+            413,
+            "Failed to buffer the request body: length limit exceeded",
+        ),
+    ],
+)
+async def test_bodies_that_cannot_be_read(
+    *, scripted_server, http, route, headers, body, status, text
+):
+    server, batcher = scripted_server()
+    skip = () if headers else ("content-type",)
+    async with http.post(
+        server.url + route, data=io.BytesIO(body), headers=headers, skip_auto_headers=skip
+    ) as response:
+        assert response.status == status
+        assert response.headers["content-type"] == TEXT
+        assert (await response.text()).startswith(text)
+    assert batcher.jobs == []
+
+
+async def test_two_million_bytes_are_read(scripted_server, http):
+    server, _ = scripted_server()
+    frame = b'{"inputs": ""}'
+    body = frame + b" " * (2_000_000 - len(frame))
+    headers = {"content-type": "application/json"}
+    async with http.post(
+        f"{server.url}/tokenize", data=io.BytesIO(body), headers=headers
+    ) as response:
+        assert response.status == 200
+
+
+async def test_an_unknown_path_is_404_and_empty(scripted_server, http):
+    server, _ = scripted_server()
+    async with http.get(f"{server.url}/v1/chat/completions") as response:
+        assert response.status == 404
+        assert await response.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/generate", {"POST"}),
+        ("POST", "/info", {"GET", "HEAD"}),
+        ("PUT", "/", {"GET", "HEAD", "POST"}),
+    ],
+)
+async def test_a_wrong_method_is_405_and_empty(scripted_server, http, method, path, allow):
+    server, _ = scripted_server()
+    async with http.request(method, server.url + path) as response:
+        assert response.status == 405
+        assert set(response.headers["allow"].split(",")) == allow
+        assert await response.read() == b""
+
+
+@pytest.mark.parametrize("route", GUARDED)
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer ", "Bearer wrong", "Bearer secret2", "Basic secret", "secret"],
+)
+async def test_a_guarded_route_wants_the_key(scripted_server, http, route, authorization):
+    server, batcher = scripted_server(api_key="secret")
+    headers = {} if authorization is None else {"authorization": authorization}
+    asked = {"inputs": "a", "prompt": "a"}
+    async with http.post(server.url + route, json=asked, headers=headers) as response:
+        assert response.status == 401
+        assert await response.read() == b""
+    assert batcher.jobs == []
+
+
+@pytest.mark.parametrize("authorization", ["Bearer sécret", "bearer sécret"])
+@pytest.mark.parametrize("route", GUARDED)
+async def test_the_key_opens(scripted_server, engine, http, route, authorization):
+    server, _ = scripted_server(lambda _: engine.story("a"), api_key="sécret")
+    asked = {"inputs": "a", "prompt": "a"}
+    headers = {"authorization": authorization}
+    async with http.post(server.url + route, json=asked, headers=headers) as response:
+        assert response.status == 200
+        await response.read()
+
+
+@pytest.mark.parametrize("route", OPEN)
+async def test_the_others_want_no_key(scripted_server, http, route):
+    server, _ = scripted_server(api_key="secret")
+    async with http.get(server.url + route) as response:
+        assert response.status == 200

@@ -1,0 +1,67 @@
+import dataclasses
+
+import pytest
+
+from hfgen.server import LocalServerError, Options
+from hfgen.server._options import Limits, OptionsDict
+
+
+def test_the_keyword_arguments_are_the_options():
+    fields = {field.name: field.type for field in dataclasses.fields(Options)}
+    assert fields == {
+        name: getattr(annotation, "__forward_arg__", annotation)
+        for name, annotation in OptionsDict.__annotations__.items()
+    }
+
+
+def test_the_key_does_not_show():
+    assert "secret" not in repr(Options(api_key="secret"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("port", -1),
+        ("port", 65_536),
+        ("max_concurrent_requests", 0),
+        ("max_batch", 0),
+        ("max_best_of", 0),
+        ("max_stop_sequences", -1),
+        ("max_top_n_tokens", -1),
+        ("max_input_tokens", 0),
+        ("max_total_tokens", 1),
+        ("grace", -1),
+        ("keep_alive", 0),
+        ("api_key", ""),
+    ],
+)
+def test_what_is_out_of_range(option, value):
+    with pytest.raises(LocalServerError, match=option):
+        Options(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({}, (511, 512)),
+        ({"max_total_tokens": 100}, (99, 100)),
+        ({"max_input_tokens": 100}, (100, 512)),
+        ({"max_input_tokens": 10, "max_total_tokens": 100}, (10, 100)),
+    ],
+)
+def test_limits_default_to_the_context(options, limits):
+    found = Limits.of(Options(**options), max_positions=512)
+    assert (found.max_input_tokens, found.max_total_tokens) == limits
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_total_tokens": 513},
+        {"max_input_tokens": 512},
+        {"max_input_tokens": 9, "max_total_tokens": 9},
+    ],
+)
+def test_limits_that_contradict(options):
+    with pytest.raises(LocalServerError):
+        Limits.of(Options(**options), max_positions=512)

@@ -1,0 +1,227 @@
+import asyncio
+import builtins
+import contextlib
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+import hfgen.server
+from hfgen.server import LocalServer, LocalServerError, _serving, serve
+
+STUBBORN = Path(__file__).with_name("stubborn_server.py")
+
+
+def test_the_door_lists_what_it_has():
+    assert hfgen.server.__all__ == sorted(hfgen.server.__all__)
+    assert all(hasattr(hfgen.server, name) for name in hfgen.server.__all__)
+
+
+def test_the_door_opens_without_the_extra():
+    code = """if True:
+        import sys
+        import hfgen.server
+        heavy = {"aiohttp", "numpy", "prometheus_client", "safetensors", "tokenizers", "torch"}
+        print(sorted(heavy & sys.modules.keys()))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("missing", ["prometheus_client", "numpy", "tokenizers", "safetensors"])
+@pytest.mark.parametrize("start", [serve, lambda: LocalServer().start()])
+def test_a_missing_extra_is_named(monkeypatch, missing, start):
+    for name in [*sys.modules]:
+        if name in ("hfgen.server._batcher", "hfgen.server._checkpoint"):
+            monkeypatch.delitem(sys.modules, name)
+            monkeypatch.delattr(hfgen.server, name.rpartition(".")[2], raising=False)
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.partition(".")[0] == missing or name.startswith("hfgen.server._checkpoint"):
+            raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(
+        LocalServerError, match=r"needs hfgen\[server\]: pip install 'hfgen\[server\]'"
+    ):
+        start()
+
+
+@pytest.mark.parametrize("start", [serve, lambda **options: LocalServer(**options).start()])
+def test_a_model_that_is_not_there(start, tmp_path):
+    with pytest.raises(LocalServerError) as caught:
+        start(model=tmp_path / "nothing")
+    assert "\n" not in str(caught.value)
+    assert "nothing" in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_port_in_use(scripted_server):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LocalServerError) as caught:
+            scripted_server(port=port)
+    assert str(caught.value) == f"cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+def test_a_host_that_is_not_ours(scripted_server):
+    with pytest.raises(LocalServerError, match=r"cannot listen on 192\.0\.2\.1:0: "):
+        scripted_server(host="192.0.2.1")
+
+
+def test_ipv6(scripted_server):
+    try:
+        server, _ = scripted_server(host="::1")
+    except LocalServerError as error:
+        pytest.skip(str(error))
+    assert server.url.startswith("http://[::1]:")
+
+
+def test_start_and_stop(scripted_server):
+    before = threading.active_count()
+    server, batcher = scripted_server()
+    assert batcher.started
+    assert repr(server) == f"LocalServer({server.url})"
+    server.stop()
+    server.stop()
+    assert batcher.stops == [0.0]
+    assert threading.active_count() == before
+    with pytest.raises(LocalServerError, match="not running"):
+        _ = server.url
+    with pytest.raises(LocalServerError, match="started before"):
+        server.start()
+
+
+def test_stopping_what_was_never_started():
+    LocalServer().stop()
+
+
+def test_a_server_that_cannot_come_up_says_so(scripted_server, monkeypatch):
+    async def broken(*_):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(_serving, "_run", broken)
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="no"):
+        scripted_server()
+    assert threading.active_count() == before
+
+
+def test_limits_that_contradict_the_model(local_server):
+    with pytest.raises(LocalServerError, match="the model's context is"):
+        LocalServer(max_total_tokens=1_000_000).start()
+
+
+def test_serve_needs_the_main_thread():
+    caught = []
+
+    def run():
+        try:
+            serve(port=0)
+        except LocalServerError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert "main thread" in str(caught[0])
+
+
+@pytest.fixture
+async def stubborn():
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-Werror",
+        STUBBORN,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    yield process
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
+async def _refuses(port):
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_lets_a_running_generation_finish(stubborn, http, data_of, number):
+    url = (await stubborn.stdout.readline()).decode().strip()
+    async with http.post(f"{url}/generate_stream", json={"inputs": "a"}) as response:
+        first = await response.content.readuntil(b"\n\n")
+        stubborn.send_signal(number)
+        await _refuses(response.url.port)
+        stubborn.stdin.write(b"\n")
+        events = data_of((first + await response.read()).decode())
+    assert events[-1]["generated_text"] == "first last"
+    assert await stubborn.communicate() == (b"stopped\n", b"")
+    assert stubborn.returncode == 0
+
+
+async def test_a_second_signal_stops_at_once(stubborn, http, data_of):
+    url = (await stubborn.stdout.readline()).decode().strip()
+    async with http.post(f"{url}/generate_stream", json={"inputs": "a"}) as response:
+        first = await response.content.readuntil(b"\n\n")
+        stubborn.send_signal(signal.SIGTERM)
+        await _refuses(response.url.port)
+        stubborn.send_signal(signal.SIGINT)
+        events = data_of((first + await response.read()).decode())
+    assert events[-1] == {
+        "error": "Request failed during generation: out of time",
+        "error_type": "generation",
+    }
+    assert await stubborn.communicate() == (b"stopped\n", b"")
+    assert stubborn.returncode == 0
+
+
+async def test_a_signal_stops_an_idle_server_with_open_connections(stubborn):
+    url = (await stubborn.stdout.readline()).decode().strip()
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/health") as response:
+            assert response.status == 200
+        stubborn.send_signal(signal.SIGTERM)
+        assert await stubborn.communicate() == (b"stopped\n", b"")
+
+
+async def test_the_real_server_as_a_command(http):
+    code = """if True:
+        from hfgen.server import serve
+        serve(port=0, on_ready=lambda url: print(url, flush=True))
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-Werror", "-c", code, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        url = (await process.stdout.readline()).decode().strip()
+        asked = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 100}}
+        async with http.post(f"{url}/generate_stream", json=asked) as response:
+            first = await response.content.readuntil(b"\n\n")
+            process.send_signal(signal.SIGTERM)
+            rest = await response.read()
+        assert b'"generated_text":null' in first
+        assert b'"error"' not in rest
+        assert await process.communicate() == (b"", b"")
+        assert process.returncode == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()

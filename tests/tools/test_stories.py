@@ -1,0 +1,223 @@
+"""The text that the bundled model is trained on."""
+
+import itertools
+import json
+import re
+import string
+
+import beats
+import pytest
+import roles
+import stories
+import telling
+import words
+
+OF_THE_FRIEND = {"F", "F_says", "F_asks", "F_cries", "fhe", "fhim", "fhis", "fkind", "ftrait"}
+KINDS = (*words.ANIMALS, "boy", "girl")
+INTRODUCED = re.compile(r"\ban? (?:\w+ )?(\w+) (?:named|called|whose name was) ([A-Z]\w+)")
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return list(stories.draw_stories("tests", 2000))
+
+
+class TestSeed:
+    def test_same_seed_same_text(self):
+        first, second = (list(stories.draw_stories("a", 50)) for _ in range(2))
+        assert [s.document for s in first] == [s.document for s in second]
+
+    def test_other_seed_other_text(self):
+        first, second = (list(stories.draw_stories(seed, 50)) for seed in "ab")
+        assert not {s.document for s in first} & {s.document for s in second}
+
+    def test_more_stories_begin_with_the_same_ones(self):
+        few, many = (list(stories.draw_stories("a", count)) for count in (10, 20))
+        assert [s.document for s in many[:10]] == [s.document for s in few]
+
+    def test_files_come_back_as_the_documents_written(self, tmp_path):
+        path = tmp_path / "train.txt"
+        size = stories.write_stories(path, "a", 20)
+        assert size == path.stat().st_size
+        assert stories.read_documents(path) == [s.document for s in stories.draw_stories("a", 20)]
+
+
+class TestLanguage:
+    @pytest.mark.parametrize(
+        ("marked", "spelled"),
+        [
+            ("a(n) elephant", "an elephant"),
+            ("a(n) bear", "a bear"),
+            ("A(n) owl saw a(n) fox.", "An owl saw a fox."),
+            ("a(n) Otter", "an Otter"),
+            ("an apple and a pear", "an apple and a pear"),
+        ],
+    )
+    def test_articles_are_spelled_by_the_next_letter(self, marked, spelled):
+        assert words.spell_articles(marked) == spelled
+
+    def test_articles_are_right(self, drawn):
+        for story in drawn:
+            assert not re.search(r"\ba [aeiou]", story.told.text, re.IGNORECASE), story.told.text
+            assert not re.search(r"\ban [^aeiou]", story.told.text, re.IGNORECASE), story.told.text
+
+    def test_no_word_defies_the_rule_of_articles(self):
+        every = itertools.chain(
+            *(words.ANIMALS, words.TALL_HELPERS, words.TRAITS, words.COLORS),
+            *(words.TOYS, words.TREASURES),
+        )
+        odd = re.compile(r"hour|honest|heir|uni|use|eu|one\b")
+        assert [word for word in every if odd.match(word)] == []
+
+    def test_ascii_only_and_every_slot_filled(self, drawn):
+        for story in drawn:
+            assert story.document.isascii()
+            assert not re.search(r"[{}@\0]|\(n\)", story.told.text)
+            assert stories.END_OF_TEXT not in story.document
+
+    def test_no_word_twice_in_a_row(self, drawn):
+        for story in drawn:
+            assert not re.search(r"\b(\w+) \1\b", story.told.text), story.told.text
+
+    def test_sentences_end_and_begin(self, drawn):
+        for story in drawn:
+            for line in story.told.text.split("\n"):
+                assert line[0] in string.ascii_uppercase + '"'
+                assert line[-1] in '.!?"'
+
+
+class TestNames:
+    def test_nobody_shares_a_name_or_an_animal(self, drawn):
+        for story in drawn:
+            cast = story.told.cast
+            three = (cast.hero, cast.friend, cast.acquaintance)
+            assert len({who.name for who in three}) == 3
+            animals = [who.kind for who in three if who.animal]
+            assert len(set(animals)) == len(animals)
+            assert cast.helper not in animals
+
+    def test_only_who_appears_is_named(self, drawn):
+        for story in drawn:
+            cast = story.told.cast
+            assert re.search(rf"\b{cast.hero.name}\b", story.told.text)
+            named = re.search(rf"\b{cast.friend.name}\b", story.told.text) is not None
+            assert named == story.told.friend_appears
+
+    def test_each_name_has_one_kind(self, drawn):
+        titled = re.compile(rf"\b([A-Z][a-z]+) the ({'|'.join(KINDS)})\b")
+        for story in drawn:
+            cast = story.told.cast
+            kinds = {who.name: who.kind for who in (cast.hero, cast.friend)}
+            pairs = [(name, kind) for kind, name in INTRODUCED.findall(story.told.text)]
+            pairs += titled.findall(story.told.text)
+            assert all(kinds[name] == kind for name, kind in pairs), story.told.text
+
+    def test_nobody_is_introduced_twice(self, drawn):
+        for story in drawn:
+            names = [name for _, name in INTRODUCED.findall(story.told.text)]
+            assert len(set(names)) == len(names), story.told.text
+
+    def test_roles_are_kept(self, drawn):
+        for story in drawn[:60]:
+            reading = roles.read_story(story.told.text)
+            assert reading.slips == ()
+            assert reading.plot == story.told.plot.name
+            assert reading.hero == story.told.cast.hero.name
+
+    def test_a_reading_finds_friends_who_swap_names(self, drawn):
+        of_two = [story.told for story in drawn if story.told.friend_appears]
+        for told in of_two[:25]:
+            hero, friend = told.cast.hero.name, told.cast.friend.name
+            middle = len(told.text) * 3 // 5
+            swap = {hero: friend, friend: hero}
+            rest = re.sub(
+                rf"\b({hero}|{friend})\b", lambda m, swap=swap: swap[m[1]], told.text[middle:]
+            )
+            assert not roles.read_story(told.text[:middle] + rest).keeps_names
+
+    def test_a_reading_finds_no_story_elsewhere(self):
+        assert not roles.read_story("Paris is the capital of France.").is_story
+        assert not roles.read_story("").is_story
+
+
+class TestPlots:
+    def test_names_are_unique_and_all_are_told(self, drawn):
+        names = [plot.name for plot in stories.PLOTS]
+        assert len(set(names)) == len(names)
+        assert {story.told.plot.name for story in drawn} == set(names)
+
+    def test_who_is_met_has_a_meeting(self):
+        for plot in stories.PLOTS:
+            meetings = [beat for beat in plot.beats if isinstance(beat, beats.Meeting)]
+            met = plot.friend in (beats.Friend.NEW, beats.Friend.MET)
+            assert len(meetings) == met, plot.name
+            for meeting in meetings:
+                assert bool(meeting.known) == (plot.friend is beats.Friend.MET), plot.name
+
+    def test_a_hero_alone_speaks_of_no_friend(self):
+        for plot in stories.PLOTS:
+            if plot.friend is beats.Friend.ABSENT:
+                slots = set(re.findall(r"\{(\w+)\}", " ".join(itertools.chain(*plot.beats))))
+                assert not slots & OF_THE_FRIEND, plot.name
+
+    def test_every_sentence_can_be_filled(self, drawn):
+        fillings = {story.told.plot.name: story.told.slots for story in drawn}
+        for plot in stories.PLOTS:
+            for beat in plot.beats:
+                meeting = isinstance(beat, beats.Meeting)
+                for sentence in (*beat.stranger, *beat.known) if meeting else beat:
+                    assert sentence.format_map(fillings[plot.name])
+
+    def test_most_stories_have_a_well_known_beginning(self, drawn):
+        texts = [story.told.text for story in drawn]
+        assert 0.4 < sum(t.startswith("Once upon a time") for t in texts) / len(texts) < 0.6
+        assert sum(t.startswith("One day,") for t in texts) > 100
+        assert sum(t.startswith("There once was") for t in texts) > 100
+
+
+class TestExtras:
+    @staticmethod
+    def kind_of(story):
+        told, document = story.told.text, story.document
+        if document == told:
+            return "plain"
+        if document.startswith(told):
+            return "card after"
+        before = document.removesuffix(told)
+        assert before != document
+        return "card before" if before.startswith(("Facts: {", '{"')) else "words before"
+
+    def test_shares(self, drawn):
+        kinds = [self.kind_of(story) for story in drawn]
+        shares = {kind: kinds.count(kind) / len(kinds) for kind in set(kinds)}
+        assert 0.24 < 1 - shares["plain"] < 0.32
+        assert 0.06 < shares["card after"] < 0.10
+        assert 0.02 < shares["card before"] < 0.05
+        assert 0.14 < shares["words before"] < 0.20
+
+    def test_cards_are_json(self, drawn):
+        for story in drawn:
+            kind = self.kind_of(story)
+            if not kind.startswith("card"):
+                continue
+            text = story.document.removeprefix(story.told.text).removesuffix(story.told.text)
+            facts = json.loads(text.strip().removeprefix("Facts: "))
+            cast = story.told.cast
+            assert facts.get("name", cast.hero.name) == cast.hero.name
+            assert facts.get("kind", cast.hero.kind) == cast.hero.kind
+            assert cast.hero.name not in facts.get("friends", [])
+            if "friends" in facts:
+                assert (cast.friend.name in facts["friends"]) == story.told.friend_appears
+
+    def test_requests_name_the_hero_of_the_story(self, drawn):
+        requests = [
+            (story.document.removesuffix(story.told.text), story.told.cast.hero.name)
+            for story in drawn
+            if story.document.startswith(("Tell me a story", "Write a short story", "A story"))
+        ]
+        assert len(requests) > 50
+        assert all(hero in request for request, hero in requests)
+
+
+def test_a_sentence_keeps_the_capitals_inside_it():
+    assert telling._capitalize("the fox met Ruby.") == "The fox met Ruby."
