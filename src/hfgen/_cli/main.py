@@ -1,0 +1,77 @@
+"""The command line: what there is to call, and how a call ends."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from hfgen._cli import generate, info, serve
+from hfgen._errors import HfgenError
+from hfgen._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+_COMMANDS: dict[str, tuple[ModuleType, str]] = {
+    "generate": (generate, "generate text and show it as it comes"),
+    "serve": (serve, "serve a model on this machine, as Text Generation Inference does"),
+    "info": (info, "show what a server says of itself: TGI's /info, else /v1/models"),
+}
+
+_FAILED = 1
+# 128 and the number of the signal, as a shell reports a command that SIGINT ended.
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status.
+
+    0: done (also when the reader of its output went away); 1: an error, in one line on standard
+    error; 2: the command line is wrong; 130: Ctrl-C.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.debug:
+        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+    try:
+        options.do(options)
+        # Here, because the interpreter's own flush at exit reports a closed pipe.
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whatever is left goes nowhere, or the interpreter would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except HfgenError as error:
+        if options.debug:
+            raise
+        print(f"hfgen: error: {_one_line(error)}", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hfgen", description="Hugging Face text generation from the command line."
+    )
+    parser.add_argument("--version", action="version", version=f"hfgen {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--debug", action="store_true", help="log what happens, and show errors in full"
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, (module, summary) in _COMMANDS.items():
+        command = commands.add_parser(
+            name, parents=[common], help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        module.add_arguments(command)
+        command.set_defaults(do=module.run)
+    return parser
+
+
+def _one_line(error: HfgenError) -> str:
+    return " ".join(error.message.split())

@@ -1,0 +1,171 @@
+"""`hfgen generate`, in a process of its own."""
+
+import json
+import signal
+
+import pytest
+
+from scripted import Hang, Pause, ScriptedServer, as_json, event, events, token
+
+STORY = events(
+    token("Once"), token(" upon", index=2), token("</s>", special=True, last="Once upon")
+)
+
+
+def test_streams_the_text(hfgen):
+    with ScriptedServer(STORY) as server:
+        done = hfgen("generate", "Hi", "--api-url", server.url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Once upon\n", "")
+    asked = server.requests[0].json
+    assert asked == {"inputs": "Hi", "parameters": {"return_full_text": False}, "stream": True}
+
+
+def test_shows_each_token_as_it_comes(hfgen):
+    with ScriptedServer(events(token("Once"), Hang())) as server:
+        process = hfgen.start("generate", "Hi", "--api-url", server.url)
+        assert process.stdout.read(4) == "Once"
+
+
+def test_passes_every_parameter_on(hfgen):
+    flags = {
+        "max_new_tokens": 5,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "top_k": 3,
+        "typical_p": 0.8,
+        "repetition_penalty": 1.1,
+        "frequency_penalty": 0.1,
+        "seed": 42,
+        "truncate": 9,
+        "best_of": 2,
+        "top_n_tokens": 4,
+    }
+    arguments = [part for n, v in flags.items() for part in (f"--{n.replace('_', '-')}", str(v))]
+    switches = ["--do-sample", "--return-full-text", "--watermark"]
+    with ScriptedServer(as_json([{"generated_text": "Yes"}])) as server:
+        done = hfgen(
+            "generate", "Hi", "--no-stream", "--stop", "a", "--stop", "b", *arguments, *switches,
+            "--api-url", server.url, "--model", "owner/name", "--api-key", "k",
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "Yes\n")
+    assert server.requests[0].json == {
+        "inputs": "Hi",
+        "model": "owner/name",
+        "stream": False,
+        "parameters": {
+            **flags,
+            "do_sample": True,
+            "return_full_text": True,
+            "watermark": True,
+            "stop": ["a", "b"],
+        },
+    }
+    assert server.requests[0].headers["authorization"] == "Bearer k"
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",)])
+def test_reads_the_prompt_from_standard_input(hfgen, arguments):
+    with ScriptedServer(STORY) as server:
+        hfgen("generate", *arguments, "--api-url", server.url, text="two\nlines\n")
+    assert server.requests[0].json["inputs"] == "two\nlines"
+
+
+def test_json_is_one_object_a_line(hfgen):
+    pretty = json.dumps(token("b", last="ab", index=2), indent=1).replace("\n", "\ndata: ")
+    with ScriptedServer(events(token("a"), f"data: {pretty}\n\n".encode())) as server:
+        done = hfgen("generate", "Hi", "--json", "--api-url", server.url)
+    chunks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert chunks == [token("a"), token("b", last="ab", index=2)]
+
+
+def test_details_go_to_standard_error(hfgen, local_server):
+    done = hfgen(
+        "generate", "Once upon a time", "--details", "--max-new-tokens", "5", "--seed", "7",
+        "--temperature", "0.7", "--api-url", local_server.url,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr.startswith("5 tokens in ")
+    assert "tokens/s, time to first token 0." in done.stderr
+    assert done.stderr.endswith("finish_reason length, seed 7\n")
+    assert "tokens in" not in done.stdout
+
+
+def test_local_brings_its_own_server(hfgen):
+    arguments = ("generate", "--local", "Once upon a time", "--max-new-tokens", "8")
+    first, second = hfgen(*arguments), hfgen(*arguments, "--no-stream")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout == second.stdout
+    assert first.stdout.strip()
+
+
+def test_local_with_a_directory_that_is_no_model(hfgen, tmp_path):
+    done = hfgen("generate", "--local", "--model", str(tmp_path), "Hi")
+    assert done.returncode == 1
+    assert done.stderr.startswith("hfgen: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_the_generation_and_exits_with_130(hfgen):
+    with ScriptedServer(events(token("Once"), Hang())) as server:
+        process = hfgen.start("generate", "Hi", "--api-url", server.url)
+        assert process.stdout.read(4) == "Once"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err) == (130, "\n", "")
+        assert server.requests[0].hung_up.wait(10)
+
+
+def test_a_closed_pipe_ends_it_quietly(hfgen):
+    tokens = [step for n in range(50) for step in (token(f" {n}" * 1000), Pause(0.01))]
+    with ScriptedServer(events(*tokens, token("", last="")), events(Hang())) as server:
+        process = hfgen.start("generate", "Hi", "--api-url", server.url)
+        process.stdout.read(4)
+        process.stdout.close()
+        assert process.wait(timeout=30) == 0
+        assert process.stderr.read() == ""
+        assert server.requests[0].hung_up.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--api-url", "http://127.0.0.1:9"], "cannot connect to http://127.0.0.1:9"),
+        (["--api-url", "nonsense"], "must start with http:// or https://"),
+        ([], "needs a `model`"),
+        (["--temperature", "nan", "--api-url", "http://127.0.0.1:9"], "finite number"),
+        (["--timeout", "0", "--api-url", "http://127.0.0.1:9"], "timeout must be"),
+    ],
+)
+def test_errors_are_one_line_and_exit_1(hfgen, arguments, says):
+    done = hfgen("generate", "Hi", "--max-retries", "0", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("hfgen: error: ")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_error_after_some_text_keeps_the_text(hfgen):
+    with ScriptedServer(events(token("Once"))) as server:
+        done = hfgen("generate", "Hi", "--api-url", server.url)
+    assert (done.returncode, done.stdout) == (1, "Once\n")
+    assert "ended before the last event" in done.stderr
+
+
+def test_debug_shows_the_traceback_but_not_the_key(hfgen):
+    with ScriptedServer(as_json({"error": "no", "error_type": "validation"}, 422)) as server:
+        done = hfgen("generate", "Hi", "--debug", "--api-key", "hf_secret", "--api-url", server.url)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "FetchRequest" in done.stderr
+    assert "hf_secret" not in done.stderr
+
+
+def test_a_wrong_command_line_exits_with_2(hfgen):
+    assert hfgen().returncode == 2
+    assert hfgen("generate", "Hi", "--max-new-tokens", "many").returncode == 2
+
+
+def test_text_that_the_terminal_cannot_show_does_not_end_it(hfgen):
+    with ScriptedServer(events(event(token("é🙂", last="é🙂")))) as server:
+        done = hfgen("generate", "Hi", "--api-url", server.url, env={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stdout) == (0, "??\n")

@@ -1,0 +1,36 @@
+"""`hfgen info`, in a process of its own."""
+
+import json
+
+import pytest
+
+from scripted import ScriptedServer, answer, as_json
+
+
+@pytest.mark.parametrize("path", ["", "/", "/generate", "/generate_stream", "/v1"])
+def test_shows_what_a_tgi_server_says(hfgen, local_server, path):
+    done = hfgen("info", local_server.url + path)
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = dict(line.split(None, 1) for line in done.stdout.splitlines())
+    assert facts["max_concurrent_requests"] == "128"
+
+
+def test_json(hfgen, local_server):
+    done = hfgen("info", local_server.url, "--json")
+    assert json.loads(done.stdout)["max_best_of"] == 2
+
+
+def test_asks_for_the_models_where_there_is_no_info(hfgen):
+    models = {"object": "list", "data": [{"id": "m"}]}
+    with ScriptedServer(answer(status=404, framing="length"), as_json(models)) as server:
+        done = hfgen("info", server.url, "--json")
+    assert json.loads(done.stdout) == models
+    assert [r.path for r in server.requests] == ["/info", "/v1/models"]
+    assert server.requests[0].method == "GET"
+
+
+def test_a_page_is_no_info(hfgen):
+    with ScriptedServer(answer(b"<html>hello</html>", content_type="text/html")) as server:
+        done = hfgen("info", server.url)
+    assert done.returncode == 1
+    assert "something else than JSON" in done.stderr

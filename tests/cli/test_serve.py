@@ -1,0 +1,40 @@
+"""`hfgen serve`, in a process of its own."""
+
+import signal
+
+import pytest
+
+from hfgen import AuthenticationError, Client
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_it_is_told_to_stop(hfgen, number):
+    process = hfgen.start("serve", "--port", "0", "--api-key", "secret")
+    line = process.stderr.readline()
+    assert line.startswith("serving bundled on http://127.0.0.1:")
+    assert line.endswith(" (Ctrl-C stops it)\n")
+    url = line.split()[3]
+    with Client(api_url=url) as client:
+        answers = client.run(
+            {"inputs": "Once", "parameters": {"max_new_tokens": 3}}, api_key="secret"
+        )
+        assert len(answers) == 1
+        with pytest.raises(AuthenticationError):
+            client.run("Once", api_key="wrong")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_port_that_is_taken(hfgen, local_server):
+    done = hfgen("serve", "--port", local_server.url.rpartition(":")[2])
+    assert done.returncode == 1
+    assert done.stderr.startswith("hfgen: error: cannot listen on 127.0.0.1:")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_directory_that_is_no_model(hfgen, tmp_path):
+    done = hfgen("serve", "--model", str(tmp_path))
+    assert done.returncode == 1
+    assert "config.json" in done.stderr
+    assert done.stderr.count("\n") == 1
