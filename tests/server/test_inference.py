@@ -22,7 +22,7 @@ async def refuses(port):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
+            except ConnectionError:
                 return
             writer.close()
             with contextlib.suppress(ConnectionError):

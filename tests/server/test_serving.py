@@ -156,7 +156,7 @@ async def _refuses(port):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
+            except ConnectionError:
                 return
             writer.close()
             with contextlib.suppress(ConnectionError):
