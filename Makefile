@@ -31,7 +31,7 @@ format: .venv/dev
 # The suite once more, with the oldest dependencies that pyproject.toml allows.
 test-lowest: .venv/dev
 	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
-	.venv/bin/uv pip compile --quiet --resolution lowest-direct --extra server \
+	.venv/bin/uv pip compile --quiet --system-certs --resolution lowest-direct --extra server \
 		--no-header --no-annotate pyproject.toml --output-file .venv-lowest/lowest.txt
 	.venv-lowest/bin/python $(PIP) --constraint .venv-lowest/lowest.txt --editable '.[server]' \
 		pytest pytest-asyncio hypothesis sybil
@@ -46,7 +46,7 @@ test-transformers: .venv/dev
 
 # The development environment, anew, within what pyproject.toml allows.
 lock: .venv/dev
-	.venv/bin/uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
+	.venv/bin/uv pip compile --quiet --system-certs --universal --upgrade --generate-hashes --no-annotate \
 		--python-version 3.11 --extra server --group dev \
 		--custom-compile-command "make lock" pyproject.toml --output-file requirements/dev.txt
 
