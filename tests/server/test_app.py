@@ -1,6 +1,7 @@
 import io
 
 import pytest
+from yarl import URL
 
 ASKED = {"inputs": "Once"}
 GUARDED = ["/", "/generate", "/generate_stream", "/tokenize", "/v1/completions"]
@@ -124,3 +125,72 @@ async def test_the_others_want_no_key(scripted_server, http, route):
     server, _ = scripted_server(api_key="secret")
     async with http.get(server.url + route) as response:
         assert response.status == 200
+
+
+VARY = "origin, access-control-request-method, access-control-request-headers"
+
+
+async def cors_of(http, method, url, origin="https://page.example", **options):
+    headers = {} if origin is None else {"origin": origin}
+    async with http.request(method, url, headers=headers, **options) as response:
+        await response.read()
+        assert response.headers.getall("vary") == [VARY]
+        return response.status, response.headers.get("access-control-allow-origin")
+
+
+@pytest.mark.parametrize("path", [*GUARDED, *OPEN, "/nowhere", "/a/b%0Ac"])
+async def test_a_browser_may_ask_first(scripted_server, http, path):
+    server, batcher = scripted_server(api_key="secret")
+    asked = {"origin": "https://page.example", "access-control-request-method": "POST"}
+    async with http.options(URL(server.url + path, encoded=True), headers=asked) as response:
+        assert response.status == 200
+        assert await response.read() == b""
+        assert response.headers["access-control-allow-origin"] == "*"
+        assert response.headers["access-control-allow-methods"] == "GET,POST"
+        assert response.headers["access-control-allow-headers"] == "content-type"
+        assert response.headers.getall("vary") == [VARY]
+    assert batcher.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/info", None, 200),
+        ("GET", "/nowhere", None, 404),
+        ("PUT", "/info", None, 405),
+        ("POST", "/generate", {"inputs": "a"}, 200),
+        ("POST", "/generate", {"inputs": ""}, 422),
+        ("POST", "/generate", {}, 422),
+        ("POST", "/generate", None, 415),
+        ("POST", "/generate_stream", {"inputs": "a"}, 200),
+        ("POST", "/v1/completions", {"prompt": "a", "stream": True}, 200),
+    ],
+)
+@pytest.mark.parametrize("origin", ["https://page.example", None])
+async def test_any_page_may_read_every_answer(
+    *, scripted_server, engine, http, method, path, body, status, origin
+):
+    server, _ = scripted_server(lambda _: engine.story("a"))
+    got = await cors_of(http, method, server.url + path, origin, json=body)
+    assert got == (status, "*")
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed"),
+    [
+        (["https://page.example", "http://localhost:3000"], "https://page.example"),
+        (["http://page.example"], None),
+        ((), None),
+    ],
+)
+async def test_the_origins_that_are_listed_may_read(
+    scripted_server, engine, http, origins, allowed
+):
+    server, _ = scripted_server(lambda _: engine.story("a"), cors_allow_origin=origins)
+    for method, path, body in (
+        ("OPTIONS", "/generate", None),
+        ("GET", "/info", None),
+        ("POST", "/generate_stream", {"inputs": "a"}),
+    ):
+        assert await cors_of(http, method, server.url + path, json=body) == (200, allowed)
+        assert await cors_of(http, method, server.url + path, None, json=body) == (200, None)

@@ -148,3 +148,23 @@ async def test_an_error_outside_a_stream_has_its_status(scripted_server, http):
             "error": "Request failed during generation: out of luck",
             "error_type": "generation",
         }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "count"),
+    [
+        ({"prompt": "a"}, 2),
+        ({"prompt": ["a", "b", "c"]}, 4),
+        ({"prompt": "a", "suffix": "b"}, 1),
+    ],
+)
+async def test_a_request_is_counted_once_and_for_each_prompt(
+    *, scripted_server, engine, http, asked, count, stream
+):
+    server, _ = scripted_server(lambda _: engine.story("a"))
+    asked = {**asked, "stream": stream}
+    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+        await response.read()
+    async with http.get(f"{server.url}/metrics") as response:
+        assert f"tgi_request_count {count}.0" in (await response.text()).splitlines()

@@ -2,12 +2,12 @@ import dataclasses
 
 import pytest
 
-from hfgen.server import LocalServerError, Options
+from hfgen.server import LocalServerError, ServerOptions
 from hfgen.server._options import Limits, OptionsDict
 
 
 def test_the_keyword_arguments_are_the_options():
-    fields = {field.name: field.type for field in dataclasses.fields(Options)}
+    fields = {field.name: field.type for field in dataclasses.fields(ServerOptions)}
     assert fields == {
         name: getattr(annotation, "__forward_arg__", annotation)
         for name, annotation in OptionsDict.__annotations__.items()
@@ -15,7 +15,7 @@ def test_the_keyword_arguments_are_the_options():
 
 
 def test_the_key_does_not_show():
-    assert "secret" not in repr(Options(api_key="secret"))
+    assert "secret" not in repr(ServerOptions(api_key="secret"))
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,15 @@ def test_the_key_does_not_show():
         ("grace", -1),
         ("keep_alive", 0),
         ("api_key", ""),
+        ("cors_allow_origin", "https://page.example"),
+        ("cors_allow_origin", ["*"]),
+        ("cors_allow_origin", ["https://page.example\r\nx: y"]),
+        ("cors_allow_origin", [b"https://page.example"]),
     ],
 )
 def test_what_is_out_of_range(option, value):
     with pytest.raises(LocalServerError, match=option):
-        Options(**{option: value})
+        ServerOptions(**{option: value})
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_what_is_out_of_range(option, value):
     ],
 )
 def test_limits_default_to_the_context(options, limits):
-    found = Limits.of(Options(**options), max_positions=512)
+    found = Limits.of(ServerOptions(**options), max_positions=512)
     assert (found.max_input_tokens, found.max_total_tokens) == limits
 
 
@@ -64,4 +68,10 @@ def test_limits_default_to_the_context(options, limits):
 )
 def test_limits_that_contradict(options):
     with pytest.raises(LocalServerError):
-        Limits.of(Options(**options), max_positions=512)
+        Limits.of(ServerOptions(**options), max_positions=512)
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_a_context_without_room(context):
+    with pytest.raises(LocalServerError, match=f"context is {context} tokens: no room"):
+        Limits.of(ServerOptions(), max_positions=context)

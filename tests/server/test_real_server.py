@@ -1,9 +1,16 @@
 """The server with its own engine and the bundled model."""
 
 import asyncio
+import dataclasses
 import re
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
+
+from hfgen.server import LocalServer, _serving
+from hfgen.server._batcher import Batcher
 
 PROMPT = "Once upon a time"
 
@@ -12,16 +19,19 @@ def asking(prompt=PROMPT, **parameters):
     return {"inputs": prompt, "parameters": parameters}
 
 
-async def batch_size(http, server):
+async def metrics(http, server):
     async with http.get(f"{server.url}/metrics") as response:
         text = await response.text()
-    sizes = re.findall(r"^tgi_(?:batch_current|queue)_size (.+)$", text, re.MULTILINE)
-    return sum(map(float, sizes))
+    return dict(re.findall(r"^(tgi_\S+) (.+)$", text, re.MULTILINE))
 
 
-async def idle(http, server):
+async def until(http, server, **wanted):
+    """Poll: nothing tells us."""
     async with asyncio.timeout(20):
-        while await batch_size(http, server):  # noqa: ASYNC110 - nothing tells us
+        while True:
+            found = await metrics(http, server)
+            if all(found.get(name) == value for name, value in wanted.items()):
+                return found
             await asyncio.sleep(0.01)
 
 
@@ -53,15 +63,50 @@ async def test_two_dozen_streams_say_what_each_says_alone(local_server, http, da
         assert said == events[-1]["generated_text"]
 
 
-async def test_clients_that_go_away_leave_the_batch(local_server, http):
+@pytest.fixture
+def gated_server(monkeypatch):
+    """A server whose stories end with the context alone, and whose engine a test can hold up."""
+    real, gate, steps = _serving.load_engine, threading.Event(), []
+
+    def load(options):
+        model, _ = real(options)
+        step = model.engine.step
+
+        def gated(*args):
+            assert gate.wait(20)
+            steps.append(args)
+            time.sleep(0.002)
+            return step(*args)
+
+        monkeypatch.setattr(model.engine, "step", gated)
+        model = dataclasses.replace(model, eos_ids=frozenset())
+        return model, Batcher(model)
+
+    monkeypatch.setattr(_serving, "load_engine", load)
+    gate.set()
+    with LocalServer() as server:
+        yield SimpleNamespace(url=server.url, gate=gate, steps=steps)
+        gate.set()
+
+
+async def test_clients_that_go_away_leave_the_batch(gated_server, http):
     responses = [
-        await http.post(f"{local_server.url}/generate_stream", json=asking(do_sample=True))
+        await http.post(f"{gated_server.url}/generate_stream", json=asking(do_sample=True))
         for _ in range(8)
     ]
     for response in responses:
         await response.content.readuntil(b"\n\n")
+    gated_server.gate.clear()
+    for response in responses:
         response.close()
-    await idle(http, local_server)
+    await until(http, gated_server, **{'tgi_request_failure{err="dropped"}': "8.0"})
+    # All eight are cancelled. The engine may be in the middle of a step for them, or about to take
+    # one more, and takes no other: they had hundreds to go.
+    before = len(gated_server.steps)
+    gated_server.gate.set()
+    found = await until(http, gated_server, tgi_batch_current_size="0.0", tgi_queue_size="0.0")
+    assert len(gated_server.steps) - before <= 1
+    assert found["tgi_request_success"] == "0.0"
 
 
 async def test_a_stream_and_a_plain_answer_agree(local_server, http, data_of):

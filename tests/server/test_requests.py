@@ -84,6 +84,12 @@ def test_the_two_tables_are_all_there_is():
         ("top_n_tokens", "5", False),
         ("temperature", 1, True),
         ("temperature", "1", False),
+        ("temperature", 3.4e38, True),
+        ("temperature", 1e308, False),
+        ("repetition_penalty", 3.5e38, False),
+        ("frequency_penalty", -1e308, False),
+        ("top_p", 1e40, False),
+        ("typical_p", 1e40, False),
         ("do_sample", 1, False),
         ("stop", "end", False),
         ("stop", ["end"], True),
@@ -157,13 +163,18 @@ def test_a_completion_refuses_any_other_prompt(prompt):
 
 @pytest.mark.parametrize(
     ("asked", "sample", "temperature"),
-    [({}, True, None), ({"temperature": 0}, False, None), ({"temperature": 0.7}, True, 0.7)],
+    [
+        ({}, True, None),
+        ({"temperature": 0}, False, None),
+        ({"temperature": 1e-50}, False, None),
+        ({"temperature": 0.7}, True, 0.7),
+    ],
 )
 def test_a_completion_samples_unless_its_temperature_is_zero(asked, sample, temperature):
     body = msgspec.json.encode({"prompt": "a", "model": "any/name", **asked})
     (generation,) = decode(COMPLETION, body).generations()
     assert generation.parameters.do_sample is sample
-    assert generation.parameters.temperature == temperature
+    assert generation.parameters.temperature == pytest.approx(temperature)
     assert generation.parameters.adapter_id is None
 
 
@@ -174,3 +185,24 @@ def test_a_completion_passes_on_what_it_was_asked():
     p = generation.parameters
     assert (p.max_new_tokens, p.top_p, p.seed, p.stop) == (3, 0.5, 4, ("x",))
     assert (p.repetition_penalty, p.frequency_penalty) == (1.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    "name", ["temperature", "repetition_penalty", "frequency_penalty", "top_p", "typical_p"]
+)
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [(0.1, 0.10000000149011612), (0.99999999, 1.0), (1e-308, 0.0), (-1e-50, 0.0), (2, 2.0)],
+)
+def test_floats_have_32_bits(name, value, rounded):
+    assert getattr(generate(**{name: value}), name) == rounded
+
+
+@pytest.mark.parametrize(
+    "name", ["temperature", "repetition_penalty", "frequency_penalty", "top_p"]
+)
+def test_floats_of_a_completion_have_32_bits(name):
+    with pytest.raises(Unreadable) as caught:
+        decode(COMPLETION, msgspec.json.encode({"prompt": "a", name: 1e308}))
+    assert caught.value.status == 422
+    assert caught.value.text == f"{DATA}{name}: Expected `float` of 32 bits, got 1e+308"

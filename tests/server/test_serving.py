@@ -1,12 +1,14 @@
 import asyncio
 import builtins
 import contextlib
+import gc
 import pickle
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import aiohttp
@@ -98,6 +100,26 @@ def test_start_and_stop(scripted_server):
         _ = server.url
     with pytest.raises(LocalServerError, match="started before"):
         server.start()
+
+
+async def test_a_server_that_has_stopped_lets_go_of_its_model(monkeypatch, http):
+    real, engines = _serving.load_engine, []
+
+    def load(options):
+        model, batcher = real(options)
+        engines.append(weakref.ref(model.engine))
+        return model, batcher
+
+    monkeypatch.setattr(_serving, "load_engine", load)
+    server = LocalServer().start()
+    asked = {"inputs": "Once", "parameters": {"max_new_tokens": 2}}
+    for path in ("/generate", "/generate_stream", "/info", "/nowhere"):
+        async with http.post(server.url + path, json=asked) as response:
+            await response.read()
+    # With its thread the server has ended, and the server itself, which is kept, holds nothing.
+    await asyncio.to_thread(server.stop)
+    gc.collect()
+    assert [engine() for engine in engines] == [None]
 
 
 def test_stopping_what_was_never_started():

@@ -141,10 +141,10 @@ async def test_what_is_asked_reaches_the_job(validate):
     job = await validate(
         temperature=0.5,
         top_k=3,
-        top_p=0.9,
-        typical_p=0.8,
-        repetition_penalty=1.2,
-        frequency_penalty=0.1,
+        top_p=0.75,
+        typical_p=0.875,
+        repetition_penalty=1.25,
+        frequency_penalty=0.125,
         seed=2**64 - 1,
         stop=("a", "b"),
         top_n_tokens=2,
@@ -152,9 +152,9 @@ async def test_what_is_asked_reaches_the_job(validate):
         max_new_tokens=3,
     )
     assert job.sampling.seed == 2**64 - 1
-    assert (job.sampling.temperature, job.sampling.top_k, job.sampling.top_p) == (0.5, 3, 0.9)
-    assert (job.sampling.typical_p, job.sampling.repetition_penalty) == (0.8, 1.2)
-    assert job.sampling.frequency_penalty == 0.1
+    assert (job.sampling.temperature, job.sampling.top_k, job.sampling.top_p) == (0.5, 3, 0.75)
+    assert (job.sampling.typical_p, job.sampling.repetition_penalty) == (0.875, 1.25)
+    assert job.sampling.frequency_penalty == 0.125
     assert (job.stop, job.top_n_tokens, job.max_new_tokens) == (("a", "b"), 2, 3)
     assert job.prefill_logprobs
 

@@ -5,7 +5,7 @@
 """
 
 from hfgen._errors import LocalServerError
-from hfgen.server._options import Options
+from hfgen.server._options import ServerOptions
 from hfgen.server._serving import LocalServer, serve
 
-__all__ = ["LocalServer", "LocalServerError", "Options", "serve"]
+__all__ = ["LocalServer", "LocalServerError", "ServerOptions", "serve"]

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from hfgen.server import _completions, _native, _status
 from hfgen.server._body import PAYLOAD_LIMIT
+from hfgen.server._cors import allow, preflight
 from hfgen.server._service import SERVICE, Service
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ _OPEN: tuple[tuple[str, _Handler], ...] = (
 )
 
 
+# Whatever is not there, line breaks included; a pattern of aiohttp's.
+_ELSEWHERE = r"/{rest:(?s:.*)}"
+
+
 def build(service: Service, control: Control) -> web.Application:
     """Return the application that serves a model.
 
@@ -42,15 +47,20 @@ def build(service: Service, control: Control) -> web.Application:
         service: The model, with its engine running.
         control: What says when to stop, and how patiently.
     """
-    app = web.Application(middlewares=[_empty_refusals], client_max_size=PAYLOAD_LIMIT)
+    # No middlewares: aiohttp keeps the last 1024 handlers it has put them around in a cache of the
+    # process, and with each its application, the service and the whole model, long after the end.
+    app = web.Application(client_max_size=PAYLOAD_LIMIT)
     app[SERVICE] = service
     key = service.options.api_key
     app.add_routes(
         [
-            *(web.post(path, _guarded(handler, key)) for path, handler in _GUARDED),
-            *(web.get(path, handler) for path, handler in _OPEN),
+            *(web.post(path, _patient(_guarded(handler, key))) for path, handler in _GUARDED),
+            *(web.get(path, _patient(handler)) for path, handler in _OPEN),
         ]
     )
+    # After the others: aiohttp takes the first route that fits.
+    for path, allowed in _methods().items():
+        app.add_routes([web.options(path, preflight), web.route("*", path, _refusing(allowed))])
 
     async def drain(_: web.Application) -> None:
         await service.inference.drain(control.grace, control.hurry)
@@ -58,7 +68,29 @@ def build(service: Service, control: Control) -> web.Application:
     # Between these two aiohttp has closed the listening socket and the idle connections.
     app.on_shutdown.append(drain)
     app.on_response_prepare.append(_name_no_software)
+    app.on_response_prepare.append(allow(service.options.cors_allow_origin))
     return app
+
+
+def _methods() -> dict[str, str | None]:
+    """Return what may be asked of each path, for the header `allow`; None: nothing."""
+    posts, gets = ({path for path, _ in routes} for routes in (_GUARDED, _OPEN))
+    allowed: dict[str, str | None] = {
+        path: ",".join(["GET,HEAD"] * (path in gets) + ["POST"] * (path in posts))
+        for path in sorted(posts | gets)
+    }
+    return allowed | {_ELSEWHERE: None}
+
+
+def _refusing(allowed: str | None) -> _Handler:
+    """Answer an unknown path and a wrong method as axum does: without a body."""
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        if allowed is None:
+            return web.Response(status=404)
+        return web.Response(status=405, headers={"allow": allowed})
+
+    return refuse
 
 
 def _guarded(handler: _Handler, key: str | None) -> _Handler:
@@ -77,19 +109,16 @@ def _guarded(handler: _Handler, key: str | None) -> _Handler:
     return guarded
 
 
-@web.middleware
-async def _empty_refusals(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Answer an unknown path and a wrong method as axum does: without a body."""
-    try:
-        return await handler(request)
-    except web.HTTPMethodNotAllowed as error:
-        return web.Response(status=405, headers={"allow": error.headers["Allow"]})
-    except web.HTTPNotFound:
-        return web.Response(status=404)
-    except ConnectionError:
-        # The client has gone, and a write saw it before the handler was cancelled. Nobody reads
-        # this; it only keeps aiohttp from taking it for an error of ours.
-        return web.Response(status=500)
+def _patient(handler: _Handler) -> _Handler:
+    async def patient(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ConnectionError:
+            # The client has gone, and a write saw it before the handler was cancelled. Nobody
+            # reads this; it only keeps aiohttp from taking it for an error of ours.
+            return web.Response(status=500)
+
+    return patient
 
 
 async def _name_no_software(_: web.Request, response: web.StreamResponse) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,12 +17,15 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
-from hfgen.server._numpy_llama import LlamaConfig, NumpyLlama
+from hfgen.server._config import CheckpointError, llama_config, not_exact, one_line, read_json
+from hfgen.server._numpy_llama import NumpyLlama
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hfgen.server._engine import Engine
+
+__all__ = ["BUNDLED", "CheckpointError", "Model", "load"]
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -33,22 +36,6 @@ _LARGE = 200_000_000
 
 # What the types of safetensors are to NumPy. It has no bfloat16: the upper half of a float32.
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-
-# What a Llama's config.json may say, and what it must then say for NumpyLlama to compute the same
-# as transformers. What is left out has the first of the values.
-_EXACT: Mapping[str, tuple[Any, ...]] = {
-    "model_type": ("llama",),
-    "hidden_act": ("silu",),
-    "attention_bias": (False,),
-    "mlp_bias": (False,),
-    "quantization_config": (None,),
-    "partial_rotary_factor": (1.0, None),
-    "sliding_window": (None,),
-}
-
-
-class CheckpointError(Exception):
-    """A folder cannot be served: one line that says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +69,12 @@ def load(path: str | Path) -> Model:
     folder = Path(path)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a directory; give the folder of a checkpoint")
-    config = _json(folder, "config.json")
+    config = read_json(folder, "config.json")
     tokenizer = _tokenizer(folder)
-    reason = _not_exact(config)
+    reason = not_exact(folder, config)
     if reason is None:
-        shape = _llama_config(folder, config)
-        if _parameters(shape) > _LARGE and _has_transformers():
+        shape = llama_config(folder, config)
+        if shape.parameters > _LARGE and _has_transformers():
             reason = "its size"
     engine: Engine
     if reason is None:
@@ -113,23 +100,6 @@ def _name(folder: Path) -> str:
     return folder.name
 
 
-def _json(folder: Path, name: str, *, optional: bool = False) -> dict[str, Any]:
-    file = folder / name
-    try:
-        value = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        if optional:
-            return {}
-        raise CheckpointError(
-            f"{folder} has no {name}; give the folder of a checkpoint as the Hub holds it"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be read: {_line(error)}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{file} is not a JSON object; fetch it again")
-    return value
-
-
 def _tokenizer(folder: Path) -> Tokenizer:
     file = folder / "tokenizer.json"
     if not file.is_file():
@@ -140,7 +110,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises the bare class
-        raise CheckpointError(f"{file} cannot be read: {_line(error)}") from error
+        raise CheckpointError(f"{file} cannot be read: {one_line(error)}") from error
     # Settings of the training, which would cut and fill what users send.
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -149,7 +119,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 def _eos_ids(folder: Path, config: Mapping[str, Any]) -> frozenset[int]:
     """Take generation_config.json's before config.json's; either may be a number or a list."""
-    generation = _json(folder, "generation_config.json", optional=True)
+    generation = read_json(folder, "generation_config.json", optional=True)
     found = generation.get("eos_token_id")
     if found is None:
         found = config.get("eos_token_id")
@@ -157,53 +127,6 @@ def _eos_ids(folder: Path, config: Mapping[str, Any]) -> frozenset[int]:
     if not all(isinstance(i, int) for i in ids):
         raise CheckpointError(f"{folder} names an eos_token_id that is no number: {found!r}")
     return frozenset(ids)
-
-
-def _not_exact(config: Mapping[str, Any]) -> str | None:
-    """Return what in a config NumpyLlama does not compute, in the words of the file."""
-    for key, allowed in _EXACT.items():
-        value = config.get(key, allowed[0] if key != "model_type" else None)
-        if value not in allowed:
-            return f"{key} {value!r}" if isinstance(value, str | float | None) else key
-    scaling = _rope(config)
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    return None if kind == "default" else f"rope_scaling {kind!r}"
-
-
-def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `rope_parameters`, as transformers 5 names them, or `rope_scaling` before that."""
-    return config.get("rope_parameters") or config.get("rope_scaling") or {}
-
-
-def _llama_config(folder: Path, config: Mapping[str, Any]) -> LlamaConfig:
-    heads = config.get("num_attention_heads")
-    hidden = config.get("hidden_size")
-    # The defaults of transformers' LlamaConfig, for what older checkpoints leave out.
-    values: dict[str, Any] = {
-        "num_key_value_heads": heads,
-        "head_dim": hidden // heads if isinstance(hidden, int) and heads else None,
-        "max_position_embeddings": 2048,
-        "rms_norm_eps": 1e-6,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-    }
-    given = {**config, **_rope(config)}
-    names = [field.name for field in fields(LlamaConfig)]
-    values |= {name: given[name] for name in names if given.get(name) is not None}
-    for name in names:
-        if not isinstance(values.get(name), int | float):
-            raise CheckpointError(
-                f"{folder / 'config.json'} has no {name}; fetch it again from where the "
-                "checkpoint came from"
-            )
-    return LlamaConfig(**values)
-
-
-def _parameters(shape: LlamaConfig) -> int:
-    heads = 2 * (shape.num_attention_heads + shape.num_key_value_heads)
-    layer = shape.hidden_size * (heads * shape.head_dim + 3 * shape.intermediate_size)
-    embeddings = shape.vocab_size * shape.hidden_size * (1 if shape.tie_word_embeddings else 2)
-    return shape.num_hidden_layers * layer + embeddings
 
 
 def _has_transformers() -> bool:
@@ -218,7 +141,7 @@ def _with_transformers(folder: Path, reason: str) -> Engine:
     try:
         return TransformersEngine(folder)
     except Exception as error:  # whatever the architecture's own code raises
-        raise CheckpointError(f"transformers cannot load {folder}: {_line(error)}") from error
+        raise CheckpointError(f"transformers cannot load {folder}: {one_line(error)}") from error
 
 
 def _tensors(folder: Path) -> Callable[[str, tuple[int, ...]], npt.NDArray[np.float32]]:
@@ -227,9 +150,13 @@ def _tensors(folder: Path) -> Callable[[str, tuple[int, ...]], npt.NDArray[np.fl
     if (folder / "model.safetensors").is_file():
         files = [folder / "model.safetensors"]
     elif (folder / index).is_file():
-        places = _json(folder, index).get("weight_map")
+        places = read_json(folder, index).get("weight_map")
         if not isinstance(places, dict):
             raise CheckpointError(f"{folder / index} has no weight_map; fetch it again")
+        if not all(isinstance(name, str) for name in places.values()):
+            raise CheckpointError(
+                f"{folder / index} has a weight_map that names no files; fetch it again"
+            )
         files = [folder / name for name in sorted(set(places.values()))]
     else:
         raise CheckpointError(
@@ -264,7 +191,7 @@ def _header(file: Path) -> tuple[int, dict[str, Any]]:
         ) from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{file} is damaged or cut short: {_line(error)}; fetch it again"
+            f"{file} is damaged or cut short: {one_line(error)}; fetch it again"
         ) from error
 
 
@@ -289,7 +216,3 @@ def _tensor(
 
 def _refuse(file: Path, name: str, found: str, wanted: str) -> NoReturn:
     raise CheckpointError(f"{file}: tensor {name!r} has {found}; wanted {wanted}")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -45,9 +45,10 @@ _COMPLETION = msgspec.json.Decoder(CompletionRequest)
 async def completions(request: web.Request) -> web.StreamResponse:
     asked = await read_json(request, _COMPLETION)
     service = request.app[SERVICE]
+    # TGI counts the request here, and each of its prompts again where that is generated.
+    service.metrics.requests.inc()
     # These two come with their status, stream or not: TGI looks before it answers.
     for error in _refusals(asked):
-        service.metrics.requests.inc()
         service.metrics.failed(error)
         return refuse(error)
     service.metrics.requests.inc(len(asked.prompts))
@@ -126,8 +127,7 @@ async def _stream(
 
 
 async def _write_chunks(service: Service, session: Session, stream: EventStream) -> None:
-    while session.running:
-        item = await session.next()
+    async for item in session:
         if item is None:
             await stream.write(COMMENT)
             continue

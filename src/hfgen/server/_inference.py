@@ -147,16 +147,16 @@ class Session:
         inference.submit(run, self._channel)
         return run
 
-    @property
-    def running(self) -> bool:
-        """Whether some generation has not ended."""
-        return bool(self._running)
+    def __aiter__(self) -> Self:
+        return self
 
-    async def next(self) -> tuple[Run, Generated | Failed] | None:
-        """Return the next token, of whichever generation, or how one failed.
+    async def __anext__(self) -> tuple[Run, Generated | Failed] | None:
+        """Return the next token, of whichever generation, or how one failed, until all have ended.
 
         None: nothing has come for as long as `keep_alive`.
         """
+        if not self._running:
+            raise StopAsyncIteration
         while (item := await self._channel.get()) is not None:
             run, event = item
             if isinstance(event, Generated):
@@ -177,8 +177,7 @@ class Session:
         Raises:
             GenerationError: One has failed.
         """
-        while self._running:
-            item = await self.next()
+        async for item in self:
             if item is not None and isinstance(item[1], Failed):
                 raise GenerationError(item[1].message)
 

@@ -154,8 +154,7 @@ async def _write_tokens(service: Service, asked: GenerateRequest, stream: EventS
         raise
     with service.inference.session(keep_alive=service.options.keep_alive) as session:
         await session.start(asked)
-        while session.running:
-            item = await session.next()
+        async for item in session:
             if item is None:
                 await stream.write(COMMENT)
                 continue

@@ -19,6 +19,7 @@ from hfgen.server._engine import SequenceId
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hfgen.server._config import LlamaConfig
     from hfgen.server._engine import Logits
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
@@ -36,23 +37,6 @@ _ROW_BY_ROW_LIMIT = 1 << 20
 # For the same reason attention is cut into products of at most this many multiplications, from
 # where on OpenBLAS uses threads (SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD, interface/gemm.c).
 _ATTENTION_LIMIT = 1 << 18
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LlamaConfig:
-    """The shape of a Llama, under the names config.json gives its parts."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    max_position_embeddings: int
-    rms_norm_eps: float
-    rope_theta: float
-    tie_word_embeddings: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 from hfgen._errors import LocalServerError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
 # TGI's `--max-client-batch-size`, as it is by default: prompts in one `/v1/completions`.
@@ -16,12 +17,13 @@ MAX_CLIENT_BATCH_SIZE = 4
 
 
 class OptionsDict(TypedDict, total=False):
-    """The options as keyword arguments; `Options` documents them."""
+    """The options as keyword arguments; `ServerOptions` documents them."""
 
     model: str | PathLike[str]
     host: str
     port: int
     api_key: str | None
+    cors_allow_origin: Sequence[str] | None
     max_concurrent_requests: int
     max_batch: int
     max_best_of: int
@@ -34,7 +36,7 @@ class OptionsDict(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class ServerOptions:
     """The options of a local server; the limits have TGI's names and TGI's defaults.
 
     Attributes:
@@ -42,6 +44,10 @@ class Options:
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
         api_key: The key that the generation routes and `/tokenize` ask for; None: none.
+        cors_allow_origin: The origins, such as `"https://example.org"`, whose pages may read the
+            answers in a browser; None: any, as in TGI, and `()`: none. With None, every web page
+            that a browser on this machine opens can generate here and read what comes, even where
+            `host` is the loopback address. A browser lets no page send `api_key` from elsewhere.
         max_concurrent_requests: Generations under way or waiting, before 429.
         max_batch: Generations that the engine runs side by side.
         max_best_of: The most a caller may ask for as `best_of`.
@@ -60,6 +66,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8080
     api_key: str | None = field(default=None, repr=False)
+    cors_allow_origin: Sequence[str] | None = None
     max_concurrent_requests: int = 128
     max_batch: int = 64
     max_best_of: int = 2
@@ -79,6 +86,17 @@ class Options:
             raise LocalServerError("keep_alive must be more than 0 seconds")
         if self.api_key == "":
             raise LocalServerError("api_key must not be empty; leave it out to ask for none")
+        origins = self.cors_allow_origin
+        if isinstance(origins, str) or (origins is not None and not all(map(_is_origin, origins))):
+            raise LocalServerError(
+                "cors_allow_origin must be a list of origins, such as ['https://example.org'];"
+                " leave it out to allow any"
+            )
+
+
+def _is_origin(value: object) -> bool:
+    # A header has room for these; "*" in a list is refused as it is by TGI's CorsLayer.
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value != "*"
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
@@ -105,7 +123,7 @@ class Limits:
     max_total_tokens: int
 
     @classmethod
-    def of(cls, options: Options, *, max_positions: int) -> Limits:
+    def of(cls, options: ServerOptions, *, max_positions: int) -> Limits:
         """Complete the options with the model's context.
 
         Args:
@@ -121,6 +139,10 @@ class Limits:
                 f"max_total_tokens is {total}, but the model's context is {max_positions} tokens"
             )
         inputs = options.max_input_tokens or total - 1
+        if inputs < 1:
+            raise LocalServerError(
+                f"the model's context is {max_positions} tokens: no room for a prompt and an answer"
+            )
         # TGI's launcher holds the same: a prompt that fills everything leaves nothing to generate.
         if inputs >= total:
             raise LocalServerError(

@@ -8,6 +8,7 @@ fields are ignored, as serde ignores them there.
 from __future__ import annotations
 
 import re
+import struct
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ U32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 # msgspec's bounds end at 2**63 - 1: what a u64 ends at is looked at in `__post_init__`.
 U64: TypeAlias = Annotated[int, Meta(ge=0)]
 _U64_MAX = 2**64 - 1
+_F32 = struct.Struct("<f")
 
 _Request = TypeVar("_Request")
 
@@ -69,6 +71,14 @@ class GenerateParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_u64(best_of=self.best_of, truncate=self.truncate, seed=self.seed)
+        _round_to_f32(
+            self,
+            "temperature",
+            "repetition_penalty",
+            "frequency_penalty",
+            "top_p",
+            "typical_p",
+        )
 
 
 def absent_parameters() -> GenerateParameters:
@@ -107,6 +117,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_u64(seed=self.seed)
+        _round_to_f32(self, "temperature", "top_p", "repetition_penalty", "frequency_penalty")
         if not self.prompt and self.prompt != "":
             raise ValueError("Empty array detected. Do not use an empty array for the prompt.")
 
@@ -176,3 +187,20 @@ def _check_u64(**values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value > _U64_MAX:
             raise ValueError(f"{name}: Expected `int` <= {_U64_MAX}")
+
+
+def _round_to_f32(request: msgspec.Struct, *names: str) -> None:
+    """Keep of some fields what fits an f32, as all floats are in TGI's requests.
+
+    TGI takes what is beyond an f32 for infinite, and fails when it generates. Here it is refused
+    at once, as serde refuses an integer that is out of range.
+    """
+    for name in names:
+        value = getattr(request, name)
+        if value is None:
+            continue
+        try:
+            (rounded,) = _F32.unpack(_F32.pack(value))
+        except OverflowError:
+            raise ValueError(f"{name}: Expected `float` of 32 bits, got {value}") from None
+        msgspec.structs.force_setattr(request, name, rounded)

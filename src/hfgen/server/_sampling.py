@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
+# What a penalty may make of a logit: far beyond any, and near enough to zero for the difference of
+# two to be finite. An infinity here would end as NaN.
+_FARTHEST = float(np.finfo(np.float32).max) / 4
+
 # A temperature below the smallest normal number would divide by zero.
 _LOWEST_TEMPERATURE = float(np.finfo(np.float32).tiny)
 
@@ -111,7 +115,11 @@ class Chooser:
         seen = np.flatnonzero(self._counts)
         values = logits[seen]
         penalty = self._sampling.repetition_penalty
-        logits[seen] = np.where(values < 0, values * penalty, values / penalty)
+        with np.errstate(over="ignore"):
+            changed = np.where(values < 0, values * penalty, values / penalty)
+        # What the model itself rules out stays out.
+        np.clip(changed, -_FARTHEST, _FARTHEST, out=changed, where=np.isfinite(values))
+        logits[seen] = changed
 
     def _penalise_frequency(self, logits: _Floats) -> None:
         """Subtract in proportion to a token's share of the sequence, prompt included.

@@ -10,7 +10,7 @@ from aiohttp import web
 from hfgen._version import __version__
 from hfgen.server._inference import Inference
 from hfgen.server._metrics import Metrics
-from hfgen.server._options import Limits, Options
+from hfgen.server._options import Limits, ServerOptions
 from hfgen.server._validation import Validator
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Service:
     """One model being served."""
 
     name: str
-    options: Options
+    options: ServerOptions
     limits: Limits
     validator: Validator
     inference: Inference
@@ -35,7 +35,7 @@ class Service:
         return f"{__version__}-native"
 
     @classmethod
-    def of(cls, model: Model, batcher: Batcher, options: Options) -> Service:
+    def of(cls, model: Model, batcher: Batcher, options: ServerOptions) -> Service:
         """Put a service together, on the loop that it runs on."""
         limits = Limits.of(options, max_positions=model.engine.max_positions)
         metrics = Metrics(

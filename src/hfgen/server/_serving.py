@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hfgen._errors import LocalServerError
 from hfgen.server._control import Control
-from hfgen.server._options import Limits, Options, OptionsDict
+from hfgen.server._options import Limits, OptionsDict, ServerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class LocalServer:
             requests.post(f"{server.url}/generate", json={"inputs": "Once upon a time"})
 
     Args:
-        options: As `Options` documents them; the port is a free one unless it is given.
+        options: As `ServerOptions` documents them; the port is a free one unless it is given.
 
     Raises:
         LocalServerError: From `start`: the model cannot be loaded, the port is in use, an option is
@@ -44,7 +44,7 @@ class LocalServer:
 
     def __init__(self, **options: Unpack[OptionsDict]) -> None:
         options.setdefault("port", 0)
-        self._options = Options(**options)
+        self._options = ServerOptions(**options)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._control: Control | None = None
@@ -115,14 +115,14 @@ def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[Op
 
     Args:
         on_ready: Called with the base URL once the server answers.
-        options: As `Options` documents them.
+        options: As `ServerOptions` documents them.
 
     Raises:
         LocalServerError: The server cannot be started.
     """
     if threading.current_thread() is not threading.main_thread():
         raise LocalServerError("serve() needs the main thread; elsewhere there is LocalServer")
-    chosen = Options(**options)
+    chosen = ServerOptions(**options)
     model, batcher = load_engine(chosen)
     with _listening(chosen) as listener:
 
@@ -135,7 +135,7 @@ def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[Op
             asyncio.run(_run(model, batcher, chosen, listener, ready))
 
 
-def load_engine(options: Options) -> tuple[Model, Batcher]:
+def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
     """Load the model and its batcher, not started yet.
 
     Raises:
@@ -164,7 +164,7 @@ def load_engine(options: Options) -> tuple[Model, Batcher]:
 async def _run(
     model: Model,
     batcher: Batcher,
-    options: Options,
+    options: ServerOptions,
     listener: socket.socket,
     ready: Callable[[Control], None],
 ) -> None:
@@ -214,7 +214,7 @@ def _stop_at_once(ready: Future[Control]) -> None:
 def _run_on_thread(
     model: Model,
     batcher: Batcher,
-    options: Options,
+    options: ServerOptions,
     listener: socket.socket,
     ready: Future[Control],
 ) -> None:
@@ -227,7 +227,7 @@ def _run_on_thread(
 
 
 @contextmanager
-def _listening(options: Options) -> Iterator[socket.socket]:
+def _listening(options: ServerOptions) -> Iterator[socket.socket]:
     """Listen, here rather than on the loop: the caller gets the error, and the port."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:

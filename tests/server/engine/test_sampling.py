@@ -156,6 +156,38 @@ def test_something_is_always_left(options):
     assert len(chooser.choose(row()).top) >= 1
 
 
+@pytest.mark.parametrize("penalty", [1e-45, 1e-38, 1e38, 3.4e38])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"do_sample": True},
+        {"temperature": 1e-45},
+        {"temperature": 3.4e38},
+        {"top_k": 3, "top_p": 0.5},
+        {"typical_p": 0.5},
+        {"frequency_penalty": 2.0},
+    ],
+)
+@pytest.mark.parametrize("seen", [[3], range(VOCAB)])
+@pytest.mark.parametrize("shift", [-20, 0, 20])
+def test_no_penalty_is_too_much(penalty, options, seen, shift):
+    sampling = Sampling(seed=0, repetition_penalty=penalty, **options)
+    chooser = Chooser(sampling, seen, VOCAB, top_n_tokens=3)
+    for step in range(3):
+        choice = chooser.choose(row(step) + np.float32(shift))
+        assert all(math.isfinite(logprob) for _, logprob in choice.top)
+        assert math.isfinite(choice.logprob)
+
+
+def test_a_penalty_brings_back_nothing_that_the_model_rules_out():
+    logits = row()
+    logits[5:] = -np.inf
+    sampling = Sampling(seed=0, repetition_penalty=1.5)
+    choice = Chooser(sampling, range(VOCAB), VOCAB, top_n_tokens=VOCAB).choose(logits)
+    assert {i for i, _ in choice.top} <= set(range(5))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("do_sample", [False, True])
 def test_logits_that_are_no_numbers(bad, do_sample):

@@ -1,0 +1,170 @@
+"""config.json: what it says of a Llama, within the bounds in which NumpyLlama can compute it.
+
+What is wrong with a file is said in one line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# What a Llama's config.json may say, and what it must then say for NumpyLlama to compute the same
+# as transformers; `rope_parameters` included. What is left out has the first of the values.
+_EXACT: Mapping[str, tuple[Any, ...]] = {
+    "hidden_act": ("silu",),
+    "attention_bias": (False,),
+    "mlp_bias": (False,),
+    "quantization_config": (None,),
+    "partial_rotary_factor": (1.0, None),
+    "sliding_window": (None,),
+}
+
+
+class CheckpointError(Exception):
+    """A folder cannot be served: one line that says why, and what to do."""
+
+
+# No shape comes near the far ends; they keep NumPy's integers and floats of 32 bits from
+# overflowing before a tensor is found to be of another shape.
+_Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+_Real: TypeAlias = Annotated[float, Meta(ge=1e-30, le=1e30)]
+
+
+class LlamaConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The shape of a Llama, under the names config.json gives its parts.
+
+    The defaults are those of transformers' LlamaConfig, for what older checkpoints leave out;
+    `llama_config` fills in the two that depend on others.
+    """
+
+    vocab_size: _Count
+    hidden_size: _Count
+    intermediate_size: _Count
+    num_hidden_layers: _Count
+    num_attention_heads: _Count
+    num_key_value_heads: _Count
+    # The rotary embedding turns pairs.
+    head_dim: Annotated[int, Meta(ge=2, le=2**31 - 1, multiple_of=2)]
+    # A prompt of one token and an answer of one.
+    max_position_embeddings: Annotated[int, Meta(ge=2, le=2**31 - 1)] = 2048
+    rms_norm_eps: _Real = 1e-6
+    rope_theta: _Real = 10000.0
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} is not a multiple of"
+                f" num_key_value_heads {self.num_key_value_heads}"
+            )
+
+    @property
+    def parameters(self) -> int:
+        """How many weights this makes, but for those of the norms."""
+        heads = 2 * (self.num_attention_heads + self.num_key_value_heads)
+        layer = self.hidden_size * (heads * self.head_dim + 3 * self.intermediate_size)
+        embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
+        return self.num_hidden_layers * layer + embeddings
+
+
+def read_json(folder: Path, name: str, *, optional: bool = False) -> dict[str, Any]:
+    """Read a file that holds a JSON object.
+
+    Raises:
+        CheckpointError: it does not, or there is none and it is not optional.
+    """
+    file = folder / name
+    try:
+        value = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        if optional:
+            return {}
+        raise CheckpointError(
+            f"{folder} has no {name}; give the folder of a checkpoint as the Hub holds it"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file} cannot be read: {one_line(error)}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{file} is not a JSON object; fetch it again")
+    return value
+
+
+def not_exact(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """Return what in a config NumpyLlama does not compute, in the words of the file.
+
+    Raises:
+        CheckpointError: it is that of a Llama, and no engine could make sense of it.
+    """
+    kind = config.get("model_type")
+    if kind != "llama":
+        return f"model_type {kind!r}"
+    rope = _rope(folder, config)
+    given = {**config, **rope}
+    for key, allowed in _EXACT.items():
+        value = given.get(key, allowed[0])
+        if value not in allowed:
+            return f"{key} {value!r}" if isinstance(value, str | float | None) else key
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    return None if kind == "default" else f"rope_scaling {kind!r}"
+
+
+def _rope(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `rope_parameters`, as transformers 5 names them, or `rope_scaling` before that."""
+    for name in ("rope_parameters", "rope_scaling"):
+        if value := config.get(name):
+            if not isinstance(value, dict):
+                raise _unfit(folder, f"{name}: Expected `object`, got `{type(value).__name__}`")
+            return value
+    return {}
+
+
+def llama_config(folder: Path, config: Mapping[str, Any]) -> LlamaConfig:
+    """Return the shape that a config.json describes; null is as good as nothing.
+
+    Raises:
+        CheckpointError: something is missing, of another type, or out of its bounds.
+    """
+    given = {**config, **_rope(folder, config)}
+    given = {key: value for key, value in given.items() if value is not None}
+    heads, hidden = given.get("num_attention_heads"), given.get("hidden_size")
+    # Where one of these two is no such number, that is what is found fault with.
+    if isinstance(heads, int) and isinstance(hidden, int) and heads > 0:
+        given.setdefault("num_key_value_heads", heads)
+        given.setdefault("head_dim", hidden // heads)
+    try:
+        return msgspec.convert(given, LlamaConfig)
+    except msgspec.ValidationError as error:
+        raise _unfit(folder, _words(error)) from error
+
+
+_MISSING = re.compile("Object missing required field `(.*)`")
+_PLACE = re.compile(r"(?P<what>.*) - at `\$\.(?P<where>.*)`")
+
+
+def _words(error: msgspec.ValidationError) -> str:
+    """Put the place first."""
+    text = one_line(error)
+    if match := _MISSING.fullmatch(text):
+        return f"no {match[1]}"
+    if match := _PLACE.fullmatch(text):
+        return f"{match['where']}: {match['what']}"
+    return text
+
+
+def _unfit(folder: Path, what: str) -> CheckpointError:
+    has = "has" if what.startswith("no ") else "is not that of a Llama:"
+    return CheckpointError(
+        f"{folder / 'config.json'} {has} {what}; fetch it again from where the checkpoint came from"
+    )
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

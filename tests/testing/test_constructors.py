@@ -1,0 +1,136 @@
+"""Answers ready made, as hfgen itself reads them."""
+
+import json
+
+import pytest
+
+from hfgen import Client, IncompleteGenerationError
+from hfgen.testing import (
+    Cut,
+    Hang,
+    Pause,
+    Special,
+    as_json,
+    chunk,
+    comment,
+    done,
+    event,
+    events,
+    fault,
+    generated,
+    loading,
+    overloaded,
+    status,
+    tokens,
+)
+
+
+def chunks(said):
+    """The chunks of an answer, as plain mappings."""
+    parts = said.content.decode().split("\n\n")
+    return [json.loads(part.removeprefix("data: ")) for part in parts if part[:4] == "data"]
+
+
+def test_tokens_have_indexes_and_the_last_one_the_whole_text():
+    first, second, last = chunks(tokens("Once", " upon", Special("</s>")))
+    assert [c["index"] for c in (first, second, last)] == [1, 2, 3]
+    assert [c["token"]["text"] for c in (first, second, last)] == ["Once", " upon", "</s>"]
+    assert [c["token"]["special"] for c in (first, second, last)] == [False, False, True]
+    assert [c["generated_text"] for c in (first, second, last)] == [None, None, "Once upon"]
+    assert last["details"] is None
+
+
+def test_a_special_token_may_come_first():
+    assert chunks(tokens(Special("<s>"), "a"))[-1]["generated_text"] == "a"
+
+
+def test_tokens_that_are_the_same_are_told_apart():
+    said = chunks(tokens("a", "a", "a"))
+    assert [c["index"] for c in said] == [1, 2, 3]
+    assert [c["generated_text"] for c in said] == [None, None, "aaa"]
+
+
+def test_details():
+    usual = {"finish_reason": "length", "generated_tokens": 2, "seed": None, "input_length": 1}
+    assert chunks(tokens("a", "b", details=True))[-1]["details"] == usual
+    assert chunks(tokens("a", "b", details=True))[0]["details"] is None
+    with_seed = tokens("a", "b", details={"seed": 5})
+    assert chunks(with_seed)[-1]["details"] == {**usual, "seed": 5}
+    stopped = tokens("a", "b", finish_reason="stop_sequence")
+    assert chunks(stopped)[-1]["details"] == {**usual, "finish_reason": "stop_sequence"}
+    ended = tokens("a", Special("</s>"), details=True)
+    assert chunks(ended)[-1]["details"] == {**usual, "finish_reason": "eos_token"}
+
+
+@pytest.mark.parametrize("after", [Cut(), Cut(reset=True), Hang(), fault("oh")])
+def test_tokens_that_break_off_have_no_last_event(after):
+    assert chunks(tokens("a", after))[0]["generated_text"] is None
+    assert chunks(tokens("a", after, ends=True))[0]["generated_text"] == "a"
+
+
+@pytest.mark.parametrize("after", [Pause(1), comment(), done()])
+def test_tokens_that_something_harmless_follows_have_one(after):
+    assert tokens("a", after).body[0] == event(chunk("a", generated_text="a"))
+    assert tokens("a", after, ends=False).body[0] == event(chunk("a"))
+
+
+def test_tokens_without_any():
+    assert tokens().body == ()
+    assert tokens(Hang()).body == (Hang(),)
+
+
+def test_steps_among_tokens_stay_where_they_are():
+    said = tokens("a", Pause(1), comment(), "b").body
+    assert said[1:3] == (Pause(1), comment())
+    assert len(said) == 4
+
+
+def test_content_types():
+    assert dict(tokens("a").headers) == {"content-type": "text/event-stream"}
+    assert dict(as_json(1, headers={"X": "y"}).headers) == {
+        "content-type": "application/json",
+        "x": "y",
+    }
+    mine = {"Content-Type": "text/event-stream; charset=utf-8"}
+    assert dict(events(headers=mine).headers) == {"content-type": mine["Content-Type"]}
+    assert dict(status(500, "oh").headers) == {"content-type": "text/plain; charset=utf-8"}
+    assert status(500, b"oh").headers == ()
+
+
+def test_statuses():
+    assert (status(503, "é").status, status(503, "é").content) == (503, "é".encode())
+    assert status(401).body == ()
+    said = loading(300.9, headers={"Retry-After": "1"})
+    assert said.status == 503
+    assert json.loads(said.content) == {
+        "error": "Model scripted/model is currently loading",
+        "estimated_time": 300.9,
+    }
+    assert dict(said.headers)["retry-after"] == "1"
+    assert overloaded().status == 429
+    assert json.loads(overloaded().content)["error_type"] == "overloaded"
+    assert dict(overloaded(retry_after=0.5).headers)["retry-after"] == "0.5"
+
+
+def test_generated():
+    assert json.loads(generated("a").content) == {"generated_text": "a"}
+    said = generated("a", details={"seed": 5})
+    assert json.loads(said.content) == {"generated_text": "a", "details": {"seed": 5}}
+
+
+def test_hfgen_reads_them(serve):
+    server = serve(
+        overloaded(retry_after=0),
+        tokens("Once", " upon", Special("</s>"), finish_reason="eos_token"),
+        generated("Once"),
+        tokens("Once", " upon", Cut()),
+    )
+    with Client(api_url=server.url) as client:
+        *_, last = client.stream("x")
+        assert last.generated_text == "Once upon"
+        assert last.details.finish_reason == "eos_token"
+        assert client.run("x")[0].generated_text == "Once"
+        stream = client.stream_tokens("x")
+        assert [next(stream), next(stream)] == ["Once", " upon"]
+        with pytest.raises(IncompleteGenerationError):
+            next(stream)

@@ -1,0 +1,124 @@
+"""The fixture, as a user's own tests have it: pytest in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def run_pytest(tmp_path):
+    def run(code, *arguments):
+        (tmp_path / "test_of_a_user.py").write_text(code, encoding="utf-8")
+        options = [
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:asyncio",
+            "-W",
+            "error",
+            "--strict-config",
+            *arguments,
+        ]
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", *options, "test_of_a_user.py"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST")},
+        )  # fmt: skip
+
+    return run
+
+
+IMPORTS = """
+import urllib.request
+from hfgen.testing import ScriptedServer, StartServer, answer, loading, status, tokens
+
+def ask(server):
+    with urllib.request.urlopen(server.url, b"{}") as response:
+        return response.read()
+"""
+
+
+def test_it_is_there(run_pytest):
+    done = run_pytest(
+        IMPORTS
+        + """
+from hfgen import Client
+
+def test_it_waits(scripted_server: StartServer):
+    server = scripted_server(status(503, headers={"Retry-After": "0"}), tokens("Once", " upon"))
+    with Client(api_url=server.url) as client:
+        assert list(client.stream_tokens("x")) == ["Once", " upon"]
+    assert server.requests[0].json["inputs"] == "x"
+
+def test_several(scripted_server):
+    one, two = scripted_server(status(200, "1")), scripted_server(status(200, "2"))
+    assert ask(one) + ask(two) == b"12"
+"""
+    )
+    assert "2 passed" in done.stdout, done.stdout
+
+
+def test_a_strict_script_fails_the_test(run_pytest):
+    done = run_pytest(
+        IMPORTS
+        + """
+import urllib.error
+
+def test_it(scripted_server):
+    server = scripted_server(status(200), strict=True)
+    ask(server)
+    try:
+        ask(server)
+    except urllib.error.HTTPError as error:
+        error.close()
+"""
+    )
+    assert "1 passed, 1 error" in done.stdout, done.stdout
+    assert "the script has 1 answers" in done.stdout
+
+
+def test_a_failure_leaves_nothing(run_pytest):
+    done = run_pytest(
+        IMPORTS
+        + """
+import http.client, socket, threading
+
+def test_it(scripted_server):
+    server = scripted_server(tokens("a"))
+    connection = http.client.HTTPConnection(server.url.partition("//")[2])
+    connection.request("POST", "/")
+    connection.getresponse().read()
+    connection.close()
+    assert False, "of its own"
+
+def test_after_it():
+    assert threading.active_count() == 1
+"""
+    )
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "of its own" in done.stdout
+
+
+def test_who_has_a_fixture_of_that_name_keeps_it(run_pytest):
+    done = run_pytest(
+        """
+import pytest, sys
+
+@pytest.fixture
+def scripted_server():
+    return "mine"
+
+def test_it(scripted_server):
+    assert scripted_server == "mine"
+    assert not {"aiohttp", "urllib3", "numpy"} & set(sys.modules)
+"""
+    )
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_it_is_listed(run_pytest):
+    done = run_pytest("", "--fixtures")
+    assert "scripted_server" in done.stdout
+    assert "Start scripted servers" in done.stdout
