@@ -34,7 +34,7 @@ test-lowest: .venv/dev
 	.venv/bin/uv pip compile --quiet --system-certs --resolution lowest-direct --extra server \
 		--no-header --no-annotate pyproject.toml --output-file .venv-lowest/lowest.txt
 	.venv-lowest/bin/python $(PIP) --constraint .venv-lowest/lowest.txt --editable '.[server]' \
-		pytest pytest-asyncio hypothesis sybil
+		pytest pytest-asyncio hypothesis sybil httpx httpx2 requests trustme
 	.venv-lowest/bin/python -m pytest tests --ignore tests/server/test_other_clients.py
 
 # What needs torch, which the other environments do without.

@@ -4,18 +4,28 @@ from contextlib import ExitStack
 
 import pytest
 
-from scripted import ScriptedServer
+from hfgen.testing import ScriptedServer
 from sides import Async, Sync
 
 _ENVIRONMENT = (
+    "ALL_PROXY",
     "DO_NOT_TRACK",
     "HFGEN_API_URL",
     "HF_HUB_DISABLE_IMPLICIT_TOKEN",
     "HF_HUB_DISABLE_TELEMETRY",
     "HF_TOKEN",
     "HF_TOKEN_PATH",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
     "HUGGING_FACE_HUB_TOKEN",
+    "NO_PROXY",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
     "XDG_CACHE_HOME",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
 )
 
 
@@ -40,3 +50,11 @@ def serve():
     """Start scripted servers: `serve(answer, ...)`."""
     with ExitStack() as servers:
         yield lambda *script, **options: servers.enter_context(ScriptedServer(*script, **options))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Make certificates: `authority.server("127.0.0.1")`."""
+    from authority import Authority  # noqa: PLC0415 - not everywhere can they be made
+
+    return Authority(tmp_path_factory.mktemp("certificates"))

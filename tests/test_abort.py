@@ -10,7 +10,8 @@ import pytest
 
 import hfgen
 from hfgen import AbortController, AbortError, AbortSignal
-from scripted import Hang, answer, as_json, events, token
+from hfgen.testing import Hang
+from scripted import answer, as_json, events, token
 from sides import reply
 
 VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]

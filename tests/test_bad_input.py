@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import hfgen
-from scripted import Hang, as_json, event, events, token
+from hfgen.testing import Hang, event
+from scripted import as_json, events, token
 
 VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
 

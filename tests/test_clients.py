@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import hfgen
-from scripted import Hang, Pause, as_json, events, token
+from hfgen.testing import Hang, Pause
+from scripted import as_json, events, token
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@ import pytest
 
 import hfgen
 from hfgen import FetchRequest, FetchResponse
-from scripted import event, token
+from hfgen.testing import event
+from scripted import token
 from sides import reply
 
 URL = "http://localhost/generate"

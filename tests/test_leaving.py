@@ -10,7 +10,8 @@ from itertools import islice
 import pytest
 
 import hfgen
-from scripted import Hang, Pause, answer, as_json, event, events, token
+from hfgen.testing import Hang, Pause, event
+from scripted import answer, as_json, events, token
 from sides import Left, Sync, reply
 
 

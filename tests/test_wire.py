@@ -6,7 +6,8 @@ import random
 import pytest
 
 import hfgen
-from scripted import Answer, Cut, Hang, Pause, answer, as_json, event, events, token
+from hfgen.testing import Cut, Hang, Pause, ScriptedAnswer, event
+from scripted import answer, as_json, events, token
 
 STORY = (token("Once"), token(" upon"), token("</s>", special=True, last="Once upon"))
 SSE = {"content-type": "text/event-stream"}
@@ -408,7 +409,7 @@ def test_6_12_what_servers_vary(side, serve):
 
 def test_6_14_a_kept_alive_connection_that_the_server_closed(side, serve):
     good = as_json({"generated_text": "a"})
-    closing = Answer((*good.body, Cut()), headers=good.headers, framing="length")
+    closing = ScriptedAnswer((*good.body, Cut()), headers=good.headers, framing="length")
     server = serve(closing)
     for _ in range(3):
         assert side.run(server, max_retries=0)

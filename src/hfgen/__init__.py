@@ -42,7 +42,7 @@ from hfgen._errors import (
 )
 from hfgen._fetch import AsyncFetch, Fetch, FetchRequest, FetchResponse
 from hfgen._namespaces import AsyncHuggingFaceTextGeneration, HuggingFaceTextGeneration
-from hfgen._options import AsyncOptions, Options
+from hfgen._options import AsyncClientOptions, AsyncOptions, ClientOptions, Options
 from hfgen._request import GenerateParameters, GenerationRequest, Grammar, InferenceOptions
 from hfgen._signal import AbortController, AbortSignal
 from hfgen._sync_client import Client
@@ -55,6 +55,7 @@ __all__ = [
     "AbortSignal",
     "Answer",
     "AsyncClient",
+    "AsyncClientOptions",
     "AsyncFetch",
     "AsyncHuggingFaceTextGeneration",
     "AsyncOptions",
@@ -63,6 +64,7 @@ __all__ = [
     "BestOfSequence",
     "Chunk",
     "Client",
+    "ClientOptions",
     "ConnectError",
     "Details",
     "Fetch",

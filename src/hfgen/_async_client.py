@@ -11,10 +11,11 @@ from hfgen._async_abort import AbortScope
 from hfgen._async_stream import AsyncStream, hang_up
 from hfgen._boundary import checked, checked_piece, translated
 from hfgen._call import DIALECT, fetch_request
+from hfgen._connecting import split
 from hfgen._core import exchange
 from hfgen._core.decoder import token_text, whole_chunk
 from hfgen._errors import HfgenError
-from hfgen._options import AsyncOptions, Settings
+from hfgen._options import AsyncClientOptions, AsyncOptions, Settings
 from hfgen._retry import Retry
 
 if TYPE_CHECKING:
@@ -39,18 +40,19 @@ class AsyncClient:
     holds a pool of connections for each, which goes when the loop shuts down at the latest.
 
     Args:
-        **options: See `AsyncOptions`.
+        **options: See `AsyncOptions`; and `proxy` and `ssl`, see `AsyncClientOptions`.
 
     Raises:
         TypeError: There is no option of that name.
         InvalidRequestError: An option's value cannot be used.
     """
 
-    def __init__(self, **options: Unpack[AsyncOptions]) -> None:
+    def __init__(self, **options: Unpack[AsyncClientOptions]) -> None:
         from hfgen._transports.asynchronous import AsyncTransport  # noqa: PLC0415 - aiohttp
 
-        self._settings = Settings().override(options)
-        self._transport = AsyncTransport()
+        connecting, others = split(options)
+        self._settings = Settings().override(others)
+        self._transport = AsyncTransport(connecting)
         self._shares_pool = False
         self._closed = False
 

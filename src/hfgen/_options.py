@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from os import PathLike
+from ssl import SSLContext  # noqa: TC003 - typing.get_type_hints reads it
 from threading import TIMEOUT_MAX
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
+from hfgen._connecting import NAMES as CLIENT_ONLY
 from hfgen._credentials import checked_key
 from hfgen._errors import InvalidRequestError
 from hfgen._fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
@@ -55,6 +58,23 @@ class AsyncOptions(_CommonOptions, total=False):
     `FetchResponse` whose body is an async iterable of bytes."""
 
 
+class _ConnectingOptions(TypedDict, total=False):
+    proxy: str | Literal[False] | None
+    """The proxy for every request, `http://[user:password@]host:port`; False for none. Default:
+    `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`."""
+    ssl: SSLContext | str | PathLike[str] | None
+    """An `ssl.SSLContext`, or the path of a file or directory of the certificates to trust.
+    Default: the system's, or `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
+
+
+class ClientOptions(Options, _ConnectingOptions, total=False):
+    """What `Client` takes by keyword: what a call takes, and what its connections depend on."""
+
+
+class AsyncClientOptions(AsyncOptions, _ConnectingOptions, total=False):
+    """What `AsyncClient` takes by keyword: as `ClientOptions`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Options with their defaults filled in; immutable."""
@@ -75,6 +95,11 @@ class Settings:
             InvalidRequestError: An option's value cannot be used.
         """
         for name in options:
+            if name in CLIENT_ONLY:
+                raise TypeError(
+                    f"{name} is an option of Client and AsyncClient, not of a call or a copy, "
+                    f"which share connections: make a client with it, Client({name}=...)"
+                )
             if name not in _CHECKS:
                 near = get_close_matches(name, _CHECKS, n=1)
                 hint = (

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from hfgen import _url
 from hfgen._boundary import checked, checked_piece, translated
 from hfgen._call import DIALECT, fetch_request, get_request
+from hfgen._connecting import split
 from hfgen._core import exchange
 from hfgen._core.decoder import token_text, whole_chunk
 from hfgen._errors import HfgenError
-from hfgen._options import Options, Settings
+from hfgen._options import ClientOptions, Options, Settings
 from hfgen._retry import Retry
 from hfgen._sync_stream import Stream
 
@@ -37,18 +38,19 @@ class Client:
     Each call takes the same options again, for itself. A client may be used by many threads.
 
     Args:
-        **options: See `Options`.
+        **options: See `Options`; and `proxy` and `ssl`, see `ClientOptions`.
 
     Raises:
         TypeError: There is no option of that name.
         InvalidRequestError: An option's value cannot be used.
     """
 
-    def __init__(self, **options: Unpack[Options]) -> None:
+    def __init__(self, **options: Unpack[ClientOptions]) -> None:
         from hfgen._transports.sync import SyncTransport  # noqa: PLC0415 - imports urllib3
 
-        self._settings = Settings().override(options)
-        self._transport = SyncTransport()
+        connecting, others = split(options)
+        self._settings = Settings().override(others)
+        self._transport = SyncTransport(connecting)
         self._shares_pool = False
         self._closed = False
 

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from scripted import Hang, Pause, ScriptedServer, as_json, event, events, token
+from hfgen.testing import Hang, Pause, ScriptedServer, event
+from scripted import as_json, events, token
 
 STORY = events(
     token("Once"), token(" upon", index=2), token("</s>", special=True, last="Once upon")

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from scripted import ScriptedServer, answer, as_json
+from hfgen.testing import ScriptedServer
+from scripted import answer, as_json
 
 
 @pytest.mark.parametrize("path", ["", "/", "/generate", "/generate_stream", "/v1"])

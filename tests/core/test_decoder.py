@@ -16,8 +16,9 @@ from hfgen import (
 )
 from hfgen._core.decoder import Bytes, Events, Whole, folded, token_text, whole_chunk
 from hfgen._core.tgi import TGI
+from hfgen.testing import event
 from pieces import cuts, same_every_way
-from scripted import event, token
+from scripted import token
 
 
 def outcome(make, pieces):

@@ -14,7 +14,8 @@ from hfgen._core.exchange import Read, Send
 from hfgen._core.tgi import TGI
 from hfgen._headers import Headers
 from hfgen._retry import Retry
-from scripted import event, token
+from hfgen.testing import event
+from scripted import token
 
 REQUEST = FetchRequest(
     method="POST",

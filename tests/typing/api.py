@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterator  # noqa: TC003
 from typing import Any, assert_type
+
+import httpx
+import httpx2
+import requests
 
 from hfgen import (
     AbortController,
@@ -33,6 +38,7 @@ from hfgen import (
     TimeoutError,  # noqa: A004
     Token,
 )
+from hfgen.fetch import from_aiohttp, from_asgi, from_httpx, from_requests
 
 parameters: GenerateParameters = {"max_new_tokens": 100, "temperature": 1, "stop": ["\n"]}
 request: GenerationRequest = {
@@ -173,6 +179,31 @@ AsyncClient(fetch=double)  # type: ignore[arg-type]
 options: Options = {"api_url": "http://localhost:8080", "timeout": 5}
 Client(**options)
 HuggingFaceTextGeneration.run("Once", **options)
+
+Client(proxy="http://host:3128", ssl="ca.pem")
+AsyncClient(proxy=False, ssl=ssl.create_default_context())
+Client(ssl=False)  # type: ignore[arg-type]
+Client(proxy=True)  # type: ignore[arg-type]
+HuggingFaceTextGeneration.run("Once", proxy="http://host:3128")  # type: ignore[call-arg]
+Client().with_options(ssl="ca.pem")  # type: ignore[call-arg]
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    return
+
+
+assert_type(from_httpx(httpx.Client()), Fetch)
+assert_type(from_httpx(httpx.AsyncClient()), AsyncFetch)
+assert_type(from_httpx(httpx2.Client()), Fetch)
+assert_type(from_httpx(httpx2.AsyncClient()), AsyncFetch)
+assert_type(from_requests(requests.Session()), Fetch)
+assert_type(from_asgi(application), AsyncFetch)
+Client(fetch=from_httpx(httpx.Client()))
+AsyncClient(fetch=from_httpx(httpx2.AsyncClient()))
+Client(fetch=from_httpx(httpx.AsyncClient()))  # type: ignore[arg-type]
+AsyncClient(fetch=from_requests(requests.Session()))  # type: ignore[arg-type]
+from_httpx(requests.Session())  # type: ignore[call-overload]
+from_aiohttp(httpx.AsyncClient())  # type: ignore[arg-type]
 
 
 class Story:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hfgen._answers import Chunk, Details, GeneratedText, StreamDetails
-    from hfgen._options import Options
+    from hfgen._options import ClientOptions
 
 # Flag, type, and help of each parameter that is passed on as it is.
 _PARAMETERS: tuple[tuple[str, Any, str], ...] = (
@@ -113,7 +113,7 @@ def _parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _client(options: argparse.Namespace) -> Iterator[Client]:
-    given: Options = {
+    given: ClientOptions = {
         "api_key": options.api_key,
         "api_url": options.api_url,
         "max_retries": options.max_retries,
@@ -126,6 +126,8 @@ def _client(options: argparse.Namespace) -> Iterator[Client]:
 
             server = stack.enter_context(LocalServer(model=options.model or "bundled"))
             given["api_url"] = server.url
+            # It is on this machine, where no proxy can reach it.
+            given["proxy"] = False
         yield stack.enter_context(Client(**given))
 
 

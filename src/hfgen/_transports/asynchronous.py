@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
 
+from hfgen import _tls
+from hfgen._causes import reason, refusal
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
+from hfgen._headers import Headers
 from hfgen._transports import CONNECT_TIMEOUT
 from hfgen._url import display
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator
+
+    from hfgen._connecting import Connecting
+    from hfgen._proxy import Proxy
 
 _Responses: TypeAlias = WeakSet[aiohttp.ClientResponse]
 _Sessions: TypeAlias = (
@@ -29,8 +37,9 @@ _Sessions: TypeAlias = (
 class AsyncTransport:
     """A pool of connections for each event loop; called with a request it is an `AsyncFetch`."""
 
-    def __init__(self) -> None:
+    def __init__(self, connecting: Connecting) -> None:
         self.closed = False
+        self._connecting = connecting
         self._sessions: _Sessions = {}
 
     async def __call__(self, request: FetchRequest) -> FetchResponse:
@@ -39,36 +48,33 @@ class AsyncTransport:
         Raises:
             ConnectError: No connection, or it broke before the headers.
             TimeoutError: No connection, or no headers, in time.
+            InvalidRequestError: The environment names a proxy that cannot be used.
         """
+        proxy = self._connecting.proxy_for(request.url)
         session, responses = await self._session()
-        failure: HfgenError | None = None
-        try:
-            response = await session.request(
-                request.method,
-                URL(request.url, encoded=True),
-                data=request.body or None,
-                headers=request.headers,
-                timeout=_timeout(request.timeout),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # A ValueError if the host is no name.
-            failure = _translated(error, request)
-        if failure is not None:
-            raise failure
+        is_secure = request.url.startswith("https:")
+        how: dict[str, Any] = {}
+        if proxy is not None:
+            how = {"proxy": URL(proxy.url), "proxy_headers": proxy.headers if is_secure else {}}
+            if not is_secure:
+                # The request itself goes to the proxy, and no CONNECT before it.
+                request = replace(request, headers=Headers(request.headers) | proxy.headers)
+        if is_secure or (proxy and proxy.url.startswith("https:")):
+            how["ssl"] = self._context
+        response = await opened(session, request, through=proxy, **how)
         responses.add(response)
-        return FetchResponse(
-            status=response.status,
-            headers=response.headers,
-            body=_Pieces(response, request),
-            close=partial(_cut, response),
-        )
+        return answered(response, request)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         self.closed = True
         if (held := self._sessions.get(asyncio.get_running_loop())) is not None:
             await held[2].aclose()
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        # Not aiohttp's, which heeds only what the environment said when it was imported.
+        return self._connecting.ssl or _tls.default()
 
     async def _session(self) -> tuple[aiohttp.ClientSession, _Responses]:
         loop = asyncio.get_running_loop()
@@ -85,6 +91,46 @@ class AsyncTransport:
         self._sessions[loop] = session, responses, guard
         await anext(guard)
         return session, responses
+
+
+async def opened(
+    session: aiohttp.ClientSession,
+    request: FetchRequest,
+    *,
+    through: Proxy | None = None,
+    **how: Any,
+) -> aiohttp.ClientResponse:
+    """Make the request over the session, with aiohttp's errors translated.
+
+    Raises:
+        ConnectError: No connection, or it broke before the headers.
+        TimeoutError: No connection, or no headers, in time.
+    """
+    try:
+        return await session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body or None,
+            headers=request.headers,
+            timeout=_timeout(request.timeout),
+            allow_redirects=False,
+            raise_for_status=False,
+            **how,
+        )
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # A ValueError if the host is no name.
+        failure = _translated(error, request, through)
+    raise failure
+
+
+def answered(response: aiohttp.ClientResponse, request: FetchRequest) -> FetchResponse:
+    """Return a response of aiohttp as one of hfgen."""
+    return FetchResponse(
+        status=response.status,
+        headers=response.headers,
+        body=_Pieces(response, request),
+        close=partial(_cut, response),
+    )
 
 
 async def _guard(
@@ -145,25 +191,31 @@ class _Pieces:
 
 def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
     connect = None if seconds is None else min(seconds, CONNECT_TIMEOUT)
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=seconds)
+    # `connect` holds for what `sock_connect` leaves out: the answer of a proxy to a CONNECT.
+    return aiohttp.ClientTimeout(
+        total=None, connect=connect, sock_connect=connect, sock_read=seconds
+    )
 
 
-def _translated(error: Exception, request: FetchRequest) -> HfgenError:
-    where = display(request.url)
+def _translated(error: Exception, request: FetchRequest, proxy: Proxy | None = None) -> HfgenError:
+    where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
     failure: HfgenError
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         failure = TimeoutError(f"no connection to {where} in time", phase="connect")
     elif isinstance(error, builtins.TimeoutError):
         failure = TimeoutError(f"{where} sent nothing for {request.timeout:g} s (timeout)")
     elif isinstance(error, aiohttp.ClientConnectorError):
-        failure = ConnectError(f"cannot connect to {where}: {error.os_error}")
+        failure = ConnectError(f"cannot connect to {where}: {refusal(error) or error.os_error}")
+    elif isinstance(error, aiohttp.ClientConnectorCertificateError):
+        failure = ConnectError(f"cannot connect to {where}: {refusal(error) or error}")
+    elif isinstance(error, aiohttp.ClientHttpProxyError):
+        return ConnectError(f"cannot connect to {where}: {error.status} {error.message}")
     elif isinstance(error, aiohttp.ClientResponseError):
         # Not chained: it holds the headers of the request, and the key with them.
         return ConnectError(
             f"the connection to {where} broke: what came is no HTTP ({error.message})"
         )
     else:
-        reason = str(error) or type(error).__name__
-        failure = ConnectError(f"the connection to {where} broke: {reason}")
+        failure = ConnectError(f"the connection to {where} broke: {reason(error)}")
     failure.__cause__ = error
     return failure

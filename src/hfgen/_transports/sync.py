@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 import builtins
-import contextlib
 import os
 import socket
-import threading
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from urllib3 import exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from hfgen import _tls
+from hfgen._causes import refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
 from hfgen._transports import CONNECT_TIMEOUT
+from hfgen._transports.lines import Line, Watched, calling
 from hfgen._url import display
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
+
+    from hfgen._connecting import Connecting
+    from hfgen._proxy import Proxy
 
 _READ_SIZE = 64 * 1024
 # Idle connections kept for each host: as many as a busy program has threads.
 _POOL_SIZE = 256
 # The latter two are what http.client lets through where the size of a chunk is no size.
-_FAILURES = (exceptions.HTTPError, OSError, ValueError, OverflowError)
+FAILURES = (exceptions.HTTPError, OSError, ValueError, OverflowError)
 
 
 class SyncTransport:
     """A pool of connections; called with a request it is a `Fetch`. Safe for threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, connecting: Connecting) -> None:
         self.closed = False
+        self._connecting = connecting
         self._open()
 
     def _open(self) -> None:
         self._process = os.getpid()
-        self._pools = urllib3.PoolManager(maxsize=_POOL_SIZE)
-        self._pools.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        # By the proxy that they go through.
+        self._pools: dict[Proxy | None, urllib3.PoolManager] = {}
 
     def __call__(self, request: FetchRequest) -> FetchResponse:
         """Make the request and return when its headers are here.
@@ -48,29 +55,40 @@ class SyncTransport:
         Raises:
             ConnectError: No connection, or it broke before the headers.
             TimeoutError: No connection, or no headers, in time.
+            InvalidRequestError: The environment names a proxy that cannot be used.
         """
         url = urlsplit(request.url)
-        line = _Line()
+        proxy = self._connecting.proxy_for(request.url)
+        line = Line()
         # Until the response is there to be closed, an abort must find the connection here.
         unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
-        _calling.line = line
+        failure: HfgenError | None = None
+        calling.begin(line, request.url)
         try:
-            response = self._pool(url).urlopen(
+            response = self._pool(url, proxy).urlopen(
                 request.method,
-                urlunsplit(("", "", url.path or "/", url.query, "")),
+                # By the scheme urllib3 tells which requests a proxy is to forward.
+                request.url if proxy else calling.target,
                 body=request.body or None,
                 headers=dict(request.headers),
                 timeout=_timeout(request.timeout),
                 preload_content=False,
                 redirect=False,
                 retries=False,
+                assert_same_host=False,
             )
-        except _FAILURES as error:
-            raise _translated(error, request) from error
+        except FAILURES as error:
+            failure = translated(error, request, line, proxy)
+        except BaseException:
+            line.release()
+            raise
         finally:
-            _calling.line = None
+            calling.end()
             if unsubscribe:
                 unsubscribe()
+        if failure is not None:
+            line.release()
+            raise failure
 
         def close() -> None:
             line.cut()
@@ -79,40 +97,69 @@ class SyncTransport:
         return FetchResponse(
             status=response.status,
             headers=response.headers,
-            body=_pieces(response, request, line),
+            body=pieces(response, request, line),
             close=close,
         )
 
     def close(self) -> None:
         """Close the idle connections."""
         self.closed = True
-        self._pools.clear()
+        for pools in list(self._pools.values()):
+            pools.clear()
 
-    def _pool(self, url: SplitResult) -> HTTPConnectionPool:
+    def _pool(self, url: SplitResult, proxy: Proxy | None) -> HTTPConnectionPool:
         if self._process != os.getpid():
             # A forked child must not speak over its parent's connections.
             self._open()
+        if (pools := self._pools.get(proxy)) is None:
+            # Of two threads that come here at once, both go on with the first one's.
+            pools = self._pools.setdefault(proxy, self._manager(proxy))
         # Not PoolManager.urlopen: it rewrites the path.
-        return self._pools.connection_from_host(url.hostname, url.port, url.scheme)
+        return pools.connection_from_host(url.hostname, url.port, url.scheme)
+
+    def _manager(self, proxy: Proxy | None) -> urllib3.PoolManager:
+        context = self._context
+        how: dict[str, Any] = {"maxsize": _POOL_SIZE, "ssl_context": context}
+        if not context.check_hostname:
+            # urllib3 would check it in the context's place.
+            how["assert_hostname"] = False
+        pools = (
+            urllib3.PoolManager(**how)
+            if proxy is None
+            else urllib3.ProxyManager(
+                proxy.url, proxy_headers=proxy.headers, proxy_ssl_context=context, **how
+            )
+        )
+        pools.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        return pools
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        # One for all connections: to read the system's certificates takes longer than a handshake.
+        return self._connecting.ssl or _tls.default()
 
 
-def _pieces(
-    response: urllib3.BaseHTTPResponse, request: FetchRequest, line: _Line
+def pieces(
+    response: urllib3.BaseHTTPResponse, request: FetchRequest, line: Line
 ) -> Iterator[bytes]:
+    """Yield the body as it arrives, with urllib3's errors translated."""
+    failure: HfgenError | None = None
     try:
         if getattr(response, "chunked", False):
             yield from response.read_chunked(decode_content=True)
         elif "content-encoding" in response.headers:
-            yield from response.stream(_READ_SIZE)
+            yield from response.stream(_READ_SIZE, decode_content=True)
         else:
             while piece := response.read1(_READ_SIZE):
                 yield piece
-    except _FAILURES as error:
+    except FAILURES as error:
         # What came of a chunk before the connection broke inside it belongs to the body.
         partial = getattr(error.__cause__, "partial", None)
         if isinstance(partial, bytes) and partial:
             yield partial
-        raise _translated(error, request) from error
+        failure = translated(error, request, line)
+    if failure is not None:
+        raise failure
     # The connection is back in the pool and somebody else's.
     line.release()
 
@@ -123,74 +170,42 @@ def _timeout(seconds: float | None) -> urllib3.Timeout:
     return urllib3.Timeout(connect=min(seconds, CONNECT_TIMEOUT), read=seconds)
 
 
-def _translated(error: Exception, request: FetchRequest) -> HfgenError:
-    where = display(request.url)
+def translated(
+    error: Exception, request: FetchRequest, line: Line, proxy: Proxy | None = None
+) -> HfgenError:
+    """Return the error of hfgen that stands for one of urllib3."""
+    where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
+    inmost, refused = root(error), refusal(error)
+    if isinstance(error, exceptions.ProxyError):
+        error = error.original_error
     cause: object = error.__cause__ or error.__context__ or error
+    failure: HfgenError
     # The order matters: a refused connection is a kind of timeout to urllib3.
     if isinstance(error, exceptions.NewConnectionError | exceptions.SSLError):
-        return ConnectError(f"cannot connect to {where}: {cause}")
-    if isinstance(error, exceptions.ConnectTimeoutError):
-        return TimeoutError(f"no connection to {where} in time", phase="connect")
-    if isinstance(error, exceptions.ReadTimeoutError):
-        return TimeoutError(f"{where} sent nothing for {request.timeout:g} s (timeout)")
-    if isinstance(error, ValueError | OverflowError):
-        cause = f"what came is no HTTP ({cause})"
-    elif isinstance(error, exceptions.ProtocolError) and not isinstance(cause, OSError):
-        cause = "the server closed it inside the answer"
-    return ConnectError(f"the connection to {where} broke: {cause}")
+        failure = ConnectError(f"cannot connect to {where}: {refused or cause}")
+    elif isinstance(error, exceptions.ConnectTimeoutError) or (
+        isinstance(error, exceptions.TimeoutError | builtins.TimeoutError)
+        and line.state != "connected"
+    ):
+        failure = TimeoutError(f"no connection to {where} in time", phase="connect")
+    elif isinstance(error, exceptions.ReadTimeoutError):
+        failure = TimeoutError(f"{where} sent nothing for {request.timeout:g} s (timeout)")
+    elif proxy is not None and line.state != "connected":
+        reason = str(error).removeprefix("Tunnel connection failed: ")
+        failure = ConnectError(f"cannot connect to {where}: {reason}")
+    else:
+        if isinstance(error, ValueError | OverflowError):
+            cause = f"what came is no HTTP ({cause})"
+        elif isinstance(error, exceptions.ProtocolError) and not isinstance(cause, OSError):
+            cause = "the server closed it inside the answer"
+        failure = ConnectError(f"the connection to {where} broke: {cause}")
+    # Not urllib3's own: it holds the pool, and that the password for the proxy.
+    failure.__cause__ = inmost
+    return failure
 
 
-class _Line:
-    """The socket of one call, to be cut from another thread: that wakes a blocked read."""
-
-    def __init__(self) -> None:
-        # One that may be taken twice: a signal handler may abort in the middle of these.
-        self._lock = threading.RLock()
-        self._socket: socket.socket | None = None
-        self._is_cut = False
-        self._process = os.getpid()
-
-    def attach(self, sock: socket.socket) -> None:
-        with self._lock:
-            self._socket = sock
-            _lines.add(self)
-            if self._is_cut:
-                self._shut_down()
-
-    def release(self) -> None:
-        with self._lock:
-            self._socket = None
-            _lines.discard(self)
-
-    def cut(self) -> None:
-        with self._lock:
-            self._is_cut = True
-            self._shut_down()
-            _lines.discard(self)
-
-    def _shut_down(self) -> None:
-        # What a forked child lets go of is still its parent's.
-        if self._socket is not None and self._process == os.getpid():
-            # Not SSLSocket.shutdown: it takes the TLS object from under the blocked read.
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-
-# Sockets in use, held so that the garbage collector does not finalise one before its stream.
-_lines: set[_Line] = set()
-
-
-class _Calling(threading.local):
-    """The line of the call that this thread is making: urllib3 has no way to hand it down."""
-
-    line: _Line | None = None
-
-
-_calling = _Calling()
-
-
-class _Attached(HTTPConnection):
-    """A connection that tells the call which socket it goes over."""
+class _Connecting(HTTPConnection):
+    """A connection that tells the call which socket it goes over before it is connected."""
 
     def _new_conn(self) -> socket.socket:
         # urllib3's own hands the socket out only when it has connected, too late to cut it.
@@ -213,8 +228,8 @@ class _Attached(HTTPConnection):
                 for option in self.socket_options or ():
                     sock.setsockopt(*option)
                 sock.settimeout(self.timeout)
-                if _calling.line is not None:
-                    _calling.line.attach(sock)
+                if calling.line is not None:
+                    calling.line.attach(sock)
                 sock.connect(address)
             except OSError as error:
                 sock.close()
@@ -226,26 +241,18 @@ class _Attached(HTTPConnection):
                 return sock
         raise failure or OSError("the name has no address")
 
-    def connect(self) -> None:
-        super().connect()
-        self._attach()
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        self._attach()
-        super().request(*args, **kwargs)
-
-    def _attach(self) -> None:
-        if _calling.line is not None and self.sock is not None:
-            _calling.line.attach(self.sock)
+class _Plain(Watched, _Connecting):
+    """A connection that the call can cut."""
 
 
-class _AttachedTLS(_Attached, HTTPSConnection):
+class _TLS(Watched, _Connecting, HTTPSConnection):
     """The same, over TLS."""
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _Attached
+    ConnectionCls = _Plain
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _AttachedTLS
+    ConnectionCls = _TLS

@@ -1,0 +1,134 @@
+"""`from_requests`."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from hfgen._causes import reason, refusal, root
+from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
+from hfgen._fetch import FetchResponse
+from hfgen._transports import CONNECT_TIMEOUT
+from hfgen._url import display
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import requests
+
+    from hfgen._fetch import Fetch, FetchRequest
+    from hfgen._transports.lines import Line
+
+_REMEDY = "the session's `verify` can name more certificates to trust"
+
+
+def from_requests(session: requests.Session) -> Fetch:
+    """Return a `fetch` for `Client` that goes over a session of requests.
+
+    It has the session's adapters, proxies, `verify`, `cert` and `trust_env`. The session's
+    headers, cookies, `auth`, hooks and the passwords of a `.netrc` are not used.
+
+    Args:
+        session: A `requests.Session`; the caller closes it.
+
+    Raises:
+        TypeError: It is none.
+    """
+    import requests  # noqa: PLC0415 - optional
+
+    from hfgen._transports.lines import Line, calling  # noqa: PLC0415 - imports urllib3
+    from hfgen._transports.sync import FAILURES, pieces  # noqa: PLC0415 - imports urllib3
+
+    if not isinstance(session, requests.Session):
+        raise TypeError(f"from_requests takes a requests.Session, not {type(session).__name__}")
+
+    def fetch(request: FetchRequest) -> FetchResponse:
+        prepared = requests.PreparedRequest()
+        line = Line()
+        unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
+        failure: HfgenError | None = None
+        calling.begin(line, request.url)
+        try:
+            prepared.prepare(
+                request.method, request.url, dict(request.headers), data=request.body or None
+            )
+            response = _sent(session, prepared, request.timeout)
+        except (requests.RequestException, *FAILURES) as error:
+            failure = _translated(error, request, line, requests)
+        except BaseException:
+            line.release()
+            raise
+        finally:
+            calling.end()
+            if unsubscribe:
+                unsubscribe()
+        if failure is not None:
+            line.release()
+            raise failure
+
+        def close() -> None:
+            line.cut()
+            response.close()
+
+        return FetchResponse(
+            status=response.status_code,
+            headers=response.headers,
+            body=pieces(response.raw, request, line),
+            close=close,
+        )
+
+    return fetch
+
+
+def _sent(
+    session: requests.Session, prepared: requests.PreparedRequest, timeout: float | None
+) -> requests.Response:
+    # Not Session.send: even when it is not to follow a redirect, it reads its body to the end.
+    url = prepared.url or ""
+    # What the session has is over what the environment has; given to it, that is.
+    verify: Any = None if session.verify is True else session.verify
+    settings: Any = session.merge_environment_settings(
+        url, dict(session.proxies), True, verify, None
+    )
+    adapter: Any = session.get_adapter(url)
+    if hasattr(adapter, "get_connection_with_tls_context"):
+        pool = adapter.get_connection_with_tls_context(
+            prepared, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
+        )
+        # So that an abort finds the socket of the call; other users of the session do not notice.
+        pool.ConnectionCls = _watched(pool.ConnectionCls)
+    connect = None if timeout is None else min(timeout, CONNECT_TIMEOUT)
+    response: requests.Response = adapter.send(prepared, timeout=(connect, timeout), **settings)
+    return response
+
+
+@cache
+def _watched(connection: type[Any]) -> type[Any]:
+    from hfgen._transports.lines import Watched  # noqa: PLC0415 - imports urllib3
+
+    if issubclass(connection, Watched):
+        return connection
+    return type(connection.__name__, (Watched, connection), {})
+
+
+def _translated(
+    error: Exception, request: FetchRequest, line: Line, library: ModuleType
+) -> HfgenError:
+    where = display(request.url)
+    cause = root(error)
+    # Of the library's own message, which shows the query, nothing.
+    why = refusal(error, _REMEDY) or (reason(cause) if cause else type(error).__name__)
+    failure: HfgenError
+    if isinstance(error, library.ConnectTimeout) or (
+        isinstance(error, library.Timeout) and line.state == "connecting"
+    ):
+        failure = TimeoutError(f"no connection to {where} in time", phase="connect")
+    elif isinstance(error, library.Timeout):
+        failure = TimeoutError(f"{where} sent nothing for {request.timeout:g} s (timeout)")
+    elif line.state == "connected":
+        failure = ConnectError(f"the connection to {where} broke: {why}")
+    else:
+        failure = ConnectError(f"cannot connect to {where}: {why}")
+    # Not the library's own error: it holds the request, and its key.
+    failure.__cause__ = cause
+    return failure
