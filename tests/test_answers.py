@@ -91,7 +91,8 @@ class TestReading:
         assert dict(chunk)["token"] is chunk.token
         assert {**chunk}["index"] == 1
         assert list(chunk) == list(chunk.keys()) == [
-            "index", "token", "top_tokens", "generated_text", "details"
+            "index", "token", "top_tokens", "generated_text", "details",
+            "resumed",
         ]  # fmt: skip
 
 

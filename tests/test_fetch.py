@@ -59,7 +59,7 @@ def test_it_gets_the_whole_request(side, verb):
     assert dict(request.headers)["content-type"] == "application/json"
     assert request.body.startswith(b'{"inputs":"x"')
     assert request.timeout == 3.0
-    assert request.signal is None
+    assert not request.signal.aborted
 
 
 def test_a_request_shows_no_key():
@@ -303,3 +303,18 @@ def test_what_is_public():
     assert response.close() is None
     with pytest.raises(TypeError):
         FetchResponse(200)
+
+
+@pytest.mark.parametrize("wrong", [{"status": "200"}, {"headers": [("a", "b")]}])
+def test_a_response_with_a_wrong_field_is_closed_and_refused_by_its_name(side, wrong):
+    closed = threading.Event()
+    answer = FetchResponse(**{"status": 200, "body": [], "close": closed.set, **wrong})
+
+    async def asynchronous(request):
+        return answer
+
+    fetch = asynchronous if side.name == "async" else lambda _: answer
+    client = side.client(fetch=fetch, api_url=URL)
+    with pytest.raises(TypeError, match=next(iter(wrong))):
+        side.call(client.run, "x")
+    assert closed.is_set()

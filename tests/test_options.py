@@ -49,7 +49,7 @@ def test_none_means_not_given(side, name):
     client = side.client(**given)
     settings = client.with_options(**{name: None})._settings
     if name == "timeout":
-        assert settings.timeout is None
+        assert settings.timeout == hfgen.Timeout.of(None)
     else:
         assert settings == client._settings
 

@@ -298,7 +298,7 @@ class TestThrough:
         items = []
         with pytest.raises(hfgen.TimeoutError) as caught:
             side.collect(side.stream_tokens(server, timeout=0.5), items)
-        assert (items, caught.value.phase) == (["a"], "read")
+        assert (items, caught.value.phase) == (["a"], "between_tokens")
 
     def test_a_break_in_mid_stream(self, side, target, through):
         (server, options), proxy = target(events(token("a"), Pause(0.1), Cut())), through()
@@ -365,7 +365,7 @@ class TestTrouble:
         error = side.failure(client.run, "x", api_url=server.url, max_retries=0, timeout=0.3)
         assert time.monotonic() - started < 5
         assert type(error) is hfgen.TimeoutError
-        assert error.phase == ("connect" if target.scheme == "https" else "read")
+        assert error.phase == ("connect" if target.scheme == "https" else "first_token")
         side.wait_for(proxy.left)
 
     def test_an_abort_while_a_proxy_is_silent(self, side, target, through):

@@ -3,7 +3,7 @@
 import pytest
 
 import hfgen
-from hfgen._retry import DEFAULT_MAX_RETRIES, Retry
+from hfgen import Retry
 
 REFUSED = hfgen.ConnectError("refused")
 
@@ -16,17 +16,14 @@ def answered(status, **headers):
 def test_by_default_twice():
     waits = [Retry().wait(retries, REFUSED) is not None for retries in range(4)]
     assert waits == [True, True, False, False]
-    assert DEFAULT_MAX_RETRIES == 2
 
 
-@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 502, 503, 504])
 def test_statuses_that_pass(status):
     assert Retry().wait(0, answered(status)) is not None
 
 
-@pytest.mark.parametrize(
-    "status", [301, 400, 401, 402, 403, 404, 409, 410, 413, 422, 424, 500, 501]
-)
+@pytest.mark.parametrize("status", [301, 400, 401, 402, 403, 404, 410, 413, 422, 424, 500, 501])
 def test_statuses_that_stay(status):
     assert Retry().wait(0, answered(status)) is None
     assert Retry().wait(0, answered(status, retry_after="1")) is None
@@ -40,7 +37,12 @@ def test_statuses_that_stay(status):
         (hfgen.TimeoutError("slow", phase="read"), False),
         (hfgen.AbortError("enough"), False),
         (hfgen.InvalidRequestError("wrong"), False),
-        (hfgen.IncompleteGenerationError("part"), False),
+        (hfgen.IncompleteGenerationError("nothing"), True),
+        (hfgen.IncompleteGenerationError("part", text="part"), False),
+        (hfgen.OverloadedError("too busy", status=500), True),
+        (hfgen.OverloadedError("full", status=429, text="part"), False),
+        (hfgen.TimeoutError("slow", phase="first_token"), False),
+        (hfgen.TimeoutError("slow", phase="total"), False),
         (hfgen.MalformedAnswerError("what"), False),
         (hfgen.ModelLoadingError("loading", status=503, estimated_time=20.0), True),
         (hfgen.OverloadedError("full", status=429), True),
@@ -56,14 +58,14 @@ def test_none_at_all():
 
 
 def test_the_range_doubles_up_to_a_bound():
-    retry = Retry(max_retries=99, backoff=0.5, max_wait=30.0)
+    retry = Retry(max_retries=99, backoff=0.5, max_backoff=30.0)
     waits = [retry.wait(retries, REFUSED, draw=lambda: 1.0) for retries in range(9)]
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
 def test_it_does_not_overflow():
     retry = Retry(max_retries=10**9)
-    assert retry.wait(10**6, REFUSED, draw=lambda: 1.0) == retry.max_wait
+    assert retry.wait(10**6, REFUSED, draw=lambda: 1.0) == retry.max_backoff
 
 
 def test_waits_are_drawn_from_the_whole_range():
@@ -79,8 +81,8 @@ def test_waits_are_drawn_from_the_whole_range():
         ("0", 0.0),
         ("7", 7.0),
         ("0.25", 0.25),
-        ("30", 30.0),
-        ("31", None),
+        ("60", 60.0),
+        ("61", None),
         ("1e9", None),
         ("inf", None),
     ],
@@ -89,7 +91,62 @@ def test_the_server_says_how_long(asked, wait):
     assert Retry().wait(0, answered(429, retry_after=asked)) == wait
 
 
-@pytest.mark.parametrize("asked", ["soon", "Wed, 21 Oct 2015 07:28:00 GMT", ""])
+@pytest.mark.parametrize("asked", ["soon", "Wed, 21 Oct", ""])
 def test_what_cannot_be_read_is_not_kept(asked):
     wait = Retry().wait(0, answered(429, retry_after=asked), draw=lambda: 1.0)
     assert wait == 0.5
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry_after_ms": "1500", "retry_after": "9"}, 1.5),
+        (
+            {
+                "retry_after": "Wed, 21 Oct 2015 07:28:30 GMT",
+                "date": "Wed, 21 Oct 2015 07:28:00 GMT",
+            },
+            30.0,
+        ),
+        ({"retry_after": "Wed, 21 Oct 2015 07:28:30 GMT"}, 0.0),
+        ({"ratelimit": '"api";r=0;t=55'}, 55.0),
+        ({"ratelimit": '"api";r=3;t=55'}, None),
+        ({"ratelimit": "nonsense"}, None),
+        ({}, None),
+    ],
+)
+def test_where_a_server_says_how_long(headers, seconds):
+    assert answered(429, **headers).retry_after == seconds
+
+
+class TestWaitForModel:
+    LOADING = hfgen.ModelLoadingError("loading", status=503, estimated_time=4.0)
+
+    def test_it_counts_against_no_other_limit(self):
+        retry = Retry(max_retries=0, wait_for_model=60.0)
+        assert [retry.wait(0, self.LOADING, elapsed) for elapsed in (0.0, 30.0, 60.0, 61.0)] == [
+            4.0, 4.0, None, None
+        ]  # fmt: skip
+
+    def test_never_beyond_its_end(self):
+        assert Retry(wait_for_model=60.0).wait(0, self.LOADING, 58.5) == 1.5
+
+    @pytest.mark.parametrize(("guess", "wait"), [(None, 1.0), (0.1, 1.0), (300.9, 10.0)])
+    def test_at_a_polite_pace(self, guess, wait):
+        error = hfgen.ModelLoadingError("loading", status=503, estimated_time=guess)
+        assert Retry(wait_for_model=600.0).wait(0, error, 0.0) == wait
+
+    def test_other_errors_are_counted_as_ever(self):
+        assert Retry(max_retries=0, wait_for_model=60.0).wait(0, REFUSED, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_retries": -1}, {"max_retries": 1.5}, {"max_retries": True}, {"backoff": -1.0},
+        {"max_wait": "1"}, {"max_backoff": float("nan")}, {"wait_for_model": None},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_by_name(wrong):
+    with pytest.raises(hfgen.InvalidRequestError, match=next(iter(wrong))):
+        Retry(**wrong)

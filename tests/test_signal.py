@@ -2,6 +2,7 @@
 
 import gc
 import math
+import subprocess
 import sys
 import threading
 import weakref
@@ -176,3 +177,30 @@ class TestTimeout:
         signal = AbortSignal.timeout(0.05)
         signal.wait(10)
         assert "0.05" in str(signal.reason)
+
+
+def test_an_abort_in_a_signal_handler_wakes_a_wait():
+    """Handlers run between any two steps of the main thread, also of the wait itself."""
+    script = """
+import signal, hfgen
+controller = hfgen.AbortController()
+signal.signal(signal.SIGALRM, lambda *_: controller.abort())
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+assert controller.signal.wait(60)
+for _ in range(2000):
+    controller = hfgen.AbortController()
+    signal.setitimer(signal.ITIMER_REAL, 0.0001)
+    while not controller.signal.aborted:
+        controller.signal.wait(0.00001)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
+
+
+def test_a_listener_that_fails_at_once_goes_no_further():
+    controller = AbortController()
+    controller.abort()
+
+    def failing():
+        raise ValueError("of its own")
+
+    controller.signal.subscribe(failing)

@@ -44,9 +44,11 @@ from hfgen._fetch import AsyncFetch, Fetch, FetchRequest, FetchResponse
 from hfgen._namespaces import AsyncHuggingFaceTextGeneration, HuggingFaceTextGeneration
 from hfgen._options import AsyncClientOptions, AsyncOptions, ClientOptions, Options
 from hfgen._request import GenerateParameters, GenerationRequest, Grammar, InferenceOptions
+from hfgen._retry import Retry
 from hfgen._signal import AbortController, AbortSignal
 from hfgen._sync_client import Client
 from hfgen._sync_stream import Stream
+from hfgen._timeout import Timeout
 from hfgen._version import __version__
 
 __all__ = [
@@ -90,12 +92,14 @@ __all__ = [
     "PermissionDeniedError",
     "PrefillToken",
     "RateLimitError",
+    "Retry",
     "ServerError",
     "StatusError",
     "Stream",
     "StreamClosedError",
     "StreamDetails",
     "StreamingNotSupportedError",
+    "Timeout",
     "TimeoutError",
     "Token",
     "ValidationError",

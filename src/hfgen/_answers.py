@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _Struct = TypeVar("_Struct", bound="Answer")
 
-# TGI leaves these out instead of sending null (`skip_serializing_if` in its router/src/lib.rs).
-_LEFT_OUT = frozenset({"top_tokens", "best_of_sequences"})
+# TGI leaves these out instead of sending null (`skip_serializing_if` in its router/src/lib.rs);
+# the last is hfgen's own.
+_LEFT_OUT = frozenset({"top_tokens", "best_of_sequences", "resumed"})
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -35,7 +36,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             said: dict[str, Any] = msgspec.json.decode(self._text())
             return said
         known = {key: getattr(self, key) for key in self.keys()}
-        return {k: _plain(v) for k, v in known.items() if v is not None or k not in _LEFT_OUT}
+        return {k: _plain(v) for k, v in known.items() if v or k not in _LEFT_OUT}
 
     def to_json(self) -> str:
         """Return `to_dict()` as JSON; for a whole answer, the server's own words."""
@@ -182,6 +183,8 @@ class Chunk(Answer, frozen=True, kw_only=True, eq=False):
         top_tokens: Its likeliest alternatives, if `top_n_tokens` asked for them.
         generated_text: The whole text, in the last chunk only; special tokens are not in it.
         details: In the last chunk, if `parameters.details` asked for them.
+        resumed: Whether it came after a break that `resume=True` mended. That is hfgen's word, and
+            index, text and details are then those of the whole.
     """
 
     index: int | None = None
@@ -189,6 +192,7 @@ class Chunk(Answer, frozen=True, kw_only=True, eq=False):
     top_tokens: list[Token] | None = None
     generated_text: str | None = None
     details: StreamDetails | None = None
+    resumed: bool = False
 
 
 def with_raw(answer: _Struct, raw: bytes) -> _Struct:

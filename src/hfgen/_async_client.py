@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from hfgen._async_abort import AbortScope
+from hfgen._async_interrupt import AbortScope, begin
 from hfgen._async_stream import AsyncStream, hang_up
 from hfgen._boundary import checked, checked_piece, translated
 from hfgen._call import DIALECT, fetch_request
 from hfgen._connecting import split
 from hfgen._core import exchange
 from hfgen._core.decoder import token_text, whole_chunk
+from hfgen._core.resume import Resumption
 from hfgen._errors import HfgenError
-from hfgen._options import AsyncClientOptions, AsyncOptions, Settings
-from hfgen._retry import Retry
+from hfgen._options import AsyncClientOptions, AsyncOptions, Settings, refuse_resume
+from hfgen._request import normalise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Unpack
 
     from hfgen._answers import Chunk, GeneratedText
     from hfgen._core.exchange import Accept, Conversation, Opened, Step
-    from hfgen._fetch import AsyncFetch, FetchResponse
+    from hfgen._fetch import AsyncFetch, FetchRequest, FetchResponse
+    from hfgen._interrupt import Interrupt
+    from hfgen._options import OnRetry
     from hfgen._request import RequestLike
-    from hfgen._signal import AbortSignal
 
 T = TypeVar("T")
 
@@ -60,26 +64,34 @@ class AsyncClient:
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> list[GeneratedText]:
         """Generate, and return the whole answer; see `Client.run`."""
-        settings = self._settings.override(options)
-        return await self._converse(request, settings, exchange.answers(DIALECT), stream=False)
+        refuse_resume(options)
+        settings, body = self._settings.override(options), normalise(request)
+        call = begin(settings)
+        try:
+            asked = fetch_request(body, settings, call, stream=False)
+            return await self._converse(asked, settings, exchange.answers(DIALECT), call)
+        finally:
+            call.done()
 
     async def stream(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token; see `Client.stream`."""
-        return await self._open(request, options, exchange.items(DIALECT, whole_chunk))
+        return await self._open_items(request, options, whole_chunk)
 
     async def stream_tokens(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[str]:
         """Generate, and return a stream of the texts of the tokens; see `Client.stream_tokens`."""
-        return await self._open(request, options, exchange.items(DIALECT, token_text))
+        return await self._open_items(request, options, token_text)
 
     async def stream_bytes(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[bytes]:
         """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
-        return await self._open(request, options, exchange.raw)
+        refuse_resume(options)
+        settings, body = self._settings.override(options), normalise(request)
+        return await self._open(body, settings, exchange.raw(DIALECT), None)
 
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.
@@ -114,39 +126,78 @@ class AsyncClient:
     def __repr__(self) -> str:
         return f"AsyncClient({self._settings!r})"
 
-    async def _open(
-        self, request: RequestLike, options: AsyncOptions, accept: Accept[Opened[T]]
+    async def _open_items(
+        self, request: RequestLike, options: AsyncOptions, select: Callable[[Chunk], T | None]
     ) -> AsyncStream[T]:
-        settings = self._settings.override(options)
-        response, decoder = await self._converse(request, settings, accept, stream=True)
-        return AsyncStream(response, decoder, settings.signal)
+        settings, body = self._settings.override(options), normalise(request)
+        if not settings.resume:
+            return await self._open(body, settings, exchange.items(DIALECT, select), None)
+        resumption = Resumption(body)
+        taking = exchange.items(DIALECT, lambda chunk: select(resumption.take(chunk)))
+        return await self._open(body, settings, taking, resumption)
+
+    async def _open(
+        self,
+        body: Mapping[str, Any],
+        settings: Settings,
+        accept: Accept[Opened[T]],
+        resumption: Resumption | None,
+    ) -> AsyncStream[T]:
+        call = begin(settings)
+
+        async def opened(body: Mapping[str, Any], after: HfgenError | None = None) -> Opened[T]:
+            request = fetch_request(body, settings, call, stream=True)
+            return await self._converse(request, settings, accept, call, after)
+
+        async def reopen(error: HfgenError) -> Opened[T] | None:
+            broken = resumption.broken(error) if resumption is not None else None
+            if resumption is None or broken is None:
+                return None
+            rest, failure = broken
+            try:
+                return await opened(rest, failure)
+            except HfgenError as last:
+                resumption.given_up(last, failure)
+                return None
+
+        try:
+            # A connection of hfgen's own wakes a read when it is closed; a caller's may not.
+            return AsyncStream(await opened(body), call, reopen, guarded=settings.fetch is not None)
+        except BaseException:
+            call.done()
+            raise
 
     async def _converse(
-        self, request: RequestLike, settings: Settings, accept: Accept[T], *, stream: bool
+        self,
+        request: FetchRequest,
+        settings: Settings,
+        accept: Accept[T],
+        call: Interrupt,
+        after: HfgenError | None = None,
     ) -> T:
         if self._closed or self._transport.closed:
             raise HfgenError("the client is closed")
-        conversation = exchange.converse(
-            fetch_request(request, settings, stream=stream),
-            Retry(max_retries=settings.max_retries),
-            accept,
-        )
-        return await drive(conversation, settings.fetch or self._transport, settings.signal)
+        conversation = exchange.converse(request, settings.retry, accept, after=after)
+        fetch = settings.fetch or self._transport
+        return await drive(conversation, fetch, call, settings.on_retry)
 
 
-async def drive(conversation: Conversation[T], fetch: AsyncFetch, signal: AbortSignal | None) -> T:
+async def drive(
+    conversation: Conversation[T], fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None
+) -> T:
     """Do what the conversation asks for until it returns."""
     try:
         step = next(conversation)
         while True:
+            waits = isinstance(step, exchange.Send | exchange.Read | exchange.Peek)
             try:
-                with AbortScope(signal) if signal else contextlib.nullcontext():
-                    reply = await _perform(step, fetch)
+                with AbortScope(call) if waits else contextlib.nullcontext():
+                    reply = await _perform(step, fetch, call, on_retry)
             except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-                if isinstance(step, exchange.Read):
-                    # Aborted before it was begun.
-                    hang_up(asyncio.get_running_loop(), step.response.close)
-                step = conversation.throw(translated(error, signal) or error)
+                if isinstance(step, exchange.Read | exchange.Peek):
+                    # It may have been aborted before it was begun.
+                    await _close(step.response)
+                step = conversation.throw(translated(error, call) or error)
             else:
                 step = conversation.send(reply)
     except StopIteration as stop:
@@ -154,12 +205,33 @@ async def drive(conversation: Conversation[T], fetch: AsyncFetch, signal: AbortS
         return result
 
 
-async def _perform(step: Step, fetch: AsyncFetch) -> FetchResponse | bytes:
-    if isinstance(step, exchange.Read):
-        return await _read(step.response, step.limit)
+async def _perform(step: Step, fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None) -> Any:
+    match step:
+        case exchange.Send():
+            return await _send(step, fetch, call, on_retry)
+        case exchange.Read():
+            return await _read(step.response, step.limit)
+        case exchange.Peek():
+            piece = await anext(step.response.body, None)  # type: ignore[call-overload] # checked
+            return None if piece is None else checked_piece(piece)
+        case exchange.Drop():
+            return await _close(step.response)
+        case exchange.Elapsed():
+            return call.elapsed
+
+
+async def _send(
+    step: exchange.Send, fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None
+) -> FetchResponse:
     if step.error is not None:
         log.info("trying again in %.1f s: %s", step.wait, step.error)
+        if on_retry is not None and inspect.isawaitable(
+            told := on_retry(step.retries, step.wait, step.error)
+        ):
+            await told
+        call.rest()
         await asyncio.sleep(step.wait)
+    call.expect_first()
     log.debug("%r", step.request)
     return checked(await fetch(step.request), asynchronous=True)
 
@@ -172,6 +244,10 @@ async def _read(response: FetchResponse, limit: int | None) -> bytes:
             if limit is not None and len(body) >= limit:
                 break
     finally:
-        if (closing := hang_up(asyncio.get_running_loop(), response.close)) is not None:
-            await closing
+        await _close(response)
     return bytes(body[:limit])
+
+
+async def _close(response: FetchResponse) -> None:
+    if (closing := hang_up(asyncio.get_running_loop(), response.close)) is not None:
+        await closing

@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from hfgen._async_abort import AbortScope
+from hfgen._async_interrupt import AbortScope
 from hfgen._boundary import broken_off, checked_piece
-from hfgen._errors import StreamClosedError
+from hfgen._core.exchange import Opened
+from hfgen._errors import HfgenError, StreamClosedError
 from hfgen._headers import Headers
 from hfgen._sync_stream import state
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from types import TracebackType
 
-    from hfgen._core.decoder import Decoder
-    from hfgen._fetch import FetchResponse
-    from hfgen._signal import AbortSignal
+    from hfgen._interrupt import Interrupt
 
 T = TypeVar("T")
+
+# Given the error that ended a stream: how to go on, or None.
+AsyncReopen: TypeAlias = Callable[[HfgenError], Awaitable[Opened[T] | None]]
 
 
 class AsyncStream(Generic[T]):
@@ -39,19 +42,36 @@ class AsyncStream(Generic[T]):
     """
 
     def __init__(
-        self, response: FetchResponse, decoder: Decoder[T], signal: AbortSignal | None
+        self,
+        opened: Opened[T],
+        call: Interrupt,
+        reopen: AsyncReopen[T],
+        *,
+        guarded: bool,
     ) -> None:
-        self.status = response.status
-        self.headers = Headers(response.headers)
         self._ended = False
         self._left = False
-        self._signal = signal
-        self._hang_up = partial(hang_up, asyncio.get_running_loop(), response.close)
-        self._unsubscribe = signal.subscribe(self._hang_up) if signal else None
-        self._decoder = decoder
+        self._call = call
+        self._reopen = reopen
+        self._guarded = guarded
+        self._loop = asyncio.get_running_loop()
+        self._unsubscribe: Callable[[], object] | None = None
+        self.status = opened.response.status
+        self.headers = Headers(opened.response.headers)
+        self._change(opened)
+
+    def _change(self, opened: Opened[T]) -> None:
+        """Read on from this answer."""
+        self._release()
+        self._hang_up = partial(hang_up, self._loop, opened.response.close)
+        self._unsubscribe = self._call.subscribe(self._hang_up)
+        self._read: Callable[[], Awaitable[bytes]] = opened.response.body.__anext__  # type: ignore[union-attr] # checked
+        self._decoder = opened.decoder
+        self._replay = iter(opened.pieces)
+        self._broke = opened.broke
         self._ready: Iterator[T] = iter(())
         self._drained = False
-        self._read = aiter(response.body).__anext__  # type: ignore[arg-type] # the async kind
+        self._waits = False
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Loop(self)
@@ -59,15 +79,25 @@ class AsyncStream(Generic[T]):
     async def __anext__(self) -> T:
         if self._left:
             raise StreamClosedError("the stream was closed before its end")
+        call = self._call
         try:
             while True:
-                if self._signal is not None and self._signal.aborted:
+                if call.aborted:
                     self._ready = iter(())
-                for item in self._ready:
-                    return item
-                if self._drained:
-                    raise StopAsyncIteration  # noqa: TRY301 - the end is handled as errors are
-                await self._refill()
+                try:
+                    for item in self._ready:
+                        # While the caller works on it, nobody waits.
+                        call.rest()
+                        self._waits = False
+                        return item
+                    if self._drained:
+                        raise StopAsyncIteration
+                    await self._refill()
+                except HfgenError as error:
+                    call.rest()
+                    if (opened := await self._reopen(error)) is None:
+                        raise
+                    self._change(opened)
         except BaseException as error:
             # A cancelled read leaves the stream; an error, or the end, ends it.
             self._ended = isinstance(error, Exception)
@@ -76,12 +106,22 @@ class AsyncStream(Generic[T]):
 
     async def _refill(self) -> None:
         try:
-            with AbortScope(self._signal) if self._signal else contextlib.nullcontext():
-                piece = await self._read()
+            self._call.throw_if_aborted()
+            piece = next(self._replay, None)
+            if piece is None:
+                if self._broke is not None:
+                    raise self._broke
+                if self._decoder.is_complete:
+                    self._loop.call_later(self._call.expect_end(), self._call.check)
+                elif not self._waits:
+                    self._call.expect_next()
+                    self._waits = True
+                with AbortScope(self._call) if self._guarded else contextlib.nullcontext():
+                    piece = await self._read()
         except StopAsyncIteration:
             self._ready, self._drained = self._decoder.finish(), True
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-            if (failure := broken_off(self._decoder, error, self._signal)) is not None:
+            if (failure := broken_off(self._decoder, error, self._call)) is not None:
                 raise failure  # noqa: B904 - chained where it was made
             self._drained = True
         else:
@@ -95,8 +135,14 @@ class AsyncStream(Generic[T]):
     def _leave(self) -> asyncio.Future[object] | None:
         if not self._ended:
             self._left = True
-        if self._unsubscribe is not None:
-            self._unsubscribe()
+        self._call.done()
+        return self._release()
+
+    def _release(self) -> asyncio.Future[object] | None:
+        """Close the answer at hand."""
+        if self._unsubscribe is None:
+            return None
+        self._unsubscribe()
         return self._hang_up()
 
     async def __aenter__(self) -> AsyncStream[T]:
@@ -145,4 +191,13 @@ def hang_up(
         loop.call_soon_threadsafe(hang_up, loop, close)
         return None
     closing = close()
-    return asyncio.ensure_future(closing) if inspect.isawaitable(closing) else None
+    if not inspect.isawaitable(closing):
+        return None
+    task = asyncio.ensure_future(closing)
+    # The loop itself holds a task only weakly.
+    _closings.add(task)
+    task.add_done_callback(_closings.discard)
+    return task
+
+
+_closings: set[asyncio.Future[object]] = set()

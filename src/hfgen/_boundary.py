@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ def translated(error: Exception, signal: AbortSignal | None) -> HfgenError | Non
         # Whatever it is: it came of the connection being closed.
         failure = signal.error()
     elif isinstance(error, HfgenError):
+        if isinstance(error, TimeoutError) and error.phase == "read":
+            # A transport's own limit, which is a backstop for the call's.
+            error.phase = getattr(signal, "phase", error.phase)
         return error
     elif isinstance(error, builtins.TimeoutError):
         failure = TimeoutError(f"no answer in time: {str(error) or type(error).__name__}")
@@ -61,8 +65,16 @@ def checked(response: Any, *, asynchronous: bool) -> FetchResponse:
             response.close()
         raise TypeError(f"fetch must return a FetchResponse, not {type(response).__name__}")
     try:
+        if not isinstance(response.status, int):
+            raise TypeError(f"its status must be an int, not {type(response.status).__name__}")
+        if not isinstance(response.headers, Mapping):
+            raise TypeError(f"its headers must be a mapping, not {type(response.headers).__name__}")
+    except TypeError as error:
+        response.close()
+        raise TypeError(f"fetch returned a FetchResponse that is none: {error}") from None
+    try:
         if isinstance(response.body, bytes | str):
-            raise TypeError("text and bytes are to be put into a list")  # noqa: TRY301
+            raise TypeError("text and bytes are to be put into a list")
         body = aiter(response.body) if asynchronous else iter(response.body)  # type: ignore[arg-type]
     except TypeError as error:
         response.close()

@@ -28,10 +28,9 @@ Whatever a stream raises carries in `text` what had been generated until then.
 from __future__ import annotations
 
 import builtins
-import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from hfgen._headers import Headers
+from hfgen._headers import Headers, asked_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,11 +75,16 @@ class TimeoutError(HfgenError, builtins.TimeoutError):  # noqa: A001 - it is one
     """The server took longer than `timeout` allows.
 
     Attributes:
-        phase: "connect" while connecting, "read" while waiting for the answer or its next part.
+        phase: Which of the limits of a `Timeout` it was: "connect", "first_token",
+            "between_tokens" or "total"; "read" for one that a `fetch` has of its own.
     """
 
     def __init__(
-        self, message: str, *, phase: Literal["connect", "read"] = "read", text: str = ""
+        self,
+        message: str,
+        *,
+        phase: Literal["connect", "first_token", "between_tokens", "total", "read"] = "read",
+        text: str = "",
     ) -> None:
         super().__init__(message, text=text)
         self.phase = phase
@@ -111,7 +115,8 @@ class StatusError(HfgenError):
         error_type: The server's own word for the kind of error (TGI's `error_type`, OpenAI's
             `type`), None if it gave none.
         request_id: The id under which the server knows the request, None if it gave none.
-        retry_after: Seconds after which the server asks to be tried again, None if it does not.
+        retry_after: Seconds after which the server asks to be tried again, None if it does not
+            (`retry-after-ms`; `Retry-After` in seconds or as a date; `t=` of `RateLimit`).
     """
 
     def __init__(
@@ -136,11 +141,7 @@ class StatusError(HfgenError):
 
     @property
     def retry_after(self) -> float | None:
-        try:
-            seconds = float(self.headers["retry-after"])
-        except (KeyError, ValueError):
-            return None
-        return None if math.isnan(seconds) else max(0.0, seconds)
+        return asked_wait(self.headers)
 
 
 class AuthenticationError(StatusError):

@@ -22,9 +22,13 @@ class FetchRequest:
         url: Absolute, http or https, ready to be sent as it stands.
         headers: All headers to send (host and content-length are the transport's business).
         body: The body, empty for a GET.
-        timeout: Seconds to wait for the connection, and then for each read; None for no limit.
-        signal: Aborted when the call is no longer wanted. A transport may watch it to wake
-            from a wait for the answer; once it has returned, `FetchResponse.close` is called.
+        timeout: Seconds that the server may be silent at most; None for no limit. A transport
+            need not see to it: the call is aborted when its time is up. It is a backstop for one
+            that cannot be woken.
+        connect_timeout: Seconds to wait for the connection; None for no limit.
+        signal: Aborted when the call is no longer wanted, or its time is up. A transport may watch
+            it to wake from a wait for the answer; once it has returned, `FetchResponse.close` is
+            called.
     """
 
     method: str
@@ -32,6 +36,7 @@ class FetchRequest:
     headers: Mapping[str, str]
     body: bytes = b""
     timeout: float | None = None
+    connect_timeout: float | None = None
     signal: AbortSignal | None = None
 
     def __repr__(self) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 
 # Parts of the names of headers that hold secrets.
 _SECRET = re.compile(r"auth|cookie|key|secret|token")
@@ -38,3 +41,39 @@ class Headers(Mapping[str, str]):
 
 
 NO_HEADERS = Headers({})
+
+
+def asked_wait(headers: Headers) -> float | None:
+    """Return the seconds that a server asks to be left alone, None if it does not.
+
+    In this order: `retry-after-ms`; `Retry-After`, in seconds (also with a fraction) or as a date,
+    which counts from the answer's own `Date`; the `t=` of `RateLimit` once nothing is left (`r=0`;
+    https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/).
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    asked = headers.get("retry-after")
+    if (seconds := _number(asked)) is not None:
+        return seconds
+    if (until := _date(asked)) is not None:
+        return max(0.0, (until - (_date(headers.get("date")) or time.time())))
+    limit = headers.get("ratelimit", "")
+    if re.search(r"\br=0\b", limit) and (left := re.search(r"\bt=(\d+)", limit)):
+        return float(left[1])
+    return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return None if math.isnan(number) else max(0.0, number)
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, OverflowError):
+        return None

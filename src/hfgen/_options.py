@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from os import PathLike
 from ssl import SSLContext  # noqa: TC003 - typing.get_type_hints reads it
-from threading import TIMEOUT_MAX
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from hfgen._connecting import NAMES as CLIENT_ONLY
 from hfgen._credentials import checked_key
-from hfgen._errors import InvalidRequestError
+from hfgen._errors import HfgenError, InvalidRequestError
 from hfgen._fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
 from hfgen._headers import Headers
-from hfgen._retry import DEFAULT_MAX_RETRIES
+from hfgen._retry import Retry
 from hfgen._signal import AbortSignal
+from hfgen._timeout import Timeout
 from hfgen._url import DEFAULT_API_URL, check, display
 
-# Five minutes more than the hosted API takes at most, and what other clients wait.
-DEFAULT_TIMEOUT = 600.0
+# What `wait_for_model=True` means, in seconds.
+_WAIT_FOR_MODEL = 600.0
+
+
+OnRetry: TypeAlias = Callable[[int, float, HfgenError], object]
+"""Called with attempt, wait and error before each wait."""
 
 
 class _CommonOptions(TypedDict, total=False):
@@ -35,12 +39,22 @@ class _CommonOptions(TypedDict, total=False):
     """More headers, over the defaults (but not `content-type`)."""
     signal: AbortSignal | None
     """Aborts the call from anywhere."""
-    timeout: float | None
-    """Seconds to wait for the connection (at most 10 of them), then for each read. Default 600;
-    None means no limit."""
+    timeout: float | Timeout | None
+    """A `Timeout`, or the seconds for each of its phases but `total`; None means no limit.
+    Default: 10 s to connect, 600 s to the first token, 60 s between tokens."""
     max_retries: int | None
-    """How often to try again before the first byte of an answer: after a failed connection and
-    408, 429, 502, 503, 504. Default 2."""
+    """How often to try again before the first token; short for `Retry(max_retries=...)`."""
+    retry: Retry | None
+    """When to try again before the first token. Default: `Retry()`."""
+    wait_for_model: bool | float | None
+    """Seconds during which to wait for a model that is loading or an endpoint that is waking up;
+    True means 600. Endpoints are asked to hold the request for as long (`X-Scale-Up-Timeout`)."""
+    on_retry: OnRetry | None
+    """Called before each wait with the number of the attempt that failed, the seconds to wait, and
+    the error."""
+    resume: bool | None
+    """Whether `stream` and `stream_tokens` pick a stream up that breaks after some tokens: ask
+    again with the text so far behind the prompt, and go on where it stopped."""
 
 
 class Options(_CommonOptions, total=False):
@@ -84,8 +98,10 @@ class Settings:
     fetch: Any = None
     headers: Headers = field(default_factory=lambda: Headers({}))
     signal: AbortSignal | None = None
-    timeout: float | None = DEFAULT_TIMEOUT
-    max_retries: int = DEFAULT_MAX_RETRIES
+    timeout: Timeout = field(default_factory=Timeout)
+    retry: Retry = field(default_factory=Retry)
+    on_retry: OnRetry | None = None
+    resume: bool = False
 
     def override(self, options: Mapping[str, Any]) -> Settings:
         """Return a copy with what is given; headers are added to those that are there.
@@ -110,6 +126,10 @@ class Settings:
         checked = {name: _CHECKS[name](value) for name, value in given.items()}
         if "headers" in checked:
             checked["headers"] = self.headers | checked["headers"]
+        # The short forms change the policy that is there, or that is given along with them.
+        short = {n: checked.pop(n) for n in ("max_retries", "wait_for_model") if n in checked}
+        if short:
+            checked["retry"] = replace(checked.get("retry", self.retry), **short)
         return replace(self, **checked)
 
     @property
@@ -165,18 +185,38 @@ def _signal(value: Any) -> AbortSignal:
     return value
 
 
-def _timeout(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise InvalidRequestError(f"timeout must be seconds above 0, or None, not {value!r}")
-    return float(value) if value < TIMEOUT_MAX else None
+def _retry(value: Any) -> Retry:
+    if not isinstance(value, Retry):
+        raise InvalidRequestError(f"retry must be a Retry, not {type(value).__name__}")
+    return value
 
 
 def _max_retries(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidRequestError(f"max_retries must be a whole number from 0, not {value!r}")
+    return Retry(max_retries=value).max_retries
+
+
+def _wait_for_model(value: Any) -> float:
+    if isinstance(value, bool):
+        return _WAIT_FOR_MODEL if value else 0.0
+    return Retry(wait_for_model=value).wait_for_model
+
+
+def _on_retry(value: Any) -> Any:
+    if not callable(value):
+        raise InvalidRequestError(f"on_retry must be callable, not {type(value).__name__}")
     return value
+
+
+def _resume(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"resume must be True or False, not {value!r}")
+    return value
+
+
+def refuse_resume(options: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequestError` if a call asks for what only streams of tokens can do."""
+    if options.get("resume"):
+        raise InvalidRequestError("resume is for stream and stream_tokens; run has max_retries")
 
 
 _CHECKS = {
@@ -185,6 +225,10 @@ _CHECKS = {
     "fetch": _fetch,
     "headers": _headers,
     "signal": _signal,
-    "timeout": _timeout,
+    "timeout": Timeout.of,
     "max_retries": _max_retries,
+    "retry": _retry,
+    "wait_for_model": _wait_for_model,
+    "on_retry": _on_retry,
+    "resume": _resume,
 }

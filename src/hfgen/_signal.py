@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from hfgen._errors import AbortError, InvalidRequestError
+from hfgen._errors import AbortError, HfgenError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +24,10 @@ class AbortSignal:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        # One that may be taken twice: a signal handler may abort in the middle of a `subscribe`.
-        self._lock = threading.RLock()
+        # On a lock that may be taken twice: a signal handler may abort in the middle of any of
+        # these methods. (A `threading.Event` has one that may not.)
+        self._changed = threading.Condition(threading.RLock())
+        self._aborted = False
         self._listeners: dict[object, Callable[[], object]] = {}
         self._reason: object = None
 
@@ -58,7 +59,7 @@ class AbortSignal:
     @property
     def aborted(self) -> bool:
         """Whether the signal has been aborted."""
-        return self._event.is_set()
+        return self._aborted
 
     @property
     def reason(self) -> object:
@@ -67,14 +68,15 @@ class AbortSignal:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Block until aborted, at most so many seconds; return whether it is."""
-        return self._event.wait(seconds)
+        with self._changed:
+            return self._changed.wait_for(lambda: self._aborted, seconds)
 
     def throw_if_aborted(self) -> None:
         """Raise `AbortError` if the signal has been aborted."""
-        if self._event.is_set():
+        if self._aborted:
             raise self.error()
 
-    def error(self, text: str = "") -> AbortError:
+    def error(self, text: str = "") -> HfgenError:
         """Return the error that this signal's abort stands for."""
         why = "the call was aborted" if self._reason is None else f"aborted: {self._reason}"
         return AbortError(why, reason=self._reason, text=text)
@@ -89,34 +91,39 @@ class AbortSignal:
             thread may call it still.
         """
         key = object()
-        with self._lock:
+        with self._changed:
             self._listeners[key] = listener
 
         def unsubscribe() -> Callable[[], object] | None:
-            with self._lock:
+            with self._changed:
                 return self._listeners.pop(key, None)
 
         # Only now, and only if it is still there: an abort may have come in between.
-        if self._event.is_set() and unsubscribe() is not None:
-            listener()
+        if self._aborted and unsubscribe() is not None:
+            _tell(listener)
 
         return unsubscribe
 
     def _abort(self, reason: object) -> None:
-        with self._lock:
-            if self._event.is_set():
+        with self._changed:
+            if self._aborted:
                 return
             self._reason = reason
-            self._event.set()
+            self._aborted = True
             listeners, self._listeners = self._listeners, {}
+            self._changed.notify_all()
         for listener in listeners.values():
-            try:
-                listener()
-            except Exception:
-                log.exception("a listener of an AbortSignal failed")
+            _tell(listener)
 
     def __repr__(self) -> str:
         return f"<AbortSignal {'aborted' if self.aborted else 'not aborted'}>"
+
+
+def _tell(listener: Callable[[], object]) -> None:
+    try:
+        listener()
+    except Exception:
+        log.exception("a listener of an AbortSignal failed")
 
 
 class AbortController:

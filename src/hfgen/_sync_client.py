@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hfgen import _url
 from hfgen._boundary import checked, checked_piece, translated
@@ -12,20 +11,24 @@ from hfgen._call import DIALECT, fetch_request, get_request
 from hfgen._connecting import split
 from hfgen._core import exchange
 from hfgen._core.decoder import token_text, whole_chunk
+from hfgen._core.resume import Resumption
 from hfgen._errors import HfgenError
-from hfgen._options import ClientOptions, Options, Settings
-from hfgen._retry import Retry
+from hfgen._interrupt import Interrupt
+from hfgen._options import ClientOptions, Options, Settings, refuse_resume
+from hfgen._request import normalise
 from hfgen._sync_stream import Stream
+from hfgen._watchdog import end, watchdog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Unpack
 
     from hfgen._answers import Chunk, GeneratedText
     from hfgen._core.exchange import Accept, Conversation, Opened, Step
     from hfgen._fetch import Fetch, FetchRequest, FetchResponse
+    from hfgen._options import OnRetry
     from hfgen._request import RequestLike
-    from hfgen._signal import AbortSignal
 
 T = TypeVar("T")
 
@@ -72,8 +75,14 @@ class Client:
             AbortError: `signal` was aborted.
             MalformedAnswerError: It answered with something else.
         """
-        settings = self._settings.override(options)
-        return self._converse(request, settings, exchange.answers(DIALECT), stream=False)
+        refuse_resume(options)
+        settings, body = self._settings.override(options), normalise(request)
+        call = _begin(settings)
+        try:
+            asked = fetch_request(body, settings, call, stream=False)
+            return self._converse(asked, settings, exchange.answers(DIALECT), call)
+        finally:
+            end(call)
 
     def stream(self, request: RequestLike, **options: Unpack[Options]) -> Stream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token.
@@ -90,7 +99,7 @@ class Client:
                 `MalformedStreamError`; each with the `text` so far.
             StreamingNotSupportedError: The model cannot stream.
         """
-        return self._open(request, options, exchange.items(DIALECT, whole_chunk))
+        return self._open_items(request, options, whole_chunk)
 
     def stream_tokens(self, request: RequestLike, **options: Unpack[Options]) -> Stream[str]:
         """Generate, and return a stream of the texts of the tokens.
@@ -105,7 +114,7 @@ class Client:
         Raises:
             HfgenError: As from `stream`.
         """
-        return self._open(request, options, exchange.items(DIALECT, token_text))
+        return self._open_items(request, options, token_text)
 
     def stream_bytes(self, request: RequestLike, **options: Unpack[Options]) -> Stream[bytes]:
         """Generate, and return the body of the server's stream byte for byte, as it comes.
@@ -120,7 +129,9 @@ class Client:
             HfgenError: As from `run`, by this call; a connection that breaks raises
                 `ConnectError` from the stream.
         """
-        return self._open(request, options, exchange.raw)
+        refuse_resume(options)
+        settings, body = self._settings.override(options), normalise(request)
+        return self._open(body, settings, exchange.raw(DIALECT), None)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.
@@ -152,37 +163,87 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._settings!r})"
 
-    def _open(self, request: RequestLike, options: Options, accept: Accept[Opened[T]]) -> Stream[T]:
-        settings = self._settings.override(options)
-        response, decoder = self._converse(request, settings, accept, stream=True)
-        return Stream(response, decoder, settings.signal)
+    def _open_items(
+        self, request: RequestLike, options: Options, select: Callable[[Chunk], T | None]
+    ) -> Stream[T]:
+        settings, body = self._settings.override(options), normalise(request)
+        if not settings.resume:
+            return self._open(body, settings, exchange.items(DIALECT, select), None)
+        resumption = Resumption(body)
+        taking = exchange.items(DIALECT, lambda chunk: select(resumption.take(chunk)))
+        return self._open(body, settings, taking, resumption)
+
+    def _open(
+        self,
+        body: Mapping[str, Any],
+        settings: Settings,
+        accept: Accept[Opened[T]],
+        resumption: Resumption | None,
+    ) -> Stream[T]:
+        call = _begin(settings)
+
+        def opened(body: Mapping[str, Any], after: HfgenError | None = None) -> Opened[T]:
+            request = fetch_request(body, settings, call, stream=True)
+            return self._converse(request, settings, accept, call, after)
+
+        def reopen(error: HfgenError) -> Opened[T] | None:
+            broken = resumption.broken(error) if resumption is not None else None
+            if resumption is None or broken is None:
+                return None
+            rest, failure = broken
+            try:
+                return opened(rest, failure)
+            except HfgenError as last:
+                resumption.given_up(last, failure)
+                return None
+
+        try:
+            return Stream(opened(body), call, reopen)
+        except BaseException:
+            end(call)
+            raise
 
     def _get(self, url: str) -> bytes:
         _url.check(url, "the URL")
-        return self._send(get_request(url, self._settings), self._settings, exchange.body)
+        call = _begin(self._settings)
+        try:
+            request = get_request(url, self._settings, call)
+            return self._converse(request, self._settings, exchange.body, call)
+        finally:
+            end(call)
 
     def _converse(
-        self, request: RequestLike, settings: Settings, accept: Accept[T], *, stream: bool
+        self,
+        request: FetchRequest,
+        settings: Settings,
+        accept: Accept[T],
+        call: Interrupt,
+        after: HfgenError | None = None,
     ) -> T:
-        return self._send(fetch_request(request, settings, stream=stream), settings, accept)
-
-    def _send(self, request: FetchRequest, settings: Settings, accept: Accept[T]) -> T:
         if self._closed or self._transport.closed:
             raise HfgenError("the client is closed")
-        retry = Retry(max_retries=settings.max_retries)
-        conversation = exchange.converse(request, retry, accept)
-        return drive(conversation, settings.fetch or self._transport, settings.signal)
+        conversation = exchange.converse(request, settings.retry, accept, after=after)
+        fetch = settings.fetch or self._transport
+        return drive(conversation, fetch, call, settings.on_retry)
 
 
-def drive(conversation: Conversation[T], fetch: Fetch, signal: AbortSignal | None) -> T:
+def _begin(settings: Settings) -> Interrupt:
+    call = Interrupt(settings.timeout, settings.signal)
+    watchdog.watch(call)
+    return call
+
+
+def drive(
+    conversation: Conversation[T], fetch: Fetch, call: Interrupt, on_retry: OnRetry | None
+) -> T:
     """Do what the conversation asks for until it returns."""
     try:
         step = next(conversation)
         while True:
             try:
-                reply = _perform(step, fetch, signal)
+                reply = _perform(step, fetch, call, on_retry)
             except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-                step = conversation.throw(translated(error, signal) or error)
+                step = conversation.throw(translated(error, call) or error)
             else:
                 step = conversation.send(reply)
     except StopIteration as stop:
@@ -190,22 +251,49 @@ def drive(conversation: Conversation[T], fetch: Fetch, signal: AbortSignal | Non
         return result
 
 
-def _perform(step: Step, fetch: Fetch, signal: AbortSignal | None) -> FetchResponse | bytes:
-    if isinstance(step, exchange.Read):
-        return _read(step.response, step.limit, signal)
+def _perform(step: Step, fetch: Fetch, call: Interrupt, on_retry: OnRetry | None) -> Any:
+    match step:
+        case exchange.Send():
+            return _send(step, fetch, call, on_retry)
+        case exchange.Read():
+            return _read(step.response, step.limit, call)
+        case exchange.Peek():
+            return _peek(step.response, call)
+        case exchange.Drop():
+            return step.response.close()
+        case exchange.Elapsed():
+            return call.elapsed
+
+
+def _send(
+    step: exchange.Send, fetch: Fetch, call: Interrupt, on_retry: OnRetry | None
+) -> FetchResponse:
     if step.error is not None:
         log.info("trying again in %.1f s: %s", step.wait, step.error)
-    if signal is not None:
-        signal.wait(step.wait)
-        signal.throw_if_aborted()
-    else:
-        time.sleep(step.wait)
+        if on_retry is not None:
+            on_retry(step.retries, step.wait, step.error)
+        call.rest()
+        if step.wait:
+            call.wait(step.wait)
+    call.throw_if_aborted()
+    call.expect_first()
     log.debug("%r", step.request)
     return checked(fetch(step.request), asynchronous=False)
 
 
-def _read(response: FetchResponse, limit: int | None, signal: AbortSignal | None) -> bytes:
-    unsubscribe = signal.subscribe(response.close) if signal else None
+def _peek(response: FetchResponse, call: Interrupt) -> bytes | None:
+    unsubscribe = call.subscribe(response.close)
+    try:
+        piece = next(response.body, None)  # type: ignore[call-overload] # checked
+    finally:
+        unsubscribe()
+    # A connection that was cut can look like one that has come to its end.
+    call.throw_if_aborted()
+    return None if piece is None else checked_piece(piece)
+
+
+def _read(response: FetchResponse, limit: int | None, call: Interrupt) -> bytes:
+    unsubscribe = call.subscribe(response.close)
     body = bytearray()
     try:
         for piece in response.body:  # type: ignore[union-attr] # checked
@@ -213,10 +301,7 @@ def _read(response: FetchResponse, limit: int | None, signal: AbortSignal | None
             if limit is not None and len(body) >= limit:
                 break
     finally:
-        if unsubscribe:
-            unsubscribe()
+        unsubscribe()
         response.close()
-    if signal is not None:
-        # A connection that was cut can look like one that has come to its end.
-        signal.throw_if_aborted()
+    call.throw_if_aborted()
     return bytes(body[:limit])

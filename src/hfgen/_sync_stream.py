@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from hfgen._boundary import broken_off, checked_piece
-from hfgen._errors import StreamClosedError
+from hfgen._core.exchange import Opened
+from hfgen._errors import HfgenError, StreamClosedError
 from hfgen._headers import Headers
+from hfgen._watchdog import end, watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from hfgen._core.decoder import Decoder
-    from hfgen._fetch import FetchResponse
-    from hfgen._signal import AbortSignal
+    from hfgen._interrupt import Interrupt
 
 T = TypeVar("T")
+
+# Given the error that ended a stream: how to go on, or None.
+Reopen: TypeAlias = Callable[[HfgenError], Opened[T] | None]
 
 
 class Stream(Generic[T]):
@@ -34,17 +38,14 @@ class Stream(Generic[T]):
         headers: Its headers, a mapping that does not care for case.
     """
 
-    def __init__(
-        self, response: FetchResponse, decoder: Decoder[T], signal: AbortSignal | None
-    ) -> None:
-        self.status = response.status
-        self.headers = Headers(response.headers)
-        self._close = response.close
-        self._unsubscribe = signal.subscribe(response.close) if signal else None
-        # It holds no reference to this object, so that dropping the stream ends it at once.
-        self._items = _pump(response, decoder, signal)
+    def __init__(self, opened: Opened[T], call: Interrupt, reopen: Reopen[T]) -> None:
         self._ended = False
         self._left = False
+        self.status = opened.response.status
+        self.headers = Headers(opened.response.headers)
+        # They hold no reference to this object, so that dropping the stream ends them at once.
+        self._body = _Body(opened, call)
+        self._items = _pump(self._body, call, reopen)
 
     def __iter__(self) -> Iterator[T]:
         # An iterator of its own for each loop: when the loop drops it, the stream is left.
@@ -74,9 +75,7 @@ class Stream(Generic[T]):
         """Close the connection, which ends the generation on the server. Repeating it is fine."""
         if not self._ended:
             self._left = True
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-        self._close()
+        self._body.close()
 
     def __enter__(self) -> Stream[T]:
         return self
@@ -101,24 +100,80 @@ def state(*, ended: bool, left: bool) -> str:
     return "ended" if ended else "closed" if left else "open"
 
 
-def _pump(response: FetchResponse, decoder: Decoder[T], signal: AbortSignal | None) -> Iterator[T]:
-    pieces: Iterator[bytes] = iter(response.body)  # type: ignore[arg-type] # the sync kind
+class _Body(Generic[T]):
+    """The answer that a stream reads at present: another one after a break that was mended."""
+
+    def __init__(self, opened: Opened[T], call: Interrupt) -> None:
+        self._call = call
+        self._unsubscribe: Callable[[], object] | None = None
+        self._is_closed = False
+        self.change(opened)
+
+    def change(self, opened: Opened[T]) -> None:
+        """Read on from here."""
+        self.release()
+        self.opened = opened
+        self.pieces: Iterator[bytes] = iter(opened.response.body)  # type: ignore[arg-type] # sync
+        self._unsubscribe = self._call.subscribe(opened.response.close)
+        if self._is_closed:
+            opened.response.close()
+
+    def release(self) -> None:
+        """Close the answer at hand."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self.opened.response.close()
+
+    def close(self) -> None:
+        """Close what is open, and end the call."""
+        self._is_closed = True
+        self.release()
+        end(self._call)
+
+
+def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
     while True:
         try:
-            if signal is not None:
-                signal.throw_if_aborted()
-            piece = next(pieces, None)
-            if signal is not None:
+            yield from _read(body, call)
+            return
+        except HfgenError as error:
+            call.rest()
+            if (opened := reopen(error)) is None:
+                raise
+            body.change(opened)
+
+
+def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one loop, in order
+    """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
+    decoder, replay = body.opened.decoder, iter(body.opened.pieces)
+    waits = False
+    while True:
+        try:
+            call.throw_if_aborted()
+            piece = next(replay, None)
+            if piece is None:
+                if body.opened.broke is not None:
+                    raise body.opened.broke
+                if decoder.is_complete:
+                    call.expect_end()
+                    watchdog.watch(call)
+                elif not waits:
+                    call.expect_next()
+                    waits = True
+                piece = next(body.pieces, None)
                 # A connection that was cut can look like one that has come to its end.
-                signal.throw_if_aborted()
+                call.throw_if_aborted()
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-            if (failure := broken_off(decoder, error, signal)) is not None:
+            if (failure := broken_off(decoder, error, call)) is not None:
                 raise failure  # noqa: B904 - chained where it was made
             return
         if piece is None:
             break
         for item in decoder.feed(checked_piece(piece)):
+            # While the caller works on it, nobody waits.
+            call.rest()
+            waits = False
             yield item
-            if signal is not None and signal.aborted:
+            if call.aborted:
                 break
     yield from decoder.finish()

@@ -18,14 +18,14 @@ _RESERVED = string.punctuation
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def resolve(api_url: str, model: str | None) -> tuple[str, bool]:
+def resolve(api_url: str, model: str | None, source: str = "api_url") -> tuple[str, bool]:
     """Return the URL to post to, and whether the model is part of it.
 
     Raises:
         InvalidRequestError: The URL is not one to post to, or needs a model and has none.
     """
-    check(api_url)
-    api_url = _ascii(api_url)
+    check(api_url, source)
+    api_url = ascii_only(api_url)
     if not api_url.endswith("/models/"):
         return api_url, False
     if not model:
@@ -64,7 +64,7 @@ def check(url: str, what: str = "api_url") -> None:
         )
 
 
-def _ascii(url: str) -> str:
+def ascii_only(url: str) -> str:
     """Return the URL as it goes over the wire: other characters than ASCII's encoded."""
     if url.isascii():
         return url
@@ -72,9 +72,14 @@ def _ascii(url: str) -> str:
     try:
         host = parts.netloc.encode("idna").decode()
     except UnicodeError:
-        raise InvalidRequestError(f"api_url names no host: {parts.hostname!r}") from None
+        raise InvalidRequestError(f"{parts.hostname!r} is no name of a host") from None
     path, query = (quote(part, safe=_RESERVED) for part in (parts.path, parts.query))
     return urlunsplit((parts.scheme, host, path, query, ""))
+
+
+def is_endpoint(url: str) -> bool:
+    """Tell whether the URL is that of an Inference Endpoint, which may be asleep."""
+    return (urlsplit(url).hostname or "").endswith(".endpoints.huggingface.cloud")
 
 
 def display(url: str) -> str:

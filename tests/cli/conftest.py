@@ -29,11 +29,10 @@ def hfgen(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-m", "hfgen", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environ,
-            **kwargs,
+            **{"stdout": subprocess.PIPE, **kwargs},
         )
         started.append(process)
         return process

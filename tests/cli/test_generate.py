@@ -2,10 +2,16 @@
 
 import json
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from hfgen.testing import Hang, Pause, ScriptedServer, event
+from hfgen import ModelLoadingError
+from hfgen._cli.waiting import Waiting
+from hfgen.testing import Cut, Hang, Pause, ScriptedServer, event
 from scripted import as_json, events, token
 
 STORY = events(
@@ -170,3 +176,75 @@ def test_text_that_the_terminal_cannot_show_does_not_end_it(hfgen):
     with ScriptedServer(events(event(token("é🙂", last="é🙂")))) as server:
         done = hfgen("generate", "Hi", "--api-url", server.url, env={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stdout) == (0, "??\n")
+
+
+def test_tells_of_each_wait(hfgen):
+    busy = as_json({"error": "busy"}, 503, retry_after="0")
+    with ScriptedServer(busy, STORY) as server:
+        done = hfgen("generate", "Hi", "--api-url", server.url)
+    assert (done.returncode, done.stdout) == (0, "Once upon\n")
+    assert done.stderr == ("hfgen: attempt 1 failed (503 Service Unavailable: busy), about 0 s\n")
+
+
+def test_waits_for_a_model(hfgen):
+    loading = as_json({"error": "Model m is currently loading", "estimated_time": 0.5}, 503)
+    with ScriptedServer(loading, STORY) as server:
+        done = hfgen(
+            "generate", "Hi", "--api-url", server.url, "--wait-for-model", "--max-retries", "0"
+        )
+    assert (done.returncode, done.stdout) == (0, "Once upon\n")
+    assert done.stderr == "hfgen: model is loading, about 0 s\n"
+
+
+def test_picks_a_stream_up(hfgen):
+    broken = events(token("Once"), Cut())
+    with ScriptedServer(broken, events(token(" upon", last=" upon"))) as server:
+        done = hfgen("generate", "Hi", "--api-url", server.url, "--resume")
+    assert (done.returncode, done.stdout) == (0, "Once upon\n")
+
+
+def test_counts_down_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Waiting() as waiting:
+        error = ModelLoadingError("loading", status=503, estimated_time=20.0)
+        waiting.told(1, 10.0, error)
+        time.sleep(0.1)
+        waiting.told(2, 10.0, error)
+        waiting.over()
+    shown = capsys.readouterr().err
+    assert shown.count("model is loading, about 20 s") == 2
+    assert shown.endswith("\r\x1b[2K")
+
+
+def test_a_full_disk_is_one_line(hfgen):
+    with ScriptedServer(STORY) as server, Path("/dev/full").open("w") as full:
+        process = hfgen.start("generate", "Hi", "--api-url", server.url, stdout=full)
+        assert process.wait(timeout=30) == 1
+        assert process.stderr.read() == "hfgen: error: cannot write: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_closed_standard_streams_are_one_line(hfgen, closed):
+    command = f"{sys.executable} -m hfgen generate --api-url http://127.0.0.1:9 {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("hfgen: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_second_ctrl_c_ends_it_at_once(hfgen):
+    with ScriptedServer(events(token("Once"), Hang())) as server:
+        process = hfgen.start("generate", "Hi", "--api-url", server.url)
+        assert process.stdout.read(4) == "Once"
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read() == ""
+
+
+def test_local_and_a_url_exclude_each_other(hfgen):
+    done = hfgen("generate", "Hi", "--local", "--api-url", "http://127.0.0.1:9")
+    assert done.returncode == 2
+    assert "not allowed with" in done.stderr

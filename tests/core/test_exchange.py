@@ -1,5 +1,6 @@
 """The conversation, led by hand: no server, no clock, no loop."""
 
+import dataclasses
 import json
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from hfgen import ConnectError, FetchRequest, FetchResponse
 from hfgen import TimeoutError as ServerTooSlow
 from hfgen._core import exchange
 from hfgen._core.decoder import Bytes, Events, Whole, token_text
-from hfgen._core.exchange import Read, Send
+from hfgen._core.exchange import Drop, Elapsed, Peek, Read, Send
 from hfgen._core.tgi import TGI
 from hfgen._headers import Headers
 from hfgen._retry import Retry
@@ -44,8 +45,31 @@ def response(status=200, **headers):
     )
 
 
+class Timeless:
+    """A conversation whose questions for the time are answered: none has passed."""
+
+    def __init__(self, conversation, elapsed=0.0):
+        self._conversation = conversation
+        self.elapsed = elapsed
+
+    def __next__(self):
+        return self._past_clocks(next(self._conversation))
+
+    def send(self, reply):
+        return self._past_clocks(self._conversation.send(reply))
+
+    def throw(self, error):
+        return self._past_clocks(self._conversation.throw(error))
+
+    def _past_clocks(self, step):
+        while isinstance(step, Elapsed):
+            step = self._conversation.send(self.elapsed)
+        return step
+
+
 def converse(accept=None, *, request=REQUEST, **policy):
-    return exchange.converse(request, Retry(**policy), accept or exchange.answers(TGI()))
+    accept = accept or exchange.answers(TGI())
+    return Timeless(exchange.converse(request, Retry(**policy), accept))
 
 
 def result(conversation, reply):
@@ -73,7 +97,7 @@ class TestAnswers:
         conversation = converse()
         assert next(conversation) == Send(REQUEST)
         answer = response(content_type="application/json")
-        assert conversation.send(answer) == Read(answer, None)
+        assert conversation.send(answer) == Read(answer, exchange.MAX_ANSWER_BYTES + 1)
         [text] = result(conversation, ANSWER)
         assert text.generated_text == "a"
 
@@ -132,9 +156,13 @@ class TestItems:
     )
     def test_6_09_the_type_chooses_the_decoder(self, content_type, decoder):
         conversation, answer = self.open(content_type)
-        opened, chosen = result(conversation, answer)
-        assert opened is answer
-        assert type(chosen) is decoder
+        if decoder is Events:
+            assert conversation.send(answer) == Peek(answer)
+            opened = result(conversation, event(token("a")))
+        else:
+            opened = result(conversation, answer)
+        assert opened.response is answer
+        assert type(opened.decoder) is decoder
 
     def test_6_10_a_web_page_is_an_error(self):
         conversation, answer = self.open("text/html; charset=utf-8")
@@ -144,10 +172,98 @@ class TestItems:
 
     @pytest.mark.parametrize("content_type", ["text/event-stream", "text/html", None])
     def test_bytes_are_bytes_whatever_they_are(self, content_type):
-        conversation, answer = self.open(content_type, exchange.raw)
-        opened, decoder = result(conversation, answer)
-        assert opened is answer
-        assert type(decoder) is Bytes
+        conversation, answer = self.open(content_type, exchange.raw(TGI()))
+        if content_type == "text/event-stream":
+            assert conversation.send(answer) == Peek(answer)
+            opened = result(conversation, event(token("a")))
+            assert opened.pieces == (event(token("a")),)
+        else:
+            opened = result(conversation, answer)
+        assert opened.response is answer
+        assert type(opened.decoder) is Bytes
+
+
+class TestLooking:
+    """The first chunk is looked at before a stream is handed out, and handed out all the same."""
+
+    BUSY = event({"error": "full", "error_type": "overloaded"})
+    WRONG = event({"error": "no", "error_type": "validation"})
+
+    def look(self, accept, **policy):
+        conversation = converse(accept, **policy)
+        next(conversation)
+        answer = response(content_type="text/event-stream")
+        assert conversation.send(answer) == Peek(answer)
+        return conversation, answer
+
+    def items(self, **policy):
+        return self.look(exchange.items(TGI(), token_text), **policy)
+
+    def raw(self, **policy):
+        return self.look(exchange.raw(TGI()), **policy)
+
+    @pytest.mark.parametrize("look", [items, raw])
+    def test_what_was_read_is_kept(self, look):
+        conversation, answer = look(self)
+        pieces = [b":\n\n", event(token("a"))[:9], event(token("a"))[9:] + event(token("b"))]
+        for piece in pieces[:-1]:
+            assert conversation.send(piece) == Peek(answer)
+        opened = result(conversation, pieces[-1])
+        assert opened.pieces == tuple(pieces)
+        assert opened.broke is None
+
+    @pytest.mark.parametrize("look", [items, raw])
+    def test_overload_inside_a_200_is_tried_again(self, look):
+        conversation, answer = look(self, max_retries=1)
+        assert conversation.send(self.BUSY) == Drop(answer)
+        again = sent(conversation.send(None))
+        assert isinstance(again.error, hfgen.OverloadedError)
+        assert again.retries == 1
+
+    def test_at_last_it_is_raised(self):
+        conversation, answer = self.items(max_retries=0)
+        assert conversation.send(self.BUSY) == Drop(answer)
+        with pytest.raises(hfgen.OverloadedError):
+            conversation.send(None)
+
+    @pytest.mark.parametrize("said", [BUSY, WRONG])
+    def test_at_last_bytes_are_handed_out(self, said):
+        conversation, _ = self.raw(max_retries=0)
+        assert result(conversation, said).pieces == (said,)
+
+    def test_what_cannot_be_mended_is_raised_at_once(self):
+        conversation, answer = self.items(max_retries=9)
+        assert conversation.send(self.WRONG) == Drop(answer)
+        with pytest.raises(hfgen.ValidationError):
+            conversation.send(None)
+
+    @pytest.mark.parametrize("look", [items, raw])
+    def test_a_stream_that_ends_before_its_first_chunk_is_tried_again(self, look):
+        conversation, answer = look(self)
+        assert conversation.send(None) == Drop(answer)
+        assert isinstance(sent(conversation.send(None)).error, hfgen.IncompleteGenerationError)
+
+    @pytest.mark.parametrize("look", [items, raw])
+    def test_so_is_one_that_breaks(self, look):
+        conversation, answer = look(self)
+        conversation.send(b":\n\n")
+        assert conversation.throw(ConnectError("broke")) == Drop(answer)
+        assert sent(conversation.send(None)).retries == 1
+
+    def test_bytes_that_broke_off_end_in_the_error(self):
+        conversation, _ = self.raw(max_retries=0)
+        conversation.send(b":\n\n")
+        broke = ConnectError("broke")
+        with pytest.raises(StopIteration) as stop:
+            conversation.throw(broke)
+        assert stop.value.value.pieces == (b":\n\n",)
+        assert stop.value.value.broke is broke
+
+    @pytest.mark.parametrize("look", [items, raw])
+    def test_an_end_without_blank_line_or_token(self, look):
+        conversation, _ = look(self)
+        conversation.send(event(token("a", last="a"))[:-2])
+        assert result(conversation, None).pieces
 
 
 class TestRetries:
@@ -168,7 +284,7 @@ class TestRetries:
         assert caught.value.status == status
 
     @pytest.mark.parametrize(
-        "status", [300, 301, 302, 303, 304, 400, 401, 402, 403, 404, 405, 409, 410, 413, 422, 424,
+        "status", [300, 301, 302, 303, 304, 400, 401, 402, 403, 404, 405, 410, 413, 422, 424,
                    500, 501, 505]
     )  # fmt: skip
     def test_statuses_that_stay(self, status):
@@ -231,17 +347,38 @@ class TestRetries:
         conversation = converse()
         next(conversation)
         conversation.send(response(429, retry_after="3600"))
-        with pytest.raises(hfgen.RateLimitError) as caught:
+        with pytest.raises(hfgen.RateLimitError, match="3600 s") as caught:
             conversation.send(b"")
         assert caught.value.retry_after == 3600
 
-    def test_a_body_that_broke_is_not_asked_for_again(self):
-        """The first byte of the answer was there: the server has generated, and would again."""
+    def test_a_body_that_broke_is_asked_for_again(self):
+        """Nothing of it has been handed out."""
         conversation = converse(max_retries=9)
         next(conversation)
         conversation.send(response())
-        with pytest.raises(ConnectError):
-            conversation.throw(ConnectError("it broke"))
+        assert sent(conversation.throw(ConnectError("it broke"))).request == REQUEST
+
+    def test_loading_is_waited_for_without_counting(self):
+        conversation = converse(max_retries=0, wait_for_model=60.0)
+        next(conversation)
+        for attempt in range(1, 9):
+            conversation.send(response(503))
+            again = sent(conversation.send(b'{"error": "loading", "estimated_time": 2.0}'))
+            assert (again.retries, again.wait) == (attempt, 2.0)
+        conversation.elapsed = 61.0
+        conversation.send(response(503))
+        with pytest.raises(hfgen.ModelLoadingError):
+            conversation.send(b'{"error": "loading", "estimated_time": 2.0}')
+
+    @pytest.mark.parametrize("status", [502, 503])
+    def test_a_waking_endpoint_is_a_model_that_loads(self, status):
+        request = dataclasses.replace(REQUEST, url="https://x.y.endpoints.huggingface.cloud/")
+        conversation = converse(max_retries=0, request=request)
+        next(conversation)
+        conversation.send(response(status))
+        with pytest.raises(hfgen.ModelLoadingError, match="waking") as caught:
+            conversation.send(b"")
+        assert caught.value.status == status
 
     def test_an_error_after_tokens_is_not_asked_for_again(self):
         conversation = converse(max_retries=9)

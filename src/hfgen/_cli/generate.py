@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hfgen._cli.waiting import Waiting
 from hfgen._errors import InvalidRequestError
 from hfgen._sync_client import Client
 
@@ -47,13 +48,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     where = parser.add_argument_group("where")
     where.add_argument("--model", help="id of the model, owner/name; with --local a directory")
-    where.add_argument("--api-url", help="where to post (default: HFGEN_API_URL, else the router)")
+    there = where.add_mutually_exclusive_group()
+    there.add_argument("--api-url", help="where to post (default: HFGEN_API_URL, else the router)")
     where.add_argument("--api-key", help="the key (default: HF_TOKEN and its kin)")
-    where.add_argument(
+    there.add_argument(
         "--local", action="store_true", help="start a local server for this call, and ask that"
     )
     where.add_argument("--timeout", type=float, help="seconds to wait for each answer")
     where.add_argument("--max-retries", type=int, help="how often to try again")
+    where.add_argument(
+        "--wait-for-model",
+        type=float,
+        nargs="?",
+        const=True,
+        metavar="SECONDS",
+        help="wait for a model that is loading, or an endpoint that wakes up (600)",
+    )
+    where.add_argument(
+        "--resume", action="store_true", help="pick the stream up if it breaks after some tokens"
+    )
     how = parser.add_argument_group("how")
     for name, kind, text in _PARAMETERS:
         how.add_argument(f"--{name}", type=kind, help=text, metavar=kind.__name__.upper())
@@ -76,20 +89,25 @@ def run(options: argparse.Namespace) -> None:
     with contextlib.suppress(AttributeError):
         # What the terminal cannot show must not end the generation.
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    with _client(options) as client:
+    with Waiting() as waiting, _client(options, waiting) as client:
         if options.model and not options.local:
             request["model"] = options.model
         started = time.perf_counter()
         if options.no_stream:
-            _show_answers(client.run(request), options, started)
+            answers = client.run(request)
+            waiting.over()
+            _show_answers(answers, options, started)
         else:
-            with client.stream(request) as stream:
+            with client.stream(request, resume=options.resume) as stream:
+                waiting.over()
                 _show_stream(stream, options, started)
 
 
 def _prompt(given: str | None) -> str:
     if given is not None and given != "-":
         return given
+    if sys.stdin is None:
+        raise InvalidRequestError("no prompt: standard input is closed")
     if given is None and sys.stdin.isatty():
         raise InvalidRequestError('no prompt: hfgen generate "Once upon a time"')
     try:
@@ -112,11 +130,13 @@ def _parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _client(options: argparse.Namespace) -> Iterator[Client]:
+def _client(options: argparse.Namespace, waiting: Waiting) -> Iterator[Client]:
     given: ClientOptions = {
         "api_key": options.api_key,
         "api_url": options.api_url,
         "max_retries": options.max_retries,
+        "wait_for_model": options.wait_for_model,
+        "on_retry": waiting.told,
     }
     if options.timeout is not None:
         given["timeout"] = options.timeout

@@ -10,6 +10,7 @@ import msgspec
 from hfgen._core.dialect import malformed
 from hfgen._errors import NotFoundError
 from hfgen._sync_client import Client
+from hfgen._url import check, display
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry the command out."""
-    base = _ROUTES.sub("", options.url)
+    check(options.url, "the URL")
+    base = _ROUTES.sub("", display(options.url))
     with Client(api_key=options.api_key, timeout=options.timeout, max_retries=0) as client:
         try:
             facts = _get(client, f"{base}/info")
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _get(client: Client, url: str) -> Any:
-    body = client._get(url)  # noqa: SLF001 - not yet part of the interface
+    body = client._get(url)  # noqa: SLF001 - the command is of the house
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 from hfgen._cli import generate, info, serve
-from hfgen._errors import HfgenError
+from hfgen._errors import HfgenError, InvalidRequestError
 from hfgen._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import ModuleType
+    from types import FrameType, ModuleType
 
 _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "generate": (generate, "generate text and show it as it comes"),
@@ -33,25 +34,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done (also when the reader of its output went away); 1: an error, in one line on standard
     error; 2: the command line is wrong; 130: Ctrl-C.
     """
+    signal.signal(signal.SIGINT, _interrupted)
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.debug:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
+        if sys.stdout is None:
+            raise InvalidRequestError("standard output is closed")
         options.do(options)
         # Here, because the interpreter's own flush at exit reports a closed pipe.
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whatever is left goes nowhere, or the interpreter would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+    except OSError as error:
+        _discard_output()
+        print(f"hfgen: error: cannot write: {error.strerror}", file=sys.stderr)
+        return _FAILED
     except HfgenError as error:
         if options.debug:
             raise
         print(f"hfgen: error: {_one_line(error)}", file=sys.stderr)
         return _FAILED
     return 0
+
+
+def _interrupted(_: int, __: FrameType | None) -> None:
+    """End the command in order; the second time, at once."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+    raise KeyboardInterrupt
+
+
+def _discard_output() -> None:
+    # Whatever is left goes nowhere, or the interpreter would complain at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

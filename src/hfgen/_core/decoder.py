@@ -31,9 +31,15 @@ class Decoder(Protocol[T_co]):
     def interrupted(self, error: HfgenError) -> HfgenError | None:
         """Return what to raise for a body that broke off; None if it had all that it needed."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the body has given all that it will, though it may not be at its end."""
+
 
 class Bytes:
     """The body itself, in the pieces in which it comes."""
+
+    is_complete = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         if piece:
@@ -59,6 +65,10 @@ class Events(Generic[T]):
         self._reader = dialect.events(headers)
         self._select = select
         self._texts: list[str] = []
+
+    @property
+    def is_complete(self) -> bool:
+        return self._reader.complete
 
     @property
     def text(self) -> str:
@@ -96,15 +106,15 @@ class Events(Generic[T]):
         return error
 
     def _incomplete(self, what: str) -> IncompleteGenerationError:
-        text = self.text
         return IncompleteGenerationError(
-            f"{what} before the last event, after {len(text)} characters; `text` has them",
-            text=text,
+            f"{what} before the last event; `text` has what came", text=self.text
         )
 
 
 class Whole(Generic[T]):
     """A JSON body in answer to a request for a stream: its tokens where it has them, else one."""
+
+    is_complete = False
 
     def __init__(
         self,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 from hfgen import _url
@@ -18,7 +19,9 @@ from hfgen._core.dialect import malformed
 from hfgen._errors import (
     ConnectError,
     HfgenError,
+    IncompleteGenerationError,
     MalformedStreamError,
+    ModelLoadingError,
     StatusError,
     TimeoutError,  # noqa: A004
 )
@@ -34,8 +37,12 @@ T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BYTES = 1024 * 1024
+# Far beyond any text with all its details, and short of what a process should hold.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
 # A POST stays a POST only under these two (RFC 9110, 15.4).
 _REDIRECTS = frozenset({307, 308})
+# What the proxy in front of an endpoint answers while that starts.
+_WAKING = frozenset({502, 503})
 # What is hfgen's own and may follow a redirect anywhere; the caller's headers may be secrets.
 _OWN_HEADERS = frozenset({"accept", "accept-encoding", "content-type", "user-agent"})
 
@@ -46,8 +53,10 @@ class Send:
 
     request: FetchRequest
     wait: float = 0.0
+    retries: int = 0
+    """How many attempts came before."""
     error: HfgenError | None = None
-    """Why the attempt before failed, if there was one."""
+    """Why the last of them failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,46 +67,102 @@ class Read:
     limit: int | None = None
 
 
-Step: TypeAlias = Send | Read
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """Send back the next piece of the body, None at its end."""
+
+    response: FetchResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close the response."""
+
+    response: FetchResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """Send back the seconds since the call began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Generic[T]):
+    """A stream to hand out: an answer, what was read of it to look at, and how to read it."""
+
+    response: FetchResponse
+    decoder: Decoder[T]
+    pieces: tuple[bytes, ...] = ()
+    broke: HfgenError | None = None
+    """How the body broke off after these pieces, if it did."""
+
+
+Step: TypeAlias = Send | Read | Peek | Drop | Elapsed
 Conversation: TypeAlias = Generator[Step, Any, T]
-# What becomes of an answer with a good status.
-Accept: TypeAlias = Callable[[FetchResponse], Conversation[T]]
-Opened: TypeAlias = tuple[FetchResponse, Decoder[T]]
+# What becomes of an answer with a good status; the first argument tells of an error whether the
+# call will be tried again after it.
+Accept: TypeAlias = Callable[[Callable[[HfgenError], bool], FetchResponse], Conversation[T]]
 
 
-def converse(request: FetchRequest, retry: Retry, accept: Accept[T]) -> Conversation[T]:
+def converse(
+    request: FetchRequest,
+    retry: Retry,
+    accept: Accept[T],
+    *,
+    after: HfgenError | None = None,
+) -> Conversation[T]:
     """Send the request until it is answered, or the policy gives up; return what `accept` does.
 
-    Once an answer has begun, only the server's word that it has done nothing is a reason to ask
-    again: it may have generated, and would do so twice.
+    Args:
+        request: What to send.
+        retry: The policy.
+        accept: What to do with an answer that has a good status.
+        after: A failure that came before and counts as an attempt.
 
     Raises:
         HfgenError: The error of the last attempt.
     """
-    retries = 0
-    send = Send(request)
+    retries = attempts = 0
+    error = after
     while True:
-        begun = False
+        send = Send(request)
+        if error is not None:
+            elapsed: float = yield Elapsed()
+            wait = retry.wait(retries, error, elapsed)
+            if wait is None:
+                raise _given_up(error, retry)
+            attempts += 1
+            retries += not retry.waits_for_model(error, elapsed)
+            send = Send(request, wait, attempts, error)
         try:
             response = yield from _follow(send)
             if not 200 <= response.status < 300:  # noqa: PLR2004 - the statuses of success
                 raise (yield from _refused(request, response))
-            begun = True
-            return (yield from accept(response))
-        except HfgenError as error:
-            wait = retry.wait(retries, error)
-            is_refusal = isinstance(error, StatusError) and not error.text
-            if wait is None or (begun and not is_refusal):
-                raise
-            retries += 1
-            send = Send(request, wait, error)
+            elapsed = yield Elapsed()
+            will_retry = partial(_will_retry, retry, retries, elapsed)
+            return (yield from accept(will_retry, response))
+        except HfgenError as failure:
+            error = failure
+
+
+def _will_retry(retry: Retry, retries: int, elapsed: float, error: HfgenError) -> bool:
+    return retry.wait(retries, error, elapsed) is not None
+
+
+def _given_up(error: HfgenError, retry: Retry) -> HfgenError:
+    asked = retry.asked(error)
+    if asked is not None and asked > retry.max_wait:
+        _add(error, f"the server asks to be left alone for {asked:g} s; max_wait allows less")
+    return error
 
 
 def answers(dialect: Dialect) -> Accept[list[GeneratedText]]:
     """Accept an answer as `run` returns it, also from a server that streams regardless."""
 
-    def accept(response: FetchResponse) -> Conversation[list[GeneratedText]]:
-        content: bytes = yield Read(response)
+    def accept(_: object, response: FetchResponse) -> Conversation[list[GeneratedText]]:
+        content: bytes = yield Read(response, MAX_ANSWER_BYTES + 1)
+        if len(content) > MAX_ANSWER_BYTES:
+            raise malformed(content, f"the answer exceeds {MAX_ANSWER_BYTES} bytes")
         headers = Headers(response.headers)
         if _media_type(headers) != "text/event-stream":
             return dialect.answers(content, headers)
@@ -110,28 +175,80 @@ def answers(dialect: Dialect) -> Accept[list[GeneratedText]]:
 def items(dialect: Dialect, select: Callable[[Chunk], T | None]) -> Accept[Opened[T]]:
     """Accept an answer as `stream` reads it, also from a server that does not stream."""
 
-    def accept(response: FetchResponse) -> Conversation[Opened[T]]:
+    def accept(_: object, response: FetchResponse) -> Conversation[Opened[T]]:
         headers = Headers(response.headers)
         media_type = _media_type(headers)
         if media_type == "text/html":
             page: bytes = yield Read(response, _MAX_ERROR_BYTES)
             raise malformed(page, "the server answered with a web page", MalformedStreamError)
-        is_json = media_type == "application/json" or media_type.endswith("+json")
-        return response, (Whole if is_json else Events)(dialect, select, headers)
+        if media_type == "application/json" or media_type.endswith("+json"):
+            return Opened(response, Whole(dialect, select, headers))
+        seen = yield from _look(dialect, response)
+        if isinstance(seen.error, IncompleteGenerationError) and _is_json(seen.pieces):
+            # It did not say so.
+            return Opened(response, Whole(dialect, select, headers), seen.pieces, seen.broke)
+        if seen.error is not None:
+            yield Drop(response)
+            raise seen.error
+        return Opened(response, Events(dialect, select, headers), seen.pieces)
 
     return accept
 
 
-def body(response: FetchResponse) -> Conversation[bytes]:
+def raw(dialect: Dialect) -> Accept[Opened[bytes]]:
+    """Accept an answer as `stream_bytes` hands it out, unless it is better to try again."""
+
+    def accept(
+        will_retry: Callable[[HfgenError], bool], response: FetchResponse
+    ) -> Conversation[Opened[bytes]]:
+        if _media_type(Headers(response.headers)) != "text/event-stream":
+            return Opened(response, Bytes())
+        seen = yield from _look(dialect, response)
+        if seen.error is not None and will_retry(seen.error):
+            yield Drop(response)
+            raise seen.error
+        return Opened(response, Bytes(), seen.pieces, seen.broke)
+
+    return accept
+
+
+def body(_: object, response: FetchResponse) -> Conversation[bytes]:
     """Accept an answer as nothing but its body."""
     content: bytes = yield Read(response)
     return content
 
 
-def raw(response: FetchResponse) -> Conversation[Opened[bytes]]:
-    """Accept an answer as `stream_bytes` hands it out."""
-    yield from ()
-    return response, Bytes()
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was read to look at the first chunk, what is wrong with it, and how it broke off."""
+
+    pieces: tuple[bytes, ...]
+    error: HfgenError | None = None
+    broke: HfgenError | None = None
+
+
+def _look(dialect: Dialect, response: FetchResponse) -> Conversation[_Seen]:
+    """Read until the first chunk has come: servers report overload in its place, under a 200."""
+    probe: Events[Chunk] = Events(dialect, whole_chunk, Headers(response.headers))
+    pieces: list[bytes] = []
+    try:
+        while not probe.is_complete:
+            piece: bytes | None = yield Peek(response)
+            if piece is None:
+                next(probe.finish(), None)
+                break
+            pieces.append(piece)
+            if next(probe.feed(piece), None) is not None:
+                break
+    except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
+        return _Seen(tuple(pieces), error)
+    except (ConnectError, TimeoutError) as error:
+        return _Seen(tuple(pieces), probe.interrupted(error), error)
+    return _Seen(tuple(pieces))
+
+
+def _is_json(pieces: tuple[bytes, ...]) -> bool:
+    return b"".join(pieces[:9]).lstrip()[:1] in {b"{", b"["}
 
 
 def _follow(send: Send) -> Conversation[FetchResponse]:
@@ -146,6 +263,7 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
         try:
             target = urljoin(source, location)
             _url.check(target, "the location")
+            target = _url.ascii_only(target)
         except ValueError as error:
             raise StatusError(
                 f"{response.status}: the server redirects, but {error}",
@@ -179,6 +297,14 @@ def _refused(request: FetchRequest, response: FetchResponse) -> Conversation[Sta
     error = faults.raised(
         faults.in_body(content), status=response.status, headers=headers, body=content
     )
+    if response.status in _WAKING and _url.is_endpoint(request.url):
+        return ModelLoadingError(
+            f"{error.message} (the endpoint may be waking up; wait_for_model= waits for it)",
+            status=response.status,
+            headers=headers,
+            body=content,
+            error_type=error.error_type,
+        )
     hint = ""
     if 300 <= response.status < 400:  # noqa: PLR2004 - the statuses of redirection
         hint = f"it points to {headers.get('location')!r}; pass that as api_url if it is right"
@@ -187,9 +313,13 @@ def _refused(request: FetchRequest, response: FetchResponse) -> Conversation[Sta
     elif response.status in {404, 405, 410}:
         hint = f"the request went to {_url.display(request.url)}"
     if hint:
-        error.message = f"{error.message} ({hint})"
-        error.args = (error.message,)
+        _add(error, hint)
     return error
+
+
+def _add(error: HfgenError, hint: str) -> None:
+    error.message = f"{error.message} ({hint})"
+    error.args = (error.message, *error.args[1:])
 
 
 def _media_type(headers: Headers) -> str:

@@ -148,11 +148,12 @@ def _classify(fault: Fault, status: int | None) -> tuple[int, type[errors.Status
     status = status or fault.status
     if fault.estimated_time is not None:
         return status or 503, errors.ModelLoadingError
+    # A type is the server's own word; only without one do we look at its sentences.
+    if known := _BY_TYPE.get((fault.error_type or "").lower()):
+        return status or known[0], known[1]
     for pattern, statuses, kind in _BY_WORDS:
         if pattern.search(fault.message) and (status is None or status in statuses):
             return status or statuses[0], kind
-    if known := _BY_TYPE.get((fault.error_type or "").lower()):
-        return status or known[0], known[1]
     status = status or 500
     fallback = errors.ServerError if status >= 500 else errors.StatusError  # noqa: PLR2004
     return status, _BY_STATUS.get(status, fallback)

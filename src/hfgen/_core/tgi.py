@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -14,9 +14,11 @@ from hfgen._headers import NO_HEADERS, Headers
 from hfgen._request import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hfgen._core.sse import Event
+
+_T = TypeVar("_T", Chunk, GeneratedText)
 
 _chunk = msgspec.json.Decoder(Chunk)
 _answer = msgspec.json.Decoder(GeneratedText)
@@ -36,7 +38,9 @@ class TGI:
             items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
             if not items:
                 raise malformed(body, "the answer holds no generation")
-            return [with_raw(_answer.decode(item), bytes(item)) for item in items]
+            return [
+                with_raw(_tolerant(_answer, GeneratedText, item), bytes(item)) for item in items
+            ]
         except _UNREADABLE as error:
             if fault := _fault(body):
                 raise faults.raised(fault, headers=headers, body=body) from None
@@ -58,7 +62,7 @@ class TGIEvents:
     def read(self, event: Event) -> Chunk | None:
         data = event.data
         try:
-            chunk = with_raw(_chunk.decode(data), data)
+            chunk = with_raw(_tolerant(_chunk, Chunk, data), data)
         except _UNREADABLE as error:
             self._read_other(event, error)
             return None
@@ -92,3 +96,31 @@ def _fault(data: bytes) -> faults.Fault | None:
         return faults.in_answer(msgspec.json.decode(data))
     except _UNREADABLE:
         return None
+
+
+def _tolerant(decoder: msgspec.json.Decoder[_T], kind: type[_T], data: bytes | msgspec.Raw) -> _T:
+    """Decode; a null where there ought to be a value stands for its absence."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        said = msgspec.json.decode(data)
+        if not isinstance(said, dict) or None not in _leaves(said):
+            raise
+        if kind is Chunk and said.get("generated_text") is not None:
+            said.setdefault("token", None)
+            said["token"] = said["token"] or {"text": ""}
+        return msgspec.convert(_without_nulls(said), kind)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    else:
+        yield value

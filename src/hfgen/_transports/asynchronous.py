@@ -17,7 +17,6 @@ from hfgen._causes import reason, refusal
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
 from hfgen._headers import Headers
-from hfgen._transports import CONNECT_TIMEOUT
 from hfgen._url import display
 
 if TYPE_CHECKING:
@@ -80,8 +79,10 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         if (held := self._sessions.get(loop)) is not None:
             return held[:2]
-        for other in [other for other in self._sessions if other.is_closed()]:
-            del self._sessions[other]
+        # Other threads, with loops of their own, may change it meanwhile.
+        for other in list(self._sessions):
+            if other.is_closed():
+                self._sessions.pop(other, None)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -112,7 +113,7 @@ async def opened(
             URL(request.url, encoded=True),
             data=request.body or None,
             headers=request.headers,
-            timeout=_timeout(request.timeout),
+            timeout=_timeout(request.connect_timeout),
             allow_redirects=False,
             raise_for_status=False,
             **how,
@@ -190,24 +191,25 @@ class _Pieces:
 
 
 def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
-    connect = None if seconds is None else min(seconds, CONNECT_TIMEOUT)
     # `connect` holds for what `sock_connect` leaves out: the answer of a proxy to a CONNECT.
-    return aiohttp.ClientTimeout(
-        total=None, connect=connect, sock_connect=connect, sock_read=seconds
-    )
+    # How long an answer may take is for the call's signal to say.
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds)
 
 
 def _translated(error: Exception, request: FetchRequest, proxy: Proxy | None = None) -> HfgenError:
     where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
     failure: HfgenError
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        failure = TimeoutError(f"no connection to {where} in time", phase="connect")
+        failure = TimeoutError(
+            f"no connection to {where} in time (connect timeout)", phase="connect"
+        )
     elif isinstance(error, builtins.TimeoutError):
-        failure = TimeoutError(f"{where} sent nothing for {request.timeout:g} s (timeout)")
+        failure = TimeoutError(f"{where} sent nothing in time")
+    elif isinstance(error, aiohttp.ClientConnectorCertificateError):
+        # A kind of the next one, but in older versions without an `os_error`.
+        failure = ConnectError(f"cannot connect to {where}: {refusal(error) or error}")
     elif isinstance(error, aiohttp.ClientConnectorError):
         failure = ConnectError(f"cannot connect to {where}: {refusal(error) or error.os_error}")
-    elif isinstance(error, aiohttp.ClientConnectorCertificateError):
-        failure = ConnectError(f"cannot connect to {where}: {refusal(error) or error}")
     elif isinstance(error, aiohttp.ClientHttpProxyError):
         return ConnectError(f"cannot connect to {where}: {error.status} {error.message}")
     elif isinstance(error, aiohttp.ClientResponseError):

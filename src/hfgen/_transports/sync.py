@@ -18,7 +18,6 @@ from hfgen import _tls
 from hfgen._causes import refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
-from hfgen._transports import CONNECT_TIMEOUT
 from hfgen._transports.lines import Line, Watched, calling
 from hfgen._url import display
 
@@ -71,7 +70,8 @@ class SyncTransport:
                 request.url if proxy else calling.target,
                 body=request.body or None,
                 headers=dict(request.headers),
-                timeout=_timeout(request.timeout),
+                # How long an answer may take is for the call's signal to say.
+                timeout=urllib3.Timeout(connect=request.connect_timeout, read=None),
                 preload_content=False,
                 redirect=False,
                 retries=False,
@@ -151,6 +151,9 @@ def pieces(
             yield from response.stream(_READ_SIZE, decode_content=True)
         else:
             while piece := response.read1(_READ_SIZE):
+                if response.connection is None:
+                    # With the last byte of a known length the connection has gone back.
+                    line.release()
                 yield piece
     except FAILURES as error:
         # What came of a chunk before the connection broke inside it belongs to the body.
@@ -162,12 +165,6 @@ def pieces(
         raise failure
     # The connection is back in the pool and somebody else's.
     line.release()
-
-
-def _timeout(seconds: float | None) -> urllib3.Timeout:
-    if seconds is None:
-        return urllib3.Timeout(None)
-    return urllib3.Timeout(connect=min(seconds, CONNECT_TIMEOUT), read=seconds)
 
 
 def translated(
@@ -187,9 +184,11 @@ def translated(
         isinstance(error, exceptions.TimeoutError | builtins.TimeoutError)
         and line.state != "connected"
     ):
-        failure = TimeoutError(f"no connection to {where} in time", phase="connect")
+        failure = TimeoutError(
+            f"no connection to {where} in time (connect timeout)", phase="connect"
+        )
     elif isinstance(error, exceptions.ReadTimeoutError):
-        failure = TimeoutError(f"{where} sent nothing for {request.timeout:g} s (timeout)")
+        failure = TimeoutError(f"{where} sent nothing in time")
     elif proxy is not None and line.state != "connected":
         reason = str(error).removeprefix("Tunnel connection failed: ")
         failure = ConnectError(f"cannot connect to {where}: {reason}")

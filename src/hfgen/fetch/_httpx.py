@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 from hfgen._causes import reason, refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
-from hfgen._transports import CONNECT_TIMEOUT
 from hfgen._url import display
 
 if TYPE_CHECKING:
@@ -116,9 +115,8 @@ def _async(client: Any, library: ModuleType) -> AsyncFetch:
 
 
 def _built(request: FetchRequest, library: ModuleType, **extensions: Any) -> Any:
-    seconds = request.timeout
-    connect = None if seconds is None else min(seconds, CONNECT_TIMEOUT)
-    timeout = library.Timeout(seconds, connect=connect, pool=connect)
+    connect = request.connect_timeout
+    timeout = library.Timeout(request.timeout, connect=connect, pool=connect)
     # Not client.build_request, which adds the client's own headers and cookies.
     return library.Request(
         request.method,
@@ -247,9 +245,11 @@ def _translated(error: Exception, request: FetchRequest, library: ModuleType) ->
     where = display(request.url)
     failure: HfgenError
     if isinstance(error, library.ConnectTimeout | library.PoolTimeout):
-        failure = TimeoutError(f"no connection to {where} in time", phase="connect")
+        failure = TimeoutError(
+            f"no connection to {where} in time (connect timeout)", phase="connect"
+        )
     elif isinstance(error, library.TimeoutException):
-        failure = TimeoutError(f"{where} sent nothing for {request.timeout:g} s (timeout)")
+        failure = TimeoutError(f"{where} sent nothing in time")
     elif isinstance(error, library.ConnectError | library.ProxyError):
         failure = ConnectError(
             f"cannot connect to {where}: {refusal(error, _REMEDY) or reason(error)}"

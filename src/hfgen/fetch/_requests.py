@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from hfgen._causes import reason, refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchResponse
-from hfgen._transports import CONNECT_TIMEOUT
 from hfgen._url import display
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def from_requests(session: requests.Session) -> Fetch:
             prepared.prepare(
                 request.method, request.url, dict(request.headers), data=request.body or None
             )
-            response = _sent(session, prepared, request.timeout)
+            response = _sent(session, prepared, (request.connect_timeout, request.timeout))
         except (requests.RequestException, *FAILURES) as error:
             failure = _translated(error, request, line, requests)
         except BaseException:
@@ -81,7 +80,9 @@ def from_requests(session: requests.Session) -> Fetch:
 
 
 def _sent(
-    session: requests.Session, prepared: requests.PreparedRequest, timeout: float | None
+    session: requests.Session,
+    prepared: requests.PreparedRequest,
+    timeout: tuple[float | None, float | None],
 ) -> requests.Response:
     # Not Session.send: even when it is not to follow a redirect, it reads its body to the end.
     url = prepared.url or ""
@@ -97,8 +98,7 @@ def _sent(
         )
         # So that an abort finds the socket of the call; other users of the session do not notice.
         pool.ConnectionCls = _watched(pool.ConnectionCls)
-    connect = None if timeout is None else min(timeout, CONNECT_TIMEOUT)
-    response: requests.Response = adapter.send(prepared, timeout=(connect, timeout), **settings)
+    response: requests.Response = adapter.send(prepared, timeout=timeout, **settings)
     return response
 
 
@@ -122,9 +122,11 @@ def _translated(
     if isinstance(error, library.ConnectTimeout) or (
         isinstance(error, library.Timeout) and line.state == "connecting"
     ):
-        failure = TimeoutError(f"no connection to {where} in time", phase="connect")
+        failure = TimeoutError(
+            f"no connection to {where} in time (connect timeout)", phase="connect"
+        )
     elif isinstance(error, library.Timeout):
-        failure = TimeoutError(f"{where} sent nothing for {request.timeout:g} s (timeout)")
+        failure = TimeoutError(f"{where} sent nothing in time")
     elif line.state == "connected":
         failure = ConnectError(f"the connection to {where} broke: {why}")
     else:

@@ -1,14 +1,40 @@
-"""Waking an awaiting task when a signal is aborted, from whatever thread."""
+"""The interrupt of a call on the async side: its one timer, and waking a task that awaits."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
+from hfgen._interrupt import Interrupt
+
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from hfgen._options import Settings
     from hfgen._signal import AbortSignal
+
+
+def begin(settings: Settings) -> Interrupt:
+    """Begin a call; its deadlines are checked until it is done."""
+    call = _AsyncInterrupt(settings.timeout, settings.signal)
+    call.watch()
+    return call
+
+
+class _AsyncInterrupt(Interrupt):
+    """One timer for the whole call: it is not put off for a token, but looks when it fires."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        if (seconds := self.check()) is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.watch)
+
+    def done(self) -> None:
+        super().done()
+        # Elsewhere, as when the garbage collector ends a stream, the timer finds the call done.
+        if self._timer is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001
+            self._timer.cancel()
 
 
 class AbortScope:
