@@ -1,21 +1,16 @@
-"""The async side: the client, and the driver that does what the conversation asks for."""
+"""The async side: the client."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import inspect
-import logging
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from hfgen._async_interrupt import AbortScope, begin
-from hfgen._async_stream import AsyncStream, hang_up
-from hfgen._boundary import checked, checked_piece, translated
-from hfgen._call import DIALECT, fetch_request
+from hfgen._async_driver import drive
+from hfgen._async_interrupt import begin
+from hfgen._async_stream import AsyncStream
+from hfgen._call import DIALECT, accepted_items, fetch_request
 from hfgen._connecting import split
-from hfgen._core import exchange
+from hfgen._core import accept, exchange
 from hfgen._core.decoder import token_text, whole_chunk
-from hfgen._core.resume import Resumption
 from hfgen._errors import HfgenError
 from hfgen._options import AsyncClientOptions, AsyncOptions, Settings, refuse_resume
 from hfgen._request import normalise
@@ -26,15 +21,13 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from hfgen._answers import Chunk, GeneratedText
-    from hfgen._core.exchange import Accept, Conversation, Opened, Step
-    from hfgen._fetch import AsyncFetch, FetchRequest, FetchResponse
+    from hfgen._core.exchange import Accept, Opened
+    from hfgen._core.resume import Resumption
+    from hfgen._fetch import FetchRequest
     from hfgen._interrupt import Interrupt
-    from hfgen._options import OnRetry
     from hfgen._request import RequestLike
 
 T = TypeVar("T")
-
-log = logging.getLogger("hfgen")
 
 
 class AsyncClient:
@@ -69,7 +62,7 @@ class AsyncClient:
         call = begin(settings)
         try:
             asked = fetch_request(body, settings, call, stream=False)
-            return await self._converse(asked, settings, exchange.answers(DIALECT), call)
+            return await self._converse(asked, settings, accept.answers(DIALECT), call)
         finally:
             call.done()
 
@@ -91,7 +84,7 @@ class AsyncClient:
         """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
         refuse_resume(options)
         settings, body = self._settings.override(options), normalise(request)
-        return await self._open(body, settings, exchange.raw(DIALECT), None)
+        return await self._open(body, settings, accept.raw(DIALECT), None)
 
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.
@@ -130,24 +123,20 @@ class AsyncClient:
         self, request: RequestLike, options: AsyncOptions, select: Callable[[Chunk], T | None]
     ) -> AsyncStream[T]:
         settings, body = self._settings.override(options), normalise(request)
-        if not settings.resume:
-            return await self._open(body, settings, exchange.items(DIALECT, select), None)
-        resumption = Resumption(body)
-        taking = exchange.items(DIALECT, lambda chunk: select(resumption.take(chunk)))
-        return await self._open(body, settings, taking, resumption)
+        return await self._open(body, settings, *accepted_items(body, settings, select))
 
     async def _open(
         self,
         body: Mapping[str, Any],
         settings: Settings,
-        accept: Accept[Opened[T]],
+        accepting: Accept[Opened[T]],
         resumption: Resumption | None,
     ) -> AsyncStream[T]:
         call = begin(settings)
 
         async def opened(body: Mapping[str, Any], after: HfgenError | None = None) -> Opened[T]:
             request = fetch_request(body, settings, call, stream=True)
-            return await self._converse(request, settings, accept, call, after)
+            return await self._converse(request, settings, accepting, call, after)
 
         async def reopen(error: HfgenError) -> Opened[T] | None:
             broken = resumption.broken(error) if resumption is not None else None
@@ -171,83 +160,12 @@ class AsyncClient:
         self,
         request: FetchRequest,
         settings: Settings,
-        accept: Accept[T],
+        accepting: Accept[T],
         call: Interrupt,
         after: HfgenError | None = None,
     ) -> T:
         if self._closed or self._transport.closed:
             raise HfgenError("the client is closed")
-        conversation = exchange.converse(request, settings.retry, accept, after=after)
+        conversation = exchange.converse(request, settings.retry, accepting, after=after)
         fetch = settings.fetch or self._transport
         return await drive(conversation, fetch, call, settings.on_retry)
-
-
-async def drive(
-    conversation: Conversation[T], fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None
-) -> T:
-    """Do what the conversation asks for until it returns."""
-    try:
-        step = next(conversation)
-        while True:
-            waits = isinstance(step, exchange.Send | exchange.Read | exchange.Peek)
-            try:
-                with AbortScope(call) if waits else contextlib.nullcontext():
-                    reply = await _perform(step, fetch, call, on_retry)
-            except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-                if isinstance(step, exchange.Read | exchange.Peek):
-                    # It may have been aborted before it was begun.
-                    await _close(step.response)
-                step = conversation.throw(translated(error, call) or error)
-            else:
-                step = conversation.send(reply)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-
-
-async def _perform(step: Step, fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None) -> Any:
-    match step:
-        case exchange.Send():
-            return await _send(step, fetch, call, on_retry)
-        case exchange.Read():
-            return await _read(step.response, step.limit)
-        case exchange.Peek():
-            piece = await anext(step.response.body, None)  # type: ignore[call-overload] # checked
-            return None if piece is None else checked_piece(piece)
-        case exchange.Drop():
-            return await _close(step.response)
-        case exchange.Elapsed():
-            return call.elapsed
-
-
-async def _send(
-    step: exchange.Send, fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None
-) -> FetchResponse:
-    if step.error is not None:
-        log.info("trying again in %.1f s: %s", step.wait, step.error)
-        if on_retry is not None and inspect.isawaitable(
-            told := on_retry(step.retries, step.wait, step.error)
-        ):
-            await told
-        call.rest()
-        await asyncio.sleep(step.wait)
-    call.expect_first()
-    log.debug("%r", step.request)
-    return checked(await fetch(step.request), asynchronous=True)
-
-
-async def _read(response: FetchResponse, limit: int | None) -> bytes:
-    body = bytearray()
-    try:
-        async for piece in response.body:  # type: ignore[union-attr] # checked
-            body += checked_piece(piece)
-            if limit is not None and len(body) >= limit:
-                break
-    finally:
-        await _close(response)
-    return bytes(body[:limit])
-
-
-async def _close(response: FetchResponse) -> None:
-    if (closing := hang_up(asyncio.get_running_loop(), response.close)) is not None:
-        await closing

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hfgen import _url
+from hfgen._core import accept
+from hfgen._core.resume import Resumption
 from hfgen._core.tgi import TGI
 from hfgen._credentials import ambient_key, tracking_allowed
 from hfgen._fetch import FetchRequest
@@ -14,12 +16,16 @@ from hfgen._headers import Headers
 from hfgen._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from hfgen._answers import Chunk
     from hfgen._core.dialect import Dialect
+    from hfgen._core.exchange import Accept, Opened
     from hfgen._options import Settings
     from hfgen._signal import AbortSignal
     from hfgen._timeout import Timeout
+
+T = TypeVar("T")
 
 DIALECT: Dialect = TGI()
 
@@ -51,6 +57,16 @@ def fetch_request(
         connect_timeout=settings.timeout.connect,
         signal=signal,
     )
+
+
+def accepted_items(
+    body: Mapping[str, Any], settings: Settings, select: Callable[[Chunk], T | None]
+) -> tuple[Accept[Opened[T]], Resumption | None]:
+    """Return how a stream of items is read, and what picks it up if that is wanted."""
+    if not settings.resume:
+        return accept.items(DIALECT, select), None
+    resumption = Resumption(body)
+    return accept.items(DIALECT, lambda chunk: select(resumption.take(chunk))), resumption
 
 
 def get_request(url: str, settings: Settings, signal: AbortSignal) -> FetchRequest:

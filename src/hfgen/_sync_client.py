@@ -1,21 +1,19 @@
-"""The sync side: the client, and the driver that does what the conversation asks for."""
+"""The sync side: the client."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hfgen import _url
-from hfgen._boundary import checked, checked_piece, translated
-from hfgen._call import DIALECT, fetch_request, get_request
+from hfgen._call import DIALECT, accepted_items, fetch_request, get_request
 from hfgen._connecting import split
-from hfgen._core import exchange
+from hfgen._core import accept, exchange
 from hfgen._core.decoder import token_text, whole_chunk
-from hfgen._core.resume import Resumption
 from hfgen._errors import HfgenError
 from hfgen._interrupt import Interrupt
 from hfgen._options import ClientOptions, Options, Settings, refuse_resume
 from hfgen._request import normalise
+from hfgen._sync_driver import drive
 from hfgen._sync_stream import Stream
 from hfgen._watchdog import end, watchdog
 
@@ -25,14 +23,12 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from hfgen._answers import Chunk, GeneratedText
-    from hfgen._core.exchange import Accept, Conversation, Opened, Step
-    from hfgen._fetch import Fetch, FetchRequest, FetchResponse
-    from hfgen._options import OnRetry
+    from hfgen._core.exchange import Accept, Opened
+    from hfgen._core.resume import Resumption
+    from hfgen._fetch import FetchRequest
     from hfgen._request import RequestLike
 
 T = TypeVar("T")
-
-log = logging.getLogger("hfgen")
 
 
 class Client:
@@ -80,7 +76,7 @@ class Client:
         call = _begin(settings)
         try:
             asked = fetch_request(body, settings, call, stream=False)
-            return self._converse(asked, settings, exchange.answers(DIALECT), call)
+            return self._converse(asked, settings, accept.answers(DIALECT), call)
         finally:
             end(call)
 
@@ -131,7 +127,7 @@ class Client:
         """
         refuse_resume(options)
         settings, body = self._settings.override(options), normalise(request)
-        return self._open(body, settings, exchange.raw(DIALECT), None)
+        return self._open(body, settings, accept.raw(DIALECT), None)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.
@@ -167,24 +163,20 @@ class Client:
         self, request: RequestLike, options: Options, select: Callable[[Chunk], T | None]
     ) -> Stream[T]:
         settings, body = self._settings.override(options), normalise(request)
-        if not settings.resume:
-            return self._open(body, settings, exchange.items(DIALECT, select), None)
-        resumption = Resumption(body)
-        taking = exchange.items(DIALECT, lambda chunk: select(resumption.take(chunk)))
-        return self._open(body, settings, taking, resumption)
+        return self._open(body, settings, *accepted_items(body, settings, select))
 
     def _open(
         self,
         body: Mapping[str, Any],
         settings: Settings,
-        accept: Accept[Opened[T]],
+        accepting: Accept[Opened[T]],
         resumption: Resumption | None,
     ) -> Stream[T]:
         call = _begin(settings)
 
         def opened(body: Mapping[str, Any], after: HfgenError | None = None) -> Opened[T]:
             request = fetch_request(body, settings, call, stream=True)
-            return self._converse(request, settings, accept, call, after)
+            return self._converse(request, settings, accepting, call, after)
 
         def reopen(error: HfgenError) -> Opened[T] | None:
             broken = resumption.broken(error) if resumption is not None else None
@@ -208,7 +200,7 @@ class Client:
         call = _begin(self._settings)
         try:
             request = get_request(url, self._settings, call)
-            return self._converse(request, self._settings, exchange.body, call)
+            return self._converse(request, self._settings, accept.body, call)
         finally:
             end(call)
 
@@ -216,13 +208,13 @@ class Client:
         self,
         request: FetchRequest,
         settings: Settings,
-        accept: Accept[T],
+        accepting: Accept[T],
         call: Interrupt,
         after: HfgenError | None = None,
     ) -> T:
         if self._closed or self._transport.closed:
             raise HfgenError("the client is closed")
-        conversation = exchange.converse(request, settings.retry, accept, after=after)
+        conversation = exchange.converse(request, settings.retry, accepting, after=after)
         fetch = settings.fetch or self._transport
         return drive(conversation, fetch, call, settings.on_retry)
 
@@ -231,77 +223,3 @@ def _begin(settings: Settings) -> Interrupt:
     call = Interrupt(settings.timeout, settings.signal)
     watchdog.watch(call)
     return call
-
-
-def drive(
-    conversation: Conversation[T], fetch: Fetch, call: Interrupt, on_retry: OnRetry | None
-) -> T:
-    """Do what the conversation asks for until it returns."""
-    try:
-        step = next(conversation)
-        while True:
-            try:
-                reply = _perform(step, fetch, call, on_retry)
-            except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-                step = conversation.throw(translated(error, call) or error)
-            else:
-                step = conversation.send(reply)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-
-
-def _perform(step: Step, fetch: Fetch, call: Interrupt, on_retry: OnRetry | None) -> Any:
-    match step:
-        case exchange.Send():
-            return _send(step, fetch, call, on_retry)
-        case exchange.Read():
-            return _read(step.response, step.limit, call)
-        case exchange.Peek():
-            return _peek(step.response, call)
-        case exchange.Drop():
-            return step.response.close()
-        case exchange.Elapsed():
-            return call.elapsed
-
-
-def _send(
-    step: exchange.Send, fetch: Fetch, call: Interrupt, on_retry: OnRetry | None
-) -> FetchResponse:
-    if step.error is not None:
-        log.info("trying again in %.1f s: %s", step.wait, step.error)
-        if on_retry is not None:
-            on_retry(step.retries, step.wait, step.error)
-        call.rest()
-        if step.wait:
-            call.wait(step.wait)
-    call.throw_if_aborted()
-    call.expect_first()
-    log.debug("%r", step.request)
-    return checked(fetch(step.request), asynchronous=False)
-
-
-def _peek(response: FetchResponse, call: Interrupt) -> bytes | None:
-    unsubscribe = call.subscribe(response.close)
-    try:
-        piece = next(response.body, None)  # type: ignore[call-overload] # checked
-    finally:
-        unsubscribe()
-    # A connection that was cut can look like one that has come to its end.
-    call.throw_if_aborted()
-    return None if piece is None else checked_piece(piece)
-
-
-def _read(response: FetchResponse, limit: int | None, call: Interrupt) -> bytes:
-    unsubscribe = call.subscribe(response.close)
-    body = bytearray()
-    try:
-        for piece in response.body:  # type: ignore[union-attr] # checked
-            body += checked_piece(piece)
-            if limit is not None and len(body) >= limit:
-                break
-    finally:
-        unsubscribe()
-        response.close()
-    call.throw_if_aborted()
-    return bytes(body[:limit])

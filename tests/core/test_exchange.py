@@ -9,6 +9,7 @@ import pytest
 import hfgen
 from hfgen import ConnectError, FetchRequest, FetchResponse
 from hfgen import TimeoutError as ServerTooSlow
+from hfgen._core import accept as accepted
 from hfgen._core import exchange
 from hfgen._core.decoder import Bytes, Events, Whole, token_text
 from hfgen._core.exchange import Drop, Elapsed, Peek, Read, Send
@@ -68,7 +69,7 @@ class Timeless:
 
 
 def converse(accept=None, *, request=REQUEST, **policy):
-    accept = accept or exchange.answers(TGI())
+    accept = accept or accepted.answers(TGI())
     return Timeless(exchange.converse(request, Retry(**policy), accept))
 
 
@@ -97,7 +98,7 @@ class TestAnswers:
         conversation = converse()
         assert next(conversation) == Send(REQUEST)
         answer = response(content_type="application/json")
-        assert conversation.send(answer) == Read(answer, exchange.MAX_ANSWER_BYTES + 1)
+        assert conversation.send(answer) == Read(answer, accepted.MAX_ANSWER_BYTES + 1)
         [text] = result(conversation, ANSWER)
         assert text.generated_text == "a"
 
@@ -137,7 +138,7 @@ class TestAnswers:
 
 class TestItems:
     def open(self, content_type, accept=None):
-        conversation = converse(accept or exchange.items(TGI(), token_text))
+        conversation = converse(accept or accepted.items(TGI(), token_text))
         next(conversation)
         headers = {} if content_type is None else {"Content-Type": content_type}
         return conversation, FetchResponse(status=200, headers=headers)
@@ -172,7 +173,7 @@ class TestItems:
 
     @pytest.mark.parametrize("content_type", ["text/event-stream", "text/html", None])
     def test_bytes_are_bytes_whatever_they_are(self, content_type):
-        conversation, answer = self.open(content_type, exchange.raw(TGI()))
+        conversation, answer = self.open(content_type, accepted.raw(TGI()))
         if content_type == "text/event-stream":
             assert conversation.send(answer) == Peek(answer)
             opened = result(conversation, event(token("a")))
@@ -197,10 +198,10 @@ class TestLooking:
         return conversation, answer
 
     def items(self, **policy):
-        return self.look(exchange.items(TGI(), token_text), **policy)
+        return self.look(accepted.items(TGI(), token_text), **policy)
 
     def raw(self, **policy):
-        return self.look(exchange.raw(TGI()), **policy)
+        return self.look(accepted.raw(TGI()), **policy)
 
     @pytest.mark.parametrize("look", [items, raw])
     def test_what_was_read_is_kept(self, look):

@@ -14,13 +14,9 @@ from urllib.parse import urljoin
 
 from hfgen import _url
 from hfgen._core import faults
-from hfgen._core.decoder import Bytes, Decoder, Events, Whole, folded, whole_chunk
-from hfgen._core.dialect import malformed
 from hfgen._errors import (
     ConnectError,
     HfgenError,
-    IncompleteGenerationError,
-    MalformedStreamError,
     ModelLoadingError,
     StatusError,
     TimeoutError,  # noqa: A004
@@ -29,16 +25,13 @@ from hfgen._fetch import FetchRequest, FetchResponse
 from hfgen._headers import Headers
 
 if TYPE_CHECKING:
-    from hfgen._answers import Chunk, GeneratedText
-    from hfgen._core.dialect import Dialect
+    from hfgen._core.decoder import Decoder
     from hfgen._retry import Retry
 
 T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
-_MAX_ERROR_BYTES = 1024 * 1024
-# Far beyond any text with all its details, and short of what a process should hold.
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
+MAX_ERROR_BYTES = 1024 * 1024
 # A POST stays a POST only under these two (RFC 9110, 15.4).
 _REDIRECTS = frozenset({307, 308})
 # What the proxy in front of an endpoint answers while that starts.
@@ -156,101 +149,6 @@ def _given_up(error: HfgenError, retry: Retry) -> HfgenError:
     return error
 
 
-def answers(dialect: Dialect) -> Accept[list[GeneratedText]]:
-    """Accept an answer as `run` returns it, also from a server that streams regardless."""
-
-    def accept(_: object, response: FetchResponse) -> Conversation[list[GeneratedText]]:
-        content: bytes = yield Read(response, MAX_ANSWER_BYTES + 1)
-        if len(content) > MAX_ANSWER_BYTES:
-            raise malformed(content, f"the answer exceeds {MAX_ANSWER_BYTES} bytes")
-        headers = Headers(response.headers)
-        if _media_type(headers) != "text/event-stream":
-            return dialect.answers(content, headers)
-        events: Events[Chunk] = Events(dialect, whole_chunk, headers)
-        return [folded([*events.feed(content), *events.finish()])]
-
-    return accept
-
-
-def items(dialect: Dialect, select: Callable[[Chunk], T | None]) -> Accept[Opened[T]]:
-    """Accept an answer as `stream` reads it, also from a server that does not stream."""
-
-    def accept(_: object, response: FetchResponse) -> Conversation[Opened[T]]:
-        headers = Headers(response.headers)
-        media_type = _media_type(headers)
-        if media_type == "text/html":
-            page: bytes = yield Read(response, _MAX_ERROR_BYTES)
-            raise malformed(page, "the server answered with a web page", MalformedStreamError)
-        if media_type == "application/json" or media_type.endswith("+json"):
-            return Opened(response, Whole(dialect, select, headers))
-        seen = yield from _look(dialect, response)
-        if isinstance(seen.error, IncompleteGenerationError) and _is_json(seen.pieces):
-            # It did not say so.
-            return Opened(response, Whole(dialect, select, headers), seen.pieces, seen.broke)
-        if seen.error is not None:
-            yield Drop(response)
-            raise seen.error
-        return Opened(response, Events(dialect, select, headers), seen.pieces)
-
-    return accept
-
-
-def raw(dialect: Dialect) -> Accept[Opened[bytes]]:
-    """Accept an answer as `stream_bytes` hands it out, unless it is better to try again."""
-
-    def accept(
-        will_retry: Callable[[HfgenError], bool], response: FetchResponse
-    ) -> Conversation[Opened[bytes]]:
-        if _media_type(Headers(response.headers)) != "text/event-stream":
-            return Opened(response, Bytes())
-        seen = yield from _look(dialect, response)
-        if seen.error is not None and will_retry(seen.error):
-            yield Drop(response)
-            raise seen.error
-        return Opened(response, Bytes(), seen.pieces, seen.broke)
-
-    return accept
-
-
-def body(_: object, response: FetchResponse) -> Conversation[bytes]:
-    """Accept an answer as nothing but its body."""
-    content: bytes = yield Read(response)
-    return content
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was read to look at the first chunk, what is wrong with it, and how it broke off."""
-
-    pieces: tuple[bytes, ...]
-    error: HfgenError | None = None
-    broke: HfgenError | None = None
-
-
-def _look(dialect: Dialect, response: FetchResponse) -> Conversation[_Seen]:
-    """Read until the first chunk has come: servers report overload in its place, under a 200."""
-    probe: Events[Chunk] = Events(dialect, whole_chunk, Headers(response.headers))
-    pieces: list[bytes] = []
-    try:
-        while not probe.is_complete:
-            piece: bytes | None = yield Peek(response)
-            if piece is None:
-                next(probe.finish(), None)
-                break
-            pieces.append(piece)
-            if next(probe.feed(piece), None) is not None:
-                break
-    except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
-        return _Seen(tuple(pieces), error)
-    except (ConnectError, TimeoutError) as error:
-        return _Seen(tuple(pieces), probe.interrupted(error), error)
-    return _Seen(tuple(pieces))
-
-
-def _is_json(pieces: tuple[bytes, ...]) -> bool:
-    return b"".join(pieces[:9]).lstrip()[:1] in {b"{", b"["}
-
-
 def _follow(send: Send) -> Conversation[FetchResponse]:
     """Send, and follow redirects; credentials go no further than the host they were meant for."""
     for _ in range(_MAX_REDIRECTS + 1):
@@ -285,7 +183,7 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
 def _read_refusal(response: FetchResponse) -> Conversation[bytes]:
     """Read a body that is no answer; without it the status says enough."""
     try:
-        content: bytes = yield Read(response, _MAX_ERROR_BYTES)
+        content: bytes = yield Read(response, MAX_ERROR_BYTES)
     except (ConnectError, TimeoutError):
         return b""
     return content
@@ -320,7 +218,3 @@ def _refused(request: FetchRequest, response: FetchResponse) -> Conversation[Sta
 def _add(error: HfgenError, hint: str) -> None:
     error.message = f"{error.message} ({hint})"
     error.args = (error.message, *error.args[1:])
-
-
-def _media_type(headers: Headers) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()

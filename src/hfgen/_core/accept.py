@@ -1,0 +1,131 @@
+"""What becomes of an answer with a good status: each verb's part of the conversation. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from hfgen._core.decoder import Bytes, Events, Whole, folded, whole_chunk
+from hfgen._core.dialect import malformed
+from hfgen._core.exchange import MAX_ERROR_BYTES, Drop, Opened, Peek, Read
+from hfgen._errors import (
+    ConnectError,
+    HfgenError,
+    IncompleteGenerationError,
+    MalformedStreamError,
+    StatusError,
+    TimeoutError,  # noqa: A004
+)
+from hfgen._headers import Headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hfgen._answers import Chunk, GeneratedText
+    from hfgen._core.dialect import Dialect
+    from hfgen._core.exchange import Accept, Conversation
+    from hfgen._fetch import FetchResponse
+
+T = TypeVar("T")
+
+# Far beyond any text with all its details, and short of what a process should hold.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
+
+def answers(dialect: Dialect) -> Accept[list[GeneratedText]]:
+    """Accept an answer as `run` returns it, also from a server that streams regardless."""
+
+    def accept(_: object, response: FetchResponse) -> Conversation[list[GeneratedText]]:
+        content: bytes = yield Read(response, MAX_ANSWER_BYTES + 1)
+        if len(content) > MAX_ANSWER_BYTES:
+            raise malformed(content, f"the answer exceeds {MAX_ANSWER_BYTES} bytes")
+        headers = Headers(response.headers)
+        if _media_type(headers) != "text/event-stream":
+            return dialect.answers(content, headers)
+        events: Events[Chunk] = Events(dialect, whole_chunk, headers)
+        return [folded([*events.feed(content), *events.finish()])]
+
+    return accept
+
+
+def items(dialect: Dialect, select: Callable[[Chunk], T | None]) -> Accept[Opened[T]]:
+    """Accept an answer as `stream` reads it, also from a server that does not stream."""
+
+    def accept(_: object, response: FetchResponse) -> Conversation[Opened[T]]:
+        headers = Headers(response.headers)
+        media_type = _media_type(headers)
+        if media_type == "text/html":
+            page: bytes = yield Read(response, MAX_ERROR_BYTES)
+            raise malformed(page, "the server answered with a web page", MalformedStreamError)
+        if media_type == "application/json" or media_type.endswith("+json"):
+            return Opened(response, Whole(dialect, select, headers))
+        seen = yield from _look(dialect, response)
+        if isinstance(seen.error, IncompleteGenerationError) and _is_json(seen.pieces):
+            # It did not say so.
+            return Opened(response, Whole(dialect, select, headers), seen.pieces, seen.broke)
+        if seen.error is not None:
+            yield Drop(response)
+            raise seen.error
+        return Opened(response, Events(dialect, select, headers), seen.pieces)
+
+    return accept
+
+
+def raw(dialect: Dialect) -> Accept[Opened[bytes]]:
+    """Accept an answer as `stream_bytes` hands it out, unless it is better to try again."""
+
+    def accept(
+        will_retry: Callable[[HfgenError], bool], response: FetchResponse
+    ) -> Conversation[Opened[bytes]]:
+        if _media_type(Headers(response.headers)) != "text/event-stream":
+            return Opened(response, Bytes())
+        seen = yield from _look(dialect, response)
+        if seen.error is not None and will_retry(seen.error):
+            yield Drop(response)
+            raise seen.error
+        return Opened(response, Bytes(), seen.pieces, seen.broke)
+
+    return accept
+
+
+def body(_: object, response: FetchResponse) -> Conversation[bytes]:
+    """Accept an answer as nothing but its body."""
+    content: bytes = yield Read(response)
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was read to look at the first chunk, what is wrong with it, and how it broke off."""
+
+    pieces: tuple[bytes, ...]
+    error: HfgenError | None = None
+    broke: HfgenError | None = None
+
+
+def _look(dialect: Dialect, response: FetchResponse) -> Conversation[_Seen]:
+    """Read until the first chunk has come: servers report overload in its place, under a 200."""
+    probe: Events[Chunk] = Events(dialect, whole_chunk, Headers(response.headers))
+    pieces: list[bytes] = []
+    try:
+        while not probe.is_complete:
+            piece: bytes | None = yield Peek(response)
+            if piece is None:
+                next(probe.finish(), None)
+                break
+            pieces.append(piece)
+            if next(probe.feed(piece), None) is not None:
+                break
+    except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
+        return _Seen(tuple(pieces), error)
+    except (ConnectError, TimeoutError) as error:
+        return _Seen(tuple(pieces), probe.interrupted(error), error)
+    return _Seen(tuple(pieces))
+
+
+def _is_json(pieces: tuple[bytes, ...]) -> bool:
+    return b"".join(pieces[:9]).lstrip()[:1] in {b"{", b"["}
+
+
+def _media_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
