@@ -1,6 +1,7 @@
 """`hfgen serve`, in a process of its own."""
 
 import signal
+import urllib.request
 
 import pytest
 
@@ -38,3 +39,15 @@ def test_a_directory_that_is_no_model(hfgen, tmp_path):
     assert done.returncode == 1
     assert "config.json" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_only_the_origins_that_it_is_told_of_may_ask(hfgen):
+    origin = "http://a.example"
+    process = hfgen.start("serve", "--port", "0", "--cors-allow-origin", origin, "--grace", "0")
+    url = process.stderr.readline().split()[3]
+    for asking, allowed in [(origin, origin), ("http://b.example", None)]:
+        request = urllib.request.Request(f"{url}/health", headers={"Origin": asking})
+        with urllib.request.urlopen(request, timeout=30) as response:
+            assert response.headers["access-control-allow-origin"] == allowed
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0

@@ -25,6 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=128,
         help="requests beyond so many are answered 429 (128)",
     )
+    parser.add_argument(
+        "--cors-allow-origin",
+        action="append",
+        metavar="ORIGIN",
+        help="web pages of this origin may ask; repeatable (default: any, as with TGI)",
+    )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="running generations may go on so long when it is told to stop (10)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -37,6 +50,8 @@ def run(options: argparse.Namespace) -> None:
         port=options.port,
         api_key=options.api_key,
         max_concurrent_requests=options.max_concurrent_requests,
+        cors_allow_origin=options.cors_allow_origin,
+        grace=options.grace,
         on_ready=lambda url: print(
             f"serving {options.model} on {url} (Ctrl-C stops it)", file=sys.stderr, flush=True
         ),
