@@ -6,7 +6,7 @@ import builtins
 import os
 import socket
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
@@ -23,10 +23,12 @@ from hfgen._url import display
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hfgen._connecting import Connecting
     from hfgen._proxy import Proxy
+
+R = TypeVar("R")
 
 _READ_SIZE = 64 * 1024
 # Idle connections kept for each host: as many as a busy program has threads.
@@ -56,15 +58,10 @@ class SyncTransport:
             TimeoutError: No connection, or no headers, in time.
             InvalidRequestError: The environment names a proxy that cannot be used.
         """
-        url = urlsplit(request.url)
         proxy = self._connecting.proxy_for(request.url)
-        line = Line()
-        # Until the response is there to be closed, an abort must find the connection here.
-        unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
-        failure: HfgenError | None = None
-        calling.begin(line, request.url)
-        try:
-            response = self._pool(url, proxy).urlopen(
+
+        def make() -> urllib3.BaseHTTPResponse:
+            return self._pool(urlsplit(request.url), proxy).urlopen(
                 request.method,
                 # By the scheme urllib3 tells which requests a proxy is to forward.
                 request.url if proxy else calling.target,
@@ -77,29 +74,12 @@ class SyncTransport:
                 retries=False,
                 assert_same_host=False,
             )
-        except FAILURES as error:
-            failure = translated(error, request, line, proxy)
-        except BaseException:
-            line.release()
-            raise
-        finally:
-            calling.end()
-            if unsubscribe:
-                unsubscribe()
-        if failure is not None:
-            line.release()
-            raise failure
 
-        def close() -> None:
-            line.cut()
-            response.close()
+        def translate(error: Exception, line: Line) -> HfgenError:
+            return translated(error, request, line, proxy)
 
-        return FetchResponse(
-            status=response.status,
-            headers=response.headers,
-            body=pieces(response, request, line),
-            close=close,
-        )
+        response, line = made(request, make, FAILURES, translate)
+        return answered(response, request, line)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -137,6 +117,52 @@ class SyncTransport:
     def _context(self) -> ssl.SSLContext:
         # One for all connections: to read the system's certificates takes longer than a handshake.
         return self._connecting.ssl or _tls.default()
+
+
+def made(
+    request: FetchRequest,
+    make: Callable[[], R],
+    failures: tuple[type[Exception], ...],
+    translate: Callable[[Exception, Line], HfgenError],
+) -> tuple[R, Line]:
+    """Make a request; return what came, and the line that it came over.
+
+    Until the response is there to be closed, an abort finds the connection here. A failure is
+    raised outside of its handler, so that it is chained to nothing but what `translate` says.
+    """
+    line = Line()
+    unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
+    calling.begin(line, request.url)
+    try:
+        return make(), line
+    except failures as error:
+        failure = translate(error, line)
+    except BaseException:
+        line.release()
+        raise
+    finally:
+        calling.end()
+        if unsubscribe:
+            unsubscribe()
+    line.release()
+    raise failure
+
+
+def answered(
+    response: urllib3.BaseHTTPResponse, request: FetchRequest, line: Line
+) -> FetchResponse:
+    """Return a response of urllib3 as one of hfgen."""
+
+    def close() -> None:
+        line.cut()
+        response.close()
+
+    return FetchResponse(
+        status=response.status,
+        headers=response.headers,
+        body=pieces(response, request, line),
+        close=close,
+    )
 
 
 def pieces(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from hfgen._causes import reason, refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
-from hfgen._fetch import FetchResponse
 from hfgen._url import display
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from hfgen._fetch import Fetch, FetchRequest
+    from hfgen._fetch import Fetch, FetchRequest, FetchResponse
     from hfgen._transports.lines import Line
 
 _REMEDY = "the session's `verify` can name more certificates to trust"
@@ -35,46 +34,25 @@ def from_requests(session: requests.Session) -> Fetch:
     """
     import requests  # noqa: PLC0415 - optional
 
-    from hfgen._transports.lines import Line, calling  # noqa: PLC0415 - imports urllib3
-    from hfgen._transports.sync import FAILURES, pieces  # noqa: PLC0415 - imports urllib3
+    from hfgen._transports.sync import FAILURES, answered, made  # noqa: PLC0415 - imports urllib3
 
     if not isinstance(session, requests.Session):
         raise TypeError(f"from_requests takes a requests.Session, not {type(session).__name__}")
 
     def fetch(request: FetchRequest) -> FetchResponse:
-        prepared = requests.PreparedRequest()
-        line = Line()
-        unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
-        failure: HfgenError | None = None
-        calling.begin(line, request.url)
-        try:
+        def make() -> requests.Response:
+            prepared = requests.PreparedRequest()
             prepared.prepare(
                 request.method, request.url, dict(request.headers), data=request.body or None
             )
-            response = _sent(session, prepared, (request.connect_timeout, request.timeout))
-        except (requests.RequestException, *FAILURES) as error:
-            failure = _translated(error, request, line, requests)
-        except BaseException:
-            line.release()
-            raise
-        finally:
-            calling.end()
-            if unsubscribe:
-                unsubscribe()
-        if failure is not None:
-            line.release()
-            raise failure
+            return _sent(session, prepared, (request.connect_timeout, request.timeout))
 
-        def close() -> None:
-            line.cut()
-            response.close()
+        def translate(error: Exception, line: Line) -> HfgenError:
+            return _translated(error, request, line, requests)
 
-        return FetchResponse(
-            status=response.status_code,
-            headers=response.headers,
-            body=pieces(response.raw, request, line),
-            close=close,
-        )
+        failures = (requests.RequestException, *FAILURES)
+        response, line = made(request, make, failures, translate)
+        return answered(response.raw, request, line)
 
     return fetch
 
