@@ -49,7 +49,7 @@ def build(service: Service, control: Control) -> web.Application:
     """
     # No middlewares: aiohttp keeps the last 1024 handlers it has put them around in a cache of the
     # process, and with each its application, the service and the whole model, long after the end.
-    app = web.Application(client_max_size=PAYLOAD_LIMIT)
+    app = web.Application(client_max_size=PAYLOAD_LIMIT + 1)
     app[SERVICE] = service
     key = service.options.api_key
     app.add_routes(
