@@ -558,9 +558,10 @@ def test_the_words_of_tgi_for_overload_are_a_429(side, serve):
 
 
 @pytest.mark.parametrize("last", [token("b", last="ab"), b"data: [DONE]\n\n"])
-def test_a_connection_that_stays_open_after_the_end_is_not_waited_for(side, serve, last):
+@pytest.mark.parametrize("limits", [{}, {"timeout": None}])
+def test_a_connection_that_stays_open_after_the_end_is_not_waited_for(side, serve, last, limits):
     server = serve(events(token("a"), last, Hang()))
-    assert "".join(side.collect(side.stream_tokens(server))).startswith("a")
+    assert "".join(side.collect(side.stream_tokens(server, **limits))).startswith("a")
     side.wait_for(server.request().hung_up)
 
 

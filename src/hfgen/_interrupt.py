@@ -35,6 +35,7 @@ class Interrupt(AbortSignal):
         self._timeout = timeout
         self._started = time.monotonic()
         self._phase: _Phase = "first_token"
+        self._limit: float | None = None
         self._deadline: float | None = None
         self._end = None if timeout.total is None else self._started + timeout.total
         self.is_done = False
@@ -52,19 +53,12 @@ class Interrupt(AbortSignal):
 
     def expect_first(self) -> None:
         """Begin to wait for the first token, or the whole answer."""
-        self._phase = "first_token"
-        limits = self._timeout
         # Connecting comes first, and has its own limit.
-        both = None if limits.first_token is None else limits.first_token + (limits.connect or 0.0)
-        self._expect(both)
+        self._expect("first_token", self._timeout.first_token, self._timeout.connect or 0.0)
 
     def expect_next(self) -> None:
         """Begin to wait for one more token."""
-        self._phase = "between_tokens"
-        self._expect(self._timeout.between_tokens)
-
-    def _expect(self, seconds: float | None) -> None:
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._expect("between_tokens", self._timeout.between_tokens)
 
     def expect_end(self) -> float:
         """Begin to wait for the end of a body that has given all; return the seconds for it.
@@ -72,8 +66,7 @@ class Interrupt(AbortSignal):
         They are few: it is for the connection's sake, which serves again once it is read to its
         end, and servers may leave it open.
         """
-        self._phase = "between_tokens"
-        self._expect(_END_GRACE)
+        self._expect("between_tokens", _END_GRACE)
         return _END_GRACE
 
     def rest(self) -> None:
@@ -96,7 +89,7 @@ class Interrupt(AbortSignal):
             return None
         deadline = self._deadline
         if deadline is not None and now >= deadline:
-            self._expire(self._phase, getattr(self._timeout, self._phase))
+            self._expire(self._phase, self._limit)
             return None
         # While nothing is waited for, a deadline set from now on is at least so far away.
         times = [self._shortest() if deadline is None else deadline - now]
@@ -108,6 +101,10 @@ class Interrupt(AbortSignal):
         if isinstance(self.reason, TimeoutError):
             return TimeoutError(self.reason.message, phase=self.reason.phase, text=text)
         return super().error(text)
+
+    def _expect(self, phase: _Phase, limit: float | None, extra: float = 0.0) -> None:
+        self._phase, self._limit = phase, limit
+        self._deadline = None if limit is None else time.monotonic() + limit + extra
 
     def _shortest(self) -> float | None:
         limits = (self._timeout.first_token, self._timeout.between_tokens, self._timeout.total)

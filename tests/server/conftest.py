@@ -1,5 +1,7 @@
 """A server whose engine does what a test says, when it says it."""
 
+import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -143,3 +145,21 @@ def data_of():
         return [json.loads(each) if each.startswith("{") else each for each in data]
 
     return data_of
+
+
+@pytest.fixture
+def refuses():
+    """Wait until a port of this machine takes no more connections."""
+
+    async def wait(port):
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except ConnectionError:
+                    return
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    return wait

@@ -17,18 +17,6 @@ async def metric(http, server, name):
     return float(match[1]) if match else 0.0
 
 
-async def refuses(port):
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionError:
-                return
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-
 async def cancelled(job):
     assert await asyncio.to_thread(job.cancelled.wait, 20)
 
@@ -190,7 +178,7 @@ async def test_a_stopping_server_ends_its_streams_with_words(scripted_server, ht
 
 
 async def test_a_running_generation_may_finish_within_the_grace(
-    scripted_server, engine, http, data_of
+    scripted_server, engine, http, data_of, refuses
 ):
     server, batcher = scripted_server()
     async with http.post(f"{server.url}/generate_stream", json=ASKED) as response:

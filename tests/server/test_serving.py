@@ -1,6 +1,5 @@
 import asyncio
 import builtins
-import contextlib
 import gc
 import pickle
 import signal
@@ -173,25 +172,13 @@ async def stubborn():
     await process.communicate()
 
 
-async def _refuses(port):
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionError:
-                return
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_lets_a_running_generation_finish(stubborn, http, data_of, number):
+async def test_a_signal_lets_a_running_generation_finish(stubborn, http, data_of, number, refuses):
     url = (await stubborn.stdout.readline()).decode().strip()
     async with http.post(f"{url}/generate_stream", json={"inputs": "a"}) as response:
         first = await response.content.readuntil(b"\n\n")
         stubborn.send_signal(number)
-        await _refuses(response.url.port)
+        await refuses(response.url.port)
         stubborn.stdin.write(b"\n")
         events = data_of((first + await response.read()).decode())
     assert events[-1]["generated_text"] == "first last"
@@ -199,12 +186,12 @@ async def test_a_signal_lets_a_running_generation_finish(stubborn, http, data_of
     assert stubborn.returncode == 0
 
 
-async def test_a_second_signal_stops_at_once(stubborn, http, data_of):
+async def test_a_second_signal_stops_at_once(stubborn, http, data_of, refuses):
     url = (await stubborn.stdout.readline()).decode().strip()
     async with http.post(f"{url}/generate_stream", json={"inputs": "a"}) as response:
         first = await response.content.readuntil(b"\n\n")
         stubborn.send_signal(signal.SIGTERM)
-        await _refuses(response.url.port)
+        await refuses(response.url.port)
         stubborn.send_signal(signal.SIGINT)
         events = data_of((first + await response.read()).decode())
     assert events[-1] == {
