@@ -156,8 +156,10 @@ def test_bytes_that_are_not_utf8(side, serve):
     assert caught.value.text == "a"
 
 
-def test_a_token_of_10_mb(side, serve):
-    stream = side.stream_tokens(serve(events(token("a"), token("x" * 10_000_000))))
+@pytest.mark.parametrize(("size", "limit"), [(20_000_000, None), (10_000, 9_000)])
+def test_a_token_beyond_the_limit(side, serve, size, limit):
+    server = serve(events(token("a"), token("x" * size)))
+    stream = side.stream_tokens(server, max_event_bytes=limit)
     with pytest.raises(hfgen.MalformedStreamError, match="exceeds") as caught:
         side.collect(stream)
     assert caught.value.text == "a"

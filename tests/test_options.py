@@ -18,6 +18,7 @@ WRONG = {
                 {"a": "\0"}, {"a": "日"}, {"a": None}],
     "signal": [5, AbortController(), True, "signal"],
     "timeout": [0, -1, "5", True, math.nan, -math.inf, (5, 5), 1j],
+    "max_event_bytes": [0, -1, 1.5, "2", True],
     "max_retries": [-1, 1.5, "2", True, math.inf],
 }  # fmt: skip
 

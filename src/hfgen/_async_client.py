@@ -62,7 +62,9 @@ class AsyncClient:
         call = begin(settings)
         try:
             asked = fetch_request(body, settings, call, stream=False)
-            return await self._converse(asked, settings, accept.answers(DIALECT), call)
+            return await self._converse(
+                asked, settings, accept.answers(DIALECT, settings.max_event_bytes), call
+            )
         finally:
             call.done()
 
@@ -84,7 +86,7 @@ class AsyncClient:
         """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
         refuse_resume(options)
         settings, body = self._settings.override(options), normalise(request)
-        return await self._open(body, settings, accept.raw(DIALECT), None)
+        return await self._open(body, settings, accept.raw(DIALECT, settings.max_event_bytes), None)
 
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.

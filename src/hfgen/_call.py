@@ -63,10 +63,11 @@ def accepted_items(
     body: Mapping[str, Any], settings: Settings, select: Callable[[Chunk], T | None]
 ) -> tuple[Accept[Opened[T]], Resumption | None]:
     """Return how a stream of items is read, and what picks it up if that is wanted."""
+    most = settings.max_event_bytes
     if not settings.resume:
-        return accept.items(DIALECT, select), None
+        return accept.items(DIALECT, select, most), None
     resumption = Resumption(body)
-    return accept.items(DIALECT, lambda chunk: select(resumption.take(chunk))), resumption
+    return accept.items(DIALECT, lambda chunk: select(resumption.take(chunk)), most), resumption
 
 
 def get_request(url: str, settings: Settings, signal: AbortSignal) -> FetchRequest:

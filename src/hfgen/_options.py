@@ -11,6 +11,7 @@ from ssl import SSLContext  # noqa: TC003 - typing.get_type_hints reads it
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from hfgen._connecting import NAMES as CLIENT_ONLY
+from hfgen._core.sse import MAX_EVENT_BYTES
 from hfgen._credentials import checked_key
 from hfgen._errors import HfgenError, InvalidRequestError
 from hfgen._fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
@@ -55,6 +56,9 @@ class _CommonOptions(TypedDict, total=False):
     resume: bool | None
     """Whether `stream` and `stream_tokens` pick a stream up that breaks after some tokens: ask
     again with the text so far behind the prompt, and go on where it stopped."""
+    max_event_bytes: int | None
+    """How much data one event of a stream may have: a server that sends more, or never ends an
+    event, gets a `MalformedStreamError`. Default: 16 MiB."""
 
 
 class Options(_CommonOptions, total=False):
@@ -102,6 +106,7 @@ class Settings:
     retry: Retry = field(default_factory=Retry)
     on_retry: OnRetry | None = None
     resume: bool = False
+    max_event_bytes: int = MAX_EVENT_BYTES
 
     def override(self, options: Mapping[str, Any]) -> Settings:
         """Return a copy with what is given; headers are added to those that are there.
@@ -213,6 +218,12 @@ def _resume(value: Any) -> bool:
     return value
 
 
+def _max_event_bytes(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequestError(f"max_event_bytes must be a whole number above 0, not {value!r}")
+    return value
+
+
 def refuse_resume(options: Mapping[str, Any]) -> None:
     """Raise `InvalidRequestError` if a call asks for what only streams of tokens can do."""
     if options.get("resume"):
@@ -231,4 +242,5 @@ _CHECKS = {
     "wait_for_model": _wait_for_model,
     "on_retry": _on_retry,
     "resume": _resume,
+    "max_event_bytes": _max_event_bytes,
 }

@@ -76,7 +76,9 @@ class Client:
         call = _begin(settings)
         try:
             asked = fetch_request(body, settings, call, stream=False)
-            return self._converse(asked, settings, accept.answers(DIALECT), call)
+            return self._converse(
+                asked, settings, accept.answers(DIALECT, settings.max_event_bytes), call
+            )
         finally:
             end(call)
 
@@ -127,7 +129,7 @@ class Client:
         """
         refuse_resume(options)
         settings, body = self._settings.override(options), normalise(request)
-        return self._open(body, settings, accept.raw(DIALECT), None)
+        return self._open(body, settings, accept.raw(DIALECT, settings.max_event_bytes), None)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.

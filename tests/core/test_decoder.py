@@ -161,7 +161,7 @@ class TestEvents:
         decoder = Events(TGI(), token_text)
         assert list(decoder.feed(event(token("a")))) == ["a"]
         with pytest.raises(MalformedStreamError) as caught:
-            list(decoder.feed(b"data: " + b"x" * 10_000_000))
+            list(decoder.feed(b"data: " + b"x" * 20_000_000))
         assert caught.value.text == "a"
 
     def test_an_interruption_before_the_end(self):

@@ -5,13 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hfgen import MalformedStreamError
-from hfgen._core import sse
 from hfgen._core.sse import Event, EventDecoder
 from pieces import same_every_way
 
 
-def events_of(pieces):
-    decoder = EventDecoder()
+def events_of(pieces, **options):
+    decoder = EventDecoder(**options)
     return [*(e for piece in pieces for e in decoder.feed(piece)), *decoder.flush()]
 
 
@@ -170,46 +169,46 @@ def test_events_come_as_soon_as_their_blank_line():
 
 
 class TestTooLong:
-    def feed_all(self, line, size=1024):
-        decoder = EventDecoder()
+    def feed_all(self, line, size=1024, **options):
+        decoder = EventDecoder(**options)
         for start in range(0, len(line), size):
             yield from decoder.feed(line[start : start + size])
 
-    def test_a_token_of_10_mb_is_an_error_with_a_short_message(self):
+    def test_a_token_of_20_mb_is_an_error_with_a_short_message(self):
         with pytest.raises(MalformedStreamError) as caught:
-            list(self.feed_all(b"data: " + b"x" * 10_000_000 + b"\n\n"))
+            list(self.feed_all(b"data: " + b"x" * 20_000_000 + b"\n\n"))
         assert "exceeds" in str(caught.value)
         assert "xxx" in str(caught.value)
         assert len(str(caught.value)) < 300
 
+    def test_one_of_16_mib_is_none(self):
+        (event,) = self.feed_all(b"data: " + b"x" * 16 * 1024 * 1024 + b"\n\n")
+        assert len(event.data) == 16 * 1024 * 1024
+
     def test_so_are_data_lines_without_end(self):
         line = b"data: " + b"y" * 1018 + b"\n"
         with pytest.raises(MalformedStreamError, match="yyy") as caught:
-            list(self.feed_all(line * 10_000))
+            list(self.feed_all(line * 20_000))
         assert len(str(caught.value)) < 300
 
-    def test_so_are_data_lines_without_data(self, monkeypatch):
+    def test_so_are_data_lines_without_data(self):
         # Each is joined by an LF, which is data.
-        monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 10_000)
         with pytest.raises(MalformedStreamError):
-            list(self.feed_all(b"data\n" * 20_000))
+            list(self.feed_all(b"data\n" * 20_000, max_event_bytes=10_000))
 
-    def test_pieces_of_few_bytes_take_linear_time(self, monkeypatch):
+    def test_pieces_of_few_bytes_take_linear_time(self):
         # Quadratic, this would copy twenty gigabytes.
-        monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 200_000)
         with pytest.raises(MalformedStreamError):
-            list(self.feed_all(b"data: " + b"x" * 200_001, size=1))
+            list(self.feed_all(b"data: " + b"x" * 200_001, size=1, max_event_bytes=200_000))
 
     @pytest.mark.parametrize("length", [100, 101])
     @pytest.mark.parametrize(
         "field", [b"data: ", b"data:", b": "], ids=["data ", "data", "comment"]
     )
-    def test_what_is_too_long_does_not_depend_on_the_pieces(self, monkeypatch, field, length):
-        monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 100)
-
+    def test_what_is_too_long_does_not_depend_on_the_pieces(self, field, length):
         def outcome(pieces):
             try:
-                return [len(event.data) for event in events_of(pieces)]
+                return [len(event.data) for event in events_of(pieces, max_event_bytes=100)]
             except MalformedStreamError:
                 return "too long"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from hfgen._core.decoder import Bytes, Events, Whole, folded, whole_chunk
+from hfgen._core.decoder import MAX_ANSWER_BYTES, Bytes, Events, Whole, folded, whole_chunk
 from hfgen._core.dialect import malformed
 from hfgen._core.exchange import MAX_ERROR_BYTES, Drop, Opened, Peek, Read
+from hfgen._core.sse import MAX_EVENT_BYTES
 from hfgen._errors import (
     ConnectError,
     HfgenError,
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Far beyond any text with all its details, and short of what a process should hold.
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
-
-def answers(dialect: Dialect) -> Accept[list[GeneratedText]]:
+def answers(
+    dialect: Dialect, max_event_bytes: int = MAX_EVENT_BYTES
+) -> Accept[list[GeneratedText]]:
     """Accept an answer as `run` returns it, also from a server that streams regardless."""
 
     def accept(_: object, response: FetchResponse) -> Conversation[list[GeneratedText]]:
@@ -42,13 +42,19 @@ def answers(dialect: Dialect) -> Accept[list[GeneratedText]]:
         headers = Headers(response.headers)
         if _media_type(headers) != "text/event-stream":
             return dialect.answers(content, headers)
-        events: Events[Chunk] = Events(dialect, whole_chunk, headers)
+        events: Events[Chunk] = Events(
+            dialect, whole_chunk, headers, max_event_bytes=max_event_bytes
+        )
         return [folded([*events.feed(content), *events.finish()])]
 
     return accept
 
 
-def items(dialect: Dialect, select: Callable[[Chunk], T | None]) -> Accept[Opened[T]]:
+def items(
+    dialect: Dialect,
+    select: Callable[[Chunk], T | None],
+    max_event_bytes: int = MAX_EVENT_BYTES,
+) -> Accept[Opened[T]]:
     """Accept an answer as `stream` reads it, also from a server that does not stream."""
 
     def accept(_: object, response: FetchResponse) -> Conversation[Opened[T]]:
@@ -59,19 +65,20 @@ def items(dialect: Dialect, select: Callable[[Chunk], T | None]) -> Accept[Opene
             raise malformed(page, "the server answered with a web page", MalformedStreamError)
         if media_type == "application/json" or media_type.endswith("+json"):
             return Opened(response, Whole(dialect, select, headers))
-        seen = yield from _look(dialect, response)
+        seen = yield from _look(dialect, response, max_event_bytes)
         if isinstance(seen.error, IncompleteGenerationError) and _is_json(seen.pieces):
             # It did not say so.
             return Opened(response, Whole(dialect, select, headers), seen.pieces, seen.broke)
         if seen.error is not None:
             yield Drop(response)
             raise seen.error
-        return Opened(response, Events(dialect, select, headers), seen.pieces)
+        events = Events(dialect, select, headers, max_event_bytes=max_event_bytes)
+        return Opened(response, events, seen.pieces)
 
     return accept
 
 
-def raw(dialect: Dialect) -> Accept[Opened[bytes]]:
+def raw(dialect: Dialect, max_event_bytes: int = MAX_EVENT_BYTES) -> Accept[Opened[bytes]]:
     """Accept an answer as `stream_bytes` hands it out, unless it is better to try again."""
 
     def accept(
@@ -79,7 +86,7 @@ def raw(dialect: Dialect) -> Accept[Opened[bytes]]:
     ) -> Conversation[Opened[bytes]]:
         if _media_type(Headers(response.headers)) != "text/event-stream":
             return Opened(response, Bytes())
-        seen = yield from _look(dialect, response)
+        seen = yield from _look(dialect, response, max_event_bytes)
         if seen.error is not None and will_retry(seen.error):
             yield Drop(response)
             raise seen.error
@@ -103,9 +110,10 @@ class _Seen:
     broke: HfgenError | None = None
 
 
-def _look(dialect: Dialect, response: FetchResponse) -> Conversation[_Seen]:
+def _look(dialect: Dialect, response: FetchResponse, max_event_bytes: int) -> Conversation[_Seen]:
     """Read until the first chunk has come: servers report overload in its place, under a 200."""
-    probe: Events[Chunk] = Events(dialect, whole_chunk, Headers(response.headers))
+    headers = Headers(response.headers)
+    probe: Events[Chunk] = Events(dialect, whole_chunk, headers, max_event_bytes=max_event_bytes)
     pieces: list[bytes] = []
     try:
         while not probe.is_complete:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from hfgen._answers import Chunk, Details, GeneratedText, StreamDetails, Token
-from hfgen._core.sse import EventDecoder
-from hfgen._errors import ConnectError, HfgenError, IncompleteGenerationError
+from hfgen._core.dialect import malformed
+from hfgen._core.sse import MAX_EVENT_BYTES, EventDecoder
+from hfgen._errors import ConnectError, HfgenError, IncompleteGenerationError, MalformedStreamError
 from hfgen._headers import NO_HEADERS, Headers
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+
+# Far beyond any text with all its details, and short of what a process should hold.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 
 class Decoder(Protocol[T_co]):
@@ -60,8 +64,10 @@ class Events(Generic[T]):
         dialect: Dialect,
         select: Callable[[Chunk], T | None],
         headers: Headers = NO_HEADERS,
+        *,
+        max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
-        self._events = EventDecoder()
+        self._events = EventDecoder(max_event_bytes)
         self._reader = dialect.events(headers)
         self._select = select
         self._texts: list[str] = []
@@ -112,7 +118,10 @@ class Events(Generic[T]):
 
 
 class Whole(Generic[T]):
-    """A JSON body in answer to a request for a stream: its tokens where it has them, else one."""
+    """A JSON body in answer to a request for a stream: its tokens where it has them, else one.
+
+    Beyond `MAX_ANSWER_BYTES` it is a `MalformedStreamError`.
+    """
 
     is_complete = False
 
@@ -126,9 +135,14 @@ class Whole(Generic[T]):
         self._headers = headers
         self._select = select
         self._pieces: list[bytes] = []
+        self._size = 0
 
     def feed(self, piece: bytes) -> Iterator[T]:
         self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > MAX_ANSWER_BYTES:
+            what = f"the answer exceeds {MAX_ANSWER_BYTES} bytes"
+            raise malformed(b"".join(self._pieces[:99]), what, MalformedStreamError)
         return iter(())
 
     def finish(self) -> Iterator[T]:

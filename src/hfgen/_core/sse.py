@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _BOM = b"\xef\xbb\xbf"
 
-# A last event repeats the whole text: a million tokens come to about half of this.
-MAX_EVENT_BYTES = 8 * 1024 * 1024
+# A last event repeats the whole text: a million tokens come to about a quarter of this.
+MAX_EVENT_BYTES = 16 * 1024 * 1024
 _FIELD = len(b"data: ")
 
 
@@ -30,11 +30,16 @@ class Event(NamedTuple):
 
 
 class EventDecoder:
-    """Push decoder: `feed` it the body in whatever pieces it arrives, then `flush` it once."""
+    """Push decoder: `feed` it the body in whatever pieces it arrives, then `flush` it once.
 
-    __slots__ = ("_after_cr", "_data", "_head", "_line", "_line_size", "_name", "_size")
+    Args:
+        max_event_bytes: How much data an event may have.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_after_cr", "_data", "_head", "_line", "_line_size", "_max", "_name", "_size")
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max = max_event_bytes
         # The first bytes, until it is clear whether they are a byte order mark; then None.
         self._head: bytes | None = b""
         # Whether the last byte was a CR: an LF that follows belongs to it.
@@ -51,7 +56,7 @@ class EventDecoder:
         """Yield the events that this piece completes.
 
         Raises:
-            MalformedStreamError: An event exceeds `MAX_EVENT_BYTES`.
+            MalformedStreamError: An event exceeds `max_event_bytes`.
         """
         if self._head is not None:
             self._head += piece
@@ -86,7 +91,7 @@ class EventDecoder:
 
     def _read(self, lines: list[bytes]) -> Iterator[Event]:
         for line in lines:
-            if len(line) > MAX_EVENT_BYTES:
+            if len(line) > self._max:
                 self._check(len(line) - _FIELD, [line])
             if line.startswith(b"data:"):
                 self._append(line[6:] if line.startswith(b" ", 5) else line[5:])
@@ -117,8 +122,9 @@ class EventDecoder:
         self._check(self._size, self._data)
 
     def _check(self, size: int, pieces: list[bytes]) -> None:
-        if size > MAX_EVENT_BYTES:
+        if size > self._max:
             start = b"".join(pieces[:100])[:100]
             raise MalformedStreamError(
-                f"an event in the stream exceeds {MAX_EVENT_BYTES} bytes; it starts {start!r}"
+                f"an event in the stream exceeds {self._max} bytes (max_event_bytes); "
+                f"it starts {start!r}"
             )
