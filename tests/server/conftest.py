@@ -148,6 +148,33 @@ def data_of():
 
 
 @pytest.fixture
+def complete(http):
+    """Ask for a completion, and return the answer."""
+
+    async def complete(server, asked, status=200):
+        async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+            assert response.status == status
+            return await response.json()
+
+    return complete
+
+
+@pytest.fixture
+def stream_completion(http, data_of):
+    """Ask for a completion in a stream, and return the events before the mark of its end."""
+
+    async def stream(server, asked):
+        asked = {**asked, "stream": True}
+        async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+            assert response.status == 200
+            *events, done = data_of(await response.text())
+        assert done == "[DONE]"
+        return events
+
+    return stream
+
+
+@pytest.fixture
 def refuses():
     """Wait until a port of this machine takes no more connections."""
 

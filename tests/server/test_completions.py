@@ -168,3 +168,55 @@ async def test_a_request_is_counted_once_and_for_each_prompt(
         await response.read()
     async with http.get(f"{server.url}/metrics") as response:
         assert f"tgi_request_count {count}.0" in (await response.text()).splitlines()
+
+
+@pytest.mark.parametrize("name", ["logprobs", "n"])
+@pytest.mark.parametrize("value", [-1, True, "1", 1.5, 2**32])
+async def test_what_is_no_number_of_something(scripted_server, http, name, value):
+    server, _ = scripted_server()
+    asked = {"prompt": "a", name: value}
+    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+        assert response.status == 422
+        assert f"target type: {name}: Expected `int" in await response.text()
+
+
+async def test_what_changes_nothing(scripted_server, complete, engine):
+    server, batcher = scripted_server(lambda _: engine.story("a"), max_positions=100)
+    plain = await complete(server, {"prompt": "né", "seed": 1})
+    more = {"max_tokens": None, "logprobs": None, "n": None, "echo": True, "best_of": 3}
+    more |= {"stream_options": {"include_usage": False}, "user": "me"}
+    answer = await complete(server, {"prompt": "né", "seed": 1, **more})
+    assert fixed(answer) == fixed(plain)
+    first, second = (batcher.job(index).job for index in range(2))
+    assert first == second
+    assert first.max_new_tokens == 97
+
+
+async def test_several_choices(scripted_server, complete, stream_completion, engine):
+    server, batcher = scripted_server(lambda job: engine.story(str(job.sampling.seed)))
+    asked = {"prompt": ["x", "yy"], "n": 2, "seed": 2**64 - 1}
+    answer = await complete(server, asked)
+    seeds = [str(2**64 - 1), "0"] * 2
+    assert [(c["index"], c["text"]) for c in answer["choices"]] == [*enumerate(seeds)]
+    assert [len(batcher.job(index).job.input_ids) for index in range(4)] == [1, 1, 2, 2]
+    # Each prompt counts once.
+    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    chunks = await stream_completion(server, asked)
+    choices = sorted((chunk["choices"][0] for chunk in chunks), key=lambda c: c["index"])
+    assert [(c["index"], c["text"]) for c in choices] == [*enumerate(seeds)]
+    assert all(chunk["usage"]["completion_tokens"] == 1 for chunk in chunks)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"prompt": ["a", "b"], "n": 3}, "`n` times the number of prompts must be <= 4. Given: 6"),
+        ({"prompt": "a", "n": 2, "temperature": 0}, "you must use sampling when `n` is > 1"),
+    ],
+)
+async def test_choices_that_are_refused(scripted_server, complete, asked, words, streamed):
+    server, batcher = scripted_server()
+    answer = await complete(server, {**asked, "stream": streamed}, 422)
+    assert answer == {"error": f"Input validation error: {words}", "error_type": "validation"}
+    assert batcher.jobs == []

@@ -143,6 +143,24 @@ def test_openai_stream(openai):
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
+def test_openai_logprobs(openai):
+    asked = {"model": "tgi", "prompt": PROMPT, "max_tokens": 6, "temperature": 0, "logprobs": 2}
+    whole = openai.completions.create(**asked).choices[0].logprobs
+    assert len(whole.tokens) == len(whole.top_logprobs) == 6
+    chunks = openai.completions.create(stream=True, **asked)
+    parts = [chunk.choices[0].logprobs for chunk in chunks]
+    assert [part.tokens for part in parts] == [[token] for token in whole.tokens]
+    assert [part.text_offset for part in parts] == [[offset] for offset in whole.text_offset]
+
+
+def test_openai_choices(openai):
+    asked = {"model": "tgi", "prompt": PROMPT, "max_tokens": 8, "seed": 5}
+    choices = openai.completions.create(n=2, **asked).choices
+    assert [choice.index for choice in choices] == [0, 1]
+    alone = [openai.completions.create(**{**asked, "seed": seed}).choices[0] for seed in (5, 6)]
+    assert [choice.text for choice in choices] == [choice.text for choice in alone]
+
+
 def test_openai_models(openai, local_server):
     (model,) = openai.models.list().data
     assert model.id

@@ -180,11 +180,12 @@ def test_a_completion_samples_unless_its_temperature_is_zero(asked, sample, temp
 
 def test_a_completion_passes_on_what_it_was_asked():
     body = b"""{"prompt": "a", "max_tokens": 3, "top_p": 0.5, "seed": 4, "stop": ["x"],
-               "repetition_penalty": 1.5, "frequency_penalty": 0.5, "stream": true}"""
+               "repetition_penalty": 1.5, "frequency_penalty": 0.5, "stream": true,
+               "logprobs": 2}"""
     (generation,) = decode(COMPLETION, body).generations()
     p = generation.parameters
     assert (p.max_new_tokens, p.top_p, p.seed, p.stop) == (3, 0.5, 4, ("x",))
-    assert (p.repetition_penalty, p.frequency_penalty) == (1.5, 0.5)
+    assert (p.repetition_penalty, p.frequency_penalty, p.top_n_tokens) == (1.5, 0.5, 2)
 
 
 @pytest.mark.parametrize(

@@ -80,10 +80,26 @@ class SimpleToken(msgspec.Struct, frozen=True):
     stop: int
 
 
+class Logprobs(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens of a choice, or of a chunk of one, as OpenAI's older API and vLLM show them.
+
+    Attributes:
+        tokens: The text of each, empty until a character that spans tokens is whole.
+        token_logprobs: The log-probability of each.
+        top_logprobs: For each, those of the likeliest tokens in its place and its own, by text.
+        text_offset: Where each begins in the generated text, in characters.
+    """
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     text: str
-    logprobs: None = None
+    logprobs: Logprobs | None = None
     finish_reason: str
 
 

@@ -2,8 +2,11 @@
 
 Source: text-generation-inference, `router/src/server.rs` (`completions`). TGI's dialect: stop
 strings and special tokens stay in the text of a stream, `finish_reason` is the empty string until
-the last chunk and keeps TGI's names there, the last chunk of each prompt carries its usage, and
+the last chunk and keeps TGI's names there, the last chunk of each choice carries its usage, and
 `[DONE]` comes after all prompts, even after errors.
+
+Two fields that TGI ignores do here what they do in vLLM: `logprobs`, and `n`, with which each
+choice is a run of its own.
 """
 
 from __future__ import annotations
@@ -25,8 +28,15 @@ from hfgen.server._answers import (
     to_event,
 )
 from hfgen.server._body import answer, read_json, refuse
-from hfgen.server._errors import BatchSizeError, GenerationError, RequestError, SuffixError
+from hfgen.server._errors import (
+    BatchSizeError,
+    GenerationError,
+    RequestError,
+    SuffixError,
+    ValidationError,
+)
 from hfgen.server._generation import Failed
+from hfgen.server._logprobs import logprobs_of
 from hfgen.server._options import MAX_CLIENT_BATCH_SIZE
 from hfgen.server._requests import CompletionRequest
 from hfgen.server._service import SERVICE, Service
@@ -47,11 +57,11 @@ async def completions(request: web.Request) -> web.StreamResponse:
     service = request.app[SERVICE]
     # TGI counts the request here, and each of its prompts again where that is generated.
     service.metrics.requests.inc()
-    # These two come with their status, stream or not: TGI looks before it answers.
+    # These come with their status, stream or not: TGI looks at the first two before it answers.
     for error in _refusals(asked):
         service.metrics.failed(error)
         return refuse(error)
-    service.metrics.requests.inc(len(asked.prompts))
+    service.metrics.requests.inc(len(asked.prompts) * asked.copies)
     if asked.stream:
         return await _stream(request, service, asked)
     try:
@@ -66,6 +76,17 @@ def _refusals(asked: CompletionRequest) -> list[RequestError]:
         errors.append(SuffixError())
     if len(asked.prompts) > MAX_CLIENT_BATCH_SIZE:
         errors.append(BatchSizeError(str(MAX_CLIENT_BATCH_SIZE)))
+    if asked.copies > 1:
+        choices = len(asked.prompts) * asked.copies
+        if choices > MAX_CLIENT_BATCH_SIZE:
+            errors.append(
+                ValidationError(
+                    f"`n` times the number of prompts must be <= {MAX_CLIENT_BATCH_SIZE}."
+                    f" Given: {choices}"
+                )
+            )
+        if asked.greedy:
+            errors.append(ValidationError("you must use sampling when `n` is > 1"))
     return errors
 
 
@@ -80,7 +101,13 @@ async def _complete(service: Service, asked: CompletionRequest) -> web.Response:
     for each in timings:
         service.metrics.succeeded(each)
     choices = tuple(
-        Choice(index=run.index, text=run.text, finish_reason=_openai_reason(run)) for run in runs
+        Choice(
+            index=run.index,
+            text=run.text,
+            logprobs=logprobs_of(run, asked.logprobs),
+            finish_reason=_openai_reason(run),
+        )
+        for run in runs
     )
     return answer(
         Completion(
@@ -88,7 +115,7 @@ async def _complete(service: Service, asked: CompletionRequest) -> web.Response:
             model=service.name,
             system_fingerprint=service.fingerprint,
             choices=choices,
-            usage=_usage(runs),
+            usage=_usage(runs, copies=asked.copies),
         ),
         headers=completion_headers(asked.prompts, timings),
     )
@@ -100,8 +127,9 @@ def _openai_reason(run: Run) -> str:
     return "stop" if run.finish_reason == "eos_token" else run.finish_reason
 
 
-def _usage(runs: list[Run]) -> Usage:
-    prompt_tokens = sum(len(run.job.input_ids) for run in runs)
+def _usage(runs: list[Run], *, copies: int = 1) -> Usage:
+    # A prompt counts once, however many choices it has.
+    prompt_tokens = sum(len(run.job.input_ids) for run in runs[::copies])
     completion_tokens = sum(len(run.tokens) for run in runs)
     return Usage(
         prompt_tokens=prompt_tokens,
@@ -121,12 +149,14 @@ async def _stream(
                     await session.start(generation, index=index)
                 except RequestError as error:  # the other prompts go on
                     await stream.write(_error(error))
-            await _write_chunks(service, session, stream)
+            await _write_chunks(service, session, stream, asked.logprobs)
         await stream.write(DONE)
     return stream.response
 
 
-async def _write_chunks(service: Service, session: Session, stream: EventStream) -> None:
+async def _write_chunks(
+    service: Service, session: Session, stream: EventStream, most: int | None
+) -> None:
     async for item in session:
         if item is None:
             await stream.write(COMMENT)
@@ -137,15 +167,20 @@ async def _write_chunks(service: Service, session: Session, stream: EventStream)
             continue
         if event.finish_reason is not None:
             service.metrics.succeeded(run.timings())
-        await stream.write(to_event(_chunk(service, run, event)))
+        await stream.write(to_event(_chunk(service, run, event, most)))
 
 
 def _error(error: RequestError) -> bytes:
     return to_event(OpenAIError(OpenAIErrorBody(str(error))))
 
 
-def _chunk(service: Service, run: Run, event: Generated) -> Chunk | Completion:
-    choice = Choice(index=run.index, text=event.token.text, finish_reason=event.finish_reason or "")
+def _chunk(service: Service, run: Run, event: Generated, most: int | None) -> Chunk | Completion:
+    choice = Choice(
+        index=run.index,
+        text=event.token.text,
+        logprobs=logprobs_of(run, most, since=len(run.tokens) - 1),
+        finish_reason=event.finish_reason or "",
+    )
     created = int(time.time())
     if event.finish_reason is None:
         return Chunk(

@@ -39,13 +39,18 @@ _PROBE_PATIENCE = 10.0
 
 
 class Run:
-    """One job under way, and what it has brought forth."""
+    """One job under way, and what it has brought forth.
+
+    `offsets` says of each token where in `text` it begins, in characters.
+    """
 
     __slots__ = (
+        "_length",
         "finish_reason",
         "handle",
         "index",
         "job",
+        "offsets",
         "prefill",
         "queued_at",
         "received_at",
@@ -62,11 +67,16 @@ class Run:
         self.handle: Handle | None = None
         self.prefill: tuple[PrefillToken, ...] = ()
         self.tokens: list[Token] = []
+        self.offsets: list[int] = []
+        self._length = 0
         self.top_tokens: list[tuple[Token, ...]] = []
         self.finish_reason: FinishReason | None = None
 
     def add(self, event: Generated) -> None:
         self.tokens.append(event.token)
+        self.offsets.append(self._length)
+        if not event.token.special:
+            self._length += len(event.token.text)
         if self.job.top_n_tokens:
             self.top_tokens.append(event.top_tokens)
         self.finish_reason = event.finish_reason

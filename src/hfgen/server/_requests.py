@@ -16,6 +16,7 @@ from msgspec import Meta
 
 I32: TypeAlias = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 U32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+PositiveU32: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
 # msgspec's bounds end at 2**63 - 1: what a u64 ends at is looked at in `__post_init__`.
 U64: TypeAlias = Annotated[int, Meta(ge=0)]
 _U64_MAX = 2**64 - 1
@@ -101,6 +102,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     `model` is not looked at. TGI takes any name but "tgi" for the id of an adapter, but OpenAI's
     clients cannot leave it out, and people pass them the name of the model. There is one model
     here; an adapter is asked for by `adapter_id` on the native routes only.
+
+    `logprobs` and `n`, which TGI ignores, mean what they mean to vLLM.
     """
 
     prompt: str | tuple[str, ...]
@@ -114,6 +117,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     repetition_penalty: float | None = None
     frequency_penalty: float | None = None
     stop: tuple[str, ...] | None = None
+    logprobs: U32 | None = None
+    n: PositiveU32 | None = None
 
     def __post_init__(self) -> None:
         _check_u64(seed=self.seed)
@@ -125,22 +130,39 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     def prompts(self) -> tuple[str, ...]:
         return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
 
-    def generations(self) -> list[GenerateRequest]:
-        """Return the generations this asks for, one for each prompt."""
+    @property
+    def greedy(self) -> bool:
         # Only a temperature of 0 is greedy here, where the native routes refuse it.
-        greedy = self.temperature == 0
-        parameters = GenerateParameters(
-            temperature=None if greedy else self.temperature,
+        return self.temperature == 0
+
+    @property
+    def copies(self) -> int:
+        """How many choices each prompt has."""
+        return self.n or 1
+
+    def generations(self) -> list[GenerateRequest]:
+        """Return the generations this asks for: the choices of the first prompt, then the next."""
+        parameters = [self._parameters(copy) for copy in range(self.copies)]
+        return [
+            GenerateRequest(inputs=prompt, parameters=each)
+            for prompt in self.prompts
+            for each in parameters
+        ]
+
+    def _parameters(self, copy: int) -> GenerateParameters:
+        return GenerateParameters(
+            temperature=None if self.greedy else self.temperature,
             repetition_penalty=self.repetition_penalty,
             frequency_penalty=self.frequency_penalty,
             top_p=self.top_p,
-            do_sample=not greedy,
+            do_sample=not self.greedy,
             max_new_tokens=self.max_tokens,
             stop=self.stop or (),
             details=True,
-            seed=self.seed,
+            # One seed for all would make all choices one; after the highest comes 0.
+            seed=None if self.seed is None else (self.seed + copy) & _U64_MAX,
+            top_n_tokens=self.logprobs,
         )
-        return [GenerateRequest(inputs=prompt, parameters=parameters) for prompt in self.prompts]
 
 
 class Unreadable(Exception):  # noqa: N818 - it carries an answer
