@@ -10,7 +10,12 @@ TORCH ?= torch==2.13.0
 
 PIP := -m pip --disable-pip-version-check --quiet install
 
-.PHONY: demo test check format lock test-lowest test-transformers clean
+ATHERIS ?= atheris==3.0.0
+# How long `make fuzz` takes, and what of it: the names of targets in tests/fuzz/targets.py, or all.
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?=
+
+.PHONY: demo test chaos check format lock fuzz test-lowest test-transformers clean
 
 demo: .venv/demo
 	@printf 'Once upon a time'
@@ -18,6 +23,11 @@ demo: .venv/demo
 
 test: .venv/dev
 	.venv/bin/python -m pytest
+
+# Rounds of the chaos test with new seeds, for so many seconds.
+CHAOS_SECONDS ?= 300
+chaos: .venv/dev
+	HFGEN_CHAOS_SECONDS=$(CHAOS_SECONDS) .venv/bin/python -m pytest -s tests/chaos
 
 check: .venv/dev
 	.venv/bin/ruff format --check .
@@ -27,6 +37,13 @@ check: .venv/dev
 format: .venv/dev
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+# Looks for what no test thought of, in all that reads what servers send. What it finds, and what it
+# has learned, is in build/fuzz. It needs a Python that atheris is built for: Linux, up to 3.13.
+fuzz:
+	@test -x .venv-fuzz/bin/python || $(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python $(PIP) --editable . '$(ATHERIS)'
+	.venv-fuzz/bin/python tools/fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 # The suite once more, with the oldest dependencies that pyproject.toml allows.
 test-lowest: .venv/dev
@@ -66,4 +83,4 @@ lock: .venv/dev
 	@$(PYTHON) -m venv .venv
 
 clean:
-	rm -rf .venv .venv-lowest .venv-transformers .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-fuzz .venv-lowest .venv-transformers build/fuzz .mypy_cache .pytest_cache .ruff_cache

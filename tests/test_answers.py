@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pickle
 
 import pytest
@@ -108,9 +109,22 @@ class TestGivingBack:
         [answer] = TGI().answers(b"[" + said + b"]")
         assert answer.to_json() == said.decode().strip()
 
+    def test_numbers_beyond_what_is_usual(self):
+        said = '{"generated_text": "a", "n": [1e400, %s, 7]}' % ("9" * 5000)
+        [answer] = TGI().answers(said.encode())
+        assert answer.to_dict() == {"generated_text": "a", "n": [math.inf, math.inf, 7]}
+        assert answer["n"][2] == 7
+        assert "other" not in answer
+        assert answer.to_json() == said
+
     def test_each_time_anew(self, chunk):
         chunk.to_dict()["token"]["text"] = "other"
         assert chunk.to_dict() == SAID
+
+    def test_no_server_says_what_a_part_was_read_from(self):
+        data = json.dumps({"token": {**TOKEN, "\x7fraw": "fn5+"}}).encode()
+        with pytest.raises(hfgen.MalformedStreamError):
+            TGI().events().read(Event(b"", data))
 
     def test_parts_in_tgis_shape(self, answer):
         assert answer.details.to_dict() == ANSWER["details"]

@@ -176,6 +176,14 @@ class TestClosing:
         side.close_client(client)
         assert server.wait_until_left(1)
 
+    def test_closes_those_too_that_an_error_still_holds(self, side, serve):
+        server = serve(as_json({"error": "no"}, 400))
+        client = side.client(api_url=server.url)
+        kept = side.failure(client.run, "x")
+        side.close_client(client)
+        assert server.wait_until_left(1)
+        assert kept.__traceback__ is not None
+
     def test_streams_go_on_or_end_in_an_error_of_hfgen(self, side, serve):
         server = serve(events(token("a"), Pause(0.3), token("b", last="ab")))
         client = side.client(api_url=server.url)

@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 
 import hfgen
-from hfgen.testing import Hang, Pause, event
+from hfgen.testing import Cut, Hang, Pause, event
 from scripted import answer, as_json, events, token
 from sides import Left, Sync, reply
 
@@ -88,6 +88,27 @@ def test_6_13_by_dropping_it(side, serve, taken):
         side.next(stream)
     del stream
     side.wait_for(server.request().hung_up)
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [answer(Cut(), framing="raw"), as_json({"error": "busy"}, 503, retry_after="0"), events(Cut())],
+    ids=["before the headers", "by its status", "before the first token"],
+)
+def test_6_13_by_dropping_it_after_an_attempt_that_failed(side, serve, failed):
+    server = serve(failed, ENDLESS)
+
+    def use():
+        stream = side.stream_tokens(server, retry=hfgen.Retry(backoff=0.0))
+        assert side.next(stream) == "a"
+
+    # The failure may hold this frame, and that the stream, until the collector comes.
+    gc.disable()
+    try:
+        use()
+        side.wait_for(server.request(1).hung_up)
+    finally:
+        gc.enable()
 
 
 def test_6_13_by_dropping_it_in_a_cycle(side, serve):

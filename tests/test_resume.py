@@ -1,6 +1,7 @@
 """Streams that break and are picked up, over real sockets."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -9,7 +10,7 @@ from hfgen import FetchResponse
 from hfgen._connecting import Connecting
 from hfgen._transports.asynchronous import AsyncTransport
 from hfgen._transports.sync import SyncTransport
-from hfgen.testing import Cut
+from hfgen.testing import Cut, Hang
 from scripted import as_json, events, token
 
 STORY = ["Once", " upon", " a", " time"]
@@ -63,6 +64,19 @@ def test_it_is_bounded_by_the_policy(side, serve):
     assert items == ["Once"]
     assert caught.value.text == "Once"
     assert len(server.requests) == 3
+
+
+def test_a_stream_that_was_picked_up_closes_when_it_is_dropped(side, serve):
+    busy = as_json({"error": "busy"}, 503, retry_after="0")
+    server = serve(part(["Once"], Cut()), busy, part([" upon"], Hang()))
+    stream = side.stream_tokens(server, resume=True)
+    assert [side.next(stream), side.next(stream)] == ["Once", " upon"]
+    gc.disable()
+    try:
+        del stream
+        side.wait_for(server.request(2).hung_up)
+    finally:
+        gc.enable()
 
 
 def test_without_it_a_break_is_an_error(side, serve):

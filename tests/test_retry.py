@@ -1,5 +1,8 @@
 """The policy of trying again: pure."""
 
+import math
+import threading
+
 import pytest
 
 import hfgen
@@ -89,6 +92,14 @@ def test_waits_are_drawn_from_the_whole_range():
 )
 def test_the_server_says_how_long(asked, wait):
     assert Retry().wait(0, answered(429, retry_after=asked)) == wait
+
+
+@pytest.mark.parametrize("asked", ["inf", "1e308", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_no_wait_is_longer_than_a_platform_can_wait(asked):
+    error = answered(429, retry_after=asked, ratelimit=f'"api";r=0;t={asked}')
+    assert Retry(max_wait=math.inf).wait(0, error) <= threading.TIMEOUT_MAX
+    loading = hfgen.ModelLoadingError("loading", status=503, headers=error.headers)
+    assert Retry(wait_for_model=math.inf).wait(0, loading) <= threading.TIMEOUT_MAX
 
 
 @pytest.mark.parametrize("asked", ["soon", "Wed, 21 Oct", ""])

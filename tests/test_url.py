@@ -29,6 +29,19 @@ def test_any_other_url_stands_as_it_is(api_url, model):
     assert resolve(api_url, model) == (api_url, False)
 
 
+@pytest.mark.parametrize(
+    ("api_url", "url"),
+    [
+        ("http://é:8080/é", "http://xn--9ca:8080/%C3%A9"),
+        ("http://a.é/?é", "http://a.xn--9ca/?%C3%A9"),
+        ("http://h:8080/é", "http://h:8080/%C3%A9"),
+        ("http://[::1]:8080/é", "http://[::1]:8080/%C3%A9"),
+    ],
+)
+def test_other_characters_than_asciis_are_encoded(api_url, url):
+    assert resolve(api_url, None) == (url, False)
+
+
 @pytest.mark.parametrize("model", [None, ""])
 def test_a_model_is_needed(model):
     with pytest.raises(InvalidRequestError, match="needs a `model`"):
@@ -51,7 +64,8 @@ def test_a_model_stays_below_its_place(model):
     "url",
     ["", "/", "h", "h/models/", "//h/", "ftp://h/", "file:///etc/passwd", "http://", "http:///x",
      "http:h", "http://:80/", "http://h:port/", "http://h:99999/", "http://[::1", "http://h /",
-     " http://h/", "http://h/\n", "http://h/a b", "http://h/\x00", "http://h\t/", None, 5, b"http://h/"],
+     " http://h/", "http://h/\n", "http://h/a b", "http://h/\x00", "http://h\t/", None, 5,
+     b"http://h/", "http://[fe80::1%é]/"],
 )  # fmt: skip
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(InvalidRequestError, match="api_url"):

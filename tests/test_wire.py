@@ -248,6 +248,26 @@ def test_6_08_an_abrupt_close_after_the_last_event_is_none(side, serve):
     assert side.collect(side.stream_tokens(server)) == ["Once"]
 
 
+@pytest.mark.parametrize("verb", ["stream_tokens", "stream_bytes"])
+def test_6_08_a_reset_is_never_the_end_of_a_body(side, serve, verb):
+    body = event(token("Once")) + b'data: {"index'
+    server = serve(
+        answer(body, Pause(0.2), Cut(reset=True), framing="close", content_type=SSE["content-type"])
+    )
+    error, _ = fails(side, getattr(side, verb)(server))
+    assert type(error) in {hfgen.ConnectError, hfgen.IncompleteGenerationError}
+
+
+@pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens", "stream_bytes"])
+@pytest.mark.parametrize("end", [10, 15, 17, 30, 50, 51])
+def test_6_08_an_abrupt_close_inside_the_headers(side, serve, verb, end):
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"[:end]
+    server = serve(answer(head, Cut(), framing="raw"))
+    with pytest.raises(hfgen.ConnectError):
+        side.outcome(verb, server, retry=hfgen.Retry(max_retries=1, backoff=0))
+    assert len(server.requests) == 2
+
+
 def test_6_08_an_abrupt_close_of_a_whole_answer(side, serve):
     body = answer(b'{"generated_text": ', Cut(), b'"never sent"}', framing="length")
     with pytest.raises(hfgen.HfgenError) as caught:

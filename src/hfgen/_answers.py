@@ -6,6 +6,7 @@ server adds to these types does not break them: it is in `to_dict` of the whole 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -20,11 +21,17 @@ _Struct = TypeVar("_Struct", bound="Answer")
 _LEFT_OUT = frozenset({"top_tokens", "best_of_sequences", "resumed"})
 
 
+class _Words(bytes):
+    """The JSON that an object was read from. No JSON decodes to this type, so no server sets it."""
+
+    __slots__ = ()
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The root of all answer types."""
 
-    # The JSON that the object was read from, under a name that no server would send.
-    _raw: bytes | None = msgspec.field(default=None, name="\x7fraw")
+    # Under a name that no server would send.
+    _raw: _Words | None = msgspec.field(default=None, name="\x7fraw")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object as plain dicts and lists.
@@ -33,8 +40,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         fields that hfgen does not know included; for a part of one, its known fields.
         """
         if self._raw is not None:
-            said: dict[str, Any] = msgspec.json.decode(self._text())
-            return said
+            return _decoded(self._text())
         known = {key: getattr(self, key) for key in self.keys()}
         return {k: _plain(v) for k, v in known.items() if v or k not in _LEFT_OUT}
 
@@ -197,8 +203,25 @@ class Chunk(Answer, frozen=True, kw_only=True, eq=False):
 
 def with_raw(answer: _Struct, raw: bytes) -> _Struct:
     """Let a freshly decoded answer remember the JSON that it came from."""
-    msgspec.structs.force_setattr(answer, "_raw", raw)
+    msgspec.structs.force_setattr(answer, "_raw", _Words(raw))
     return answer
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        # A number without a size that msgspec knows, in a field that hfgen does not.
+        said = json.loads(text, parse_int=_integer)
+    return said
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:
+        # Python limits how many digits it reads, because that takes quadratic time.
+        return float(digits)
 
 
 def _plain(value: Any) -> Any:

@@ -28,6 +28,7 @@ async def drive(
     conversation: Conversation[T], fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None
 ) -> T:
     """Do what the conversation asks for until it returns."""
+    response: FetchResponse | None = None
     try:
         step = next(conversation)
         while True:
@@ -41,10 +42,17 @@ async def drive(
                     await _close(step.response)
                 step = conversation.throw(translated(error, call) or error)
             else:
+                if isinstance(step, exchange.Send):
+                    response = reply
                 step = conversation.send(reply)
     except StopIteration as stop:
         result: T = stop.value
         return result
+    except asyncio.CancelledError:
+        # Nobody else knows of the response yet.
+        if response is not None:
+            await _close(response)
+        raise
 
 
 async def _perform(step: Step, fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None) -> Any:
@@ -84,10 +92,12 @@ async def _read(response: FetchResponse, limit: int | None) -> bytes:
         async for piece in response.body:  # type: ignore[union-attr] # checked
             body += checked_piece(piece)
             if limit is not None and len(body) >= limit:
+                # In place: there is enough of it.
+                del body[limit:]
                 break
     finally:
         await _close(response)
-    return bytes(body[:limit])
+    return bytes(body)
 
 
 async def _close(response: FetchResponse) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from hfgen._async_interrupt import AbortScope
 from hfgen._boundary import broken_off, checked_piece
 from hfgen._core.exchange import Opened
-from hfgen._errors import HfgenError, StreamClosedError
+from hfgen._errors import HfgenError, StreamClosedError, untie
 from hfgen._headers import Headers
 from hfgen._sync_stream import state
 
@@ -71,7 +71,7 @@ class AsyncStream(Generic[T]):
         self._broke = opened.broke
         self._ready: Iterator[T] = iter(())
         self._drained = False
-        self._waits = False
+        self._waits = self._ends = False
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Loop(self)
@@ -88,7 +88,7 @@ class AsyncStream(Generic[T]):
                     for item in self._ready:
                         # While the caller works on it, nobody waits.
                         call.rest()
-                        self._waits = False
+                        self._waits = self._ends = False
                         return item
                     if self._drained:
                         raise StopAsyncIteration
@@ -97,6 +97,7 @@ class AsyncStream(Generic[T]):
                     call.rest()
                     if (opened := await self._reopen(error)) is None:
                         raise
+                    untie(error)
                     self._change(opened)
         except BaseException as error:
             # A cancelled read leaves the stream; an error, or the end, ends it.
@@ -112,7 +113,10 @@ class AsyncStream(Generic[T]):
                 if self._broke is not None:
                     raise self._broke
                 if self._decoder.is_complete:
-                    self._loop.call_later(self._call.expect_end(), self._call.check)
+                    # Once: a server may go on sending for ever.
+                    if not self._ends:
+                        self._loop.call_later(self._call.expect_end(), self._call.check)
+                        self._ends = True
                 elif not self._waits:
                     self._call.expect_next()
                     self._waits = True

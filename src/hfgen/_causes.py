@@ -7,6 +7,7 @@ import sys
 
 # OpenSSL's codes for: nobody that is trusted has signed it (x509_vfy.h).
 _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
+_MAX_REASON = 300
 
 
 def root(error: BaseException) -> Exception | None:
@@ -23,9 +24,11 @@ def root(error: BaseException) -> Exception | None:
     return found
 
 
-def reason(error: BaseException) -> str:
-    """Return what an error says, or its name if it says nothing."""
-    return str(error) or type(error).__name__
+def reason(error: object) -> str:
+    """Return what an error says, or its name if it says nothing; in one line that can be read."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    # It may quote what a server sent.
+    return said if len(said) <= _MAX_REASON else f"{said[:_MAX_REASON]} ..."
 
 
 def refusal(

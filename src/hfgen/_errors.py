@@ -63,6 +63,21 @@ def _restore(kind: type[HfgenError], args: tuple[Any, ...], state: dict[str, Any
     return error
 
 
+def untie(error: BaseException | None) -> None:
+    """Take the tracebacks off an error that is over, because the call goes on.
+
+    Their frames hold the call, and others' frames the error: dropping a stream would not close it
+    before the garbage collector comes.
+    """
+    pending, seen = [error], set[int]()
+    while pending:
+        each = pending.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            pending += each.__cause__, each.__context__
+
+
 class InvalidRequestError(HfgenError, ValueError):
     """What the caller passed cannot be sent; nothing has gone over the network."""
 

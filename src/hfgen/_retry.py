@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _STATUSES = frozenset({408, 409, 425, 429, 502, 503, 504})
 # Beyond it a float overflows, long after any limit.
 _MAX_DOUBLINGS = 100
+# Seconds, some eleven days: platforms refuse to wait for what a server may ask for, as `inf`.
+_LONGEST = 1e6
 # Seconds between two questions whether the model is loaded: not too eager, not too late.
 _PACE = (1.0, 10.0)
 
@@ -88,7 +90,7 @@ class Retry:
             return None
         asked = self.asked(error)
         if asked is not None:
-            return asked if asked <= self.max_wait else None
+            return min(asked, _LONGEST) if asked <= self.max_wait else None
         return draw() * min(self.backoff * 2.0 ** min(retries, _MAX_DOUBLINGS), self.max_backoff)
 
     def waits_for_model(self, error: HfgenError, elapsed: float) -> bool:
@@ -105,7 +107,7 @@ class Retry:
         asked = self.asked(error)
         least, most = _PACE
         wait = min(max(guess or least, least), most) if asked is None else asked
-        return min(wait, max(self.wait_for_model - elapsed, 0.0))
+        return min(wait, max(self.wait_for_model - elapsed, 0.0), _LONGEST)
 
 
 def _is_transient(error: HfgenError) -> bool:

@@ -23,6 +23,7 @@ def drive(
     conversation: Conversation[T], fetch: Fetch, call: Interrupt, on_retry: OnRetry | None
 ) -> T:
     """Do what the conversation asks for until it returns."""
+    response: FetchResponse | None = None
     try:
         step = next(conversation)
         while True:
@@ -31,10 +32,19 @@ def drive(
             except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
                 step = conversation.throw(translated(error, call) or error)
             else:
+                if isinstance(step, exchange.Send):
+                    response = reply
                 step = conversation.send(reply)
     except StopIteration as stop:
         result: T = stop.value
         return result
+    except Exception:
+        raise
+    except BaseException:
+        # Ctrl-C: nobody else knows of the response yet.
+        if response is not None:
+            response.close()
+        raise
 
 
 def _perform(step: Step, fetch: Fetch, call: Interrupt, on_retry: OnRetry | None) -> Any:
@@ -85,9 +95,11 @@ def _read(response: FetchResponse, limit: int | None, call: Interrupt) -> bytes:
         for piece in response.body:  # type: ignore[union-attr] # checked
             body += checked_piece(piece)
             if limit is not None and len(body) >= limit:
+                # In place: there is enough of it.
+                del body[limit:]
                 break
     finally:
         unsubscribe()
         response.close()
     call.throw_if_aborted()
-    return bytes(body[:limit])
+    return bytes(body)

@@ -146,7 +146,7 @@ def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
 def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one loop, in order
     """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
     decoder, replay = body.opened.decoder, iter(body.opened.pieces)
-    waits = False
+    waits = ends = False
     while True:
         try:
             call.throw_if_aborted()
@@ -155,8 +155,11 @@ def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one l
                 if body.opened.broke is not None:
                     raise body.opened.broke
                 if decoder.is_complete:
-                    call.expect_end()
-                    watchdog.watch(call)
+                    # Once: a server may go on sending for ever.
+                    if not ends:
+                        call.expect_end()
+                        watchdog.watch(call)
+                        ends = True
                 elif not waits:
                     call.expect_next()
                     waits = True
@@ -172,7 +175,7 @@ def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one l
         for item in decoder.feed(checked_piece(piece)):
             # While the caller works on it, nobody waits.
             call.rest()
-            waits = False
+            waits = ends = False
             yield item
             if call.aborted:
                 break

@@ -13,7 +13,7 @@ DEFAULT_API_URL = "https://router.huggingface.co/hf-inference/models/"
 # It answers 410 and names this successor in its body.
 _RETIRED = {"api-inference.huggingface.co": DEFAULT_API_URL}
 # A name of any script, or an IPv6 address; readers of URLs disagree on other characters.
-_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%\w+)?")
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[0-9A-Za-z_]+)?")
 _RESERVED = string.punctuation
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -69,12 +69,14 @@ def ascii_only(url: str) -> str:
     if url.isascii():
         return url
     parts = urlsplit(url)
+    # An address in brackets is ASCII, and its colons begin no port.
+    host, *port = [parts.netloc] if parts.netloc.isascii() else parts.netloc.partition(":")
     try:
-        host = parts.netloc.encode("idna").decode()
+        host = host.encode("idna").decode()
     except UnicodeError:
         raise InvalidRequestError(f"{parts.hostname!r} is no name of a host") from None
     path, query = (quote(part, safe=_RESERVED) for part in (parts.path, parts.query))
-    return urlunsplit((parts.scheme, host, path, query, ""))
+    return urlunsplit((parts.scheme, "".join([host, *port]), path, query, ""))
 
 
 def is_endpoint(url: str) -> bool:

@@ -165,6 +165,13 @@ class TestItems:
         assert opened.response is answer
         assert type(opened.decoder) is decoder
 
+    def test_6_09_json_that_does_not_say_so_may_begin_with_much_space(self):
+        conversation, answer = self.open(None)
+        conversation.send(answer)
+        for piece in [b"\n", b""] * 50 + [ANSWER]:
+            assert conversation.send(piece) == Peek(answer)
+        assert type(result(conversation, None).decoder) is Whole
+
     def test_6_10_a_web_page_is_an_error(self):
         conversation, answer = self.open("text/html; charset=utf-8")
         assert isinstance(conversation.send(answer), Read)

@@ -239,7 +239,12 @@ def test_a_status_that_the_page_repeats_is_said_once():
     assert str(faults.raised(faults.in_body(page), status=502)) == "502 Bad Gateway"
 
 
-@pytest.mark.parametrize("value", ["20", None, True, [], {}])
+def test_a_character_whose_number_has_too_many_digits_stays_as_it_is():
+    page = b"<html><body>&amp;&#" + b"1" * 5000 + b";</body></html>"
+    assert str(faults.raised(faults.in_body(page), status=502)).startswith("502 Bad Gateway: &amp;")
+
+
+@pytest.mark.parametrize("value", ["20", None, True, [], {}, pytest.param(10**400, id="huge")])
 def test_an_estimated_time_that_is_no_number_is_none(value):
     error = faults.raised(
         faults.in_body(as_bytes({"error": LOADING, "estimated_time": value})), status=503

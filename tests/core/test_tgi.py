@@ -161,6 +161,7 @@ class TestEvents:
             b'{"token": {"text": "\xff"}}',
             b'{"token": {"text": "\xe6\x97"}}',
             b'{"token": {"text": "\\ud83d"}}',
+            b'{"token": {"text": "a", "special": null, "logprob": %d}}' % 10**400,
             b'{"token": {"text": "a"}}{',
             b"[done]",
             b"{" * 100_000,

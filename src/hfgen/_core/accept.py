@@ -97,7 +97,9 @@ def raw(dialect: Dialect, max_event_bytes: int = MAX_EVENT_BYTES) -> Accept[Open
 
 def body(_: object, response: FetchResponse) -> Conversation[bytes]:
     """Accept an answer as nothing but its body."""
-    content: bytes = yield Read(response)
+    content: bytes = yield Read(response, MAX_ANSWER_BYTES + 1)
+    if len(content) > MAX_ANSWER_BYTES:
+        raise malformed(content, f"the answer exceeds {MAX_ANSWER_BYTES} bytes")
     return content
 
 
@@ -115,6 +117,7 @@ def _look(dialect: Dialect, response: FetchResponse, max_event_bytes: int) -> Co
     headers = Headers(response.headers)
     probe: Events[Chunk] = Events(dialect, whole_chunk, headers, max_event_bytes=max_event_bytes)
     pieces: list[bytes] = []
+    size = 0
     try:
         while not probe.is_complete:
             piece: bytes | None = yield Peek(response)
@@ -124,15 +127,24 @@ def _look(dialect: Dialect, response: FetchResponse, max_event_bytes: int) -> Co
             pieces.append(piece)
             if next(probe.feed(piece), None) is not None:
                 break
+            size += len(piece)
+            if size > 2 * max_event_bytes:
+                # Comments: what has been looked at is kept, and these may go on for ever.
+                what = f"{size} bytes have come, and no token among them (max_event_bytes)"
+                return _Seen(tuple(pieces), malformed(piece, what, MalformedStreamError))
     except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
         return _Seen(tuple(pieces), error)
     except (ConnectError, TimeoutError) as error:
-        return _Seen(tuple(pieces), probe.interrupted(error), error)
+        ending = probe.interrupted(error)
+        if ending is not None and ending is not error:
+            ending.__cause__ = error
+        return _Seen(tuple(pieces), ending, error)
     return _Seen(tuple(pieces))
 
 
 def _is_json(pieces: tuple[bytes, ...]) -> bool:
-    return b"".join(pieces[:9]).lstrip()[:1] in {b"{", b"["}
+    start = next((words for piece in pieces if (words := piece.lstrip())), b"")
+    return start[:1] in {b"{", b"["}
 
 
 def _media_type(headers: Headers) -> str:

@@ -85,7 +85,12 @@ class Events(Generic[T]):
         return self._items(self._events.feed(piece))
 
     def finish(self) -> Iterator[T]:
-        yield from self._items(self._events.flush())
+        try:
+            yield from self._items(self._events.flush())
+        except MalformedStreamError as error:
+            # What is cut in the middle cannot be read; that is not the server's way of writing.
+            if not self._reader.complete:
+                raise self._incomplete("the stream ended inside an event,") from error
         if not self._reader.complete:
             raise self._incomplete("the stream ended")
 

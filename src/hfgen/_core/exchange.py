@@ -20,6 +20,7 @@ from hfgen._errors import (
     ModelLoadingError,
     StatusError,
     TimeoutError,  # noqa: A004
+    untie,
 )
 from hfgen._fetch import FetchRequest, FetchResponse
 from hfgen._headers import Headers
@@ -124,6 +125,7 @@ def converse(
             wait = retry.wait(retries, error, elapsed)
             if wait is None:
                 raise _given_up(error, retry)
+            untie(error)
             attempts += 1
             retries += not retry.waits_for_model(error, elapsed)
             send = Send(request, wait, attempts, error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -190,7 +191,10 @@ def _number(value: Any) -> int | None:
 
 def _seconds(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None
+    try:
+        return float(value) if is_number else None
+    except OverflowError:
+        return None
 
 
 def _readable(body: bytes) -> str:
@@ -203,7 +207,9 @@ def _readable(body: bytes) -> str:
             if title
             else re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
         )
-        text = html.unescape(text)
+        # A number has more digits than Python reads.
+        with suppress(ValueError):
+            text = html.unescape(text)
     return _cut(" ".join(text.split()))
 
 

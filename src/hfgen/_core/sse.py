@@ -36,7 +36,7 @@ class EventDecoder:
         max_event_bytes: How much data an event may have.
     """
 
-    __slots__ = ("_after_cr", "_data", "_head", "_line", "_line_size", "_max", "_name", "_size")
+    __slots__ = ("_after_cr", "_data", "_head", "_line", "_max", "_name")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
@@ -44,13 +44,12 @@ class EventDecoder:
         self._head: bytes | None = b""
         # Whether the last byte was a CR: an LF that follows belongs to it.
         self._after_cr = False
-        # The pieces of a line whose end has not come yet.
-        self._line: list[bytes] = []
-        self._line_size = 0
-        # The event whose blank line has not come yet.
+        # The start of a line whose end has not come yet.
+        self._line = bytearray()
+        # The event whose blank line has not come yet. Most have one line; of many, an object a
+        # line would take a multiple of their size.
         self._name = b""
-        self._data: list[bytes] = []
-        self._size = 0
+        self._data: bytes | bytearray | None = None
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """Yield the events that this piece completes.
@@ -74,34 +73,33 @@ class EventDecoder:
         rest = lines.pop()
         if lines:
             if self._line:
-                lines[0] = b"".join([*self._line, lines[0]])
-                self._line, self._line_size = [], 0
+                lines[0] = bytes(self._line) + lines[0]
+                self._line = bytearray()
             yield from self._read(lines)
         if rest:
-            self._line.append(rest)
-            self._line_size += len(rest)
-            self._check(self._line_size - _FIELD, self._line)
+            self._line += rest
+            self._check(len(self._line) - _FIELD, self._line)
 
     def flush(self) -> Iterator[Event]:
         """Yield the event that the end of the stream cut off, if there is one."""
         if self._head:
-            self._line, self._head = [self._head], None
-        yield from self._read([b"".join(self._line), b""])
-        self._line = []
+            self._line, self._head = bytearray(self._head), None
+        yield from self._read([bytes(self._line), b""])
+        self._line = bytearray()
 
     def _read(self, lines: list[bytes]) -> Iterator[Event]:
         for line in lines:
             if len(line) > self._max:
-                self._check(len(line) - _FIELD, [line])
+                self._check(len(line) - _FIELD, line)
             if line.startswith(b"data:"):
                 self._append(line[6:] if line.startswith(b" ", 5) else line[5:])
             elif line:
                 self._read_field(line)
             else:
                 name, data = self._name, self._data
-                self._name, self._data, self._size = b"", [], 0
-                if data:
-                    yield Event(name, data[0] if len(data) == 1 else b"\n".join(data))
+                self._name, self._data = b"", None
+                if data is not None:
+                    yield Event(name, bytes(data))
 
     def _read_field(self, line: bytes) -> None:
         """Take in a line that is not the usual `data:`; a comment has an empty name."""
@@ -117,13 +115,19 @@ class EventDecoder:
             self._append(value)
 
     def _append(self, value: bytes) -> None:
-        self._size += len(value) + bool(self._data)
-        self._data.append(value)
-        self._check(self._size, self._data)
+        data = self._data
+        if data is None:
+            self._data = value
+        elif isinstance(data, bytearray):
+            data += b"\n"
+            data += value
+        else:
+            self._data = bytearray(b"\n".join((data, value)))
+        self._check(len(self._data or b""), self._data or b"")
 
-    def _check(self, size: int, pieces: list[bytes]) -> None:
+    def _check(self, size: int, data: bytes | bytearray) -> None:
         if size > self._max:
-            start = b"".join(pieces[:100])[:100]
+            start = bytes(data[:100])
             raise MalformedStreamError(
                 f"an event in the stream exceeds {self._max} bytes (max_event_bytes); "
                 f"it starts {start!r}"

@@ -17,20 +17,25 @@ from hfgen._causes import reason, refusal
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
 from hfgen._headers import Headers
+from hfgen._transports.unpacking import unpacker
 from hfgen._url import display
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from hfgen._connecting import Connecting
     from hfgen._proxy import Proxy
+    from hfgen._transports.unpacking import Unpacker
 
 _Responses: TypeAlias = WeakSet[aiohttp.ClientResponse]
 _Sessions: TypeAlias = (
     "dict[asyncio.AbstractEventLoop, "
     "tuple[aiohttp.ClientSession, _Responses, AsyncGenerator[None, None]]]"
 )
+
+# Either says where the body ends; without them the connection's end does.
+_FRAMED = {"content-length", "transfer-encoding"}
 
 
 class AsyncTransport:
@@ -62,7 +67,7 @@ class AsyncTransport:
             how["ssl"] = self._context
         response = await opened(session, request, through=proxy, **how)
         responses.add(response)
-        return answered(response, request)
+        return answered(response, request, unpacked=False)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
@@ -86,6 +91,8 @@ class AsyncTransport:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
+            # Some versions that are allowed would unpack without a bound.
+            auto_decompress=False,
         )
         responses: _Responses = WeakSet()
         guard = _guard(loop, session, responses, self._sessions)
@@ -124,14 +131,53 @@ async def opened(
     raise failure
 
 
-def answered(response: aiohttp.ClientResponse, request: FetchRequest) -> FetchResponse:
-    """Return a response of aiohttp as one of hfgen."""
+def answered(
+    response: aiohttp.ClientResponse, request: FetchRequest, *, unpacked: bool
+) -> FetchResponse:
+    """Return a response of aiohttp as one of hfgen; `unpacked` if aiohttp itself sees to that."""
+    _end_with_connection(response)
     return FetchResponse(
         status=response.status,
         headers=response.headers,
-        body=_Pieces(response, request),
+        body=_Pieces(response, request, None if unpacked else unpacker(response.headers, request)),
         close=partial(_cut, response),
     )
+
+
+def _end_with_connection(response: aiohttp.ClientResponse) -> None:
+    """See to it that the body ends when its connection does.
+
+    Where the framing of a body turns out to be no HTTP, aiohttp closes the connection, and lets
+    who reads the body wait.
+    """
+    connection, content = response.connection, response.content
+    if connection is None or (protocol := connection.protocol) is None:
+        # All of it is here.
+        return
+    closed: asyncio.Future[None] | None = getattr(protocol, "closed", None)
+    if closed is None:
+        return
+
+    def end(closed: asyncio.Future[None]) -> None:
+        lost = _seen(closed)
+        why = protocol.exception() or lost
+        if not content.is_eof() and content.exception() is None:
+            said = reason(getattr(why, "message", why) or "the connection was lost")
+            content.set_exception(aiohttp.ClientPayloadError(f"what came is no HTTP ({said})"))
+
+    def let_go() -> None:
+        for callback in (end, _seen):
+            closed.remove_done_callback(callback)
+        closed.add_done_callback(_seen)
+
+    closed.add_done_callback(end)
+    # A connection serves many responses.
+    content.on_eof(let_go)
+
+
+def _seen(closed: asyncio.Future[None]) -> BaseException | None:
+    """Return how it ended; asyncio complains of an error that nobody asked for."""
+    return None if closed.cancelled() else closed.exception()
 
 
 async def _guard(
@@ -164,17 +210,31 @@ def _cut(response: aiohttp.ClientResponse) -> None:
 class _Pieces:
     """The body as it arrives, with aiohttp's errors translated."""
 
-    __slots__ = ("_content", "_failure", "_request")
+    __slots__ = ("_content", "_ends_with_line", "_failure", "_ready", "_request", "_unpacker")
 
-    def __init__(self, response: aiohttp.ClientResponse, request: FetchRequest) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, request: FetchRequest, unpacker: Unpacker | None
+    ) -> None:
         self._content = response.content
+        self._ends_with_line = not _FRAMED & {name.lower() for name in response.headers}
         self._request = request
+        self._unpacker = unpacker
+        self._ready: Iterator[bytes] = iter(())
         self._failure: HfgenError | None = None
 
     def __aiter__(self) -> _Pieces:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._unpacker is None:
+            return await self._next()
+        while (piece := next(self._ready, None)) is None:
+            self._ready = self._unpacker.feed(await self._next())
+        # A little may unpack to much, and time limits are for the loop to see to.
+        await asyncio.sleep(0)
+        return piece
+
+    async def _next(self) -> bytes:
         if self._failure is None:
             try:
                 piece = await self._content.readany()
@@ -185,9 +245,18 @@ class _Pieces:
                 piece = self._content._read_nowait(-1)  # noqa: SLF001 - there is no other way
             if piece:
                 return piece
+            if self._failure is None and self._ends_with_line:
+                self._failure = self._reset()
         if self._failure is not None:
             raise self._failure
         raise StopAsyncIteration
+
+    def _reset(self) -> HfgenError | None:
+        """Return how the connection broke, where aiohttp takes any end of it for the body's."""
+        protocol = getattr(self._content, "_protocol", None)
+        error = protocol.exception() if protocol is not None else None
+        # In good order it ends with an error as well, but with none of the system.
+        return _translated(error, self._request) if isinstance(error, OSError) else None
 
 
 def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
@@ -211,11 +280,12 @@ def _translated(error: Exception, request: FetchRequest, proxy: Proxy | None = N
     elif isinstance(error, aiohttp.ClientConnectorError):
         failure = ConnectError(f"cannot connect to {where}: {refusal(error) or error.os_error}")
     elif isinstance(error, aiohttp.ClientHttpProxyError):
-        return ConnectError(f"cannot connect to {where}: {error.status} {error.message}")
+        why = f"{error.status} {reason(error.message)}"
+        return ConnectError(f"cannot connect to {where}: {why}")
     elif isinstance(error, aiohttp.ClientResponseError):
         # Not chained: it holds the headers of the request, and the key with them.
         return ConnectError(
-            f"the connection to {where} broke: what came is no HTTP ({error.message})"
+            f"the connection to {where} broke: what came is no HTTP ({reason(error.message)})"
         )
     else:
         failure = ConnectError(f"the connection to {where} broke: {reason(error)}")

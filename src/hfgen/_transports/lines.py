@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import ssl
+import struct
+import sys
 import threading
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+# What may come before an answer (RFC 9110, 15.2), without the one that changes the protocol.
+_INTERIM = frozenset({100, *range(102, 200)})
+# The option `linger` for 0 s.
+_NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Line:
@@ -74,6 +82,10 @@ class Line:
         if self._socket is not None and self._process == os.getpid():
             # Not SSLSocket.shutdown: it takes the TLS object from under the blocked read.
             with contextlib.suppress(OSError):
+                # Closed after this, it is reset: a server that is blocked because nobody reads
+                # would not see a mere end before it has sent what it has.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
@@ -103,8 +115,52 @@ class _Calling(threading.local):
 calling = _Calling()
 
 
+class _Head:
+    """The start of an answer, to be read line by line; where it is cut off, it is an error."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._has_begun = False
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._file.readline(limit)
+        is_cut = len(line) < limit and not line.endswith(b"\n")
+        if is_cut and (line or self._has_begun):
+            raise http.client.RemoteDisconnected("the server closed it inside the headers")
+        self._has_begun = True
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer with all of its headers: http.client takes the end of the connection for theirs."""
+
+    def begin(self) -> None:
+        file = self.fp
+        self.fp = _Head(file)  # type: ignore[assignment] # all that is asked of it is lines
+        try:
+            super().begin()
+            while self.status in _INTERIM:
+                # http.client passes over a 100 alone. (If they do not end, the call's time does.)
+                self.headers = None  # type: ignore[assignment] # it means: not yet
+                super().begin()
+        finally:
+            self.fp = file
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc] # not in the stubs
+        if not 0 <= size <= sys.maxsize:
+            # It would have us wait for it for ever, or read what is no body.
+            raise ValueError("a chunk of an impossible size")
+        return size
+
+
 class Watched(HTTPConnection):
     """A connection of urllib3 that tells the call which socket it goes over; a mixin."""
+
+    response_class = _Answer
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()

@@ -6,6 +6,7 @@ import builtins
 import os
 import socket
 from functools import cached_property
+from http.client import IncompleteRead
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,10 +16,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from hfgen import _tls
-from hfgen._causes import refusal, root
-from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
+from hfgen._causes import reason, refusal, root
+from hfgen._errors import ConnectError, HfgenError, TimeoutError, untie  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
 from hfgen._transports.lines import Line, Watched, calling
+from hfgen._transports.reading import Reading
+from hfgen._transports.unpacking import unpacker
 from hfgen._url import display
 
 if TYPE_CHECKING:
@@ -85,6 +88,10 @@ class SyncTransport:
         """Close the idle connections."""
         self.closed = True
         for pools in list(self._pools.values()):
+            for key in pools.pools.keys():  # noqa: SIM118 - it cannot be iterated
+                # `clear` only forgets it, and an error that is kept somewhere may hold it still.
+                if (pool := pools.pools.get(key)) is not None:
+                    pool.close()
             pools.clear()
 
     def _pool(self, url: SplitResult, proxy: Proxy | None) -> HTTPConnectionPool:
@@ -137,7 +144,11 @@ def made(
         return make(), line
     except failures as error:
         failure = translate(error, line)
+        # Frames of urllib3 hold it, and so it would hold all callers until the collector comes.
+        untie(error)
     except BaseException:
+        # Ctrl-C in a handshake leaves the socket to the traceback, which may be held for long.
+        line.cut()
         line.release()
         raise
     finally:
@@ -152,16 +163,9 @@ def answered(
     response: urllib3.BaseHTTPResponse, request: FetchRequest, line: Line
 ) -> FetchResponse:
     """Return a response of urllib3 as one of hfgen."""
-
-    def close() -> None:
-        line.cut()
-        response.close()
-
+    body = Reading(pieces(response, request, line), line, response.close)
     return FetchResponse(
-        status=response.status,
-        headers=response.headers,
-        body=pieces(response, request, line),
-        close=close,
+        status=response.status, headers=response.headers, body=body, close=body.close
     )
 
 
@@ -169,23 +173,19 @@ def pieces(
     response: urllib3.BaseHTTPResponse, request: FetchRequest, line: Line
 ) -> Iterator[bytes]:
     """Yield the body as it arrives, with urllib3's errors translated."""
+    unpacked = unpacker(response.headers, request)
     failure: HfgenError | None = None
     try:
-        if getattr(response, "chunked", False):
-            yield from response.read_chunked(decode_content=True)
-        elif "content-encoding" in response.headers:
-            yield from response.stream(_READ_SIZE, decode_content=True)
-        else:
-            while piece := response.read1(_READ_SIZE):
-                if response.connection is None:
-                    # With the last byte of a known length the connection has gone back.
-                    line.release()
+        # Not read_chunked, which reads a whole chunk at once, whatever size the server says.
+        while piece := response.read1(_READ_SIZE, decode_content=False):
+            if response.connection is None:
+                # With the last byte of a known length the connection has gone back.
+                line.release()
+            if unpacked is None:
                 yield piece
+            else:
+                yield from unpacked.feed(piece)
     except FAILURES as error:
-        # What came of a chunk before the connection broke inside it belongs to the body.
-        partial = getattr(error.__cause__, "partial", None)
-        if isinstance(partial, bytes) and partial:
-            yield partial
         failure = translated(error, request, line)
     if failure is not None:
         raise failure
@@ -216,14 +216,17 @@ def translated(
     elif isinstance(error, exceptions.ReadTimeoutError):
         failure = TimeoutError(f"{where} sent nothing in time")
     elif proxy is not None and line.state != "connected":
-        reason = str(error).removeprefix("Tunnel connection failed: ")
-        failure = ConnectError(f"cannot connect to {where}: {reason}")
+        why = str(error).removeprefix("Tunnel connection failed: ")
+        failure = ConnectError(f"cannot connect to {where}: {reason(why)}")
     else:
         if isinstance(error, ValueError | OverflowError):
-            cause = f"what came is no HTTP ({cause})"
-        elif isinstance(error, exceptions.ProtocolError) and not isinstance(cause, OSError):
+            cause = f"what came is no HTTP ({reason(cause)})"
+        elif isinstance(inmost, ValueError):
+            # The size of a chunk, which http.client reports as a lack of bytes.
+            cause = f"what came is no HTTP ({reason(inmost)})"
+        elif isinstance(error, exceptions.ProtocolError) and isinstance(cause, IncompleteRead):
             cause = "the server closed it inside the answer"
-        failure = ConnectError(f"the connection to {where} broke: {cause}")
+        failure = ConnectError(f"the connection to {where} broke: {reason(cause)}")
     # Not urllib3's own: it holds the pool, and that the password for the proxy.
     failure.__cause__ = inmost
     return failure

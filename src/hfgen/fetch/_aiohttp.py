@@ -44,6 +44,6 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
 
     async def fetch(request: FetchRequest) -> FetchResponse:
         response: Any = await opened(session, request)
-        return answered(response, request)
+        return answered(response, request, unpacked=session.auto_decompress)
 
     return fetch

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from hfgen._causes import reason, refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
+from hfgen._transports.reading import Reading
+from hfgen._transports.unpacking import unpacker
 from hfgen._url import display
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from hfgen._fetch import AsyncFetch, Fetch
     from hfgen._transports.lines import Line
+    from hfgen._transports.unpacking import Unpacker
 
 # The two have one interface.
 _LIBRARIES = ("httpx", "httpx2")
@@ -81,6 +85,7 @@ def _sync(client: Any, library: ModuleType) -> Fetch:
         except (library.HTTPError, library.InvalidURL, OSError) as error:
             failure = _translated(error, request, library)
         except BaseException:
+            line.cut()
             line.release()
             raise
         finally:
@@ -89,7 +94,7 @@ def _sync(client: Any, library: ModuleType) -> Fetch:
         if failure is not None:
             line.release()
             raise failure
-        body = _Pieces(response, line, lambda error: _translated(error, request, library))
+        body = Reading(_pieces(response, request, line, library), line, response.close)
         return FetchResponse(
             status=response.status_code, headers=response.headers, body=body, close=body.close
         )
@@ -105,7 +110,7 @@ def _async(client: Any, library: ModuleType) -> AsyncFetch:
         except (library.HTTPError, library.InvalidURL, OSError) as error:
             failure = _translated(error, request, library)
         else:
-            body = _AsyncPieces(response, lambda error: _translated(error, request, library))
+            body = _AsyncPieces(response, request, library)
             return FetchResponse(
                 status=response.status_code, headers=response.headers, body=body, close=body.close
             )
@@ -157,73 +162,26 @@ def _stream_of_caller() -> Any:
     return None
 
 
-class _Pieces:
-    """The body as it arrives. Whoever reads it closes it: httpx's responses are not for threads."""
-
-    def __init__(
-        self, response: Any, line: Line, translate: Callable[[Exception], HfgenError]
-    ) -> None:
-        self._response = response
-        self._line = line
-        self._translate = translate
-        self._pieces = response.iter_bytes()
-        # One that may be taken twice: a signal handler may close in the middle of these.
-        self._lock = threading.RLock()
-        self._reading = False
-        self._closed = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        failure: HfgenError | None = None
-        with self._lock:
-            if self._closed:
-                raise ConnectError("the connection has been closed")
-            self._reading = True
-        try:
-            piece: bytes | None = next(self._pieces, None)
-            if piece is None:
-                # The connection is back in the pool and somebody else's.
-                self._line.release()
-        except Exception as error:  # noqa: BLE001 - a socket cut under it breaks it in many ways
-            failure = self._translate(error)
-        finally:
-            with self._lock:
-                self._reading = False
-                closed = self._closed
-            if closed:
-                self._response.close()
-        if failure is not None:
-            raise failure
-        if piece is None:
-            raise StopIteration
-        return piece
-
-    def close(self) -> None:
-        with self._lock:
-            self._line.cut()
-            self._closed = True
-            reading = self._reading
-        if not reading:
-            self._response.close()
-
-
 class _AsyncPieces:
     """The body as it arrives, with httpx's errors translated."""
 
-    def __init__(self, response: Any, translate: Callable[[Exception], HfgenError]) -> None:
+    def __init__(self, response: Any, request: FetchRequest, library: ModuleType) -> None:
         self._response = response
-        self._translate = translate
+        self._translate = partial(_translated, request=request, library=library)
         self._closed = False
-        self._pieces = response.aiter_bytes()
+        self._unpacker = _unpacker(response, request)
+        self._pieces = response.aiter_bytes() if self._unpacker is None else response.aiter_raw()
+        self._ready: Iterator[bytes] = iter(())
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            piece: bytes = await anext(self._pieces)
+            if self._unpacker is None:
+                piece: bytes = await anext(self._pieces)
+            else:
+                piece = await self._unpacked(self._unpacker)
         except StopAsyncIteration:
             raise
         except Exception as error:  # noqa: BLE001 - one closed under it breaks it in many ways
@@ -231,6 +189,13 @@ class _AsyncPieces:
         else:
             return piece
         raise failure
+
+    async def _unpacked(self, unpacker: Unpacker) -> bytes:
+        while (piece := next(self._ready, None)) is None:
+            self._ready = unpacker.feed(await anext(self._pieces))
+        # A little may unpack to much, and time limits are for the loop to see to.
+        await asyncio.sleep(0)
+        return piece
 
     async def close(self) -> None:
         if self._closed:
@@ -241,7 +206,34 @@ class _AsyncPieces:
         await self._response.aclose()
 
 
+def _unpacker(response: Any, request: FetchRequest) -> Unpacker | None:
+    """Return what is to unpack the body, which httpx itself does without a bound."""
+    # An event hook of the client may have read it, and then httpx has unpacked it.
+    return None if response.is_stream_consumed else unpacker(response.headers, request)
+
+
+def _pieces(
+    response: Any, request: FetchRequest, line: Line, library: ModuleType
+) -> Iterator[bytes]:
+    """Yield the body as it arrives, with httpx's errors translated."""
+    try:
+        if (unpacking := _unpacker(response, request)) is None:
+            yield from response.iter_bytes()
+        else:
+            for piece in response.iter_raw():
+                yield from unpacking.feed(piece)
+    except Exception as error:  # noqa: BLE001 - a socket cut under it breaks it in many ways
+        failure = _translated(error, request, library)
+    else:
+        # The connection is back in the pool and somebody else's.
+        line.release()
+        return
+    raise failure
+
+
 def _translated(error: Exception, request: FetchRequest, library: ModuleType) -> HfgenError:
+    if isinstance(error, HfgenError):
+        return error
     where = display(request.url)
     failure: HfgenError
     if isinstance(error, library.ConnectTimeout | library.PoolTimeout):

@@ -1,0 +1,195 @@
+"""Those who make the calls, in threads and in tasks, and note what they were handed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import hfgen
+from chaos.tale import Tale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from chaos.plan import Errand
+
+# Long against what a stream takes here, short against what the test may take. Where the machine
+# is so slow that a healthy stream meets one of them, that is an ending like others.
+_LIMITS = {"connect": 1.0, "first_token": 2.0, "between_tokens": 0.7}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of an errand.
+
+    Attributes:
+        items: What the caller was handed: of `run`, its one answer.
+        ending: "whole" if the stream came to its end, "failed" with the `error`, "left" if the
+            caller left it, None as long as it goes on.
+        error: What was raised.
+    """
+
+    items: list[Any] = field(default_factory=list)
+    ending: Literal["whole", "failed", "left"] | None = None
+    error: BaseException | None = None
+
+
+class Caller:
+    """Runs one errand.
+
+    Args:
+        errand: The errand.
+        seed: What its tale is drawn from.
+        url: Where it goes.
+    """
+
+    def __init__(self, errand: Errand, seed: int, url: str) -> None:
+        self.errand = errand
+        self.outcome = Outcome()
+        tale = Tale.of(seed, errand.number)
+        parameters = {"max_new_tokens": len(tale.tokens), "details": errand.details}
+        self._request = {"inputs": tale.prompt, "parameters": parameters}
+        self._controller = hfgen.AbortController()
+        self._options: dict[str, Any] = {
+            "api_url": url,
+            "timeout": hfgen.Timeout(**_LIMITS, total=errand.total),
+            "retry": hfgen.Retry(max_retries=errand.max_retries, backoff=0.02),
+            "signal": self._controller.signal,
+        }
+        if errand.resume:
+            self._options["resume"] = True
+
+    def call(self, client: hfgen.Client) -> None:
+        """Run it in this thread."""
+        with self._noting(), self._late_abort():
+            came = self._verb(client)()
+            if self.errand.verb == "run":
+                self.outcome.items += came
+            else:
+                self._read(came)
+
+    async def call_async(self, client: hfgen.AsyncClient) -> None:
+        """Run it in this task, which it may cancel."""
+        with self._noting(), self._late_abort():
+            if self.errand.verb == "run":
+                if self.errand.leaving == "cancel":
+                    self._cancel_soon(self.errand.after / 100)
+                self.outcome.items += await self._verb(client)()
+            else:
+                await self._read_async(await self._verb(client)())
+
+    def _verb(self, client: hfgen.Client | hfgen.AsyncClient) -> Callable[[], Any]:
+        return partial(getattr(client, self.errand.verb), self._request, **self._options)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+            self.outcome.ending = self.outcome.ending or "whole"
+        except asyncio.CancelledError:
+            self.outcome.ending = "left"
+        except hfgen.StreamClosedError as error:
+            # What a loop that goes on over a stream that it has closed is to be told.
+            was_closed = self.errand.leaving == "close" and self.outcome.ending == "left"
+            self.outcome.ending = "left" if was_closed else "failed"
+            self.outcome.error = error
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it will be judged
+            self.outcome.ending, self.outcome.error = "failed", error
+
+    @contextmanager
+    def _late_abort(self) -> Iterator[None]:
+        if self.errand.leaving != "late abort":
+            yield
+            return
+        timer = threading.Timer(self.errand.after / 100, self._controller.abort)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _read(self, stream: hfgen.Stream[Any]) -> None:
+        if self.errand.leaving == "drop":
+            for item in iter(partial(next, stream, None), None):
+                if self._leaves(item):
+                    self.outcome.ending = "left"
+                    return
+            return
+        for item in stream:
+            if not self._leaves(item):
+                continue
+            if self.errand.leaving == "abort":
+                self._controller.abort()
+                continue
+            self.outcome.ending = "left"
+            if self.errand.leaving == "break":
+                break
+            stream.close()
+
+    async def _read_async(self, stream: hfgen.AsyncStream[Any]) -> None:
+        if self.errand.leaving == "drop":
+            while (item := await anext(stream, None)) is not None:
+                if self._leaves(item):
+                    self.outcome.ending = "left"
+                    return
+            return
+        async for item in stream:
+            if not self._leaves(item):
+                continue
+            if self.errand.leaving == "abort":
+                self._controller.abort()
+                continue
+            if self.errand.leaving == "cancel":
+                self._cancel_soon(0.01)
+                continue
+            self.outcome.ending = "left"
+            if self.errand.leaving == "break":
+                break
+            await stream.aclose()
+
+    def _leaves(self, item: Any) -> bool:
+        self.outcome.items.append(item)
+        ways = {"break", "close", "drop", "abort", "cancel"}
+        return self.errand.leaving in ways and len(self.outcome.items) == self.errand.after
+
+    @staticmethod
+    def _cancel_soon(seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        # Once it waits for more.
+        asyncio.get_running_loop().call_later(seconds, task.cancel)
+
+
+def start_threads(client: hfgen.Client, shifts: list[list[Caller]]) -> list[threading.Thread]:
+    """Start a thread for each list of callers, who call one after the other."""
+
+    def work(shift: list[Caller]) -> None:
+        for caller in shift:
+            caller.call(client)
+
+    threads = [
+        threading.Thread(target=work, args=(shift,), name="caller", daemon=True) for shift in shifts
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+async def run_tasks(client: hfgen.AsyncClient, shifts: list[list[Caller]]) -> None:
+    """Run each list of callers, who call one after the other, beside the others."""
+
+    async def work(shift: list[Caller]) -> None:
+        for caller in shift:
+            await asyncio.wait([asyncio.create_task(caller.call_async(client))])
+
+    await asyncio.gather(*map(work, shifts))
+
+
+def outcomes(shifts: list[list[Caller]]) -> Mapping[int, tuple[Errand, Outcome]]:
+    """Return what came of all the errands, by their numbers."""
+    callers = [caller for shift in shifts for caller in shift]
+    return {caller.errand.number: (caller.errand, caller.outcome) for caller in callers}

@@ -1,0 +1,300 @@
+"""What must hold of whatever a server sends, in whatever pieces. For hypothesis and `make fuzz`."""
+
+import gc
+import json
+import math
+import pickle
+from urllib.parse import urlsplit
+
+import urllib3
+
+from hfgen import Chunk, ConnectError, FetchRequest, FetchResponse, GeneratedText, HfgenError
+from hfgen._answers import Answer
+from hfgen._core import accept, exchange, faults
+from hfgen._core.decoder import Bytes, Events, Whole, folded, token_text, whole_chunk
+from hfgen._core.exchange import Opened, Peek, Read, Send
+from hfgen._core.resume import Resumption
+from hfgen._core.tgi import TGI
+from hfgen._errors import IncompleteGenerationError, StatusError
+from hfgen._headers import Headers
+from hfgen._retry import Retry
+from hfgen._url import may_carry_credentials
+
+DIALECTS = [TGI()]
+
+# Byte by byte takes a call for each, and the time is better spent on other inputs.
+_WINDOW = 200
+# As messages show it: hundreds of bytes, each perhaps as \xff, and a few words.
+_MESSAGE = 2500
+_REQUEST = FetchRequest(
+    method="POST",
+    url="https://a.example/models/x",
+    headers=Headers({"accept": "*/*", "authorization": "Bearer hf_key"}),
+)
+_PATIENT = Retry(max_retries=1, max_wait=math.inf, wait_for_model=math.inf)
+# What the waits of all platforms take.
+_LONGEST = 4_000_000
+
+
+def pieces_of(body, ends):
+    where = sorted(min(end, len(body)) for end in ends)
+    return [body[a:b] for a, b in zip([0, *where], [*where, len(body)], strict=True)]
+
+
+def ways_of(body, ends):
+    """Return the body in one piece, in these pieces, and from the last end on byte by byte."""
+    start = max(0, min(max(ends, default=0), len(body) - _WINDOW))
+    single = range(start, min(start + _WINDOW, len(body)))
+    return [[body], pieces_of(body, ends), pieces_of(body, single)]
+
+
+def same(outcomes):
+    first, *others = outcomes
+    for other in others:
+        assert other == first
+    return first
+
+
+def events(dialect, body, ends, limit=None):
+    """A stream of events: its items, its error, its text."""
+    limits = {} if limit is None else {"max_event_bytes": limit}
+    ways = ways_of(body, ends)
+
+    def read(select, pieces):
+        decoder = Events(dialect, select, **limits)
+        return _outcome(decoder, pieces, limit)
+
+    chunks, error = same([read(whole_chunk, pieces) for pieces in ways])
+    texts, same_error = same([read(token_text, pieces) for pieces in ways[:2]])
+    assert (texts, same_error) == (_texts(chunks), error)
+    if error is not None:
+        assert error["text"] == "".join(texts)
+    _check_chunks(chunks)
+
+
+def whole(dialect, body, ends):
+    """One answer where a stream was asked for."""
+    ways = ways_of(body, ends)
+    chunks, error = same([_outcome(Whole(dialect, whole_chunk), pieces) for pieces in ways])
+    texts, same_error = same([_outcome(Whole(dialect, token_text), pieces) for pieces in ways])
+    assert (texts, same_error) == (_texts(chunks), error)
+    _check_chunks(chunks)
+
+
+def raw(body, ends):
+    """The bytes as they are."""
+    for pieces in ways_of(body, ends):
+        items, error = _outcome(Bytes(), pieces)
+        assert b"".join(items) == body
+        assert error is None
+
+
+def answers(dialect, body):
+    """One answer, or several."""
+    try:
+        found = dialect.answers(body)
+    except HfgenError as error:
+        _check_error(error)
+        return
+    assert found
+    for answer in found:
+        assert isinstance(answer, GeneratedText)
+        _check_answer(answer)
+
+
+def fault(status, headers, body):
+    """The body of a failed answer."""
+    error = faults.raised(faults.in_body(body), status=status, headers=headers, body=body)
+    assert isinstance(error, StatusError)
+    assert status is None or error.status == status
+    _check_error(error)
+    str(error).encode()
+
+
+def conversation(dialect, status, headers, body, ends, *, breaks=False):
+    """All of an answer, as each verb takes it."""
+    ways = ways_of(body, ends)
+    for kind in (accept.items(dialect, whole_chunk), accept.answers(dialect)):
+        items, _ = same([_converse(kind, status, headers, w, breaks) for w in ways])
+        for item in items:
+            if isinstance(item, Answer):
+                _check_answer(item)
+    read = [_converse(accept.raw(dialect), status, headers, w, breaks) for w in ways]
+    same([(b"".join(items), error) for items, error in read])
+
+
+class _Server:
+    """Answers every request in the same way; the body comes once."""
+
+    def __init__(self, status, headers, pieces, broke):
+        self._status = status
+        self._headers = headers
+        self._left = iter(pieces)
+        self._broke = broke
+
+    def reply(self, step):
+        match step:
+            case Send():
+                _check_request(step.request)
+                return FetchResponse(status=self._status, headers=self._headers)
+            case Peek():
+                return self._next()
+            case Read():
+                return b"".join(iter(self._next, None))[: step.limit]
+        return 0.0
+
+    def _next(self):
+        piece = next(self._left, None)
+        if piece is None and self._broke:
+            raise self._broke
+        return piece
+
+    def rest(self):
+        return [*self._left]
+
+
+def _converse(kind, status, headers, pieces, breaks):
+    """Lead a conversation and read what it opens; return the items and the facts of the error."""
+    broke = ConnectError("it broke") if breaks else None
+    server = _Server(status, headers, pieces, broke)
+    try:
+        result = _led(exchange.converse(_REQUEST, Retry(max_retries=0), kind), server)
+    except HfgenError as error:
+        # Six redirects, each byte as three.
+        return [], _facts(error, 18 * len(headers.get("location", "").encode("utf-8", "replace")))
+    if not isinstance(result, Opened):
+        return result, None
+    return _outcome(result.decoder, [*result.pieces, *server.rest()], broke=broke)
+
+
+def _led(talk, server):
+    try:
+        step = next(talk)
+        while True:
+            try:
+                reply = server.reply(step)
+            except ConnectError as error:
+                step = talk.throw(error)
+            else:
+                step = talk.send(reply)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _outcome(decoder, pieces, limit=None, broke=None):
+    """Return the items that come of the pieces, and the facts of the error that ends them."""
+    items, error = [], None
+    try:
+        for index, piece in enumerate(pieces):
+            items.extend(decoder.feed(piece))
+            if limit is not None and (len(piece) > 1 or not index % 64):
+                assert _held(decoder) <= 2 * limit + _MESSAGE
+        if broke is None:
+            items.extend(decoder.finish())
+        else:
+            error = decoder.interrupted(broke)
+    except HfgenError as failure:
+        error = failure
+    return items, error and _facts(error)
+
+
+def _facts(error, slack=0):
+    _check_error(error, slack)
+    return {"kind": type(error), "args": error.args, **error.__dict__}
+
+
+def _check_error(error, slack=0):
+    assert str(error) == error.message
+    assert len(error.message) <= _MESSAGE + slack
+    twin = pickle.loads(pickle.dumps(error))
+    assert (type(twin), twin.__dict__) == (type(error), error.__dict__)
+    if isinstance(error, StatusError):
+        assert error.retry_after is None or error.retry_after >= 0
+        assert error.request_id is None or isinstance(error.request_id, str)
+    for retry in (Retry(), _PATIENT):
+        wait = retry.wait(0, error)
+        assert wait is None or 0 <= wait <= _LONGEST
+
+
+def _check_chunks(chunks):
+    for chunk in chunks:
+        assert isinstance(chunk, Chunk)
+        _check_answer(chunk)
+    _check_answer(folded(chunks))
+    resumption = Resumption({"inputs": "", "parameters": {"stop": ["é a", "b"]}})
+    half = len(chunks) // 2
+    for chunk in chunks[:half]:
+        assert resumption.take(chunk) is chunk
+    broke = IncompleteGenerationError("broke")
+    goes_on = resumption.broken(broke)
+    assert broke.text == resumption.text
+    assert goes_on is None or goes_on[0]["inputs"] == resumption.text
+    for index, chunk in enumerate(chunks[half:], start=half + 1):
+        taken = resumption.take(chunk)
+        _check_answer(taken)
+        assert not taken.resumed or taken.index == index
+    assert resumption.text == "".join(_texts(chunks))
+
+
+def _texts(chunks):
+    return [chunk.token.text for chunk in chunks if not chunk.token.special]
+
+
+def _check_answer(answer):
+    assert type(answer.to_dict()) is dict
+    words = answer.to_json()
+    words.encode("utf-8", "surrogatepass")
+    if len(words) < _MESSAGE:
+        json.loads(words)
+    twin = pickle.loads(pickle.dumps(answer))
+    assert twin == answer
+    assert twin.to_json() == words
+    repr(answer)
+    for key in answer:
+        assert key in answer
+        _check_parts(answer[key])
+    assert "no such key" not in answer
+    assert answer.get("no such key") is None
+
+
+def _check_parts(value):
+    if isinstance(value, Answer):
+        _check_answer(value)
+        assert {*value.keys()} <= value.to_dict().keys() | {"top_tokens", "best_of_sequences"}
+    elif isinstance(value, list):
+        for item in value:
+            _check_parts(item)
+
+
+def _check_request(request):
+    """Where a redirect leads: an address that all readers of addresses agree on."""
+    assert request.url.isascii()
+    assert request.url.isprintable()
+    parts = urlsplit(request.url)
+    assert parts.scheme in {"http", "https"}
+    assert "@" not in parts.netloc
+    try:
+        read = urllib3.util.parse_url(request.url)
+    except urllib3.exceptions.LocationParseError:
+        pass
+    else:
+        assert (read.host or "").strip("[]").lower() == (parts.hostname or "").lower()
+    if not may_carry_credentials(_REQUEST.url, request.url):
+        assert "authorization" not in request.headers
+    if parts.hostname != "a.example":
+        assert "authorization" not in request.headers
+
+
+def _held(thing):
+    """Return how many bytes a decoder holds."""
+    seen, left, total = set(), [thing], 0
+    while left:
+        each = left.pop()
+        if id(each) in seen or isinstance(each, type) or callable(each):
+            continue
+        seen.add(id(each))
+        if isinstance(each, bytes | bytearray):
+            total += len(each)
+        else:
+            left.extend(gc.get_referents(each))
+    return total

@@ -1,0 +1,61 @@
+"""The body on the sync side: whoever reads it closes it, whichever thread asks for that."""
+
+import threading
+
+import pytest
+
+import hfgen
+from hfgen._transports.lines import Line
+from hfgen._transports.reading import Reading
+
+
+class Response:
+    """One whose read waits until its line is cut."""
+
+    def __init__(self):
+        self.line = Line()
+        self.reading, self.cut = threading.Event(), threading.Event()
+        self.shut_by = []
+        self.line.cut = self.cut.set
+        self.body = Reading(self.pieces(), self.line, self.shut)
+
+    def pieces(self):
+        yield b"a"
+        self.reading.set()
+        assert self.cut.wait(10)
+        raise hfgen.ConnectError("cut")
+
+    def shut(self):
+        self.shut_by.append(threading.current_thread())
+
+
+def test_closed_under_its_reader_it_is_shut_by_the_reader():
+    response = Response()
+
+    def close():
+        assert response.reading.wait(10)
+        response.body.close()
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    with pytest.raises(hfgen.ConnectError, match="cut"):
+        list(response.body)
+    closer.join()
+    assert response.shut_by == [threading.current_thread()]
+
+
+def test_closed_while_nobody_reads_it_is_shut_at_once():
+    response = Response()
+    assert next(response.body) == b"a"
+    closer = threading.Thread(target=response.body.close)
+    closer.start()
+    closer.join()
+    assert response.shut_by == [closer]
+    with pytest.raises(hfgen.ConnectError, match="has been closed"):
+        next(response.body)
+    response.body.close()
+
+
+def test_what_ends_is_not_shut():
+    body = Reading(iter([b"a", b"b"]), Line(), pytest.fail)
+    assert list(body) == [b"a", b"b"]
