@@ -171,7 +171,7 @@ def test_while_connecting(side, deaf_url):
 
 def test_timeout_while_connecting(side, deaf_url):
     with pytest.raises(hfgen.TimeoutError) as caught:
-        side.run(None, api_url=deaf_url, timeout=0.3, max_retries=0)
+        side.run(None, api_url=deaf_url, timeout=hfgen.Timeout(connect=0.3), max_retries=0)
     assert caught.value.phase == "connect"
 
 

@@ -297,7 +297,9 @@ class TestThrough:
         side.client(proxy=proxy.url, **options)
         items = []
         with pytest.raises(hfgen.TimeoutError) as caught:
-            side.collect(side.stream_tokens(server, timeout=0.5), items)
+            side.collect(
+                side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.5)), items
+            )
         assert (items, caught.value.phase) == (["a"], "between_tokens")
 
     def test_a_break_in_mid_stream(self, side, target, through):

@@ -202,7 +202,13 @@ class TestTime:
 
     def test_a_handshake_that_does_not_come_is_no_connection(self, side, mute):
         started = time.monotonic()
-        error = side.failure(side.client().run, "x", api_url=mute.url, timeout=0.3, max_retries=0)
+        error = side.failure(
+            side.client().run,
+            "x",
+            api_url=mute.url,
+            timeout=hfgen.Timeout(connect=0.3),
+            max_retries=0,
+        )
         assert time.monotonic() - started < 5
         assert type(error) is hfgen.TimeoutError
         assert error.phase == "connect"

@@ -277,7 +277,9 @@ def test_6_08_an_abrupt_close_of_a_whole_answer(side, serve):
 
 def test_6_08_a_stall_in_mid_stream(side, serve):
     server = serve(events(token("Once"), token(" upon"), Hang()))
-    error, items = fails(side, side.stream_tokens(server, timeout=0.3))
+    error, items = fails(
+        side, side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.3))
+    )
     assert type(error) is hfgen.TimeoutError
     assert isinstance(error, TimeoutError)
     assert error.phase == "between_tokens"
@@ -288,16 +290,18 @@ def test_6_08_a_stall_in_mid_stream(side, serve):
 
 def test_6_08_time_that_the_reader_takes_does_not_count(side, serve):
     server = serve(events(token("Once"), Pause(0.2), token(" upon", last="Once upon")))
-    stream = side.stream_tokens(server, timeout=0.5)
+    stream = side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.7))
     assert side.next(stream) == "Once"
-    side.sleep(0.8)
+    side.sleep(1.0)
     assert side.collect(stream) == [" upon"]
 
 
 def test_6_08_each_read_has_the_whole_timeout(side, serve):
     story = [step for text in "abcd" for step in (token(text), Pause(0.3))]
     server = serve(events(*story, token("e", last="abcde")))
-    assert side.collect(side.stream_tokens(server, timeout=0.9)) == list("abcde")
+    assert side.collect(
+        side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=1))
+    ) == list("abcde")
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])

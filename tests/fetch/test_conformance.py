@@ -384,7 +384,9 @@ class TestTimeouts:
     def test_in_mid_stream(self, way):
         server = way.serve(events(token("Once"), Hang()))
         with soon():
-            error, items = ends(way, way.side.stream_tokens(server, timeout=0.3))
+            error, items = ends(
+                way, way.side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.3))
+            )
         assert type(error) is hfgen.TimeoutError
         assert error.phase == "between_tokens"
         assert (items, error.text) == (["Once"], "Once")
@@ -394,7 +396,9 @@ class TestTimeouts:
     def test_start_anew_with_each_read(self, way):
         steps = [step for text in "abcd" for step in (token(text), Pause(0.3))]
         server = way.serve(events(*steps, token("e", last="abcde")))
-        assert way.side.collect(way.side.stream_tokens(server, timeout=0.9)) == list("abcde")
+        assert way.side.collect(
+            way.side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=1))
+        ) == list("abcde")
 
     def test_none_is_none(self, way):
         server = way.serve(events(token("a"), Pause(0.3), token("b", last="ab")))
