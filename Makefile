@@ -15,7 +15,7 @@ ATHERIS ?= atheris==3.0.0
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?=
 
-.PHONY: demo test chaos check format lock fuzz test-lowest test-transformers clean
+.PHONY: demo test chaos check format lock fuzz test-lowest test-transformers integration clean
 
 demo: .venv/demo
 	@printf 'Once upon a time'
@@ -61,6 +61,23 @@ test-transformers: .venv/dev
 	.venv-transformers/bin/python $(PIP) --editable '.[transformers]' pytest pytest-asyncio sybil
 	.venv-transformers/bin/python -m pytest tests/server/engine
 
+# The client against servers that others wrote. Installing them takes a while, once.
+SERVERS := llama-cpp transformers vllm
+INTEGRATION := $(SERVERS:%=integration-%)
+.PHONY: $(INTEGRATION)
+
+integration: .venv/dev $(SERVERS:%=.venv-%/serves)
+	.venv/bin/python -m pytest tests/integration
+
+$(INTEGRATION): integration-%: .venv/dev .venv-%/serves
+	.venv/bin/python -m pytest tests/integration -k 'hfgen or $*'
+
+$(SERVERS:%=.venv-%/serves): .venv-%/serves: tools/integration/%.sh
+	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' tools/integration/$*.sh .venv-$*
+	@touch $@
+
+.venv-llama-cpp/serves: tools/model/export_gguf.py src/hfgen/server/bundled/model.safetensors
+
 # The development environment, anew, within what pyproject.toml allows.
 lock: .venv/dev
 	.venv/bin/uv pip compile --quiet --system-certs --universal --upgrade --generate-hashes --no-annotate \
@@ -83,4 +100,5 @@ lock: .venv/dev
 	@$(PYTHON) -m venv .venv
 
 clean:
-	rm -rf .venv .venv-fuzz .venv-lowest .venv-transformers build/fuzz .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-fuzz .venv-lowest $(SERVERS:%=.venv-%) build/fuzz \
+		.mypy_cache .pytest_cache .ruff_cache

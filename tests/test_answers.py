@@ -46,7 +46,8 @@ ANSWER = {
 
 @pytest.fixture
 def chunk():
-    return TGI().events().read(Event(b"", json.dumps(SAID).encode()))
+    [chunk] = TGI().events().read(Event(b"", json.dumps(SAID).encode()))
+    return chunk
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ class TestReading:
         assert {**chunk}["index"] == 1
         assert list(chunk) == list(chunk.keys()) == [
             "index", "token", "top_tokens", "generated_text", "details",
-            "resumed",
+            "sequence", "resumed",
         ]  # fmt: skip
 
 
@@ -159,7 +160,7 @@ class TestValues:
             assert repr(other) == repr(value)
 
     def test_equality_is_of_what_is_known(self, chunk):
-        same = TGI().events().read(Event(b"", json.dumps({**SAID, "future": 5}).encode()))
+        [same] = TGI().events().read(Event(b"", json.dumps({**SAID, "future": 5}).encode()))
         assert same == chunk
         assert same != Chunk(token=Token(text="x"))
         assert Token(text="a") != PrefillToken(text="a")

@@ -127,9 +127,9 @@ def test_true_means_ten_minutes(side):
 @pytest.mark.parametrize(
     ("url", "asked"),
     [
-        ("https://x.us-east-1.aws.endpoints.huggingface.cloud", "45"),
-        ("https://endpoints.huggingface.cloud.evil.com", None),
-        ("https://router.huggingface.co/x", None),
+        ("https://x.us-east-1.aws.endpoints.huggingface.cloud/generate", "45"),
+        ("https://endpoints.huggingface.cloud.evil.com/generate", None),
+        ("https://router.huggingface.co/hf-inference/models/x", None),
     ],
 )
 def test_an_endpoint_is_asked_to_hold_the_request(side, url, asked):

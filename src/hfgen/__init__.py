@@ -12,6 +12,8 @@ from hfgen._answers import (
     Details,
     GeneratedText,
     PrefillToken,
+    ServerInfo,
+    SimpleToken,
     StreamDetails,
     Token,
 )
@@ -94,6 +96,8 @@ __all__ = [
     "RateLimitError",
     "Retry",
     "ServerError",
+    "ServerInfo",
+    "SimpleToken",
     "StatusError",
     "Stream",
     "StreamClosedError",

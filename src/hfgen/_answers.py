@@ -7,7 +7,7 @@ server adds to these types does not break them: it is in `to_dict` of the whole 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _Struct = TypeVar("_Struct", bound="Answer")
 
 # TGI leaves these out instead of sending null (`skip_serializing_if` in its router/src/lib.rs);
-# the last is hfgen's own.
-_LEFT_OUT = frozenset({"top_tokens", "best_of_sequences", "resumed"})
+# those after the first two are hfgen's own.
+_LEFT_OUT = frozenset(
+    {"top_tokens", "best_of_sequences", "resumed", "sequence", "native_finish_reason"}
+)
 
 
 class _Words(bytes):
@@ -30,6 +32,7 @@ class _Words(bytes):
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The root of all answer types."""
 
+    _left_out: ClassVar[frozenset[str]] = _LEFT_OUT
     # Under a name that no server would send.
     _raw: _Words | None = msgspec.field(default=None, name="\x7fraw")
 
@@ -42,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         if self._raw is not None:
             return _decoded(self._text())
         known = {key: getattr(self, key) for key in self.keys()}
-        return {k: _plain(v) for k, v in known.items() if v or k not in _LEFT_OUT}
+        return {k: _plain(v) for k, v in known.items() if v or k not in self._left_out}
 
     def to_json(self) -> str:
         """Return `to_dict()` as JSON; for a whole answer, the server's own words."""
@@ -133,9 +136,14 @@ class BestOfSequence(Answer, frozen=True, kw_only=True, eq=False):
 class Details(Answer, frozen=True, kw_only=True, eq=False):
     """The details of an answer, there if `parameters.details` asked for them.
 
+    An answer of `/v1/completions` has them always, and the tokens if they were asked for.
+
     Attributes:
         finish_reason: "length", "eos_token", "stop_sequence", or a server's own word.
-        generated_tokens: The number of tokens generated.
+        native_finish_reason: The server's own word, where it is another one.
+        generated_tokens: The number of tokens generated, None where the server does not say.
+        input_length: The number of tokens in the prompt, where the server says; TGI says so in
+            streams only.
         seed: The seed used, None if nothing was drawn.
         prefill: The tokens of the prompt, if `decoder_input_details` asked for them.
         tokens: The tokens generated.
@@ -143,9 +151,12 @@ class Details(Answer, frozen=True, kw_only=True, eq=False):
         best_of_sequences: The sequences that `best_of` did not choose.
     """
 
+    _left_out: ClassVar[frozenset[str]] = _LEFT_OUT | {"input_length"}
     finish_reason: str | None = None
     generated_tokens: int | None = None
     seed: int | None = None
+    input_length: int | None = None
+    native_finish_reason: str | None = None
     prefill: list[PrefillToken] = []
     tokens: list[Token] = []
     top_tokens: list[list[Token]] | None = None
@@ -157,7 +168,7 @@ class GeneratedText(Answer, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         generated_text: The text; with the prompt before it if `return_full_text` was on.
-        details: None unless `parameters.details` asked for them.
+        details: None unless `parameters.details` asked for them, or it is of `/v1/completions`.
     """
 
     generated_text: str
@@ -167,9 +178,12 @@ class GeneratedText(Answer, frozen=True, kw_only=True, eq=False):
 class StreamDetails(Answer, frozen=True, kw_only=True, eq=False):
     """The details at the end of a stream, there if `parameters.details` asked for them.
 
+    A stream of `/v1/completions` has them always.
+
     Attributes:
         finish_reason: "length", "eos_token", "stop_sequence", or a server's own word.
-        generated_tokens: The number of tokens generated.
+        native_finish_reason: The server's own word, where it is another one.
+        generated_tokens: The number of tokens generated, None where the server does not say.
         seed: The seed used, None if nothing was drawn.
         input_length: The number of tokens in the prompt.
     """
@@ -178,6 +192,7 @@ class StreamDetails(Answer, frozen=True, kw_only=True, eq=False):
     generated_tokens: int | None = None
     seed: int | None = None
     input_length: int | None = None
+    native_finish_reason: str | None = None
 
 
 class Chunk(Answer, frozen=True, kw_only=True, eq=False):
@@ -188,7 +203,9 @@ class Chunk(Answer, frozen=True, kw_only=True, eq=False):
         token: The token.
         top_tokens: Its likeliest alternatives, if `top_n_tokens` asked for them.
         generated_text: The whole text, in the last chunk only; special tokens are not in it.
-        details: In the last chunk, if `parameters.details` asked for them.
+        details: In the last chunk, if `parameters.details` asked for them, or in any case where
+            the server speaks `/v1/completions`.
+        sequence: Which of several sequences it belongs to, counted from 0 (`num_return_sequences`).
         resumed: Whether it came after a break that `resume=True` mended. That is hfgen's word, and
             index, text and details are then those of the whole.
     """
@@ -198,7 +215,42 @@ class Chunk(Answer, frozen=True, kw_only=True, eq=False):
     top_tokens: list[Token] | None = None
     generated_text: str | None = None
     details: StreamDetails | None = None
+    sequence: int = 0
     resumed: bool = False
+
+
+class SimpleToken(Answer, frozen=True, kw_only=True, eq=False):
+    """A token of a text, as a server's tokenizer cuts it (TGI's name for it).
+
+    Attributes:
+        id: Its number in the vocabulary.
+        text: Its text, None where the server does not say.
+        start: Where it begins in the text, in characters; None where nobody says.
+        stop: Where it ends.
+    """
+
+    id: int
+    text: str | None = None
+    start: int | None = None
+    stop: int | None = None
+
+
+class ServerInfo(Answer, frozen=True, kw_only=True, eq=False):
+    """What a server says of itself; all of it by key and in `to_dict`.
+
+    Attributes:
+        server: Which one it is: "tgi", "vllm", "sglang", "llama.cpp", "ollama"; None if unknown.
+        model_id: The model that it serves, None where there are several.
+        version: The server's version, None where it does not say.
+        max_input_tokens: How long a prompt may be, None where it does not say.
+        max_total_tokens: How long prompt and text together may be, None where it does not say.
+    """
+
+    server: str | None = None
+    model_id: str | None = None
+    version: str | None = None
+    max_input_tokens: int | None = None
+    max_total_tokens: int | None = None
 
 
 def with_raw(answer: _Struct, raw: bytes) -> _Struct:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from hfgen._asking import informing, plan_of_server, tokenizing
 from hfgen._async_driver import drive
 from hfgen._async_interrupt import begin
 from hfgen._async_stream import AsyncStream
-from hfgen._call import DIALECT, accepted_items, fetch_request
+from hfgen._call import finding, running, streaming, streaming_bytes
 from hfgen._connecting import split
-from hfgen._core import accept, exchange
 from hfgen._core.decoder import token_text, whole_chunk
-from hfgen._errors import HfgenError
+from hfgen._errors import HfgenError, StatusError
+from hfgen._known import Known
 from hfgen._options import AsyncClientOptions, AsyncOptions, Settings, refuse_resume
 from hfgen._request import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Unpack
 
-    from hfgen._answers import Chunk, GeneratedText
-    from hfgen._core.exchange import Accept, Opened
+    from hfgen._answers import Chunk, GeneratedText, ServerInfo, SimpleToken
+    from hfgen._call import Call
+    from hfgen._core.exchange import Conversation, Opened
     from hfgen._core.resume import Resumption
-    from hfgen._fetch import FetchRequest
+    from hfgen._core.target import Target
     from hfgen._interrupt import Interrupt
     from hfgen._request import RequestLike
+    from hfgen._routing import Plan
 
 T = TypeVar("T")
 
@@ -49,6 +53,7 @@ class AsyncClient:
 
         connecting, others = split(options)
         self._settings = Settings().override(others)
+        self._known = Known()
         self._transport = AsyncTransport(connecting)
         self._shares_pool = False
         self._closed = False
@@ -58,13 +63,10 @@ class AsyncClient:
     ) -> list[GeneratedText]:
         """Generate, and return the whole answer; see `Client.run`."""
         refuse_resume(options)
-        settings, body = self._settings.override(options), normalise(request)
-        call = begin(settings)
+        asked = running(normalise(request), self._settings.override(options))
+        call = begin(asked.settings)
         try:
-            asked = fetch_request(body, settings, call, stream=False)
-            return await self._converse(
-                asked, settings, accept.answers(DIALECT, settings.max_event_bytes), call
-            )
+            return await self._ask(asked, call)
         finally:
             call.done()
 
@@ -85,8 +87,28 @@ class AsyncClient:
     ) -> AsyncStream[bytes]:
         """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
         refuse_resume(options)
-        settings, body = self._settings.override(options), normalise(request)
-        return await self._open(body, settings, accept.raw(DIALECT, settings.max_event_bytes), None)
+        asked = streaming_bytes(normalise(request), self._settings.override(options))
+        return await self._open(asked, None)
+
+    async def info(self, **options: Unpack[AsyncOptions]) -> ServerInfo:
+        """Ask the server what it is and what it serves; see `Client.info`."""
+        settings = self._settings.override(options)
+        call = begin(settings)
+        try:
+            return await self._drive(informing(settings, call), settings, call)
+        finally:
+            call.done()
+
+    async def tokenize(self, text: str, **options: Unpack[AsyncOptions]) -> list[SimpleToken]:
+        """Ask the server for the tokens of a text; see `Client.tokenize`."""
+        settings = self._settings.override(options)
+        call = begin(settings)
+        try:
+            targets = await self._targets(plan_of_server(settings), settings, call)
+            conversation = tokenizing(text, targets[0], settings, call)
+            return await self._drive(conversation, settings, call)
+        finally:
+            call.done()
 
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.
@@ -124,21 +146,11 @@ class AsyncClient:
     async def _open_items(
         self, request: RequestLike, options: AsyncOptions, select: Callable[[Chunk], T | None]
     ) -> AsyncStream[T]:
-        settings, body = self._settings.override(options), normalise(request)
-        return await self._open(body, settings, *accepted_items(body, settings, select))
+        settings = self._settings.override(options)
+        return await self._open(*streaming(normalise(request), settings, select))
 
-    async def _open(
-        self,
-        body: Mapping[str, Any],
-        settings: Settings,
-        accepting: Accept[Opened[T]],
-        resumption: Resumption | None,
-    ) -> AsyncStream[T]:
-        call = begin(settings)
-
-        async def opened(body: Mapping[str, Any], after: HfgenError | None = None) -> Opened[T]:
-            request = fetch_request(body, settings, call, stream=True)
-            return await self._converse(request, settings, accepting, call, after)
+    async def _open(self, asked: Call[Opened[T]], resumption: Resumption | None) -> AsyncStream[T]:
+        call = begin(asked.settings)
 
         async def reopen(error: HfgenError) -> Opened[T] | None:
             broken = resumption.broken(error) if resumption is not None else None
@@ -146,28 +158,44 @@ class AsyncClient:
                 return None
             rest, failure = broken
             try:
-                return await opened(rest, failure)
+                return await self._ask(replace(asked, request=rest), call, failure)
             except HfgenError as last:
                 resumption.given_up(last, failure)
                 return None
 
         try:
             # A connection of hfgen's own wakes a read when it is closed; a caller's may not.
-            return AsyncStream(await opened(body), call, reopen, guarded=settings.fetch is not None)
+            return AsyncStream(
+                await self._ask(asked, call),
+                call,
+                reopen,
+                guarded=asked.settings.fetch is not None,
+            )
         except BaseException:
             call.done()
             raise
 
-    async def _converse(
-        self,
-        request: FetchRequest,
-        settings: Settings,
-        accepting: Accept[T],
-        call: Interrupt,
-        after: HfgenError | None = None,
-    ) -> T:
+    async def _ask(self, asked: Call[T], call: Interrupt, after: HfgenError | None = None) -> T:
+        plan = asked.plan()
+        targets = await self._targets(plan, asked.settings, call)
+        conversation = asked.converse(targets, call, after)
+        try:
+            target, result = await self._drive(conversation, asked.settings, call)
+        except StatusError as error:
+            self._known.doubt(plan.key, error)
+            raise
+        if len(targets) > 1:
+            self._known.keep(plan.key, (target,))
+        return result
+
+    async def _targets(self, plan: Plan, settings: Settings, call: Interrupt) -> tuple[Target, ...]:
+        targets = self._known.get(plan.key) or plan.targets
+        return targets or await self._known.afind(
+            plan.key, lambda: self._drive(finding(plan, settings, call), settings, call), call
+        )
+
+    async def _drive(self, conversation: Conversation[T], settings: Settings, call: Interrupt) -> T:
         if self._closed or self._transport.closed:
             raise HfgenError("the client is closed")
-        conversation = exchange.converse(request, settings.retry, accepting, after=after)
         fetch = settings.fetch or self._transport
         return await drive(conversation, fetch, call, settings.on_retry)

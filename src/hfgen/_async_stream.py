@@ -82,7 +82,7 @@ class AsyncStream(Generic[T]):
         call = self._call
         try:
             while True:
-                if call.aborted:
+                if call.aborted and not self._drained:
                     self._ready = iter(())
                 try:
                     for item in self._ready:
@@ -127,7 +127,7 @@ class AsyncStream(Generic[T]):
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
             if (failure := broken_off(self._decoder, error, self._call)) is not None:
                 raise failure  # noqa: B904 - chained where it was made
-            self._drained = True
+            self._ready, self._drained = self._decoder.rest(), True
         else:
             self._ready = self._decoder.feed(checked_piece(piece))
 

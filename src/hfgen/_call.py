@@ -1,82 +1,162 @@
-"""A request and the settings of a call to what is sent: the same for sync and async."""
+"""A call, before it is known where it goes: the same for sync and async."""
 
 from __future__ import annotations
 
 import math
 import platform
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hfgen import _url
-from hfgen._core import accept
+from hfgen._core import accept, discovery, exchange
+from hfgen._core.decoder import token_text
 from hfgen._core.resume import Resumption
 from hfgen._core.tgi import TGI
 from hfgen._credentials import ambient_key, tracking_allowed
+from hfgen._errors import InvalidRequestError
 from hfgen._fetch import FetchRequest
-from hfgen._headers import Headers
+from hfgen._headers import NO_HEADERS, Headers
+from hfgen._routing import plan
 from hfgen._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hfgen._answers import Chunk
+    from hfgen._answers import Chunk, GeneratedText
     from hfgen._core.dialect import Dialect
-    from hfgen._core.exchange import Accept, Opened
+    from hfgen._core.exchange import Accept, Conversation, Opened
+    from hfgen._core.target import Target
+    from hfgen._errors import HfgenError
     from hfgen._options import Settings
+    from hfgen._routing import Plan
     from hfgen._signal import AbortSignal
     from hfgen._timeout import Timeout
 
 T = TypeVar("T")
 
-DIALECT: Dialect = TGI()
 
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """What is asked for, and how its answer is read.
 
-def fetch_request(
-    body: Mapping[str, Any], settings: Settings, signal: AbortSignal, *, stream: bool
-) -> FetchRequest:
-    """Return the HTTP request that asks for what the caller asks for.
-
-    Args:
-        body: The request, normalised.
+    Attributes:
+        request: The request, normalised.
         settings: Where it goes, and how.
-        signal: The signal of this call.
         stream: Whether a stream is asked for.
+        accept: What becomes of the answer, in the dialect in which it comes.
+    """
+
+    request: Mapping[str, Any]
+    settings: Settings
+    stream: bool
+    accept: Callable[[Dialect], Accept[T]]
+
+    def plan(self) -> Plan:
+        """Return where it goes.
+
+        Raises:
+            InvalidRequestError: The options contradict each other, or miss something.
+        """
+        found = plan(self.settings, self.request)
+        if not found.targets:
+            # Before anything is asked: what cannot be written in one dialect cannot in another.
+            TGI(self.request).body(stream=self.stream)
+        return found
+
+    def converse(
+        self, targets: tuple[Target, ...], signal: AbortSignal, after: HfgenError | None = None
+    ) -> Conversation[tuple[Target, T]]:
+        """Ask at one of these places; return which one took it, and what came of it."""
+
+        def attempt(target: Target) -> Conversation[T]:
+            dialect = target.put(self.request)
+            request = post_request(
+                target.place(stream=self.stream),
+                dialect.body(stream=self.stream),
+                self.settings,
+                signal,
+                stream=self.stream,
+            )
+            accept = self.accept(dialect)
+            return exchange.converse(request, self.settings.retry, accept, after=after)
+
+        return discovery.first(targets, attempt)
+
+
+def running(request: Mapping[str, Any], settings: Settings) -> Call[list[GeneratedText]]:
+    """Return the call of `run`."""
+    most = settings.max_event_bytes
+    return Call(request, settings, False, lambda dialect: accept.answers(dialect, most))
+
+
+def streaming_bytes(request: Mapping[str, Any], settings: Settings) -> Call[Opened[bytes]]:
+    """Return the call of `stream_bytes`."""
+    most = settings.max_event_bytes
+    return Call(request, settings, True, lambda dialect: accept.raw(dialect, most))
+
+
+def streaming(
+    request: Mapping[str, Any], settings: Settings, select: Callable[[Chunk], T | None]
+) -> tuple[Call[Opened[T]], Resumption | None]:
+    """Return the call of a stream of items, and what picks it up if that is wanted.
 
     Raises:
-        InvalidRequestError: The request, or where it is to go, is not as it must be.
+        InvalidRequestError: There are to be several texts, and no telling them apart.
     """
-    source = "api_url" if settings.api_url else "HFGEN_API_URL"
-    url, model_in_url = _url.resolve(settings.url, body.get("model"), source)
-    if model_in_url:
-        body = {key: value for key, value in body.items() if key != "model"}
+    parameters = request.get("parameters") or {}
+    if select is token_text and (parameters.get("num_return_sequences") or 1) > 1:
+        raise InvalidRequestError(
+            "stream_tokens gives one text; for several (num_return_sequences) use run, or stream, "
+            "whose chunks say in `sequence` which one they belong to"
+        )
+    resumption = Resumption(request) if settings.resume else None
+    chosen = select
+    if resumption is not None:
+
+        def chosen(chunk: Chunk) -> T | None:
+            return select(resumption.take(chunk))
+
+    most = settings.max_event_bytes
+    call = Call(request, settings, True, lambda dialect: accept.items(dialect, chosen, most))
+    return call, resumption
+
+
+def finding(
+    plan: Plan, settings: Settings, signal: AbortSignal
+) -> Conversation[tuple[Target, ...]]:
+    """Find out where a call goes."""
+    assert plan.find is not None
+    return plan.find(lambda url: get_request(url, settings, signal, of_hub=plan.of_hub))
+
+
+def get_request(
+    url: str, settings: Settings, signal: AbortSignal, *, of_hub: bool = False
+) -> FetchRequest:
+    """Return the HTTP request that reads something from a server, or from the Hub."""
+    if of_hub:
+        # Neither a provider's own key nor who pays is the Hub's business.
+        key = settings.api_key if (settings.api_key or "").startswith("hf_") else None
+        settings = replace(settings, api_key=key, bill_to=None, headers=NO_HEADERS)
+    headers = {n: v for n, v in _headers(url, settings).items() if n != "content-type"}
     return FetchRequest(
-        method="POST",
+        method="GET",
         url=url,
-        headers=_headers(url, settings, stream=stream),
-        body=DIALECT.body(body, stream=stream),
+        headers=Headers(headers),
         timeout=_silence(settings.timeout),
         connect_timeout=settings.timeout.connect,
         signal=signal,
     )
 
 
-def accepted_items(
-    body: Mapping[str, Any], settings: Settings, select: Callable[[Chunk], T | None]
-) -> tuple[Accept[Opened[T]], Resumption | None]:
-    """Return how a stream of items is read, and what picks it up if that is wanted."""
-    most = settings.max_event_bytes
-    if not settings.resume:
-        return accept.items(DIALECT, select, most), None
-    resumption = Resumption(body)
-    return accept.items(DIALECT, lambda chunk: select(resumption.take(chunk)), most), resumption
-
-
-def get_request(url: str, settings: Settings, signal: AbortSignal) -> FetchRequest:
-    """Return the HTTP request that reads something from a server."""
-    headers = {n: v for n, v in _headers(url, settings).items() if n != "content-type"}
+def post_request(
+    url: str, body: bytes, settings: Settings, signal: AbortSignal, *, stream: bool = False
+) -> FetchRequest:
+    """Return the HTTP request that posts something to a server."""
     return FetchRequest(
-        method="GET",
+        method="POST",
         url=url,
-        headers=Headers(headers),
+        headers=_headers(url, settings, stream=stream),
+        body=body,
         timeout=_silence(settings.timeout),
         connect_timeout=settings.timeout.connect,
         signal=signal,
@@ -101,6 +181,12 @@ def _headers(url: str, settings: Settings, *, stream: bool = False) -> Headers:
         headers["x-scale-up-timeout"] = str(math.ceil(settings.retry.wait_for_model))
     if key := settings.api_key or ambient_key(url):
         headers["authorization"] = f"Bearer {key}"
+    if settings.bill_to is not None:
+        if not _url.is_router(url):
+            raise InvalidRequestError(
+                f"bill_to is for Hugging Face's router; this goes to {_url.display(url)}"
+            )
+        headers["x-hf-bill-to"] = settings.bill_to
     return Headers(headers) | settings.headers | {"content-type": "application/json"}
 
 

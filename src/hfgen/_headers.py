@@ -77,3 +77,8 @@ def _date(text: str | None) -> float | None:
         return parsedate_to_datetime(text or "").timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def media_type(headers: Headers) -> str:
+    """Return the media type that the headers name, in lower case and without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()

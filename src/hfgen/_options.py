@@ -11,6 +11,7 @@ from ssl import SSLContext  # noqa: TC003 - typing.get_type_hints reads it
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from hfgen._connecting import NAMES as CLIENT_ONLY
+from hfgen._core.providers import NAMES
 from hfgen._core.sse import MAX_EVENT_BYTES
 from hfgen._credentials import checked_key
 from hfgen._errors import HfgenError, InvalidRequestError
@@ -21,6 +22,7 @@ from hfgen._signal import AbortSignal
 from hfgen._timeout import Timeout
 from hfgen._url import DEFAULT_API_URL, check, display
 
+DIALECTS = ("auto", "tgi", "completions")
 # What `wait_for_model=True` means, in seconds.
 _WAIT_FOR_MODEL = 600.0
 
@@ -56,6 +58,15 @@ class _CommonOptions(TypedDict, total=False):
     resume: bool | None
     """Whether `stream` and `stream_tokens` pick a stream up that breaks after some tokens: ask
     again with the text so far behind the prompt, and go on where it stopped."""
+    dialect: Literal["auto", "tgi", "completions"] | None
+    """What the server speaks: TGI's own, or OpenAI-compatible completions. Default: "auto", which
+    goes by the URL, else asks the server once."""
+    provider: str | None
+    """Who is to serve the model, of those behind Hugging Face's router ("together", "novita", ...),
+    in place of `api_url`: through the router with an `hf_` key, at the provider's own host with
+    the provider's own key. Each call needs a `model`."""
+    bill_to: str | None
+    """The organisation that pays, where requests go through the router (`X-HF-Bill-To`)."""
     max_event_bytes: int | None
     """How much data one event of a stream may have: a server that sends more, or never ends an
     event, gets a `MalformedStreamError`. Default: 16 MiB."""
@@ -107,6 +118,9 @@ class Settings:
     on_retry: OnRetry | None = None
     resume: bool = False
     max_event_bytes: int = MAX_EVENT_BYTES
+    dialect: str = "auto"
+    provider: str | None = None
+    bill_to: str | None = None
 
     def override(self, options: Mapping[str, Any]) -> Settings:
         """Return a copy with what is given; headers are added to those that are there.
@@ -131,6 +145,13 @@ class Settings:
         checked = {name: _CHECKS[name](value) for name, value in given.items()}
         if "headers" in checked:
             checked["headers"] = self.headers | checked["headers"]
+        # They answer one question, so that a later answer replaces an earlier one.
+        if {"api_url", "provider"} <= checked.keys():
+            raise InvalidRequestError("api_url and provider exclude each other: pass one of them")
+        if "provider" in checked:
+            checked["api_url"] = None
+        elif "api_url" in checked:
+            checked["provider"] = None
         # The short forms change the policy that is there, or that is given along with them.
         short = {n: checked.pop(n) for n in ("max_retries", "wait_for_model") if n in checked}
         if short:
@@ -224,6 +245,24 @@ def _max_event_bytes(value: Any) -> int:
     return value
 
 
+def _dialect(value: Any) -> str:
+    if value not in DIALECTS:
+        raise InvalidRequestError(f"dialect must be one of {', '.join(DIALECTS)}, not {value!r}")
+    return str(value)
+
+
+def _provider(value: Any) -> str:
+    if value not in NAMES:
+        raise InvalidRequestError(f"provider must be one of {', '.join(NAMES)}, not {value!r}")
+    return str(value)
+
+
+def _bill_to(value: Any) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
+        raise InvalidRequestError(f"bill_to must be the name of an organisation, not {value!r}")
+    return value
+
+
 def refuse_resume(options: Mapping[str, Any]) -> None:
     """Raise `InvalidRequestError` if a call asks for what only streams of tokens can do."""
     if options.get("resume"):
@@ -242,5 +281,8 @@ _CHECKS = {
     "wait_for_model": _wait_for_model,
     "on_retry": _on_retry,
     "resume": _resume,
+    "dialect": _dialect,
+    "provider": _provider,
+    "bill_to": _bill_to,
     "max_event_bytes": _max_event_bytes,
 }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from hfgen import _url
-from hfgen._call import DIALECT, accepted_items, fetch_request, get_request
+from hfgen._asking import informing, plan_of_server, tokenizing
+from hfgen._call import finding, running, streaming, streaming_bytes
 from hfgen._connecting import split
-from hfgen._core import accept, exchange
 from hfgen._core.decoder import token_text, whole_chunk
-from hfgen._errors import HfgenError
+from hfgen._errors import HfgenError, StatusError
 from hfgen._interrupt import Interrupt
+from hfgen._known import Known
 from hfgen._options import ClientOptions, Options, Settings, refuse_resume
 from hfgen._request import normalise
 from hfgen._sync_driver import drive
@@ -18,15 +19,17 @@ from hfgen._sync_stream import Stream
 from hfgen._watchdog import end, watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Unpack
 
-    from hfgen._answers import Chunk, GeneratedText
-    from hfgen._core.exchange import Accept, Opened
+    from hfgen._answers import Chunk, GeneratedText, ServerInfo, SimpleToken
+    from hfgen._call import Call
+    from hfgen._core.exchange import Conversation, Opened
     from hfgen._core.resume import Resumption
-    from hfgen._fetch import FetchRequest
+    from hfgen._core.target import Target
     from hfgen._request import RequestLike
+    from hfgen._routing import Plan
 
 T = TypeVar("T")
 
@@ -49,6 +52,7 @@ class Client:
 
         connecting, others = split(options)
         self._settings = Settings().override(others)
+        self._known = Known()
         self._transport = SyncTransport(connecting)
         self._shares_pool = False
         self._closed = False
@@ -72,13 +76,10 @@ class Client:
             MalformedAnswerError: It answered with something else.
         """
         refuse_resume(options)
-        settings, body = self._settings.override(options), normalise(request)
-        call = _begin(settings)
+        asked = running(normalise(request), self._settings.override(options))
+        call = _begin(asked.settings)
         try:
-            asked = fetch_request(body, settings, call, stream=False)
-            return self._converse(
-                asked, settings, accept.answers(DIALECT, settings.max_event_bytes), call
-            )
+            return self._ask(asked, call)
         finally:
             end(call)
 
@@ -128,8 +129,53 @@ class Client:
                 `ConnectError` from the stream.
         """
         refuse_resume(options)
-        settings, body = self._settings.override(options), normalise(request)
-        return self._open(body, settings, accept.raw(DIALECT, settings.max_event_bytes), None)
+        asked = streaming_bytes(normalise(request), self._settings.override(options))
+        return self._open(asked, None)
+
+    def info(self, **options: Unpack[Options]) -> ServerInfo:
+        """Ask the server what it is and what it serves.
+
+        Asked are `/info`, which is TGI's, or `/v1/models` and what else the server has.
+
+        Args:
+            **options: See `Options`; they override the client's. `api_url` may be any of the
+                server's routes.
+
+        Raises:
+            NotFoundError: The server does not say.
+            HfgenError: As from `run`.
+        """
+        settings = self._settings.override(options)
+        call = _begin(settings)
+        try:
+            return self._drive(informing(settings, call), settings, call)
+        finally:
+            end(call)
+
+    def tokenize(self, text: str, **options: Unpack[Options]) -> list[SimpleToken]:
+        """Ask the server for the tokens of a text, special ones included (`/tokenize`).
+
+        Args:
+            text: The text.
+            **options: See `Options`; they override the client's. `api_url` may be any of the
+                server's routes.
+
+        Returns:
+            The tokens in order, each with id, text and place; of SGLang with its id alone. Tokens
+            inside one character share its place.
+
+        Raises:
+            InvalidRequestError: The server is not known to have such a route.
+            HfgenError: As from `run`.
+        """
+        settings = self._settings.override(options)
+        call = _begin(settings)
+        try:
+            targets = self._targets(plan_of_server(settings), settings, call)
+            conversation = tokenizing(text, targets[0], settings, call)
+            return self._drive(conversation, settings, call)
+        finally:
+            end(call)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.
@@ -164,21 +210,11 @@ class Client:
     def _open_items(
         self, request: RequestLike, options: Options, select: Callable[[Chunk], T | None]
     ) -> Stream[T]:
-        settings, body = self._settings.override(options), normalise(request)
-        return self._open(body, settings, *accepted_items(body, settings, select))
+        settings = self._settings.override(options)
+        return self._open(*streaming(normalise(request), settings, select))
 
-    def _open(
-        self,
-        body: Mapping[str, Any],
-        settings: Settings,
-        accepting: Accept[Opened[T]],
-        resumption: Resumption | None,
-    ) -> Stream[T]:
-        call = _begin(settings)
-
-        def opened(body: Mapping[str, Any], after: HfgenError | None = None) -> Opened[T]:
-            request = fetch_request(body, settings, call, stream=True)
-            return self._converse(request, settings, accepting, call, after)
+    def _open(self, asked: Call[Opened[T]], resumption: Resumption | None) -> Stream[T]:
+        call = _begin(asked.settings)
 
         def reopen(error: HfgenError) -> Opened[T] | None:
             broken = resumption.broken(error) if resumption is not None else None
@@ -186,37 +222,39 @@ class Client:
                 return None
             rest, failure = broken
             try:
-                return opened(rest, failure)
+                return self._ask(replace(asked, request=rest), call, failure)
             except HfgenError as last:
                 resumption.given_up(last, failure)
                 return None
 
         try:
-            return Stream(opened(body), call, reopen)
+            return Stream(self._ask(asked, call), call, reopen)
         except BaseException:
             end(call)
             raise
 
-    def _get(self, url: str) -> bytes:
-        _url.check(url, "the URL")
-        call = _begin(self._settings)
+    def _ask(self, asked: Call[T], call: Interrupt, after: HfgenError | None = None) -> T:
+        plan = asked.plan()
+        targets = self._targets(plan, asked.settings, call)
+        conversation = asked.converse(targets, call, after)
         try:
-            request = get_request(url, self._settings, call)
-            return self._converse(request, self._settings, accept.body, call)
-        finally:
-            end(call)
+            target, result = self._drive(conversation, asked.settings, call)
+        except StatusError as error:
+            self._known.doubt(plan.key, error)
+            raise
+        if len(targets) > 1:
+            self._known.keep(plan.key, (target,))
+        return result
 
-    def _converse(
-        self,
-        request: FetchRequest,
-        settings: Settings,
-        accepting: Accept[T],
-        call: Interrupt,
-        after: HfgenError | None = None,
-    ) -> T:
+    def _targets(self, plan: Plan, settings: Settings, call: Interrupt) -> tuple[Target, ...]:
+        targets = self._known.get(plan.key) or plan.targets
+        return targets or self._known.find(
+            plan.key, lambda: self._drive(finding(plan, settings, call), settings, call), call
+        )
+
+    def _drive(self, conversation: Conversation[T], settings: Settings, call: Interrupt) -> T:
         if self._closed or self._transport.closed:
             raise HfgenError("the client is closed")
-        conversation = exchange.converse(request, settings.retry, accepting, after=after)
         fetch = settings.fetch or self._transport
         return drive(conversation, fetch, call, settings.on_retry)
 

@@ -169,6 +169,7 @@ def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one l
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
             if (failure := broken_off(decoder, error, call)) is not None:
                 raise failure  # noqa: B904 - chained where it was made
+            yield from decoder.rest()
             return
         if piece is None:
             break

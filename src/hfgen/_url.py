@@ -32,9 +32,14 @@ def resolve(api_url: str, model: str | None, source: str = "api_url") -> tuple[s
         raise InvalidRequestError(
             f"the request needs a `model`, because {display(api_url)} ends with /models/"
         )
+    check_model(model)
+    return api_url + quote(model, safe="/"), True
+
+
+def check_model(model: str) -> None:
+    """Raise `InvalidRequestError` if a model's id cannot be part of a URL."""
     if any(part in {"", ".", ".."} for part in model.split("/")):
         raise InvalidRequestError(f"{model!r} is no model id; one looks like 'owner/name'")
-    return api_url + quote(model, safe="/"), True
 
 
 def check(url: str, what: str = "api_url") -> None:
@@ -77,6 +82,23 @@ def ascii_only(url: str) -> str:
         raise InvalidRequestError(f"{parts.hostname!r} is no name of a host") from None
     path, query = (quote(part, safe=_RESERVED) for part in (parts.path, parts.query))
     return urlunsplit((parts.scheme, "".join([host, *port]), path, query, ""))
+
+
+def extended(url: str, route: str) -> str:
+    """Return the URL with this route at the end of its path."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))
+
+
+def sibling(url: str, name: str) -> str:
+    """Return the URL with this name in place of the last part of its path."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/').rpartition('/')[0]}/{name}"))
+
+
+def is_router(url: str) -> bool:
+    """Tell whether the URL is that of Hugging Face's router."""
+    return urlsplit(url).hostname == "router.huggingface.co"
 
 
 def is_endpoint(url: str) -> bool:

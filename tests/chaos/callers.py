@@ -55,7 +55,7 @@ class Caller:
         self._request = {"inputs": tale.prompt, "parameters": parameters}
         self._controller = hfgen.AbortController()
         self._options: dict[str, Any] = {
-            "api_url": url,
+            "api_url": f"{url}/generate",
             "timeout": hfgen.Timeout(**_LIMITS, total=errand.total),
             "retry": hfgen.Retry(max_retries=errand.max_retries, backoff=0.02),
             "signal": self._controller.signal,

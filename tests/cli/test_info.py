@@ -23,15 +23,19 @@ def test_json(hfgen, local_server):
 
 def test_asks_for_the_models_where_there_is_no_info(hfgen):
     models = {"object": "list", "data": [{"id": "m"}]}
-    with ScriptedServer(answer(status=404, framing="length"), as_json(models)) as server:
+    script = answer(status=404, framing="length"), as_json(models)
+    with ScriptedServer(*script, speaks=None) as server:
         done = hfgen("info", server.url, "--json")
-    assert json.loads(done.stdout) == models
+    said = json.loads(done.stdout)
+    assert said["models"] == [{"id": "m"}]
+    assert said["model_id"] == "m"
     assert [r.path for r in server.requests] == ["/info", "/v1/models"]
     assert server.requests[0].method == "GET"
 
 
 def test_a_page_is_no_info(hfgen):
-    with ScriptedServer(answer(b"<html>hello</html>", content_type="text/html")) as server:
+    page = answer(b"<html>hello</html>", content_type="text/html")
+    with ScriptedServer(page, speaks=None) as server:
         done = hfgen("info", server.url)
     assert done.returncode == 1
-    assert "something else than JSON" in done.stderr
+    assert "neither /info nor /v1/models" in done.stderr

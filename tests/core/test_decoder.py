@@ -252,20 +252,21 @@ class TestFolded:
         return list(Events(TGI(), whole_chunk).feed(b"".join(map(event, said))))
 
     def test_the_last_event_has_the_text(self):
-        answer = folded(self.read(token("a"), token("</s>", special=True, last="a")))
+        [answer] = folded(self.read(token("a"), token("</s>", special=True, last="a")))
         assert answer.to_dict() == {"generated_text": "a", "details": None}
 
     def test_without_it_the_tokens_have(self):
-        answer = folded(self.read(token("<s>", special=True), token("a"), token("b")))
+        [answer] = folded(self.read(token("<s>", special=True), token("a"), token("b")))
         assert answer.generated_text == "ab"
 
     def test_an_empty_text_is_one(self):
-        assert folded(self.read(token("a", last=""))).generated_text == ""
+        [answer] = folded(self.read(token("a", last="")))
+        assert answer.generated_text == ""
 
     def test_details(self):
         details = {"finish_reason": "length", "generated_tokens": 2, "seed": 3, "input_length": 4}
         last = {**token("b", last="ab"), "details": details, "top_tokens": [token("c")["token"]]}
-        answer = folded(self.read(token("a"), last))
+        [answer] = folded(self.read(token("a"), last))
         assert answer.details.finish_reason == "length"
         assert answer.details.seed == 3
         assert [t.text for t in answer.details.tokens] == ["a", "b"]

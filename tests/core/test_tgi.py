@@ -16,13 +16,13 @@ def read(*events):
     reader = TGI().events()
     chunks = [reader.read(Event(b"", e if isinstance(e, bytes) else json.dumps(e).encode()))
               for e in events]  # fmt: skip
-    return reader, chunks
+    return reader, [chunk[0] if chunk else None for chunk in chunks]
 
 
 class TestBody:
     @pytest.mark.parametrize("stream", [True, False])
     def test_says_whether_to_stream(self, stream):
-        body = TGI().body({"inputs": "x", "parameters": {"top_k": 1}}, stream=stream)
+        body = TGI({"inputs": "x", "parameters": {"top_k": 1}}).body(stream=stream)
         assert json.loads(body) == {
             "inputs": "x",
             "parameters": {"top_k": 1},
@@ -30,11 +30,11 @@ class TestBody:
         }
 
     def test_is_utf8(self):
-        assert '"é\u2028👩"'.encode() in TGI().body({"inputs": "é\u2028👩"}, stream=False)
+        assert '"é\u2028👩"'.encode() in TGI({"inputs": "é\u2028👩"}).body(stream=False)
 
     def test_of_half_a_character_is_refused(self):
         with pytest.raises(InvalidRequestError):
-            TGI().body({"inputs": "\ud83d"}, stream=False)
+            TGI({"inputs": "\ud83d"}).body(stream=False)
 
 
 class TestAnswers:

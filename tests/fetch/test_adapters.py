@@ -250,6 +250,6 @@ class TestAiohttp:
         server = serve(ANSWER)
         with LittleProxy() as proxy:
             async with aiohttp.ClientSession(proxy=proxy.url) as session:
-                client = hfgen.AsyncClient(fetch=from_aiohttp(session))
+                client = hfgen.AsyncClient(fetch=from_aiohttp(session), dialect="tgi")
                 await client.run("x", api_url=server.url)
         assert len(proxy.asked) == 1

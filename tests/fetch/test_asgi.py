@@ -28,7 +28,7 @@ def body(piece=b"", *, more=False):
 
 
 def client(app, **options):
-    return hfgen.AsyncClient(fetch=from_asgi(app), api_url=URL, **options)
+    return hfgen.AsyncClient(fetch=from_asgi(app), api_url=URL, dialect="tgi", **options)
 
 
 async def test_what_the_application_is_given():

@@ -11,16 +11,23 @@ import urllib3
 from hfgen import Chunk, ConnectError, FetchRequest, FetchResponse, GeneratedText, HfgenError
 from hfgen._answers import Answer
 from hfgen._core import accept, exchange, faults
+from hfgen._core.completions import Completions
 from hfgen._core.decoder import Bytes, Events, Whole, folded, token_text, whole_chunk
 from hfgen._core.exchange import Opened, Peek, Read, Send
 from hfgen._core.resume import Resumption
+from hfgen._core.server import Server
 from hfgen._core.tgi import TGI
 from hfgen._errors import IncompleteGenerationError, StatusError
 from hfgen._headers import Headers
 from hfgen._retry import Retry
 from hfgen._url import may_carry_credentials
 
-DIALECTS = [TGI()]
+_ALL = {"details": True, "top_n_tokens": 2, "stop": ["a"], "return_full_text": True}
+DIALECTS = [
+    TGI(),
+    Completions(),
+    Completions({"inputs": "Once", "parameters": _ALL}, Server("vllm")),
+]
 
 # Byte by byte takes a call for each, and the time is better spent on other inputs.
 _WINDOW = 200
@@ -220,7 +227,8 @@ def _check_chunks(chunks):
     for chunk in chunks:
         assert isinstance(chunk, Chunk)
         _check_answer(chunk)
-    _check_answer(folded(chunks))
+    for answer in folded(chunks):
+        _check_answer(answer)
     resumption = Resumption({"inputs": "", "parameters": {"stop": ["é a", "b"]}})
     half = len(chunks) // 2
     for chunk in chunks[:half]:
@@ -260,7 +268,7 @@ def _check_answer(answer):
 def _check_parts(value):
     if isinstance(value, Answer):
         _check_answer(value)
-        assert {*value.keys()} <= value.to_dict().keys() | {"top_tokens", "best_of_sequences"}
+        assert {*value.keys()} <= value.to_dict().keys() | value._left_out
     elif isinstance(value, list):
         for item in value:
             _check_parts(item)

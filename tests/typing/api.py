@@ -32,6 +32,8 @@ from hfgen import (
     IncompleteGenerationError,
     ModelLoadingError,
     Options,
+    ServerInfo,
+    SimpleToken,
     StatusError,
     Stream,
     StreamDetails,
@@ -179,6 +181,12 @@ AsyncClient(fetch=double)  # type: ignore[arg-type]
 options: Options = {"api_url": "http://localhost:8080", "timeout": 5}
 Client(**options)
 HuggingFaceTextGeneration.run("Once", **options)
+
+Client(dialect="completions", max_event_bytes=1000)
+Client(provider="together", bill_to="my-org")
+Client(dialect="openai")  # type: ignore[arg-type]
+assert_type(Client().info(), ServerInfo)
+assert_type(Client().tokenize("Once"), list[SimpleToken])
 
 Client(proxy="http://host:3128", ssl="ca.pem")
 AsyncClient(proxy=False, ssl=ssl.create_default_context())

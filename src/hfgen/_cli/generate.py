@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hfgen._cli.waiting import Waiting
+from hfgen._core.providers import NAMES
 from hfgen._errors import InvalidRequestError
+from hfgen._options import DIALECTS
 from hfgen._sync_client import Client
 
 if TYPE_CHECKING:
@@ -50,7 +52,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--model", help="id of the model, owner/name; with --local a directory")
     there = where.add_mutually_exclusive_group()
     there.add_argument("--api-url", help="where to post (default: HFGEN_API_URL, else the router)")
+    there.add_argument(
+        "--provider",
+        choices=NAMES,
+        metavar="NAME",
+        help=f"who serves the model, behind the router: {', '.join(NAMES)}",
+    )
     where.add_argument("--api-key", help="the key (default: HF_TOKEN and its kin)")
+    where.add_argument(
+        "--bill-to", metavar="NAME", help="the organisation that pays, at the router"
+    )
+    where.add_argument(
+        "--dialect",
+        choices=DIALECTS,
+        help="what the server speaks (default: auto, by the URL or by asking)",
+    )
     there.add_argument(
         "--local", action="store_true", help="start a local server for this call, and ask that"
     )
@@ -137,6 +153,9 @@ def _client(options: argparse.Namespace, waiting: Waiting) -> Iterator[Client]:
         "max_retries": options.max_retries,
         "wait_for_model": options.wait_for_model,
         "on_retry": waiting.told,
+        "provider": options.provider,
+        "bill_to": options.bill_to,
+        "dialect": options.dialect,
     }
     if options.timeout is not None:
         given["timeout"] = options.timeout

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from hfgen._core.dialect import malformed
-from hfgen._errors import NotFoundError
 from hfgen._sync_client import Client
-from hfgen._url import check, display
 
 if TYPE_CHECKING:
     import argparse
-
-# People pass the URL that they post to.
-_ROUTES = re.compile(r"/(generate|generate_stream|v1|v1/completions|v1/chat/completions)?/?$")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,26 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry the command out."""
-    check(options.url, "the URL")
-    base = _ROUTES.sub("", display(options.url))
-    with Client(api_key=options.api_key, timeout=options.timeout, max_retries=0) as client:
-        try:
-            facts = _get(client, f"{base}/info")
-        except NotFoundError:
-            facts = _get(client, f"{base}/v1/models")
+    with Client(
+        api_url=options.url, api_key=options.api_key, timeout=options.timeout, max_retries=0
+    ) as client:
+        info = client.info()
     if options.json:
-        print(msgspec.json.encode(facts).decode())
+        print(info.to_json())
         return
-    shown = facts if isinstance(facts, dict) else {"answer": facts}
-    width = max(map(len, shown), default=0)
-    for name, value in shown.items():
+    facts = {name: value for name, value in info.to_dict().items() if value is not None}
+    width = max(map(len, facts))
+    for name, value in facts.items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         print(f"{name:<{width}}  {text}")
-
-
-def _get(client: Client, url: str) -> Any:
-    body = client._get(url)  # noqa: SLF001 - the command is of the house
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        raise malformed(body, f"{url} answers something else than JSON") from None

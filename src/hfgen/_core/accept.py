@@ -17,7 +17,7 @@ from hfgen._errors import (
     StatusError,
     TimeoutError,  # noqa: A004
 )
-from hfgen._headers import Headers
+from hfgen._headers import Headers, media_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +40,12 @@ def answers(
         if len(content) > MAX_ANSWER_BYTES:
             raise malformed(content, f"the answer exceeds {MAX_ANSWER_BYTES} bytes")
         headers = Headers(response.headers)
-        if _media_type(headers) != "text/event-stream":
+        if media_type(headers) != "text/event-stream":
             return dialect.answers(content, headers)
         events: Events[Chunk] = Events(
             dialect, whole_chunk, headers, max_event_bytes=max_event_bytes
         )
-        return [folded([*events.feed(content), *events.finish()])]
+        return folded([*events.feed(content), *events.finish()])
 
     return accept
 
@@ -59,11 +59,11 @@ def items(
 
     def accept(_: object, response: FetchResponse) -> Conversation[Opened[T]]:
         headers = Headers(response.headers)
-        media_type = _media_type(headers)
-        if media_type == "text/html":
+        kind = media_type(headers)
+        if kind == "text/html":
             page: bytes = yield Read(response, MAX_ERROR_BYTES)
             raise malformed(page, "the server answered with a web page", MalformedStreamError)
-        if media_type == "application/json" or media_type.endswith("+json"):
+        if kind == "application/json" or kind.endswith("+json"):
             return Opened(response, Whole(dialect, select, headers))
         seen = yield from _look(dialect, response, max_event_bytes)
         if isinstance(seen.error, IncompleteGenerationError) and _is_json(seen.pieces):
@@ -84,7 +84,7 @@ def raw(dialect: Dialect, max_event_bytes: int = MAX_EVENT_BYTES) -> Accept[Open
     def accept(
         will_retry: Callable[[HfgenError], bool], response: FetchResponse
     ) -> Conversation[Opened[bytes]]:
-        if _media_type(Headers(response.headers)) != "text/event-stream":
+        if media_type(Headers(response.headers)) != "text/event-stream":
             return Opened(response, Bytes())
         seen = yield from _look(dialect, response, max_event_bytes)
         if seen.error is not None and will_retry(seen.error):
@@ -145,7 +145,3 @@ def _look(dialect: Dialect, response: FetchResponse, max_event_bytes: int) -> Co
 def _is_json(pieces: tuple[bytes, ...]) -> bool:
     start = next((words for piece in pieces if (words := piece.lstrip())), b"")
     return start[:1] in {b"{", b"["}
-
-
-def _media_type(headers: Headers) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()

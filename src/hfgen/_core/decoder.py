@@ -11,7 +11,7 @@ from hfgen._errors import ConnectError, HfgenError, IncompleteGenerationError, M
 from hfgen._headers import NO_HEADERS, Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hfgen._core.dialect import Dialect
     from hfgen._core.sse import Event
@@ -35,6 +35,9 @@ class Decoder(Protocol[T_co]):
     def interrupted(self, error: HfgenError) -> HfgenError | None:
         """Return what to raise for a body that broke off; None if it had all that it needed."""
 
+    def rest(self) -> Iterator[T_co]:
+        """Yield the items that a body which broke off, but had all that it needed, still owes."""
+
     @property
     def is_complete(self) -> bool:
         """Whether the body has given all that it will, though it may not be at its end."""
@@ -54,6 +57,9 @@ class Bytes:
 
     def interrupted(self, error: HfgenError) -> HfgenError | None:
         return error
+
+    def rest(self) -> Iterator[bytes]:
+        return iter(())
 
 
 class Events(Generic[T]):
@@ -93,20 +99,25 @@ class Events(Generic[T]):
                 raise self._incomplete("the stream ended inside an event,") from error
         if not self._reader.complete:
             raise self._incomplete("the stream ended")
+        yield from self.rest()
+
+    def rest(self) -> Iterator[T]:
+        return self._selected(self._reader.rest())
 
     def _items(self, events: Iterator[Event]) -> Iterator[T]:
         try:
             for event in events:
-                chunk = self._reader.read(event)
-                if chunk is None:
-                    continue
-                if not chunk.token.special:
-                    self._texts.append(chunk.token.text)
-                if (item := self._select(chunk)) is not None:
-                    yield item
+                yield from self._selected(self._reader.read(event))
         except HfgenError as error:
             error.text = self.text
             raise
+
+    def _selected(self, chunks: Sequence[Chunk]) -> Iterator[T]:
+        for chunk in chunks:
+            if not chunk.token.special:
+                self._texts.append(chunk.token.text)
+            if (item := self._select(chunk)) is not None:
+                yield item
 
     def interrupted(self, error: HfgenError) -> HfgenError | None:
         if self._reader.complete:
@@ -151,8 +162,9 @@ class Whole(Generic[T]):
         return iter(())
 
     def finish(self) -> Iterator[T]:
-        for answer in self._dialect.answers(b"".join(self._pieces), self._headers):
-            for chunk in _unfolded(answer):
+        answers = self._dialect.answers(b"".join(self._pieces), self._headers)
+        for sequence, answer in enumerate(answers):
+            for chunk in _unfolded(answer, sequence):
                 if (item := self._select(chunk)) is not None:
                     yield item
 
@@ -160,6 +172,9 @@ class Whole(Generic[T]):
         if isinstance(error, ConnectError):
             return IncompleteGenerationError(f"{error}, before the answer was whole")
         return error
+
+    def rest(self) -> Iterator[T]:
+        return iter(())
 
 
 def whole_chunk(chunk: Chunk) -> Chunk:
@@ -172,9 +187,15 @@ def token_text(chunk: Chunk) -> str | None:
     return None if chunk.token.special else chunk.token.text
 
 
-def folded(chunks: Iterable[Chunk]) -> GeneratedText:
-    """Return a stream's chunks as the answer that `run` would have had."""
-    chunks = list(chunks)
+def folded(chunks: Iterable[Chunk]) -> list[GeneratedText]:
+    """Return a stream's chunks as the answers that `run` would have had."""
+    sequences: dict[int, list[Chunk]] = {}
+    for chunk in chunks:
+        sequences.setdefault(chunk.sequence, []).append(chunk)
+    return [_folded(sequences[number]) for number in sorted(sequences)]
+
+
+def _folded(chunks: list[Chunk]) -> GeneratedText:
     tokens = [chunk.token for chunk in chunks]
     last = next((c for c in reversed(chunks) if c.generated_text is not None), None)
     text = last.generated_text if last else None
@@ -184,7 +205,9 @@ def folded(chunks: Iterable[Chunk]) -> GeneratedText:
         return GeneratedText(generated_text=text)
     details = Details(
         finish_reason=last.details.finish_reason,
+        native_finish_reason=last.details.native_finish_reason,
         generated_tokens=last.details.generated_tokens,
+        input_length=last.details.input_length,
         seed=last.details.seed,
         tokens=tokens,
         top_tokens=[c.top_tokens or [] for c in chunks]
@@ -194,7 +217,7 @@ def folded(chunks: Iterable[Chunk]) -> GeneratedText:
     return GeneratedText(generated_text=text, details=details)
 
 
-def _unfolded(answer: GeneratedText) -> Iterator[Chunk]:
+def _unfolded(answer: GeneratedText, sequence: int) -> Iterator[Chunk]:
     details = answer.details or Details()
     tokens = details.tokens or [Token(text=answer.generated_text)]
     tops = details.top_tokens or []
@@ -206,13 +229,15 @@ def _unfolded(answer: GeneratedText) -> Iterator[Chunk]:
             top_tokens=tops[index - 1] if index <= len(tops) else None,
             generated_text=answer.generated_text if is_last else None,
             details=_stream_details(details) if is_last and answer.details else None,
+            sequence=sequence,
         )
 
 
 def _stream_details(details: Details) -> StreamDetails:
     return StreamDetails(
         finish_reason=details.finish_reason,
+        native_finish_reason=details.native_finish_reason,
         generated_tokens=details.generated_tokens,
         seed=details.seed,
-        input_length=len(details.prefill) or None,
+        input_length=details.input_length or len(details.prefill) or None,
     )

@@ -5,43 +5,51 @@ To add one, write a module beside `tgi` with a class of this shape.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hfgen._errors import MalformedAnswerError
+import msgspec
+
+from hfgen._core import faults
+from hfgen._errors import MalformedAnswerError, MalformedStreamError
 from hfgen._headers import NO_HEADERS, Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from hfgen._answers import Chunk, GeneratedText
     from hfgen._core.sse import Event
 
 _SHOWN = 200
+# Invalid UTF-8 inside a string is not among msgspec's own errors.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class EventReader(Protocol):
     """Reads the events of one stream, in order.
 
     Attributes:
-        complete: Whether the last event has been seen.
+        complete: Whether all tokens have come.
     """
 
     complete: bool
 
-    def read(self, event: Event) -> Chunk | None:
-        """Return the chunk that the event is, None if it is none.
+    def read(self, event: Event) -> Sequence[Chunk]:
+        """Return the chunks that the event completes.
 
         Raises:
             StatusError: The event reports an error.
             MalformedStreamError: It cannot be read.
         """
 
+    def rest(self) -> Sequence[Chunk]:
+        """Return the chunks that were held back for what might follow, once nothing does."""
+
 
 class Dialect(Protocol):
-    """How to talk with one family of servers."""
+    """How one request is put to a family of servers, and how they answer it."""
 
-    def body(self, request: Mapping[str, Any], *, stream: bool) -> bytes:
-        """Return the body that asks for what the normalised request asks for.
+    def body(self, *, stream: bool) -> bytes:
+        """Return the body that asks for what the request asks for.
 
         Raises:
             InvalidRequestError: It cannot be asked for.
@@ -57,6 +65,37 @@ class Dialect(Protocol):
 
     def events(self, headers: Headers = NO_HEADERS) -> EventReader:
         """Return a reader for the events of a new stream, that comes under these headers."""
+
+
+def read_other(event: Event, headers: Headers, why: str) -> bool:
+    """Take in an event that is no chunk; return whether it says that the stream is at its end.
+
+    Raises:
+        StatusError: It reports an error.
+        MalformedStreamError: It is nothing that is known.
+    """
+    data = event.data.strip()
+    if not data:
+        return False
+    if data == b"[DONE]":
+        # Servers that end with `finish_reason: null` say only so that it is the end.
+        return True
+    if fault := fault_in(data):
+        raise faults.raised(fault, headers=headers, body=data)
+    if event.name == b"error":
+        raise faults.raised(faults.in_body(data), headers=headers, body=data)
+    if event.name not in {b"", b"message"}:
+        # As a browser does: who does not listen to a type of event does not get it.
+        return False
+    raise malformed(data, f"an event in the stream is {why}", MalformedStreamError) from None
+
+
+def fault_in(data: bytes) -> faults.Fault | None:
+    """Return the error that a body or an event reports, None if it reports none."""
+    try:
+        return faults.in_answer(msgspec.json.decode(data))
+    except UNREADABLE:
+        return None
 
 
 def shown(data: bytes) -> str:

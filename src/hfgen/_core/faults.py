@@ -145,6 +145,11 @@ def raised(
     return kind(f"{name}: {message}" if message else name, **facts)
 
 
+def is_tgis(error: errors.StatusError) -> bool:
+    """Tell whether an error is of a type that TGI names."""
+    return (error.error_type or "").lower() in _BY_TYPE
+
+
 def _classify(fault: Fault, status: int | None) -> tuple[int, type[errors.StatusError]]:
     status = status or fault.status
     if fault.estimated_time is not None:

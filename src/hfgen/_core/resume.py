@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 # In TGI's words the server's own stream broke (its router/src/infer/mod.rs).
 _BROKEN = frozenset({"incomplete_generation", "incomplete_generation_stream"})
 # With these the text so far does not say where the generation stands.
-_INEXACT = ("grammar", "best_of", "truncate", "watermark")
+_INEXACT = ("grammar", "truncate", "watermark")
+# With more than one of these neither.
+_SEVERAL = ("best_of", "num_return_sequences")
 
 
 class Resumption:
@@ -78,7 +80,7 @@ class Resumption:
         """Return the request that goes on where the stream broke, None if none can.
 
         It cannot where the rest would not be exactly what was missing: with a grammar, `best_of`,
-        `truncate`, after a special token, with a stop string half seen.
+        several sequences, `truncate`, after a special token, with a stop string half seen.
         """
         if not self._is_break(error) or not self._is_exact():
             return None
@@ -98,7 +100,10 @@ class Resumption:
         return isinstance(error, IncompleteGenerationError)
 
     def _is_exact(self) -> bool:
-        if self._has_special or any(self._parameters.get(name) for name in _INEXACT):
+        given = self._parameters
+        if self._has_special or any(given.get(name) for name in _INEXACT):
+            return False
+        if any((given.get(name) or 1) > 1 for name in _SEVERAL):
             return False
         text = self.text
         return not any(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from hfgen._answers import Chunk, GeneratedText, with_raw
 from hfgen._core import faults
-from hfgen._core.dialect import malformed
-from hfgen._errors import MalformedStreamError
+from hfgen._core.dialect import UNREADABLE, fault_in, malformed, read_other
 from hfgen._headers import NO_HEADERS, Headers
 from hfgen._request import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hfgen._core.sse import Event
 
@@ -23,15 +23,20 @@ _T = TypeVar("_T", Chunk, GeneratedText)
 _chunk = msgspec.json.Decoder(Chunk)
 _answer = msgspec.json.Decoder(GeneratedText)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
-# Invalid UTF-8 inside a string is not among msgspec's own errors.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class TGI:
-    """`{inputs, parameters, stream}` in; objects, lists of them, or events out."""
+    """`{inputs, parameters, stream}` in; objects, lists of them, or events out.
 
-    def body(self, request: Mapping[str, Any], *, stream: bool) -> bytes:
-        return encode({**request, "stream": stream})
+    Args:
+        request: The normalised request.
+    """
+
+    def __init__(self, request: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._request = request
+
+    def body(self, *, stream: bool) -> bytes:
+        return encode({**self._request, "stream": stream})
 
     def answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
@@ -41,8 +46,8 @@ class TGI:
             return [
                 with_raw(_tolerant(_answer, GeneratedText, item), bytes(item)) for item in items
             ]
-        except _UNREADABLE as error:
-            if fault := _fault(body):
+        except UNREADABLE as error:
+            if fault := fault_in(body):
                 raise faults.raised(fault, headers=headers, body=body) from None
             raise malformed(body, f"the answer is no generation ({error})") from None
 
@@ -59,43 +64,20 @@ class TGIEvents:
         self._headers = headers
         self.complete = False
 
-    def read(self, event: Event) -> Chunk | None:
+    def read(self, event: Event) -> Sequence[Chunk]:
         data = event.data
         try:
             chunk = with_raw(_tolerant(_chunk, Chunk, data), data)
-        except _UNREADABLE as error:
-            self._read_other(event, error)
-            return None
+        except UNREADABLE as error:
+            if read_other(event, self._headers, f"no chunk ({error})"):
+                self.complete = True
+            return ()
         if chunk.generated_text is not None:
             self.complete = True
-        return chunk
+        return (chunk,)
 
-    def _read_other(self, event: Event, error: Exception) -> None:
-        """Take in an event that is no chunk, or raise what it stands for."""
-        data = event.data.strip()
-        if not data:
-            return
-        if data == b"[DONE]":
-            # Servers that end with `finish_reason: null` say only so that it is the end.
-            self.complete = True
-            return
-        if fault := _fault(data):
-            raise faults.raised(fault, headers=self._headers, body=data)
-        if event.name == b"error":
-            raise faults.raised(faults.in_body(data), headers=self._headers, body=data)
-        if event.name not in {b"", b"message"}:
-            # As a browser does: who does not listen to a type of event does not get it.
-            return
-        raise malformed(
-            data, f"an event in the stream is no chunk ({error})", MalformedStreamError
-        ) from None
-
-
-def _fault(data: bytes) -> faults.Fault | None:
-    try:
-        return faults.in_answer(msgspec.json.decode(data))
-    except _UNREADABLE:
-        return None
+    def rest(self) -> Sequence[Chunk]:
+        return ()
 
 
 def _tolerant(decoder: msgspec.json.Decoder[_T], kind: type[_T], data: bytes | msgspec.Raw) -> _T:

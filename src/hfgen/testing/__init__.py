@@ -20,6 +20,7 @@ from hfgen.testing._events import ServerKind, Special, chunk, comment, done, eve
 from hfgen.testing._request import RecordedRequest
 from hfgen.testing._script import Scripted
 from hfgen.testing._server import ScriptedServer, StartServer
+from hfgen.testing._speaks import Speaks
 
 __all__ = [
     "Cut",
@@ -31,6 +32,7 @@ __all__ = [
     "ScriptedAnswer",
     "ScriptedServer",
     "ServerKind",
+    "Speaks",
     "Special",
     "StartServer",
     "Step",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from hfgen.testing import _speaks
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from hfgen.testing._line import Line
     from hfgen.testing._request import RecordedRequest
     from hfgen.testing._script import Script
+    from hfgen.testing._speaks import Speaks
 
 
 class Ledger:
@@ -25,8 +28,9 @@ class Ledger:
         stopped: Whether the server is being closed, so that it is not the clients who hang up.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, speaks: Speaks | None = None) -> None:
         self.script = script
+        self._speaks = speaks
         self.requests: list[RecordedRequest] = []
         self.connections = 0
         self.answering = 0
@@ -54,13 +58,15 @@ class Ledger:
             self._changed.notify_all()
 
     def begin(self, request: RecordedRequest) -> ScriptedAnswer:
-        """Record a request, and return what to answer to it."""
+        """Record a request, unless it asks what the server speaks; return what to answer to it."""
+        aside = _speaks.answer(self._speaks, request)
         with self._changed:
             number = len(self.requests)
-            self.requests.append(request)
+            if aside is None:
+                self.requests.append(request)
             self.answering += 1
             self._changed.notify_all()
-        return self.script.answer(request, number)
+        return aside or self.script.answer(request, number)
 
     def end(self) -> None:
         """Take note that an answer has come to its end."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
 
-    from hfgen.testing import Scripted, ScriptedServer, StartServer
+    from hfgen.testing import Scripted, ScriptedServer, Speaks, StartServer
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def scripted_server() -> Iterator[StartServer]:
             tls: tuple[str | os.PathLike[str], str | os.PathLike[str]]
             | ssl.SSLContext
             | None = None,
+            speaks: Speaks | None = "tgi",
         ) -> ScriptedServer:
-            return servers.enter_context(ScriptedServer(*script, strict=strict, tls=tls))
+            server = ScriptedServer(*script, strict=strict, tls=tls, speaks=speaks)
+            return servers.enter_context(server)
 
         yield start

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
+from hfgen.testing import _speaks
 from hfgen.testing._conversation import converse
 from hfgen.testing._ledger import Ledger
 from hfgen.testing._line import Line
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from hfgen.testing._request import RecordedRequest
     from hfgen.testing._script import Scripted
+    from hfgen.testing._speaks import Speaks
 
     _File: TypeAlias = str | os.PathLike[str]
 
@@ -41,10 +43,13 @@ class ScriptedServer:
             one is given again and again.
         strict: Whether a request beyond the last answer is refused with a 500, and `check` fails.
         tls: To speak TLS, the files of the certificate and of its key (in PEM), or a context.
+        speaks: What it says that it speaks: clients ask (`GET /info`, `GET /v1/models`) before
+            their first request. Such questions are neither in the script nor in the record. None:
+            they are, as all others.
 
     Raises:
         TypeError: An answer is none.
-        ValueError: There are no answers, and it is not strict.
+        ValueError: There are no answers, and it is not strict; or there is no such server.
     """
 
     def __init__(
@@ -52,8 +57,10 @@ class ScriptedServer:
         *script: Scripted,
         strict: bool = False,
         tls: tuple[_File, _File] | ssl.SSLContext | None = None,
+        speaks: Speaks | None = "tgi",
     ) -> None:
-        self._ledger = Ledger(Script(script, strict=strict))
+        _speaks.check(speaks)
+        self._ledger = Ledger(Script(script, strict=strict), speaks)
         self._tls = _context(tls) if isinstance(tls, tuple) else tls
         self._url: str | None = None
         self._threads: list[threading.Thread] = []
@@ -232,6 +239,7 @@ class StartServer(Protocol):
         *script: Scripted,
         strict: bool = False,
         tls: tuple[_File, _File] | ssl.SSLContext | None = None,
+        speaks: Speaks | None = "tgi",
     ) -> ScriptedServer:
         """Start a server, which is closed and checked after the test.
 
@@ -239,6 +247,7 @@ class StartServer(Protocol):
             script: The answers in their order, as for `ScriptedServer`.
             strict: Whether a request beyond the last answer fails the test.
             tls: The files of the certificate and of its key, or a context; None for no TLS.
+            speaks: What it says that it speaks, when it is asked.
         """
 
 

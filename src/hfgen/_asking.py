@@ -1,0 +1,49 @@
+"""What is asked of a server beside text: what it is, and how it cuts a text into tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hfgen._call import get_request, post_request
+from hfgen._core import information
+from hfgen._errors import InvalidRequestError
+from hfgen._routing import base, plan
+
+if TYPE_CHECKING:
+    from hfgen._answers import ServerInfo, SimpleToken
+    from hfgen._core.exchange import Conversation
+    from hfgen._core.target import Get, Target
+    from hfgen._options import Settings
+    from hfgen._routing import Plan
+    from hfgen._signal import AbortSignal
+
+
+def informing(settings: Settings, signal: AbortSignal) -> Conversation[ServerInfo]:
+    """Ask the server that the settings name what it is."""
+    return information.information(base(settings), getting(settings, signal), settings.retry)
+
+
+def tokenizing(
+    text: str, target: Target, settings: Settings, signal: AbortSignal
+) -> Conversation[list[SimpleToken]]:
+    """Ask the server that the settings name for the tokens of a text."""
+    if not isinstance(text, str):
+        raise InvalidRequestError(f"the text must be a string, not {type(text).__name__}")
+    return information.tokens(
+        text,
+        target,
+        base(settings),
+        lambda url, body: post_request(url, body, settings, signal),
+        settings.retry,
+    )
+
+
+def plan_of_server(settings: Settings) -> Plan:
+    """Return what is to be asked to know which server the settings name."""
+    return plan(replace(settings, api_url=base(settings), dialect="auto"), {})
+
+
+def getting(settings: Settings, signal: AbortSignal) -> Get:
+    """Return what makes requests that read something from the server."""
+    return lambda url: get_request(url, settings, signal)

@@ -1,0 +1,136 @@
+"""The providers that Hugging Face's router knows, and their own names for a model. No I/O.
+
+Hosts and routes: huggingface_hub, `inference/_providers/`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from hfgen import _url
+from hfgen._core import discovery
+from hfgen._core.server import Server
+from hfgen._core.target import Target
+from hfgen._errors import MalformedAnswerError, NotFoundError
+
+if TYPE_CHECKING:
+    from hfgen._core.exchange import Conversation
+    from hfgen._core.target import Get
+    from hfgen._retry import Retry
+
+ROUTER = "https://router.huggingface.co"
+HF_INFERENCE = "hf-inference"
+
+# The mappings that are about text; others have images, embeddings.
+_TASKS = frozenset({"text-generation", "conversational"})
+_HOSTED = Server("provider")
+
+
+class Provider(NamedTuple):
+    """Where a provider answers.
+
+    Attributes:
+        host: Its own, for its own keys.
+        route: Where completions are, there and behind the router.
+    """
+
+    host: str
+    route: str
+
+
+PROVIDERS = {
+    "deepinfra": Provider("https://api.deepinfra.com", "/v1/openai/completions"),
+    "featherless-ai": Provider("https://api.featherless.ai", "/v1/completions"),
+    "novita": Provider("https://api.novita.ai", "/v3/openai/completions"),
+    "together": Provider("https://api.together.xyz", "/v1/completions"),
+}
+NAMES = (*sorted([*PROVIDERS, HF_INFERENCE]),)
+
+
+def question(model: str) -> str:
+    """Return what to ask the Hub for a model's providers."""
+    return f"/api/models/{quote(model, safe='/')}?expand=inferenceProviderMapping"
+
+
+def targets(
+    provider: str, model: str, url: str, get: Get, retry: Retry, *, routed: bool
+) -> Conversation[tuple[Target, ...]]:
+    """Ask the Hub who serves a model, and under which name; return where to post.
+
+    Args:
+        provider: Who is to serve it.
+        model: The model's id at the Hub.
+        url: What to ask.
+        get: Makes the request for it.
+        retry: The policy.
+        routed: Whether the key is Hugging Face's, for its router.
+
+    Raises:
+        NotFoundError: There is no such model, or that provider does not serve it.
+        MalformedAnswerError: The Hub answers something else.
+    """
+    document = yield from discovery.facts(get(url), retry)
+    if document is None:
+        raise NotFoundError(
+            f"the Hub knows no model {model!r}, or the key may not see it", status=404
+        )
+    served = _served(document)
+    if served is None:
+        raise MalformedAnswerError(f"the Hub does not say who serves {model!r}")
+    if provider not in served:
+        others = ", ".join(sorted(served)) or "nobody"
+        raise NotFoundError(f"{provider} does not serve {model}; served by: {others}", status=404)
+    name, task = served[provider]
+    if provider == HF_INFERENCE:
+        base = f"{ROUTER}/{HF_INFERENCE}/models/{quote(model, safe='/')}"
+        places = hf_inference(base)
+        return places[::-1] if task == "conversational" else places
+    host, route = PROVIDERS[provider]
+    return (
+        Target(
+            dialect="completions",
+            url=(f"{ROUTER}/{provider}" if routed else host) + route,
+            server=_HOSTED,
+            model=name,
+        ),
+    )
+
+
+def hf_inference(url: str, *, model_in_url: bool = True) -> tuple[Target, ...]:
+    """Return the two ways of asking hf-inference for the model in this URL, TGI's first.
+
+    Args:
+        url: It ends with the model's id.
+        model_in_url: Whether hfgen has put it there, so that the request need not name it.
+    """
+    return (
+        Target(dialect="tgi", url=url, model_in_url=model_in_url),
+        Target(
+            dialect="completions",
+            url=_url.extended(url, "v1/completions"),
+            server=_HOSTED,
+            model=unquote(urlsplit(url).path.partition("/models/")[2]),
+        ),
+    )
+
+
+def _served(document: Any) -> dict[str, tuple[str, str]] | None:
+    """Return the providers of text, each with its name for the model and its task."""
+    mapping = document.get("inferenceProviderMapping") if isinstance(document, dict) else None
+    if isinstance(mapping, dict):
+        entries = [{"provider": name, **said} for name, said in mapping.items() if _is_dict(said)]
+    elif isinstance(mapping, list):
+        entries = [said for said in mapping if _is_dict(said)]
+    else:
+        # The Hub leaves it out where nobody serves the model.
+        return {} if isinstance(document, dict) and "id" in document else None
+    return {
+        str(said.get("provider")): (str(said.get("providerId")), str(said.get("task")))
+        for said in entries
+        if said.get("task") in _TASKS
+    }
+
+
+def _is_dict(value: object) -> bool:
+    return isinstance(value, dict)

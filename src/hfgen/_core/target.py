@@ -1,0 +1,57 @@
+"""Where a request goes, and in which dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from hfgen._core.completions import Completions
+from hfgen._core.server import UNKNOWN, Server
+from hfgen._core.tgi import TGI
+from hfgen._fetch import FetchRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hfgen._core.dialect import Dialect
+
+DialectName: TypeAlias = Literal["tgi", "completions"]
+
+Get: TypeAlias = Callable[[str], FetchRequest]
+"""Makes the request that reads a URL of the server's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A route of a server.
+
+    Attributes:
+        dialect: What is spoken there.
+        url: Where `run` posts to.
+        stream_url: Where streams are asked for, if that is another place.
+        server: What is known of the server, where it speaks completions.
+        model: The server's own name for the model, if it has one.
+        model_in_url: Whether the URL names the model.
+    """
+
+    dialect: DialectName
+    url: str
+    stream_url: str | None = None
+    server: Server = UNKNOWN
+    model: str | None = None
+    model_in_url: bool = False
+
+    def place(self, *, stream: bool) -> str:
+        """Return the URL to post to."""
+        return self.stream_url or self.url if stream else self.url
+
+    def put(self, request: Mapping[str, Any]) -> Dialect:
+        """Return the normalised request as it is put here."""
+        if self.model is not None:
+            request = {**request, "model": self.model}
+        if self.dialect == "completions":
+            return Completions(request, self.server)
+        if self.model_in_url:
+            request = {key: value for key, value in request.items() if key != "model"}
+        return TGI(request)
