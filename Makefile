@@ -15,7 +15,8 @@ ATHERIS ?= atheris==3.0.0
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?=
 
-.PHONY: demo test chaos check format lock fuzz test-lowest test-transformers integration clean
+.PHONY: demo test bench bench-check chaos check format lock fuzz test-lowest test-transformers \
+	integration clean
 
 demo: .venv/demo
 	@printf 'Once upon a time'
@@ -44,6 +45,25 @@ fuzz:
 	@test -x .venv-fuzz/bin/python || $(PYTHON) -m venv .venv-fuzz
 	.venv-fuzz/bin/python $(PIP) --editable . '$(ATHERIS)'
 	.venv-fuzz/bin/python tools/fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# Everything against every peer that can be installed here, into benchmarks/RESULTS.md: an hour.
+BENCH_PEERS := huggingface_hub text-generation openai litellm
+bench: .venv-bench/base/ready .venv-bench/plot/ready
+	-@$(MAKE) --no-print-directory --keep-going $(BENCH_PEERS:%=.venv-bench/%/ready)
+	-@if command -v npm >/dev/null; then npm install --prefix benchmarks/node --no-package-lock \
+		--no-audit --no-fund --loglevel=error; else echo "no Node here: its packages are not compared"; fi
+	.venv-bench/base/bin/python -m benchmarks $(BENCH)
+
+# Whether the goals in benchmarks/goals.py hold, with the peers that have been installed: 2 minutes.
+bench-check: .venv-bench/base/ready
+	.venv-bench/base/bin/python -m benchmarks --check $(BENCH)
+
+.venv-bench/%/ready: benchmarks/requirements/%.txt
+	@echo "setting up $* for the benchmarks (once) ..."
+	@$(PYTHON) -m venv .venv-bench/$*
+	@.venv-bench/$*/bin/python $(PIP) --requirement $<
+	@test $* != base || .venv-bench/$*/bin/python $(PIP) --no-deps --editable .
+	@touch $@
 
 # The suite once more, with the oldest dependencies that pyproject.toml allows.
 test-lowest: .venv/dev
@@ -100,5 +120,6 @@ lock: .venv/dev
 	@$(PYTHON) -m venv .venv
 
 clean:
-	rm -rf .venv .venv-fuzz .venv-lowest $(SERVERS:%=.venv-%) build/fuzz \
+	rm -rf .venv .venv-bench .venv-fuzz .venv-lowest $(SERVERS:%=.venv-%) build/benchmarks.json \
+		build/fuzz benchmarks/node/node_modules \
 		.mypy_cache .pytest_cache .ruff_cache

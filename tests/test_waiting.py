@@ -45,8 +45,8 @@ def test_first_token(side, serve, verb, body):
     with pytest.raises(hfgen.TimeoutError, match="first token") as caught:
         side.outcome(verb, server, timeout=timeout)
     assert caught.value.phase == "first_token"
-    assert len(server.requests) == 1
     side.wait_for(server.request().hung_up)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("verb", ["stream", "stream_tokens"])

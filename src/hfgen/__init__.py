@@ -5,6 +5,8 @@
 `AsyncClient`.
 """
 
+import typing
+
 from hfgen._answers import (
     Answer,
     BestOfSequence,
@@ -17,8 +19,6 @@ from hfgen._answers import (
     StreamDetails,
     Token,
 )
-from hfgen._async_client import AsyncClient
-from hfgen._async_stream import AsyncStream
 from hfgen._errors import (
     AbortError,
     AuthenticationError,
@@ -52,6 +52,10 @@ from hfgen._sync_client import Client
 from hfgen._sync_stream import Stream
 from hfgen._timeout import Timeout
 from hfgen._version import __version__
+
+if typing.TYPE_CHECKING:
+    from hfgen._async_client import AsyncClient
+    from hfgen._async_stream import AsyncStream
 
 __all__ = [
     "AbortController",
@@ -109,3 +113,19 @@ __all__ = [
     "ValidationError",
     "__version__",
 ]
+
+# With these comes asyncio, which takes as long to import as all the rest.
+_LATER = {"AsyncClient": "_async_client", "AsyncStream": "_async_stream"}
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - as late as what it is for
+
+    value = globals()[name] = getattr(import_module(f"hfgen.{_LATER[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,6 @@ server adds to these types does not break them: it is in `to_dict` of the whole 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
@@ -23,8 +22,12 @@ _LEFT_OUT = frozenset(
 )
 
 
+# Bound once: it is called for every token.
+_set = msgspec.structs.force_setattr
+
+
 class _Words(bytes):
-    """The JSON that an object was read from. No JSON decodes to this type, so no server sets it."""
+    """The JSON that an object was read from. No JSON decodes to this, so no server sets it."""
 
     __slots__ = ()
 
@@ -255,7 +258,7 @@ class ServerInfo(Answer, frozen=True, kw_only=True, eq=False):
 
 def with_raw(answer: _Struct, raw: bytes) -> _Struct:
     """Let a freshly decoded answer remember the JSON that it came from."""
-    msgspec.structs.force_setattr(answer, "_raw", _Words(raw))
+    _set(answer, "_raw", raw)
     return answer
 
 
@@ -263,6 +266,8 @@ def _decoded(text: str) -> dict[str, Any]:
     try:
         said: dict[str, Any] = msgspec.json.decode(text)
     except msgspec.DecodeError:
+        import json  # noqa: PLC0415 - slow to import, rarely needed
+
         # A number without a size that msgspec knows, in a field that hfgen does not.
         said = json.loads(text, parse_int=_integer)
     return said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -86,9 +85,10 @@ class AsyncStream(Generic[T]):
                     self._ready = iter(())
                 try:
                     for item in self._ready:
-                        # While the caller works on it, nobody waits.
-                        call.rest()
-                        self._waits = self._ends = False
+                        if self._waits or self._ends:
+                            # While the caller works on it, nobody waits.
+                            call.rest()
+                            self._waits = self._ends = False
                         return item
                     if self._drained:
                         raise StopAsyncIteration
@@ -105,7 +105,7 @@ class AsyncStream(Generic[T]):
             self._leave()
             raise
 
-    async def _refill(self) -> None:
+    async def _refill(self) -> None:  # noqa: C901 - one wait, in order
         try:
             self._call.throw_if_aborted()
             piece = next(self._replay, None)
@@ -120,7 +120,10 @@ class AsyncStream(Generic[T]):
                 elif not self._waits:
                     self._call.expect_next()
                     self._waits = True
-                with AbortScope(self._call) if self._guarded else contextlib.nullcontext():
+                if self._guarded:
+                    with AbortScope(self._call):
+                        piece = await self._read()
+                else:
                     piece = await self._read()
         except StopAsyncIteration:
             self._ready, self._drained = self._decoder.finish(), True
@@ -178,8 +181,9 @@ class _Loop(Generic[T]):
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
-    async def __anext__(self) -> T:
-        return await self._stream.__anext__()
+    def __anext__(self) -> Awaitable[T]:
+        # Not a coroutine of its own, which would be one more for every token.
+        return self._stream.__anext__()
 
     def __del__(self) -> None:
         self._stream._leave()  # noqa: SLF001 - the two are one mechanism

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import platform
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -192,4 +192,6 @@ def _headers(url: str, settings: Settings, *, stream: bool = False) -> Headers:
 
 def _user_agent() -> str:
     agent = f"hfgen/{__version__}"
-    return f"{agent}; python/{platform.python_version()}" if tracking_allowed() else agent
+    if not tracking_allowed():
+        return agent
+    return f"{agent}; python/{'.'.join(map(str, sys.version_info[:3]))}"

@@ -6,7 +6,6 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 
 # Parts of the names of headers that hold secrets.
 _SECRET = re.compile(r"auth|cookie|key|secret|token")
@@ -73,6 +72,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _date(text: str | None) -> float | None:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, rarely needed
+
     try:
         return parsedate_to_datetime(text or "").timestamp()
     except (ValueError, OverflowError):

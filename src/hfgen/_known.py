@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeAlias
 
-from hfgen._async_interrupt import AbortScope
 from hfgen._errors import AbortError, HfgenError
 
 if TYPE_CHECKING:
@@ -74,6 +72,11 @@ class Known:
         self, key: Hashable, ask: Callable[[], Awaitable[_Targets]], call: Interrupt
     ) -> _Targets:
         """Return the answer, as `find` does."""
+        # Who has no loop does without them.
+        import asyncio  # noqa: PLC0415
+
+        from hfgen._async_interrupt import AbortScope  # noqa: PLC0415
+
         while (found := self._found.get(key)) is None:
             asking, is_first = self._begin(key)
             if not is_first:

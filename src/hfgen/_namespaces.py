@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from hfgen._async_client import AsyncClient
 from hfgen._sync_client import Client
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from hfgen._answers import Chunk, GeneratedText
+    from hfgen._async_client import AsyncClient
     from hfgen._async_stream import AsyncStream
     from hfgen._options import AsyncOptions, Options
     from hfgen._request import RequestLike
@@ -25,6 +25,8 @@ def _client() -> Client:
 
 @cache
 def _async_client() -> AsyncClient:
+    from hfgen._async_client import AsyncClient  # noqa: PLC0415 - imports asyncio
+
     return AsyncClient()
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from os import PathLike
-from ssl import SSLContext  # noqa: TC003 - typing.get_type_hints reads it
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from hfgen._connecting import NAMES as CLIENT_ONLY
 from hfgen._core.providers import NAMES
@@ -21,6 +20,9 @@ from hfgen._retry import Retry
 from hfgen._signal import AbortSignal
 from hfgen._timeout import Timeout
 from hfgen._url import DEFAULT_API_URL, check, display
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 DIALECTS = ("auto", "tgi", "completions")
 # What `wait_for_model=True` means, in seconds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
@@ -9,6 +10,10 @@ from urllib.parse import unquote, urlsplit
 from hfgen._errors import InvalidRequestError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_NAMES = {
+    scheme: (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    for scheme in _DEFAULT_PORTS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,13 @@ def from_environment(url: str) -> Proxy | None:
     Raises:
         InvalidRequestError: A variable names no HTTP proxy.
     """
+    parts = urlsplit(url)
+    # The library reads all of the environment, which takes longer than the rest of a request.
+    if not any(os.environ.get(name) for name in _NAMES.get(parts.scheme, ())):
+        return None
     from urllib import request as library  # noqa: PLC0415 - not cheap
 
     proxies = library.getproxies_environment()
-    parts = urlsplit(url)
     kind = parts.scheme if parts.scheme in proxies else "all"
     if kind not in proxies:
         return None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LEFT = "the stream was closed before its end"
+
 # Given the error that ended a stream: how to go on, or None.
 Reopen: TypeAlias = Callable[[HfgenError], Opened[T] | None]
 
@@ -50,14 +52,22 @@ class Stream(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         # An iterator of its own for each loop: when the loop drops it, the stream is left.
         try:
-            while True:
-                try:
-                    item = self.__next__()
-                except StopIteration:
+            if not self._left:
+                # Not by `__next__`: every token goes through here.
+                for item in self._items:
+                    yield item
+                    if self._left:
+                        break
+                else:
+                    self._ended = True
                     return
-                yield item
+        except Exception:
+            if not self._left:
+                self._ended = True
+                raise
         finally:
             self.close()
+        raise StreamClosedError(_LEFT)
 
     def __next__(self) -> T:
         try:
@@ -69,7 +79,7 @@ class Stream(Generic[T]):
                 self._ended = isinstance(error, Exception)
                 self.close()
                 raise
-        raise StreamClosedError("the stream was closed before its end")
+        raise StreamClosedError(_LEFT)
 
     def close(self) -> None:
         """Close the connection, which ends the generation on the server. Repeating it is fine."""
@@ -174,9 +184,10 @@ def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one l
         if piece is None:
             break
         for item in decoder.feed(checked_piece(piece)):
-            # While the caller works on it, nobody waits.
-            call.rest()
-            waits = ends = False
+            if waits or ends:
+                # While the caller works on it, nobody waits.
+                call.rest()
+                waits = ends = False
             yield item
             if call.aborted:
                 break

@@ -104,10 +104,17 @@ class Events(Generic[T]):
     def rest(self) -> Iterator[T]:
         return self._selected(self._reader.rest())
 
-    def _items(self, events: Iterator[Event]) -> Iterator[T]:
+    def _items(self, events: Iterable[Event]) -> Iterator[T]:
+        # One loop, and not the next method once more: every token goes through it.
+        read, select, texts = self._reader.read, self._select, self._texts
         try:
             for event in events:
-                yield from self._selected(self._reader.read(event))
+                for chunk in read(event):
+                    token = chunk.token
+                    if not token.special:
+                        texts.append(token.text)
+                    if (item := select(chunk)) is not None:
+                        yield item
         except HfgenError as error:
             error.text = self.text
             raise

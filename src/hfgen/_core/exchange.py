@@ -7,10 +7,12 @@ what came of it or is thrown the error, and returns what the caller wants or rai
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urljoin
+
+import msgspec
 
 from hfgen import _url
 from hfgen._core import faults
@@ -41,8 +43,7 @@ _WAKING = frozenset({502, 503})
 _OWN_HEADERS = frozenset({"accept", "accept-encoding", "content-type", "user-agent"})
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Wait so many seconds, make the request, send back the `FetchResponse`."""
 
     request: FetchRequest
@@ -53,35 +54,30 @@ class Send:
     """Why the last of them failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(msgspec.Struct, frozen=True):
     """Read the body of the response, at most so many bytes of it, close it, send the bytes back."""
 
     response: FetchResponse
     limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Peek:
+class Peek(msgspec.Struct, frozen=True):
     """Send back the next piece of the body, None at its end."""
 
     response: FetchResponse
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """Close the response."""
 
     response: FetchResponse
 
 
-@dataclass(frozen=True, slots=True)
-class Elapsed:
+class Elapsed(msgspec.Struct, frozen=True):
     """Send back the seconds since the call began."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened(Generic[T]):
+class Opened(msgspec.Struct, Generic[T], frozen=True):
     """A stream to hand out: an answer, what was read of it to look at, and how to read it."""
 
     response: FetchResponse

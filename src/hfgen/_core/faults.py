@@ -7,7 +7,6 @@ FastAPI's `{detail}`; `{message}`; problem+json (RFC 9457); and whatever a proxy
 
 from __future__ import annotations
 
-import html
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -212,6 +211,8 @@ def _readable(body: bytes) -> str:
             if title
             else re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
         )
+        import html  # noqa: PLC0415 - slow to import, rarely needed
+
         # A number has more digits than Python reads.
         with suppress(ValueError):
             text = html.unescape(text)

@@ -8,12 +8,15 @@ counts, because servers leave that line out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from hfgen._errors import MalformedStreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -22,7 +25,7 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 _FIELD = len(b"data: ")
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event: its type ("message" is empty here) and its data, lines joined by LF."""
 
     name: bytes
@@ -51,12 +54,37 @@ class EventDecoder:
         self._name = b""
         self._data: bytes | bytearray | None = None
 
-    def feed(self, piece: bytes) -> Iterator[Event]:
-        """Yield the events that this piece completes.
+    def feed(self, piece: bytes) -> Iterable[Event]:
+        """Return the events that this piece completes.
 
         Raises:
-            MalformedStreamError: An event exceeds `max_event_bytes`.
+            MalformedStreamError: An event exceeds `max_event_bytes`; raised in its place among
+                them.
         """
+        if (
+            b"\r" in piece
+            or b"\n\n" not in piece
+            or self._head is not None
+            or self._after_cr
+            or self._name
+            or self._data is not None
+        ):
+            return self._feed(piece)
+        if self._line:
+            piece, self._line = bytes(self._line) + piece, bytearray()
+        # What nearly every piece is: whole events, each of one line of data.
+        *blocks, rest = piece.split(b"\n\n")
+        events = []
+        for block in blocks:
+            if not block.startswith(b"data:") or b"\n" in block or len(block) > self._max:
+                return self._feed(piece)
+            events.append(Event(b"", block[6:] if block.startswith(b" ", 5) else block[5:]))
+        if len(rest) > self._max:
+            return self._feed(piece)
+        # Too short for an error, and without an end for an event.
+        return chain(events, self._feed(rest)) if rest else events
+
+    def _feed(self, piece: bytes) -> Iterator[Event]:
         if self._head is not None:
             self._head += piece
             if len(self._head) < len(_BOM) and _BOM.startswith(self._head):

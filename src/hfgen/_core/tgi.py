@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T", Chunk, GeneratedText)
 
 _chunk = msgspec.json.Decoder(Chunk)
+_decode = _chunk.decode
 _answer = msgspec.json.Decoder(GeneratedText)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -67,11 +68,15 @@ class TGIEvents:
     def read(self, event: Event) -> Sequence[Chunk]:
         data = event.data
         try:
-            chunk = with_raw(_tolerant(_chunk, Chunk, data), data)
+            try:
+                chunk = _decode(data)
+            except msgspec.ValidationError:
+                chunk = _tolerant(_chunk, Chunk, data)
         except UNREADABLE as error:
             if read_other(event, self._headers, f"no chunk ({error})"):
                 self.complete = True
             return ()
+        with_raw(chunk, data)
         if chunk.generated_text is not None:
             self.complete = True
         return (chunk,)

@@ -1,0 +1,93 @@
+"""Measure hfgen and its peers, and write RESULTS.md; or, with --check, hold it to its goals."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+from benchmarks import machine
+from benchmarks.goals import GOALS, PEERS, judged
+from benchmarks.report import goals, page
+from benchmarks.roster import CLIENTS, ROOT, Client
+from benchmarks.runner import Results, run
+from benchmarks.scenarios import SCENARIOS, Scenario
+
+OUT = ROOT / "benchmarks"
+# What is kept of each round, for another look.
+RAW = ROOT / "build" / "benchmarks.json"
+PLOT = ROOT / ".venv-bench" / "plot" / "bin" / "python"
+# The peers that have come closest; all of them would take too long for a check.
+CLOSEST = {"aiohttp, by hand", "text-generation", "@huggingface/inference"}
+
+
+def main() -> int:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail where a goal is missed")
+    parser.add_argument("--rounds", type=int, help="how often each (3)")
+    parser.add_argument("--only", nargs="+", metavar="SCENARIO", help="these scenarios")
+    parser.add_argument("--clients", nargs="+", metavar="NAME", help="these clients")
+    asked = parser.parse_args()
+    names = asked.only or [scenario.name for scenario in SCENARIOS]
+    if unknown := set(names) - {scenario.name for scenario in SCENARIOS}:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name in names]
+    clients = [client for client in CLIENTS if client.name in (asked.clients or [client.name])]
+    for environment in sorted({c.environment for c in clients if not c.is_here}):
+        absent = [c.name for c in clients if c.environment == environment]
+        print(f"not compared, because it is not installed: {', '.join(absent)}")
+    clients = [client for client in clients if client.is_here]
+    rounds = asked.rounds or 3
+    if asked.check:
+        return _check(scenarios, clients, rounds)
+    versions: dict[str, str] = {}
+    about = machine.described()
+    results = run(scenarios, clients, rounds, print, versions)
+    _keep(results)
+    if asked.only is None and asked.clients is None:
+        text = page(results, about, versions, rounds)
+        (OUT / "RESULTS.md").write_text(text, encoding="utf-8")
+        _draw()
+    else:
+        print("\n".join(goals(judged(goal, results) for goal in GOALS)))
+    return 0
+
+
+def _check(scenarios: list[Scenario], clients: list[Client], rounds: int) -> int:
+    results: Results = {}
+    for scenario in scenarios:
+        its_goals = [goal for goal in GOALS if goal.scenario == scenario.name]
+        needed = {goal.client for goal in its_goals} | {goal.against for goal in its_goals}
+        if PEERS in needed:
+            needed |= CLOSEST
+        taking_part = [client for client in clients if client.name in needed]
+        if its_goals:
+            results |= run([scenario.shortened()], taking_part, rounds, print, {})
+    verdicts = [judged(goal, results) for goal in GOALS if goal.scenario in results]
+    print("\n".join(goals(verdicts)))
+    return int(any(verdict.is_missed for verdict in verdicts))
+
+
+def _keep(results: Results) -> None:
+    RAW.parent.mkdir(exist_ok=True)
+    figures = {
+        scenario: {name: asdict(found) for name, found in found_all.items()}
+        for scenario, found_all in results.items()
+    }
+    units = {scenario.name: scenario.unit for scenario in SCENARIOS}
+    RAW.write_text(json.dumps({"figures": figures, "units": units}, indent=1), encoding="utf-8")
+
+
+def _draw() -> None:
+    if not PLOT.exists():
+        print("no picture: matplotlib is not installed (make .venv-bench/plot/ready)")
+        return
+    command = [str(PLOT), "-m", "benchmarks.plot", str(RAW), str(OUT / "results.svg")]
+    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - ours
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""The clients that are measured, a module each.
+
+A module has `PACKAGE`, the distribution whose version is named, and `Sync`, `Async` or both. Such a
+class is made with the server's address, is a context manager, and has
+
+    stream(prompt, seen)    read one stream to its end, with a call of `seen` for each token's text
+    run(prompt)             return the text of a whole answer
+
+What the package needs beyond that to do its best is in its module.
+"""

@@ -1,0 +1,26 @@
+"""What the clients that are written by hand send, and read."""
+
+from __future__ import annotations
+
+import json
+
+HEADERS = {"content-type": "application/json"}
+
+
+def body(prompt: str, *, stream: bool) -> bytes:
+    """Return the body of a request to a TGI."""
+    return json.dumps({"inputs": prompt, "parameters": {}, "stream": stream}).encode()
+
+
+def raw(address: str, path: str, data: bytes) -> bytes:
+    """Return a request as it goes over the wire."""
+    host = address.removeprefix("http://")
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(data)}\r\n\r\n"
+    ).encode() + data
+
+
+def port(address: str) -> int:
+    """Return the port of the server."""
+    return int(address.rpartition(":")[2])

@@ -1,0 +1,165 @@
+"""The floor: bytes from the socket, chunks undone, events decoded by msgspec, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from benchmarks.clients.asking import body, port, raw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PACKAGE = "msgspec"
+
+
+class Token(msgspec.Struct):
+    """What is read of a token."""
+
+    text: str
+
+
+class Event(msgspec.Struct):
+    """What is read of an event."""
+
+    token: Token
+    generated_text: str | None = None
+
+
+class Answer(msgspec.Struct):
+    """What is read of a whole answer."""
+
+    generated_text: str
+
+
+_event = msgspec.json.Decoder(Event)
+_answer = msgspec.json.Decoder(Answer)
+
+
+class Reader:
+    """Bytes in; a call for each token; says when the body has ended."""
+
+    def __init__(self, seen: Callable[[str], object]) -> None:
+        self._seen = seen
+        self._rest = b""
+        self._in_head = True
+
+    def feed(self, data: bytes) -> bool:
+        """Take in what came; return whether it was the end."""
+        data = self._rest + data
+        at = 0
+        if self._in_head:
+            head, found, _ = data.partition(b"\r\n\r\n")
+            if not found:
+                self._rest = data
+                return False
+            at, self._in_head = len(head) + len(found), False
+        while (line := data.find(b"\r\n", at)) >= 0:
+            size = int(data[at:line], 16)
+            end = line + 2 + size
+            if len(data) < end + 2:
+                break
+            if not size:
+                return True
+            for part in data[line + 2 : end].split(b"\n"):
+                if part.startswith(b"data:"):
+                    self._seen(_event.decode(part[5:]).token.text)
+            at = end + 2
+        self._rest = data[at:]
+        return False
+
+
+def whole(data: bytes) -> str | None:
+    """Return the text of an answer of known length, None if it is not all here."""
+    head, found, rest = data.partition(b"\r\n\r\n")
+    if not found or len(rest) < int(head.rpartition(b"content-length: ")[2]):
+        return None
+    return _answer.decode(rest.strip(b"[]")).generated_text
+
+
+class Sync:
+    """Over a blocking socket for each call."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+        reader = Reader(seen)
+        with self._asked("/generate_stream", body(prompt, stream=True)) as sock:
+            while not reader.feed(sock.recv(65536)):
+                pass
+
+    def run(self, prompt: str) -> str:
+        data = b""
+        with self._asked("/generate", body(prompt, stream=False)) as sock:
+            while (text := whole(data)) is None:
+                data += sock.recv(65536)
+        return text
+
+    def _asked(self, path: str, data: bytes) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", port(self._address)))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(raw(self._address, path, data))
+        return sock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Async:
+    """Over a protocol of asyncio's for each call: nothing is awaited for a token."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+        await self._asked(_Stream, seen, "/generate_stream", body(prompt, stream=True))
+
+    async def run(self, prompt: str) -> str:
+        text: str = await self._asked(_Whole, None, "/generate", body(prompt, stream=False))
+        return text
+
+    async def _asked(self, kind: Any, seen: Any, path: str, data: bytes) -> Any:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        transport, _ = await loop.create_connection(
+            lambda: kind(done, seen), "127.0.0.1", port(self._address)
+        )
+        transport.write(raw(self._address, path, data))
+        try:
+            return await done
+        finally:
+            transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class _Stream(asyncio.Protocol):
+    def __init__(self, done: asyncio.Future[None], seen: Callable[[str], object]) -> None:
+        self._done = done
+        self._reader = Reader(seen)
+
+    def data_received(self, data: bytes) -> None:
+        if self._reader.feed(data):
+            self._done.set_result(None)
+
+
+class _Whole(asyncio.Protocol):
+    def __init__(self, done: asyncio.Future[str], _: object) -> None:
+        self._done = done
+        self._data = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        if (text := whole(self._data)) is not None:
+            self._done.set_result(text)

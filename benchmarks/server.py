@@ -1,0 +1,221 @@
+"""The server that all clients are measured against, in a process of its own.
+
+    python -m benchmarks.server '{"tokens": 1000, "interval": 0.001}'
+
+It writes its port to standard output. It is one loop over epoll with everything encoded beforehand,
+so that it is not what a measurement measures; `GET /stats` says whether it kept up.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import resource
+import select
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from benchmarks import wire
+
+# Tokens in a whole answer.
+WHOLE = 100
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """How a stream is answered.
+
+    Attributes:
+        tokens: How many.
+        interval: Seconds between them; 0 for all at once.
+        holds: Whether the stream stays open after its first token, and no more comes.
+    """
+
+    tokens: int
+    interval: float = 0.0
+    holds: bool = False
+
+
+@dataclass(eq=False)
+class Line:
+    """One connection."""
+
+    sock: socket.socket
+    heard: bytes = b""
+    unsent: bytearray = field(default_factory=bytearray)
+    chunks: list[bytes] = field(default_factory=list)
+    next: int = 0
+
+
+class Server:
+    """Answers until it is killed."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        kinds = {"tgi": wire.tgi, "completions": wire.completions}
+        self._streams = {kind: make(plan.tokens) for kind, make in kinds.items()}
+        self._bursts = {kind: _burst(chunks) for kind, chunks in self._streams.items()}
+        self._brief = {kind: _burst(make(2)) for kind, make in kinds.items()}
+        self._whole = {
+            "/info": wire.whole(wire.INFO),
+            "/": wire.whole([wire.answer(WHOLE, details=False)]),
+            "/generate": wire.whole(wire.answer(WHOLE, details=False)),
+            "/v1/completions": wire.whole(wire.completion(WHOLE)),
+        }
+        # Of what asks for details, which one client always does.
+        self._detailed = {"/": wire.whole([wire.answer(WHOLE, details=True)])}
+        self._epoll = select.epoll()
+        self._lines: dict[int, Line] = {}
+        self._due: list[tuple[float, int, Line]] = []
+        self._order = 0
+        self._late: list[float] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self._listener.setblocking(False)
+        self._epoll.register(self._listener, select.EPOLLIN)
+        self.port = self._listener.getsockname()[1]
+
+    def serve(self) -> None:
+        """Serve."""
+        while True:
+            wait = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
+            # Not epoll's own time limit, which is in whole milliseconds.
+            select.select([self._epoll], [], [], wait)
+            for number, event in self._epoll.poll(0):
+                if number == self._listener.fileno():
+                    self._accept()
+                elif (line := self._lines.get(number)) is not None:
+                    if event & select.EPOLLOUT:
+                        self._flush(line)
+                    if event & ~select.EPOLLOUT:
+                        self._hear(line)
+            now = time.monotonic()
+            while self._due and self._due[0][0] <= now:
+                due, _, line = heapq.heappop(self._due)
+                self._late.append(now - due)
+                self._token(line, due)
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                sock, _ = self._listener.accept()
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._lines[sock.fileno()] = Line(sock)
+                self._epoll.register(sock, select.EPOLLIN)
+
+    def _hear(self, line: Line) -> None:
+        try:
+            data = line.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(line)
+            return
+        line.heard += data
+        head, found, body = line.heard.partition(b"\r\n\r\n")
+        if not found:
+            return
+        size = 0
+        for field_line in head.lower().split(b"\r\n")[1:]:
+            name, _, value = field_line.partition(b":")
+            if name == b"content-length":
+                size = int(value)
+        if len(body) < size:
+            return
+        line.heard = body[size:]
+        self._answer(line, head.split(b" ", 2)[1].decode(), body[:size].replace(b" ", b""))
+
+    def _answer(self, line: Line, path: str, body: bytes) -> None:
+        path = "/" + path.strip("/")
+        is_stream = b'"stream":true' in body or path == "/generate_stream"
+        is_brief = wire.WARM_UP.replace(" ", "").encode() in body
+        kind = "completions" if path == "/v1/completions" else "tgi"
+        if path == "/stats":
+            self._send(line, wire.whole(self._stats()))
+        elif not is_stream:
+            answers = self._detailed if b'"details":true' in body else self._whole
+            self._send(line, answers.get(path, answers["/"]))
+        elif is_brief:
+            self._send(line, self._brief[kind])
+        elif self._plan.interval or self._plan.holds:
+            line.chunks, line.next = self._streams[kind], 1
+            self._send(line, wire.STREAM_HEAD + line.chunks[0])
+            if not self._plan.holds:
+                self._schedule(line, time.monotonic() + self._plan.interval)
+        else:
+            self._send(line, self._bursts[kind])
+
+    def _schedule(self, line: Line, due: float) -> None:
+        self._order += 1
+        heapq.heappush(self._due, (due, self._order, line))
+
+    def _token(self, line: Line, due: float) -> None:
+        if line.sock.fileno() < 0:
+            return
+        chunk = line.chunks[line.next]
+        line.next += 1
+        if line.next < len(line.chunks):
+            self._send(line, chunk)
+            self._schedule(line, due + self._plan.interval)
+        else:
+            self._send(line, chunk + wire.END)
+
+    def _send(self, line: Line, data: bytes) -> None:
+        if not line.unsent:
+            try:
+                data = data[line.sock.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._drop(line)
+                return
+            if not data:
+                return
+            self._epoll.modify(line.sock, select.EPOLLIN | select.EPOLLOUT)
+        line.unsent += data
+
+    def _flush(self, line: Line) -> None:
+        try:
+            del line.unsent[: line.sock.send(line.unsent)]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop(line)
+            return
+        if not line.unsent:
+            self._epoll.modify(line.sock, select.EPOLLIN)
+
+    def _drop(self, line: Line) -> None:
+        self._lines.pop(line.sock.fileno(), None)
+        line.sock.close()
+
+    def _stats(self) -> dict[str, float]:
+        """Return what has been since the last time: how late tokens were sent, and its CPU time."""
+        late, self._late = sorted(self._late), []
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "late_ms": late[len(late) // 2] * 1000 if late else 0.0,
+            "cpu": usage.ru_utime + usage.ru_stime,
+        }
+
+
+def _burst(chunks: list[bytes]) -> bytes:
+    return wire.STREAM_HEAD + b"".join(chunks) + wire.END
+
+
+def main() -> None:
+    """Serve the plan that the command line holds."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    server = Server(Plan(**json.loads(sys.argv[1])))
+    print(server.port, flush=True)
+    server.serve()
+
+
+if __name__ == "__main__":
+    main()

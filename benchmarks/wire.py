@@ -1,0 +1,119 @@
+"""What the server sends, encoded beforehand: the events of a TGI and of a `/v1/completions`."""
+
+from __future__ import annotations
+
+import json
+
+WORDS = (" once", " upon", " a", " time", " there", " was", " some", " benchmark")
+# What a client sends to be warm, which is answered at once and briefly.
+WARM_UP = "warm up"
+PROMPT = "Tell me a story."
+
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
+    b"transfer-encoding: chunked\r\n\r\n"
+)
+END = b"0\r\n\r\n"
+INFO = {
+    "model_id": "benchmark",
+    "model_sha": None,
+    "model_dtype": "torch.float16",
+    "model_device_type": "cuda",
+    "model_pipeline_tag": "text-generation",
+    "max_concurrent_requests": 4096,
+    "max_input_length": 1024,
+    "max_total_tokens": 65536,
+    "version": "3.3.6",
+    "sha": None,
+    "docker_label": None,
+}
+
+
+def text(tokens: int) -> str:
+    """Return the text of so many tokens."""
+    return "".join(WORDS[i % len(WORDS)] for i in range(tokens))
+
+
+def chunk(data: bytes) -> bytes:
+    """Return the data as one chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def whole(body: object) -> bytes:
+    """Return a JSON body as a whole answer."""
+    data = json.dumps(body, separators=(",", ":")).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % len(data) + data
+
+
+def answer(tokens: int, *, details: bool) -> dict[str, object]:
+    """Return the whole answer of a TGI."""
+    said: dict[str, object] = {"generated_text": text(tokens)}
+    if details:
+        said["details"] = {
+            "finish_reason": "length",
+            "generated_tokens": tokens,
+            "seed": None,
+            "prefill": [],
+            "tokens": [_token(i) for i in range(tokens)],
+        }
+    return said
+
+
+def completion(tokens: int) -> dict[str, object]:
+    """Return the whole answer of a `/v1/completions`."""
+    choice = {"index": 0, "text": text(tokens), "logprobs": None, "finish_reason": "length"}
+    usage = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": tokens + 5}
+    return _completion(0, 1) | {"choices": [choice], "usage": usage}
+
+
+def tgi(tokens: int) -> list[bytes]:
+    """Return the events of a TGI, each as the chunk that it is sent in."""
+    return [chunk(b"data:" + _json(_tgi(i, tokens)) + b"\n\n") for i in range(tokens)]
+
+
+def completions(tokens: int) -> list[bytes]:
+    """Return the events of a `/v1/completions`; the word that ends them is with the last."""
+    events = [b"data: " + _json(_completion(i, tokens)) + b"\n\n" for i in range(tokens)]
+    events[-1] += b"data: [DONE]\n\n"
+    return [chunk(event) for event in events]
+
+
+def _tgi(index: int, tokens: int) -> dict[str, object]:
+    is_last = index == tokens - 1
+    return {
+        "index": index + 1,
+        "token": _token(index),
+        "generated_text": text(tokens) if is_last else None,
+        "details": None,
+    }
+
+
+def _token(index: int) -> dict[str, object]:
+    return {
+        "id": 100 + index % len(WORDS),
+        "text": WORDS[index % len(WORDS)],
+        "logprob": -0.31787109,
+        "special": False,
+    }
+
+
+def _completion(index: int, tokens: int) -> dict[str, object]:
+    choice = {
+        "index": 0,
+        "text": WORDS[index % len(WORDS)],
+        "logprobs": None,
+        "finish_reason": "length" if index == tokens - 1 else None,
+    }
+    return {
+        "id": "",
+        "object": "text_completion",
+        "created": 1760000000,
+        "model": "benchmark",
+        "system_fingerprint": "3.3.6-native",
+        "choices": [choice],
+    }
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,215 @@
+"""One measurement of one client, in a process of its own.
+
+    python -m benchmarks.worker '{"module": "floor", "scenario": {...}, "address": "http://..."}'
+
+It writes the measurement to standard output, as JSON. Nothing is imported here but the standard
+library: the environments of the peers have nothing else in common.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import json
+import os
+import resource
+import statistics
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Self
+
+from benchmarks.scenarios import Scenario
+from benchmarks.wire import PROMPT, WARM_UP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Meter:
+    """The CPU time of this process, its wall time and its memory, around the measured part."""
+
+    cpu: float = 0.0
+    wall: float = 0.0
+    counts: list[list[int]] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        gc.collect()
+        self.cpu, self.wall = -_cpu(), -time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu += _cpu()
+        self.wall += time.monotonic()
+
+    def counter(self) -> Callable[[str], object]:
+        """Return what counts the tokens of one stream."""
+        # One for each stream: threads must not count into the same.
+        count = [0]
+        self.counts.append(count)
+
+        def seen(_: str) -> None:
+            count[0] += 1
+
+        return seen
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens have been seen."""
+        return sum(count[0] for count in self.counts)
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _resident() -> int:
+    """Return the KiB of memory that this process holds now."""
+    gc.collect()
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no path about it
+        return int(file.read().split()[1]) * resource.getpagesize() // 1024
+
+
+def measured(client: Any, scenario: Scenario) -> tuple[float, Meter]:
+    """Return the figure of the scenario for a client's sync side, and the meter."""
+    client.stream(WARM_UP, str)
+    meter = Meter()
+    if scenario.what == "first":
+        with meter:
+            took = [_first(client) for _ in range(scenario.calls)]
+        return statistics.median(took) * 1e6, meter
+    if scenario.what == "run":
+        client.run(WARM_UP)
+        with ThreadPoolExecutor(scenario.streams) as pool, meter:
+            list(pool.map(client.run, [PROMPT] * scenario.calls))
+        return meter.cpu / scenario.calls * 1e6, meter
+    if scenario.streams == 1:
+        with meter:
+            client.stream(PROMPT, meter.counter())
+    else:
+        threads = [
+            threading.Thread(target=client.stream, args=(PROMPT, meter.counter()))
+            for _ in range(scenario.streams)
+        ]
+        with meter:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    return meter.cpu / meter.tokens * 1e6, meter
+
+
+def _first(client: Any) -> float:
+    times: list[float] = []
+    began = time.perf_counter()
+    client.stream(PROMPT, lambda _: times.append(time.perf_counter()))
+    return times[0] - began
+
+
+async def measured_async(client: Any, scenario: Scenario) -> tuple[float, Meter]:
+    """Return the figure of the scenario for a client's async side, and the meter."""
+    await client.stream(WARM_UP, str)
+    meter = Meter()
+    if scenario.what == "idle":
+        return await _idle(client, scenario), meter
+    if scenario.what == "first":
+        with meter:
+            took = [await _first_async(client) for _ in range(scenario.calls)]
+        return statistics.median(took) * 1e6, meter
+    if scenario.what == "run":
+        await client.run(WARM_UP)
+        calls = iter(range(scenario.calls))
+
+        async def work() -> None:
+            for _ in calls:
+                await client.run(PROMPT)
+
+        with meter:
+            await asyncio.gather(*(work() for _ in range(scenario.streams)))
+        return meter.cpu / scenario.calls * 1e6, meter
+    with meter:
+        await asyncio.gather(
+            *(client.stream(PROMPT, meter.counter()) for _ in range(scenario.streams))
+        )
+    return meter.cpu / meter.tokens * 1e6, meter
+
+
+async def _first_async(client: Any) -> float:
+    times: list[float] = []
+    began = time.perf_counter()
+    await client.stream(PROMPT, lambda _: times.append(time.perf_counter()))
+    return times[0] - began
+
+
+async def _idle(client: Any, scenario: Scenario) -> float:
+    """Return the KiB of memory for each of so many streams that wait for their second token."""
+    open_streams, all_open = 0, asyncio.Event()
+
+    def seen(_: str) -> None:
+        nonlocal open_streams
+        open_streams += 1
+        if open_streams == scenario.streams:
+            all_open.set()
+
+    before = _resident()
+    tasks = [asyncio.create_task(client.stream(PROMPT, seen)) for _ in range(scenario.streams)]
+    await asyncio.wait_for(all_open.wait(), 60)
+    grown = _resident() - before
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return grown / scenario.streams
+
+
+def main() -> None:
+    """Measure what the command line says."""
+    asked = json.loads(sys.argv[1])
+    scenario = Scenario(**asked["scenario"])
+    module = importlib.import_module(f"benchmarks.clients.{asked['module']}")
+    variant = [asked["variant"]] if asked["variant"] else []
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    if scenario.kind == "sync":
+        with module.Sync(asked["address"], *variant) as client:
+            figure, meter = measured(client, scenario)
+    else:
+        figure, meter = _run(asked["loop"], module, variant, asked["address"], scenario)
+    whole = scenario.streams * scenario.tokens
+    if scenario.what == "stream" and variant != ["stream_bytes"] and meter.tokens != whole:
+        raise SystemExit(f"{meter.tokens} tokens came, not {whole}")
+    if variant == ["stream_bytes"]:
+        figure = meter.cpu / whole * 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    said = {
+        "figure": figure,
+        "wall": meter.wall,
+        "peak": peak,
+        "package": module.PACKAGE,
+        "version": version(module.PACKAGE),
+    }
+    print(json.dumps(said), flush=True)
+    # What a client leaves open is no part of the measurement.
+    os._exit(0)
+
+
+def _run(
+    loop: str, module: Any, variant: list[str], address: str, scenario: Scenario
+) -> tuple[float, Meter]:
+    async def run() -> tuple[float, Meter]:
+        async with module.Async(address, *variant) as client:
+            return await measured_async(client, scenario)
+
+    factory = importlib.import_module("uvloop").new_event_loop if loop == "uvloop" else None
+    with contextlib.closing(asyncio.Runner(loop_factory=factory)) as runner:
+        return runner.run(run())
+
+
+if __name__ == "__main__":
+    main()
