@@ -15,6 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from hfgen._core.chunked import Chunks
+
 # What may come before an answer (RFC 9110, 15.2), without the one that changes the protocol.
 _INTERIM = frozenset({100, *range(102, 200)})
 # The option `linger` for 0 s.
@@ -135,7 +137,15 @@ class _Head:
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer with all of its headers: http.client takes the end of the connection for theirs."""
+    """An answer with all of its headers: http.client takes the end of the connection for theirs.
+
+    Of a chunked body it reads all that has come at once, and not a chunk at a time.
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self._socket = sock
+        self._chunks = Chunks()
 
     def begin(self) -> None:
         file = self.fp
@@ -149,12 +159,20 @@ class _Answer(http.client.HTTPResponse):
         finally:
             self.fp = file
 
-    def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc] # not in the stubs
-        if not 0 <= size <= sys.maxsize:
-            # It would have us wait for it for ever, or read what is no body.
-            raise ValueError("a chunk of an impossible size")
-        return size
+    def _read1_chunked(self, _: int) -> bytes:
+        piece = b""
+        while not piece and not self._chunks.complete:
+            data = self.fp.read1()
+            if not data:
+                raise http.client.IncompleteRead(b"")
+            piece = self._chunks.feed(data)
+        if self._chunks.complete:
+            if self._chunks.rest:
+                # Nobody asked for it: what comes over this connection is not to be believed.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            self._close_conn()  # type: ignore[attr-defined] # not in the stubs
+        return piece
 
 
 class Watched(HTTPConnection):
