@@ -3,7 +3,7 @@
 import pytest
 
 import hfgen
-from hfgen.testing import as_json
+from hfgen.testing import answer, as_json
 from test_routing import paths, routed
 
 INFO = {"model_id": "m", "version": "3.3.6", "max_input_tokens": 511, "max_total_tokens": 512}
@@ -55,6 +55,30 @@ def test_others(side, serve, routes, known):
     info = side.call(side.client(api_url=f"{server.url}/v1").info)
     assert (info.server, info.model_id, info.version, info.max_total_tokens) == known
     assert info["models"] == routes["v1_models"]["data"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "route", "more"),
+    [
+        ("llamacpp", "props", [1]),
+        ("llamacpp", "props", {"default_generation_settings": [1]}),
+        ("sglang", "server_info", "x"),
+        ("vllm", "version", {"models": 3}),
+        ("vllm", "version", "x"),
+    ],
+)
+def test_what_it_says_more_may_be_anything(side, serve, owner, route, more):
+    server = serve(routed(v1_models=models(owner), **{route: as_json(more)}), speaks=None)
+    info = side.call(side.client(api_url=server.url).info)
+    assert (info.model_id, info.max_total_tokens) == ("m", None)
+    assert info["models"] == models(owner)["data"]
+
+
+def test_so_may_its_list_of_models(side, serve):
+    said = {"data": ["x", *models("vllm", max_model_len=512)["data"]]}
+    server = serve(routed(v1_models=said), speaks=None)
+    info = side.call(side.client(api_url=server.url).info)
+    assert (info.server, info.model_id, info.max_total_tokens) == ("vllm", "m", 512)
 
 
 def test_who_does_not_say(side, serve):
@@ -144,10 +168,18 @@ def test_what_is_no_list_of_tokens(side, serve, said):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
-def test_what_is_no_text(side, serve):
+def test_what_is_nested_too_deeply(side, serve):
+    said = answer(b"[" * 100_000, headers={"content-type": "application/json"})
+    server = serve(routed(info=INFO, tokenize=said), speaks=None)
+    with pytest.raises(hfgen.MalformedAnswerError, match="token"):
+        side.call(side.client(api_url=server.url).tokenize, "x")
+
+
+@pytest.mark.parametrize(("text", "why"), [(5, "string"), ("\ud800", "Unicode")])
+def test_what_is_no_text(side, serve, text, why):
     server = serve(routed(info=INFO), speaks=None)
-    with pytest.raises(hfgen.InvalidRequestError, match="string"):
-        side.call(side.client(api_url=server.url).tokenize, 5)
+    with pytest.raises(hfgen.InvalidRequestError, match=why):
+        side.call(side.client(api_url=server.url).tokenize, text)
 
 
 @pytest.mark.parametrize("piece", [5, [256], ["a"], None])

@@ -164,3 +164,75 @@ def test_a_task_that_asks_may_be_cancelled(serve):
 
     assert asyncio.run(main())[0].generated_text == "a"
     assert len(asked) == 2
+
+
+GUARDED = {"api_key": "right"}, {"api_key": "wrong"}
+HASTY = {"timeout": 60}, {"timeout": hfgen.Timeout(connect=0.05, first_token=0.15)}
+
+
+def particular(request):
+    """A server of which one hears nothing good with a wrong key, or in haste."""
+    if not request.path.startswith("/info"):
+        return as_json(GENERATED)
+    refused = request.headers.get("authorization") == "Bearer wrong"
+    return answer(Pause(0.4), b"", status=401) if refused else LATE
+
+
+@pytest.mark.parametrize(("good", "bad"), [GUARDED, HASTY])
+def test_what_is_wrong_with_one_call_is_not_with_another(serve, good, bad):
+    server = serve(particular, speaks=None)
+    with hfgen.Client(api_url=server.url) as client:
+        came = []
+        first = threading.Thread(
+            target=lambda: came.extend(in_threads(1, lambda: client.run("x", **bad)))
+        )
+        first.start()
+        server.request(0)
+        assert client.run("x", **good)[0].generated_text == "a"
+        first.join()
+    assert isinstance(came[0], hfgen.HfgenError)
+
+
+def test_nor_between_tasks(serve):
+    server = serve(particular, speaks=None)
+
+    async def main():
+        async with hfgen.AsyncClient(api_url=server.url) as client:
+            calls = (client.run("x", api_key=key) for key in ("wrong", "right"))
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    wrong, right = asyncio.run(main())
+    assert isinstance(wrong, hfgen.AuthenticationError)
+    assert right[0].generated_text == "a"
+
+
+def test_who_is_in_haste_does_not_wait_for_who_is_not(serve):
+    script, _ = slow(answer(Pause(2), b"{}", headers={"content-type": "application/json"}))
+    server = serve(script, speaks=None)
+    with hfgen.Client(api_url=server.url) as client:
+        first = threading.Thread(target=in_threads, args=(1, lambda: client.run("x")))
+        first.start()
+        server.request(0)
+        started = time.monotonic()
+        with pytest.raises(hfgen.TimeoutError):
+            client.run("x", timeout=0.1, max_retries=0)
+        assert time.monotonic() - started < 1.5
+        first.join()
+
+
+def test_who_asks_may_ask_in_the_middle_of_it(side, serve):
+    script, asked = slow(status(503), as_json(INFO))
+    server = serve(script, speaks=None)
+    client = side.client(api_url=server.url, retry=hfgen.Retry(backoff=0.0))
+    told = []
+
+    def on_retry(*_):
+        return told.append(client.run("y"))
+
+    async def on_retry_async(*_):
+        told.append(await client.run("y"))
+
+    chosen = on_retry if side.name == "sync" else on_retry_async
+    assert side.call(client.run, "x", on_retry=chosen)[0].generated_text == "a"
+    assert len(told) == 1
+    assert len(asked) == 3

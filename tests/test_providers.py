@@ -108,6 +108,15 @@ class TestThroughTheRouter:
         with pytest.raises(hfgen.InvalidRequestError, match="bill_to"):
             side.client(bill_to=value)
 
+    @pytest.mark.parametrize("provider", ["together", "hf-inference"])
+    def test_with_an_ambient_key_of_another_form(self, side, monkeypatch, provider):
+        monkeypatch.setenv("HF_TOKEN", "api_org_older")
+        web = Web(side)
+        client = side.client(fetch=web.fetch, provider=provider)
+        side.call(client.run, {"model": MODEL, "inputs": "x"})
+        assert web.urls[1].startswith("https://router.huggingface.co/")
+        assert {r.headers["authorization"] for r in web.requests} == {"Bearer api_org_older"}
+
     def test_another_hub(self, side, monkeypatch):
         monkeypatch.setenv("HF_ENDPOINT", "https://hub.example/")
         web = Web(side)
@@ -231,3 +240,36 @@ class TestRefused:
         parameters = {"max_new_tokens": 5}
         side.call(client.run, {"model": MODEL, "inputs": "x", "parameters": parameters})
         assert web.urls[-1] == "http://host/v1/completions"
+
+
+class TestAHubThatDoesNotSay:
+    def refused(self, side, answer):
+        """What comes of a call when this is the Hub's answer."""
+        client = side.client(fetch=side.fetch(lambda _: answer), api_key="hf_key", max_retries=0)
+        with pytest.raises(hfgen.HfgenError) as caught:
+            side.call(client.run, {"model": MODEL, "inputs": "x"}, provider="together")
+        return caught.value
+
+    def test_of_a_model_that_it_does_not_know(self, side):
+        error = self.refused(side, _json({"error": "Repository not found"}, 404))
+        assert isinstance(error, hfgen.NotFoundError)
+        assert "knows no model" in error.message
+
+    @pytest.mark.parametrize(
+        ("status", "kind"), [(403, hfgen.PermissionDeniedError), (500, hfgen.ServerError)]
+    )
+    def test_for_another_reason(self, side, status, kind):
+        error = self.refused(side, _json({"error": "because"}, status))
+        assert type(error) is kind
+        assert "because" in error.message
+
+    def test_with_a_page(self, side):
+        error = self.refused(side, reply(b"<html>", content_type="text/html"))
+        assert isinstance(error, hfgen.MalformedAnswerError)
+
+    @pytest.mark.parametrize("entry", [TEXT, {**TEXT, "providerId": None}, {"task": ["x"]}])
+    def test_with_a_mapping_that_names_nothing(self, side, entry):
+        said = {"id": MODEL, "inferenceProviderMapping": {"together": entry}}
+        error = self.refused(side, _json(said))
+        assert isinstance(error, hfgen.NotFoundError)
+        assert "nobody" in error.message

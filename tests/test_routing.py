@@ -1,5 +1,6 @@
 """Where a call goes, and in which dialect: by its URL, by its options, by asking the server."""
 
+import json
 import threading
 
 import pytest
@@ -208,6 +209,22 @@ class TestByAsking:
         assert side.run(None, REQUEST, api_url=server.url, retry=retry)
         assert paths(server) == ["GET /info", "GET /info", "POST /"]
 
+    def test_what_failed_once_is_not_remembered(self, side, serve):
+        for end in ("", "/v1"):
+            script = [status(500)]
+
+            def answered(request, script=script):
+                asks = request.method == "GET"
+                if asks and script:
+                    return script.pop()
+                return routed(v1_models=MODELS, v1_completions=COMPLETED)(request)
+
+            client = side.client(api_url=serve(answered, speaks=None).url + end)
+            asked = {"inputs": "x", "parameters": {"truncate": 4}}
+            with pytest.raises(hfgen.ServerError):
+                side.call(client.run, asked)
+            assert side.call(client.run, asked)[0].generated_text == "a"
+
     def test_a_request_that_cannot_be_sent_asks_nothing(self, side, serve):
         server = serve(as_json(GENERATED), speaks=None)
         with pytest.raises(hfgen.InvalidRequestError):
@@ -323,3 +340,45 @@ def test_a_fetch_is_asked_in_the_same_way(side):
     client = side.client(fetch=side.fetch(answered), api_url="http://host/")
     assert side.call(client.run, "x")[0].generated_text == "a"
     assert seen == ["http://host/info", "http://host/"]
+
+
+class TestAUrlOfTheRouters:
+    """`router.huggingface.co/hf-inference/models/OWNER/NAME`, as it is copied from a page."""
+
+    BASE = "https://router.huggingface.co/hf-inference/models/owner/name"
+
+    def asked(self, side, api_url):
+        """What is posted where, of a router that knows nothing."""
+        requests = []
+
+        def answered(request):
+            requests.append(request)
+            return reply(b"", status=404)
+
+        client = side.client(fetch=side.fetch(answered), max_retries=0, api_key="hf_key")
+        with pytest.raises(hfgen.NotFoundError):
+            side.call(client.run, REQUEST, api_url=api_url)
+        return [(r.url, json.loads(r.body).get("model")) for r in requests]
+
+    @pytest.mark.parametrize("end", ["", "/"])
+    def test_of_a_model(self, side, end):
+        assert self.asked(side, self.BASE + end) == [
+            (self.BASE + end, "m"),
+            (f"{self.BASE}/v1/completions", "owner/name"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("route", "posted"),
+        [
+            ("/v1", "/v1/completions"),
+            ("/v1/", "/v1/completions"),
+            ("/v1/completions", "/v1/completions"),
+            ("/generate", "/generate"),
+        ],
+    )
+    def test_of_a_route(self, side, route, posted):
+        assert self.asked(side, self.BASE + route) == [(self.BASE + posted, "m")]
+
+    def test_of_models_below_a_path_of_that_name(self, side):
+        base = "https://host/models/of/models/"
+        assert self.asked(side, base) == [(f"{base}m", None), (f"{base}m/v1/completions", "m")]

@@ -191,7 +191,10 @@ class AsyncClient:
     async def _targets(self, plan: Plan, settings: Settings, call: Interrupt) -> tuple[Target, ...]:
         targets = self._known.get(plan.key) or plan.targets
         return targets or await self._known.afind(
-            plan.key, lambda: self._drive(finding(plan, settings, call), settings, call), call
+            plan.key,
+            settings.asker,
+            lambda: self._drive(finding(plan, settings, call), settings, call),
+            call,
         )
 
     async def _drive(self, conversation: Conversation[T], settings: Settings, call: Interrupt) -> T:

@@ -28,13 +28,14 @@ _LOOK = 0.05
 class Known:
     """The places to post to, by what they depend on. Safe for threads, and for many loops.
 
-    Whoever comes first asks; who comes meanwhile gets the same answer, or the same error, unless
-    that was about the first one's patience only.
+    Whoever comes first asks; who comes meanwhile with the same options gets the same answer, or the
+    same error, unless that was about the first one's patience only. Who has another key, or other
+    limits, asks as well: an error may be about those.
     """
 
     def __init__(self) -> None:
         self._found: dict[Hashable, _Targets] = {}
-        self._asking: dict[Hashable, _Asking] = {}
+        self._asking: dict[Hashable, tuple[_Asking, object]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> _Targets | None:
@@ -50,10 +51,20 @@ class Known:
         if error.status in _NO_SUCH_ROUTE:
             self._found.pop(key, None)
 
-    def find(self, key: Hashable, ask: Callable[[], _Targets], call: Interrupt) -> _Targets:
-        """Return the answer: the known one, or the one that is asked for now."""
+    def find(
+        self, key: Hashable, who: Hashable, ask: Callable[[], _Targets], call: Interrupt
+    ) -> _Targets:
+        """Return the answer: the known one, or the one that is asked for now.
+
+        Args:
+            key: What the answer depends on.
+            who: What an error depends on besides: how it is asked.
+            ask: Asks.
+            call: The call that needs to know.
+        """
+        question = key, who
         while (found := self._found.get(key)) is None:
-            asking, is_first = self._begin(key)
+            asking, is_first = self._begin(question, threading.current_thread())
             if not is_first:
                 while not asking.done():
                     call.wait(_LOOK)
@@ -63,13 +74,13 @@ class Known:
             try:
                 self._found[key] = ask()
             except BaseException as error:
-                self._end(key, asking, error)
+                self._end(question, asking, error)
                 raise
-            self._end(key, asking)
+            self._end(question, asking)
         return found
 
     async def afind(
-        self, key: Hashable, ask: Callable[[], Awaitable[_Targets]], call: Interrupt
+        self, key: Hashable, who: Hashable, ask: Callable[[], Awaitable[_Targets]], call: Interrupt
     ) -> _Targets:
         """Return the answer, as `find` does."""
         # Who has no loop does without them.
@@ -77,8 +88,9 @@ class Known:
 
         from hfgen._async_interrupt import AbortScope  # noqa: PLC0415
 
+        question = key, who
         while (found := self._found.get(key)) is None:
-            asking, is_first = self._begin(key)
+            asking, is_first = self._begin(question, asyncio.current_task())
             if not is_first:
                 with AbortScope(call):
                     # Whoever asks may be in another thread. Not awaited: that would cancel it.
@@ -88,21 +100,26 @@ class Known:
             try:
                 self._found[key] = await ask()
             except BaseException as error:
-                self._end(key, asking, error)
+                self._end(question, asking, error)
                 raise
-            self._end(key, asking)
+            self._end(question, asking)
         return found
 
-    def _begin(self, key: Hashable) -> tuple[_Asking, bool]:
+    def _begin(self, question: Hashable, asker: object) -> tuple[_Asking, bool]:
         with self._lock:
-            asking = self._asking.get(key)
-            if asking is not None:
+            asking, first = self._asking.get(question, (None, None))
+            if asking is not None and first is not asker:
                 return asking, False
-            asking = self._asking[key] = Future()
-            return asking, True
+            # Who asks already is in the middle of it, as in `on_retry`, and cannot wait for itself.
+            mine: _Asking = Future()
+            if asking is None:
+                self._asking[question] = mine, asker
+            return mine, True
 
-    def _end(self, key: Hashable, asking: _Asking, error: BaseException | None = None) -> None:
-        del self._asking[key]
+    def _end(self, question: Hashable, asking: _Asking, error: BaseException | None = None) -> None:
+        with self._lock:
+            if self._asking[question][0] is asking:
+                del self._asking[question]
         asking.set_result(error)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from os import PathLike
@@ -164,6 +164,11 @@ class Settings:
     def url(self) -> str:
         """Where to post, before a model id is appended."""
         return self.api_url or os.environ.get("HFGEN_API_URL") or DEFAULT_API_URL
+
+    @property
+    def asker(self) -> Hashable:
+        """What the outcome of a question to a server depends on, beside the server."""
+        return (self.api_key, *self.headers.items(), self.timeout, self.retry, id(self.fetch))
 
     def __repr__(self) -> str:
         shown = {f.name: getattr(self, f.name) for f in fields(self)}

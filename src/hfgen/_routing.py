@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hfgen import _url
 from hfgen._core import discovery, providers
 from hfgen._core.target import Target
-from hfgen._credentials import ambient_key
 from hfgen._errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 # The last part of a path after which OpenAI's clients put "completions".
 _BASE = re.compile(r"v\d+|openai")
-_MODEL = re.compile(r"/models/.*(?<!/completions)$")
 _ROUTES = re.compile(r"/(generate|generate_stream|v1|(v1/)?(chat/)?completions)?/?$")
 # With nothing but these in a request it is the same for every server that speaks completions.
 _COMMON = frozenset(
@@ -58,9 +56,10 @@ def plan(settings: Settings, request: Mapping[str, Any]) -> Plan:  # noqa: PLR09
     url, model_in_url = _url.resolve(settings.url, request.get("model"), source)
     wanted = settings.dialect
     path = urlsplit(url).path.rstrip("/")
-    if model_in_url or (_url.is_router(url) and _MODEL.search(path)):
+    model = request.get("model") if model_in_url else _pasted(url, path)
+    if model is not None:
         # A model has a URL of its own, and no server there would say what it speaks.
-        places = providers.hf_inference(url, model_in_url=model_in_url)
+        places = providers.hf_inference(url, model, model_in_url=model_in_url)
         return Plan((url, wanted), _spoken(places, wanted))
     name = path.rpartition("/")[2]
     if name in {"generate", "generate_stream"}:
@@ -80,7 +79,8 @@ def plan(settings: Settings, request: Mapping[str, Any]) -> Plan:  # noqa: PLR09
     if wanted == "completions" or name == "v1":
         route = "completions" if _BASE.fullmatch(name) else "v1/completions"
         return _completions(settings, _url.extended(url, route), request)
-    return Plan((url, wanted), (), lambda get: discovery.targets(url, get, settings.retry))
+    key = urlunsplit(urlsplit(url)._replace(path=path)), wanted
+    return Plan(key, (), lambda get: discovery.targets(url, get, settings.retry))
 
 
 def base(settings: Settings) -> str:
@@ -90,13 +90,19 @@ def base(settings: Settings) -> str:
         InvalidRequestError: They name none, but the router.
     """
     url = settings.url
-    _url.check(url)
+    _url.check(url, "api_url" if settings.api_url else "HFGEN_API_URL")
     if settings.provider is not None or _url.is_router(url):
         raise InvalidRequestError(
             "this is asked of a server; behind the router there are many: pass its api_url"
         )
     parts = urlsplit(_url.ascii_only(url))
     return urlunsplit(parts._replace(path=_ROUTES.sub("", parts.path)))
+
+
+def _pasted(url: str, path: str) -> str | None:
+    """Return the model if this is its URL behind the router, and no route of its server's."""
+    model = path.partition("/models/")[2]
+    return unquote(model) if model and _url.is_router(url) and not _ROUTES.search(path) else None
 
 
 def _spoken(places: tuple[Target, ...], dialect: str) -> tuple[Target, ...]:
@@ -106,7 +112,9 @@ def _spoken(places: tuple[Target, ...], dialect: str) -> tuple[Target, ...]:
 def _completions(settings: Settings, url: str, request: Mapping[str, Any]) -> Plan:
     target = Target(dialect="completions", url=url)
     parameters = request.get("parameters") or {}
-    if "model" in request and "max_new_tokens" in parameters and parameters.keys() <= _COMMON:
+    # What is off or empty asks for nothing.
+    asked = {name for name, value in parameters.items() if value or name in _COMMON}
+    if "model" in request and "max_new_tokens" in parameters and asked <= _COMMON:
         return Plan((url, "common"), (target,))
     # Servers differ in the rest.
     return Plan((url, "all"), (), lambda get: discovery.informed(target, get, settings.retry))
@@ -118,14 +126,16 @@ def _provided(settings: Settings, provider: str, model: str | None) -> Plan:
     _url.check_model(model)
     if settings.dialect == "tgi" and provider != providers.HF_INFERENCE:
         raise InvalidRequestError(f"{provider} does not speak TGI's dialect, but completions")
-    key = settings.api_key or ambient_key(providers.ROUTER)
-    routed = key is None or key.startswith("hf_")
+    # What the environment offers is Hugging Face's, whatever it looks like.
+    routed = settings.api_key is None or settings.api_key.startswith("hf_")
     if not routed and provider == providers.HF_INFERENCE:
         raise InvalidRequestError("hf-inference takes keys of Hugging Face only, which begin hf_")
+    if not routed and settings.bill_to is not None:
+        raise InvalidRequestError(f"bill_to is for Hugging Face's router; this key is {provider}'s")
     # As for huggingface_hub.
     hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    _url.check(hub, "HF_ENDPOINT")
     url = hub.rstrip("/") + providers.question(model)
-    _url.check(url, "HF_ENDPOINT")
 
     def find(get: Get) -> Conversation[tuple[Target, ...]]:
         found = yield from providers.targets(

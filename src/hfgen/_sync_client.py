@@ -249,7 +249,10 @@ class Client:
     def _targets(self, plan: Plan, settings: Settings, call: Interrupt) -> tuple[Target, ...]:
         targets = self._known.get(plan.key) or plan.targets
         return targets or self._known.find(
-            plan.key, lambda: self._drive(finding(plan, settings, call), settings, call), call
+            plan.key,
+            settings.asker,
+            lambda: self._drive(finding(plan, settings, call), settings, call),
+            call,
         )
 
     def _drive(self, conversation: Conversation[T], settings: Settings, call: Interrupt) -> T:

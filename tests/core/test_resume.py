@@ -84,7 +84,8 @@ def test_it_may_break_again():
     "parameters",
     [
         {"grammar": {"type": "regex", "value": "a"}}, {"best_of": 2}, {"truncate": 5},
-        {"watermark": True}, {"stop": ["a time"]}, {"stop": ["x", " a."]}, {"max_new_tokens": 2},
+        {"watermark": True}, {"stop": ["a time"]}, {"stop": ["x", " a."]}, {"stop": ["a"]},
+        {"stop": ["upon"]}, {"stop": [" upon a"]}, {"max_new_tokens": 2},
     ],
 )  # fmt: skip
 def test_where_it_cannot_be_exact_it_does_not(parameters):

@@ -226,15 +226,19 @@ def _folded(chunks: list[Chunk]) -> GeneratedText:
 
 def _unfolded(answer: GeneratedText, sequence: int) -> Iterator[Chunk]:
     details = answer.details or Details()
-    tokens = details.tokens or [Token(text=answer.generated_text)]
-    tops = details.top_tokens or []
+    tokens, tops = details.tokens, details.top_tokens or []
+    text = "".join(token.text for token in tokens if not token.special)
+    whole = answer.generated_text
+    # The text comes first: some servers give ids alone, or other spellings.
+    if not tokens or not whole.endswith(text) or (whole and not text):
+        tokens, tops = [Token(text=whole)], []
     for index, token in enumerate(tokens, start=1):
         is_last = index == len(tokens)
         yield Chunk(
             index=index,
             token=token,
             top_tokens=tops[index - 1] if index <= len(tops) else None,
-            generated_text=answer.generated_text if is_last else None,
+            generated_text=whole if is_last else None,
             details=_stream_details(details) if is_last and answer.details else None,
             sequence=sequence,
         )

@@ -41,8 +41,8 @@ _KINDS: dict[str, Kind] = {
 }
 # What a server answers who has no such route, or does not understand what is posted there.
 _NOT_THERE = frozenset({404, 405, 422})
-# It may yet speak, later.
-_NOT_NOW = frozenset({429, 502, 503, 504})
+# It may yet speak, later; what is taken for its answer now would be remembered.
+_NOT_NOW = frozenset({429, 500, 502, 503, 504})
 
 
 def targets(url: str, get: Get, retry: Retry) -> Conversation[tuple[Target, ...]]:
@@ -73,7 +73,7 @@ def facts(request: FetchRequest, retry: Retry) -> Conversation[Any]:
         TimeoutError: It took too long.
     """
     try:
-        return (yield from exchange.converse(request, retry, _document))
+        return (yield from exchange.converse(request, retry, document))
     except (AuthenticationError, ModelLoadingError):
         raise
     except StatusError as error:
@@ -116,11 +116,12 @@ def server_of(document: Any) -> Server | None:
     # vLLM and SGLang list adapters under the model that they belong to.
     bases = [m for m in named if m.get("parent") is None]
     lengths = [m.get("max_model_len") for m in bases]
-    context = next((length for length in lengths if isinstance(length, int)), None)
+    context = next((length for length in lengths if type(length) is int), None)
     return Server(kind, tuple(m["id"] for m in bases), context)
 
 
-def _document(_: object, response: FetchResponse) -> Conversation[Any]:
+def document(_: object, response: FetchResponse) -> Conversation[Any]:
+    """Accept an answer as a JSON document; None if it is none."""
     if media_type(Headers(response.headers)) != "application/json":
         yield Drop(response)
         return None

@@ -15,10 +15,11 @@ from hfgen import _url
 from hfgen._answers import ServerInfo, SimpleToken, with_raw
 from hfgen._core import discovery, exchange
 from hfgen._core.accept import body
-from hfgen._core.dialect import malformed
+from hfgen._core.dialect import UNREADABLE, malformed
 from hfgen._core.places import Said, placed
 from hfgen._errors import InvalidRequestError, MalformedAnswerError, NotFoundError
 from hfgen._fetch import FetchRequest
+from hfgen._request import encode
 
 if TYPE_CHECKING:
     from hfgen._core.exchange import Conversation
@@ -48,13 +49,17 @@ def information(base: str, get: Get, retry: Retry) -> Conversation[ServerInfo]:
             f"{_url.display(base)} has neither /info nor /v1/models to tell what it is", status=404
         )
     said = {"models": models["data"]}
+    more: dict[str, Any] = {}
     if route := _MORE.get(server.kind or ""):
-        more = yield from discovery.facts(get(_url.extended(base, route)), retry)
-        said |= more if route == "version" and isinstance(more, dict) else {route: more}
+        found = yield from discovery.facts(get(_url.extended(base, route)), retry)
+        more = found if isinstance(found, dict) else {route: found}
+        said = {**more, **said} if route == "version" else {**said, route: found}
+    settings = more.get("default_generation_settings")
     known = {
         "model_id": server.models[0] if len(server.models) == 1 else None,
-        "max_total_tokens": _context(said),
-        "version": _version(said),
+        "max_total_tokens": server.context
+        or (settings.get("n_ctx") if isinstance(settings, dict) else None),
+        "version": more.get("build_info") or more.get("version"),
     }
     return _informed(server.kind, known, said)
 
@@ -69,11 +74,11 @@ def tokens(text: str, target: Target, base: str, post: Post, retry: Retry) -> Co
         MalformedAnswerError: It answers something else.
     """
     asked = _question(text, target)
-    request = post(_url.extended(base, "tokenize"), msgspec.json.encode(asked))
+    request = post(_url.extended(base, "tokenize"), encode(asked))
     content: bytes = yield from exchange.converse(request, retry, body)
     try:
         return placed(text, _entries(msgspec.json.decode(content)))
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError, ValueError) as error:
+    except (*UNREADABLE, TypeError, KeyError, ValueError) as error:
         raise malformed(content, f"the answer holds no tokens ({error!r})") from None
 
 
@@ -137,17 +142,6 @@ def _informed(server: str | None, known: dict[str, Any], said: dict[str, Any]) -
         max_total_tokens=_number(known.get("max_total_tokens")),
     )
     return with_raw(info, msgspec.json.encode({**info.to_dict(), **said}))
-
-
-def _context(said: dict[str, Any]) -> Any:
-    first = said["models"][0] if said["models"] else {}
-    settings = (said.get("props") or {}).get("default_generation_settings") or {}
-    return first.get("max_model_len") or settings.get("n_ctx")
-
-
-def _version(said: dict[str, Any]) -> Any:
-    more = said.get("props") or said.get("server_info") or {}
-    return said.get("version") or more.get("build_info") or more.get("version")
 
 
 def _string(value: Any) -> str | None:

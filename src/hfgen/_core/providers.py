@@ -6,10 +6,10 @@ Hosts and routes: huggingface_hub, `inference/_providers/`.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from hfgen import _url
-from hfgen._core import discovery
+from hfgen._core import discovery, exchange
 from hfgen._core.server import Server
 from hfgen._core.target import Target
 from hfgen._errors import MalformedAnswerError, NotFoundError
@@ -68,14 +68,16 @@ def targets(
 
     Raises:
         NotFoundError: There is no such model, or that provider does not serve it.
+        StatusError: The Hub does not say, for another reason.
         MalformedAnswerError: The Hub answers something else.
     """
-    document = yield from discovery.facts(get(url), retry)
-    if document is None:
+    try:
+        said = yield from exchange.converse(get(url), retry, discovery.document)
+    except NotFoundError:
         raise NotFoundError(
             f"the Hub knows no model {model!r}, or the key may not see it", status=404
-        )
-    served = _served(document)
+        ) from None
+    served = _served(said)
     if served is None:
         raise MalformedAnswerError(f"the Hub does not say who serves {model!r}")
     if provider not in served:
@@ -84,7 +86,7 @@ def targets(
     name, task = served[provider]
     if provider == HF_INFERENCE:
         base = f"{ROUTER}/{HF_INFERENCE}/models/{quote(model, safe='/')}"
-        places = hf_inference(base)
+        places = hf_inference(base, model)
         return places[::-1] if task == "conversational" else places
     host, route = PROVIDERS[provider]
     return (
@@ -97,11 +99,12 @@ def targets(
     )
 
 
-def hf_inference(url: str, *, model_in_url: bool = True) -> tuple[Target, ...]:
+def hf_inference(url: str, model: str, *, model_in_url: bool = True) -> tuple[Target, ...]:
     """Return the two ways of asking hf-inference for the model in this URL, TGI's first.
 
     Args:
         url: It ends with the model's id.
+        model: The model's id.
         model_in_url: Whether hfgen has put it there, so that the request need not name it.
     """
     return (
@@ -110,7 +113,7 @@ def hf_inference(url: str, *, model_in_url: bool = True) -> tuple[Target, ...]:
             dialect="completions",
             url=_url.extended(url, "v1/completions"),
             server=_HOSTED,
-            model=unquote(urlsplit(url).path.partition("/models/")[2]),
+            model=model,
         ),
     )
 
@@ -126,9 +129,10 @@ def _served(document: Any) -> dict[str, tuple[str, str]] | None:
         # The Hub leaves it out where nobody serves the model.
         return {} if isinstance(document, dict) and "id" in document else None
     return {
-        str(said.get("provider")): (str(said.get("providerId")), str(said.get("task")))
+        str(said.get("provider")): (said["providerId"], said["task"])
         for said in entries
-        if said.get("task") in _TASKS
+        # `in` asks for a hash, and it may be anything.
+        if str(said.get("task")) in _TASKS and isinstance(said.get("providerId"), str)
     }
 
 

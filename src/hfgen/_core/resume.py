@@ -80,7 +80,7 @@ class Resumption:
         """Return the request that goes on where the stream broke, None if none can.
 
         It cannot where the rest would not be exactly what was missing: with a grammar, `best_of`,
-        several sequences, `truncate`, after a special token, with a stop string half seen.
+        several sequences, `truncate`, after a special token, with a stop string seen or half seen.
         """
         if not self._is_break(error) or not self._is_exact():
             return None
@@ -106,10 +106,11 @@ class Resumption:
         if any((given.get(name) or 1) > 1 for name in _SEVERAL):
             return False
         text = self.text
+        # Generation ends at a stop string: who has all of it only lacks the word that it ended.
         return not any(
-            text.endswith(stop[:length])
+            stop in text or any(text.endswith(stop[:length]) for length in range(1, len(stop)))
             for stop in self._parameters.get("stop") or ()
-            for length in range(1, len(stop))
+            if stop
         )
 
     def _whole(self, generated_text: str) -> str:

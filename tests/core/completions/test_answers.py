@@ -12,6 +12,7 @@ from hfgen import (
     ValidationError,
 )
 from hfgen._core.completions import Completions
+from hfgen._core.decoder import Whole, token_text
 from hfgen._core.server import Server
 
 USAGE = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
@@ -193,41 +194,13 @@ class TestTokens:
         [answer] = answers(said(" c", logprobs=lists(" c", END), finish_reason="length"))
         assert [t.special for t in answer.details.tokens] == [False, False]
 
-    @pytest.mark.parametrize(
-        ("more", "usage", "count"),
-        [
-            # vLLM with ids: the tokens of the prompt, but not its text.
-            ({"text": " c d", "token_ids": [5, 6]}, None, 1),
-            ({"token_ids": [5, 6]}, None, 1),
-            ({}, {"prompt_tokens": 2, "completion_tokens": 2}, 1),
-            ({"offsets": [0, 1, 3, 5]}, None, 1),
-            # SGLang does not say where they are.
-            ({"offsets": [-1] * 4}, {"prompt_tokens": 2}, 1),
-            ({}, {"prompt_tokens": 2, "completion_tokens": 4}, 2),
-        ],
-    )
-    def test_of_the_prompt_are_not_among_them(self, more, usage, count):
-        logprobs = lists("a", " b", " c", " d", offsets=more.pop("offsets", None))
-        choice = {"text": "a b c d", "logprobs": logprobs, **more}
-        got = answers(
-            said(*[""] * count, usage=usage, **choice), top_n_tokens=1, return_full_text=True
-        )
-        assert len(got) == count
-        for answer in got:
-            assert answer.generated_text == "a b c d"
-            assert [token.text for token in answer.details.tokens] == [" c", " d"]
-            assert len(answer.details.top_tokens) == 2
-
 
 class TestFullText:
-    @pytest.mark.parametrize("kind", [None, "vllm", "sglang", "provider"])
-    @pytest.mark.parametrize("text", [" c", "a b c"])
-    def test_is_there_whether_it_was_echoed_or_not(self, kind, text):
-        assert answers(said(text), kind, return_full_text=True)[0].generated_text == "a b c"
-
-    @pytest.mark.parametrize("kind", ["tgi", "llama.cpp", "ollama"])
-    def test_of_one_that_never_echoes_may_repeat_the_prompt(self, kind):
-        assert answers(said("a b"), kind, return_full_text=True)[0].generated_text == "a ba b"
+    @pytest.mark.parametrize("kind", [None, "vllm", "sglang", "provider", "tgi", "llama.cpp"])
+    @pytest.mark.parametrize("text", [" c", "a b"])
+    def test_is_the_prompt_and_the_text_also_one_that_repeats_it(self, kind, text):
+        [answer] = answers(said(text), kind, return_full_text=True)
+        assert answer.generated_text == "a b" + text
 
     def test_is_not_there_where_it_was_not_asked_for(self):
         assert answers(said(" c"))[0].generated_text == " c"
@@ -235,3 +208,14 @@ class TestFullText:
 
     def test_of_an_empty_prompt(self):
         assert answers(said("c"), inputs="", return_full_text=True)[0].generated_text == "c"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"token_ids": [5, 6]}, {"logprobs": {"tokens": ["token_id:5"], "token_logprobs": [-1.0]}}],
+)
+def test_in_answer_to_a_stream_no_text_is_lost_for_its_tokens(more):
+    said = {"choices": [{"text": " upon a", "finish_reason": "length", **more}]}
+    decoder = Whole(Completions({"inputs": "Once", "parameters": {"details": True}}), token_text)
+    assert list(decoder.feed(json.dumps(said).encode())) == []
+    assert list(decoder.finish()) == [" upon a"]

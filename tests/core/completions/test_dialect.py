@@ -190,6 +190,6 @@ def test_the_prompt_comes_before_the_whole_text_only():
     got = chunks(piece(" a"), piece("b", "stop"), done(), return_full_text=True)
     assert texts(got) == [" a", "b"]
     assert got[-1].generated_text == "Once ab"
-    # In a stream nobody asks for an echo.
+    # Nobody asks for an echo.
     got = chunks(piece("Once", "stop"), done(), return_full_text=True, kind="vllm")
     assert got[-1].generated_text == "OnceOnce"

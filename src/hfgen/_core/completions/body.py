@@ -32,6 +32,7 @@ _TRANSLATED = frozenset(
         "max_time",
         "num_return_sequences",
         "repetition_penalty",
+        # hfgen has the prompt. An `echo` would have to be told from a text that repeats it.
         "return_full_text",
         "stop",
         "temperature",
@@ -71,8 +72,6 @@ def completion(request: Mapping[str, Any], server: Server, *, stream: bool) -> d
         if parameters.get(name) is not None:
             body |= translate(parameters[name], server.kind)
     body |= _details(parameters, server.kind)
-    if parameters.get("return_full_text") and not stream and _may_echo(body, server.kind):
-        body["echo"] = True
     body |= {k: v for k, v in parameters.items() if k not in _TRANSLATED and v is not None}
     body |= {"prompt": prompt, "stream": stream}
     # vLLM refuses the options where there is no stream.
@@ -137,13 +136,6 @@ def _details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]
     if not top:
         return {}
     return {"logprobs": top} | ({"return_token_ids": True} if kind in {"vllm", "sglang"} else {})
-
-
-def _may_echo(body: Mapping[str, Any], kind: Kind | None) -> bool:
-    """Return whether to leave it to the server to put the prompt before the text."""
-    # llama.cpp refuses it. With log-probabilities it would mean those of the prompt as well: work
-    # for nothing, and vLLM, asked for ids too, then gives the prompt's tokens without its text.
-    return kind != "llama.cpp" and "logprobs" not in body
 
 
 def _stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:

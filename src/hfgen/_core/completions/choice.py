@@ -115,13 +115,6 @@ class Asked:
     most: int | None = None
     kind: Kind | None = None
 
-    @property
-    def may_echo(self) -> bool:
-        """Whether the server may put the prompt before the text, as it is asked to."""
-        # These never do: where the text begins as the prompt does, it repeats it.
-        never = self.kind in {"tgi", "ollama", "llama.cpp"}
-        return self.returns_prompt and bool(self.prompt) and not never
-
     def whole(self, generated: str) -> str:
         """Return the text that is to be the `generated_text`."""
         return self.prompt + generated if self.returns_prompt else generated

@@ -11,7 +11,7 @@ from hfgen._answers import Details, GeneratedText
 from hfgen._core import faults
 from hfgen._core.completions.body import completion
 from hfgen._core.completions.choice import Asked, Choice, Completion, decoded, reason, with_end
-from hfgen._core.completions.logprobs import Echoed, Usage, tokens_said
+from hfgen._core.completions.logprobs import Usage, tokens_said
 from hfgen._core.completions.sequence import Sequence as Generation
 from hfgen._core.dialect import UNREADABLE, fault_in, malformed, read_other
 from hfgen._core.server import UNKNOWN, Server
@@ -149,12 +149,9 @@ class CompletionsEvents:
 
 
 def _generated(choice: Choice, usage: Usage, asked: Asked, count: int) -> GeneratedText:
-    text = choice.text if isinstance(choice.text, str) else ""
-    has_echo = asked.may_echo and text.startswith(asked.prompt)
-    generated = text[len(asked.prompt) :] if has_echo else text
-    echoed = Echoed(asked.prompt, has_echo, usage, count == 1) if asked.may_echo else None
+    generated = choice.text if isinstance(choice.text, str) else ""
     why = reason(choice, generated, asked)
-    said = tokens_said(choice.logprobs, choice.token_ids, asked.top, echoed)
+    said = tokens_said(choice.logprobs, choice.token_ids, asked.top)
     said = with_end(said, generated, why) or said
     tokens = [each.token for each in said]
     return GeneratedText(

@@ -32,17 +32,6 @@ class Usage(msgspec.Struct):
     completion_tokens: int | None = None
 
 
-class Echoed(NamedTuple):
-    """What tells the tokens of a prompt that was echoed from the generated ones."""
-
-    prompt: str
-    is_in_text: bool
-    """Whether the text begins with it: vLLM may give the tokens only."""
-    usage: Usage
-    is_only: bool
-    """Whether there is one choice, so that the usage is its own."""
-
-
 class Likely(msgspec.Struct):
     """A token with its log-probability, in the shape of OpenAI's chat."""
 
@@ -58,21 +47,17 @@ class Logprobs(msgspec.Struct):
     tokens: list[str] | None = None
     token_logprobs: list[float | None] | None = None
     top_logprobs: list[dict[str, float | None] | None] | None = None
-    text_offset: list[int] | None = None
     token_ids: list[int] | None = None
     content: list[Likely] | None = None
 
 
-def tokens_said(
-    said: Logprobs | None, ids: list[int] | None, top: int, echoed: Echoed | None = None
-) -> list[TokenSaid]:
+def tokens_said(said: Logprobs | None, ids: list[int] | None, top: int) -> list[TokenSaid]:
     """Return the tokens that a choice tells of.
 
     Args:
         said: Its `logprobs`.
-        ids: Its `token_ids`, which are never those of the prompt.
+        ids: Its `token_ids`.
         top: How many alternatives were asked for.
-        echoed: There if the prompt may be in it; the tokens of that are left out.
     """
     if said is not None and said.content:
         return [_from_content(each, top) for each in said.content]
@@ -80,11 +65,9 @@ def tokens_said(
         # A server may give ids and no texts.
         return [TokenSaid(Token(id=each, text="")) for each in ids or ()]
     texts = said.tokens
-    skip = _echoed_tokens(texts, ids, said, echoed) if echoed else 0
     ids = said.token_ids if ids is None else ids
-    numbers = _padded(said.token_logprobs, len(texts))[skip:]
-    tops = _padded(said.top_logprobs, len(texts))[skip:]
-    texts = texts[skip:]
+    numbers = _padded(said.token_logprobs, len(texts))
+    tops = _padded(said.top_logprobs, len(texts))
     known = _padded(ids if ids and len(ids) == len(texts) else None, len(texts))
     return [
         TokenSaid(
@@ -124,24 +107,6 @@ def _likeliest(tokens: Iterable[Token], top: int) -> list[Token] | None:
     lowest = float("-inf")
     ordered = sorted(tokens, key=lambda t: lowest if t.logprob is None else t.logprob, reverse=True)
     return ordered[:top] or None
-
-
-def _echoed_tokens(
-    texts: Sequence[str], ids: Sequence[int] | None, said: Logprobs, echoed: Echoed
-) -> int:
-    """Return how many of the tokens are those of the prompt."""
-    count = len(texts)
-    if ids is not None:
-        return max(count - len(ids), 0)
-    if not echoed.is_in_text:
-        return 0
-    if echoed.is_only and echoed.usage.completion_tokens is not None:
-        return max(count - echoed.usage.completion_tokens, 0)
-    # SGLang has -1 for every offset.
-    offsets = [o for o in said.text_offset or () if o >= 0]
-    if offsets:
-        return sum(offset < len(echoed.prompt) for offset in offsets)
-    return min(echoed.usage.prompt_tokens or 0, count)
 
 
 def _padded(values: Sequence[_T] | None, length: int) -> list[_T | None]:
