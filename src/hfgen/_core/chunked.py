@@ -5,12 +5,10 @@ https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 
 from __future__ import annotations
 
-import re
-
 # More than the size of any chunk takes, with its extensions, or any field behind the last one.
 _MAX_LINE = 64 * 1024
-# Python's `int` takes signs, underscores and spaces as well.
-_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+# Digits of a size; more would be no size of anything.
+_MAX_DIGITS = 15
 
 
 class Chunks:
@@ -38,6 +36,11 @@ class Chunks:
         """
         if self.rest:
             data = self.rest + data
+        elif not (self._left or self._trails):
+            # What nearly every piece is: one chunk.
+            end = data.find(b"\r\n")
+            if end > 0 and (length := _size(data[:end])) and len(data) == end + length + 4:
+                return data[end + 2 : -2]
         out: list[bytes] = []
         at, size = 0, len(data)
         while not self.complete:
@@ -64,9 +67,21 @@ class Chunks:
         if self._trails:
             self.complete = not line
             return
-        said = line.partition(b";")[0].strip()
-        if not _SIZE.fullmatch(said):
-            raise ValueError(f"{said[:20]!r} is no size of a chunk")
-        length = int(said, 16)
+        length = _size(line)
+        if length is None:
+            raise ValueError(f"{line[:20]!r} is no size of a chunk")
         self._left = length + 2 if length else 0
         self._trails = not length
+
+
+def _size(line: bytes) -> int | None:
+    """Return the size that a line tells, None if it tells none."""
+    if b";" in line or b" " in line:
+        line = line.partition(b";")[0].strip()
+    # `int` takes signs, underscores and a prefix as well.
+    if not line.isalnum() or len(line) > _MAX_DIGITS or line[1:2] in {b"x", b"X"}:
+        return None
+    try:
+        return int(line, 16)
+    except ValueError:
+        return None

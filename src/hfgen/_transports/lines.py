@@ -10,15 +10,19 @@ import ssl
 import struct
 import sys
 import threading
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from hfgen._core.chunked import Chunks
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 # What may come before an answer (RFC 9110, 15.2), without the one that changes the protocol.
 _INTERIM = frozenset({100, *range(102, 200)})
+_READ_SIZE = 16 * 1024
 # The option `linger` for 0 s.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -136,7 +140,7 @@ class _Head:
         self._file.close()
 
 
-class _Answer(http.client.HTTPResponse):
+class Answer(http.client.HTTPResponse):
     """An answer with all of its headers: http.client takes the end of the connection for theirs.
 
     Of a chunked body it reads all that has come at once, and not a chunk at a time.
@@ -145,7 +149,6 @@ class _Answer(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self._socket = sock
-        self._chunks = Chunks()
 
     def begin(self) -> None:
         file = self.fp
@@ -159,26 +162,37 @@ class _Answer(http.client.HTTPResponse):
         finally:
             self.fp = file
 
-    def _read1_chunked(self, _: int) -> bytes:
-        piece = b""
-        while not piece and not self._chunks.complete:
-            data = self.fp.read1()
-            if not data:
-                raise http.client.IncompleteRead(b"")
-            piece = self._chunks.feed(data)
-        if self._chunks.complete:
-            if self._chunks.rest:
-                # Nobody asked for it: what comes over this connection is not to be believed.
-                with contextlib.suppress(OSError):
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-            self._close_conn()  # type: ignore[attr-defined] # not in the stubs
-        return piece
+    def pieces(self) -> Iterator[bytes]:
+        """Yield a chunked body as it arrives, and be closed at its end.
+
+        Raises:
+            http.client.IncompleteRead: It is cut off.
+            ValueError: It is not chunked.
+            OSError: Reading fails.
+        """
+        chunks = Chunks()
+        # What came along with the headers, or what comes next; then there is nothing left in the
+        # buffer, and every further layer would be for each token.
+        data = self.fp.read1()
+        while data:
+            if piece := chunks.feed(data):
+                yield piece
+            if chunks.complete:
+                break
+            data = self._socket.recv(_READ_SIZE)
+        else:
+            raise http.client.IncompleteRead(b"")
+        if chunks.rest:
+            # Nobody asked for it: what comes over this connection is not to be believed.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        self.close()
 
 
 class Watched(HTTPConnection):
     """A connection of urllib3 that tells the call which socket it goes over; a mixin."""
 
-    response_class = _Answer
+    response_class = Answer
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()

@@ -19,7 +19,7 @@ from hfgen import _tls
 from hfgen._causes import reason, refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError, untie  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
-from hfgen._transports.lines import Line, Watched, calling
+from hfgen._transports.lines import Answer, Line, Watched, calling
 from hfgen._transports.reading import Reading
 from hfgen._transports.unpacking import unpacker
 from hfgen._url import display
@@ -176,11 +176,7 @@ def pieces(
     unpacked = unpacker(response.headers, request)
     failure: HfgenError | None = None
     try:
-        # Not read_chunked, which reads a whole chunk at once, whatever size the server says.
-        while piece := response.read1(_READ_SIZE, decode_content=False):
-            if response.connection is None:
-                # With the last byte of a known length the connection has gone back.
-                line.release()
+        for piece in _raw(response, line):
             if unpacked is None:
                 yield piece
             else:
@@ -191,6 +187,22 @@ def pieces(
         raise failure
     # The connection is back in the pool and somebody else's.
     line.release()
+
+
+def _raw(response: urllib3.BaseHTTPResponse, line: Line) -> Iterator[bytes]:
+    """Yield the body as it arrives, and as it is."""
+    answer = getattr(response, "_original_response", None)
+    if isinstance(answer, Answer) and answer.chunked and answer.fp is not None:
+        # Past urllib3, which goes through ten functions for a token, and reads no further than a
+        # chunk at once; it gives the connection back where all of it has been read.
+        with response._error_catcher():  # type: ignore[attr-defined] # noqa: SLF001
+            yield from answer.pieces()
+        return
+    while piece := response.read1(_READ_SIZE, decode_content=False):
+        if response.connection is None:
+            # With the last byte of a known length the connection has gone back.
+            line.release()
+        yield piece
 
 
 def translated(
