@@ -36,9 +36,7 @@ def answers(
     """Accept an answer as `run` returns it, also from a server that streams regardless."""
 
     def accept(_: object, response: FetchResponse) -> Conversation[list[GeneratedText]]:
-        content: bytes = yield Read(response, MAX_ANSWER_BYTES + 1)
-        if len(content) > MAX_ANSWER_BYTES:
-            raise malformed(content, f"the answer exceeds {MAX_ANSWER_BYTES} bytes")
+        content = yield from body(None, response)
         headers = Headers(response.headers)
         if media_type(headers) != "text/event-stream":
             return dialect.answers(content, headers)

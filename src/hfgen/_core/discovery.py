@@ -110,7 +110,7 @@ def server_of(document: Any) -> Server | None:
         return None
     named = [m for m in models if isinstance(m, dict) and isinstance(m.get("id"), str)]
     if not named:
-        return Server() if not models else None
+        return UNKNOWN if not models else None
     owner = named[0].get("owned_by")
     kind: Kind | None = "tgi" if owner == named[0]["id"] else _KINDS.get(str(owner))
     # vLLM and SGLang list adapters under the model that they belong to.

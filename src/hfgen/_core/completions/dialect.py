@@ -12,7 +12,7 @@ from hfgen._core import faults
 from hfgen._core.completions.body import completion
 from hfgen._core.completions.choice import Asked, Choice, Completion, decoded, reason, with_end
 from hfgen._core.completions.logprobs import Usage, tokens_said
-from hfgen._core.completions.sequence import Sequence as Generation
+from hfgen._core.completions.sequence import Generation
 from hfgen._core.dialect import UNREADABLE, fault_in, malformed, read_other
 from hfgen._core.server import UNKNOWN, Server
 from hfgen._headers import NO_HEADERS, Headers

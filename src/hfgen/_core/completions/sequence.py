@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hfgen._core.completions.logprobs import Usage
 
 
-class Sequence:
+class Generation:
     """One sequence, of which the last chunk carries the whole text.
 
     Args:
