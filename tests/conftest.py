@@ -1,5 +1,6 @@
 """What the tests of the client share."""
 
+import subprocess
 from contextlib import ExitStack
 
 import pytest
@@ -58,3 +59,18 @@ def authority(tmp_path_factory):
     from authority import Authority  # noqa: PLC0415 - not everywhere can they be made
 
     return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    names = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+               "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+               "-out", names[0], "-keyout", names[1]]  # fmt: skip
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there is no openssl that makes certificates")
+    return names

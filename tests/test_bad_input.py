@@ -67,20 +67,6 @@ def test_a_server_that_speaks_no_tls(side, serve):
         side.run(None, api_url=server.url.replace("http:", "https:"), max_retries=0, timeout=0.5)
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """A certificate for 127.0.0.1 that nobody trusts yet, with its key."""
-    names = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-               "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-               "-out", names[0], "-keyout", names[1]]  # fmt: skip
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("there is no openssl that makes certificates")
-    return names
-
-
 def test_a_certificate_that_nobody_trusts(side, serve, certificate):
     server = serve(as_json({"generated_text": "a"}), tls=certificate)
     with pytest.raises(hfgen.ConnectError, match="certificate"):

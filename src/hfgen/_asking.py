@@ -13,7 +13,7 @@ from hfgen._routing import base, plan
 if TYPE_CHECKING:
     from hfgen._answers import ServerInfo, SimpleToken
     from hfgen._core.exchange import Conversation
-    from hfgen._core.target import Get, Target
+    from hfgen._core.target import Target
     from hfgen._options import Settings
     from hfgen._routing import Plan
     from hfgen._signal import AbortSignal
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def informing(settings: Settings, signal: AbortSignal) -> Conversation[ServerInfo]:
     """Ask the server that the settings name what it is."""
-    return information.information(base(settings), getting(settings, signal), settings.retry)
+    return information.information(
+        base(settings), lambda url: get_request(url, settings, signal), settings.retry
+    )
 
 
 def tokenizing(
@@ -42,8 +44,3 @@ def tokenizing(
 def plan_of_server(settings: Settings) -> Plan:
     """Return what is to be asked to know which server the settings name."""
     return plan(replace(settings, api_url=base(settings), dialect="auto"), {})
-
-
-def getting(settings: Settings, signal: AbortSignal) -> Get:
-    """Return what makes requests that read something from the server."""
-    return lambda url: get_request(url, settings, signal)

@@ -189,12 +189,11 @@ class AsyncClient:
         return result
 
     async def _targets(self, plan: Plan, settings: Settings, call: Interrupt) -> tuple[Target, ...]:
-        targets = self._known.get(plan.key) or plan.targets
-        return targets or await self._known.afind(
-            plan.key,
-            settings.asker,
-            lambda: self._drive(finding(plan, settings, call), settings, call),
-            call,
+        if targets := self._known.get(plan.key) or plan.targets:
+            return targets
+        asking = finding(plan, settings, call)
+        return await self._known.afind(
+            plan.key, settings.asker, lambda: self._drive(asking, settings, call), call
         )
 
     async def _drive(self, conversation: Conversation[T], settings: Settings, call: Interrupt) -> T:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hfgen._answers import Chunk, GeneratedText
     from hfgen._core.dialect import Dialect
     from hfgen._core.exchange import Accept, Conversation, Opened
-    from hfgen._core.target import Target
+    from hfgen._core.target import Get, Target
     from hfgen._errors import HfgenError
     from hfgen._options import Settings
     from hfgen._routing import Plan
@@ -58,10 +58,15 @@ class Call(Generic[T]):
             InvalidRequestError: The options contradict each other, or miss something.
         """
         found = plan(self.settings, self.request)
-        if not found.targets:
+        if (ask := found.find) is None:
+            return found
+
+        def find(get: Get) -> Conversation[tuple[Target, ...]]:
             # Before anything is asked: what cannot be written in one dialect cannot in another.
             TGI(self.request).body(stream=self.stream)
-        return found
+            return ask(get)
+
+        return found._replace(find=find)
 
     def converse(
         self, targets: tuple[Target, ...], signal: AbortSignal, after: HfgenError | None = None
@@ -124,7 +129,11 @@ def streaming(
 def finding(
     plan: Plan, settings: Settings, signal: AbortSignal
 ) -> Conversation[tuple[Target, ...]]:
-    """Find out where a call goes."""
+    """Return what finds out where a call goes.
+
+    Raises:
+        InvalidRequestError: The request cannot be sent anywhere.
+    """
     assert plan.find is not None
     return plan.find(lambda url: get_request(url, settings, signal, of_hub=plan.of_hub))
 
@@ -138,25 +147,28 @@ def get_request(
         key = settings.api_key if (settings.api_key or "").startswith("hf_") else None
         settings = replace(settings, api_key=key, bill_to=None, headers=NO_HEADERS)
     headers = {n: v for n, v in _headers(url, settings).items() if n != "content-type"}
-    return FetchRequest(
-        method="GET",
-        url=url,
-        headers=Headers(headers),
-        timeout=_silence(settings.timeout),
-        connect_timeout=settings.timeout.connect,
-        signal=signal,
-    )
+    return _request(url, Headers(headers), settings, signal)
 
 
 def post_request(
     url: str, body: bytes, settings: Settings, signal: AbortSignal, *, stream: bool = False
 ) -> FetchRequest:
     """Return the HTTP request that posts something to a server."""
+    return _request(url, _headers(url, settings, stream=stream), settings, signal, body)
+
+
+def _request(
+    url: str,
+    headers: Headers,
+    settings: Settings,
+    signal: AbortSignal,
+    body: bytes | None = None,
+) -> FetchRequest:
     return FetchRequest(
-        method="POST",
+        method="GET" if body is None else "POST",
         url=url,
-        headers=_headers(url, settings, stream=stream),
-        body=body,
+        headers=headers,
+        body=body or b"",
         timeout=_silence(settings.timeout),
         connect_timeout=settings.timeout.connect,
         signal=signal,

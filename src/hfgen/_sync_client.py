@@ -247,12 +247,11 @@ class Client:
         return result
 
     def _targets(self, plan: Plan, settings: Settings, call: Interrupt) -> tuple[Target, ...]:
-        targets = self._known.get(plan.key) or plan.targets
-        return targets or self._known.find(
-            plan.key,
-            settings.asker,
-            lambda: self._drive(finding(plan, settings, call), settings, call),
-            call,
+        if targets := self._known.get(plan.key) or plan.targets:
+            return targets
+        asking = finding(plan, settings, call)
+        return self._known.find(
+            plan.key, settings.asker, lambda: self._drive(asking, settings, call), call
         )
 
     def _drive(self, conversation: Conversation[T], settings: Settings, call: Interrupt) -> T:

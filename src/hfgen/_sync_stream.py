@@ -156,14 +156,12 @@ def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
 def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one loop, in order
     """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
     decoder, replay, pieces = body.opened.decoder, iter(body.opened.pieces), body.pieces
-    looked_at = bool(body.opened.pieces)
     waits = ends = False
     while True:
         try:
             call.throw_if_aborted()
-            piece = next(replay, None) if looked_at else None
+            piece = next(replay, None)
             if piece is None:
-                looked_at = False
                 if body.opened.broke is not None:
                     raise body.opened.broke
                 if decoder.is_complete:

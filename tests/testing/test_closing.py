@@ -3,7 +3,6 @@
 import gc
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -32,20 +31,6 @@ def nothing_is_left():
     yield
     assert set(threading.enumerate()) <= threads
     assert open_files() == files
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    names = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-               "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-               "-out", names[0], "-keyout", names[1]]  # fmt: skip
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("there is no openssl that makes certificates")
-    return names
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hfgen._core.dialect import Dialect
-    from hfgen._core.sse import Event
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -88,11 +87,11 @@ class Events(Generic[T]):
         return "".join(self._texts)
 
     def feed(self, piece: bytes) -> Iterator[T]:
-        return self._items(self._events.feed(piece))
+        return self._items(map(self._reader.read, self._events.feed(piece)))
 
     def finish(self) -> Iterator[T]:
         try:
-            yield from self._items(self._events.flush())
+            yield from self._items(map(self._reader.read, self._events.flush()))
         except MalformedStreamError as error:
             # What is cut in the middle cannot be read; that is not the server's way of writing.
             if not self._reader.complete:
@@ -102,14 +101,14 @@ class Events(Generic[T]):
         yield from self.rest()
 
     def rest(self) -> Iterator[T]:
-        return self._selected(self._reader.rest())
+        return self._items([self._reader.rest()])
 
-    def _items(self, events: Iterable[Event]) -> Iterator[T]:
-        # One loop, and not the next method once more: every token goes through it.
-        read, select, texts = self._reader.read, self._select, self._texts
+    def _items(self, batches: Iterable[Sequence[Chunk]]) -> Iterator[T]:
+        # Every token goes through it.
+        select, texts = self._select, self._texts
         try:
-            for event in events:
-                for chunk in read(event):
+            for chunks in batches:
+                for chunk in chunks:
                     token = chunk.token
                     if not token.special:
                         texts.append(token.text)
@@ -118,13 +117,6 @@ class Events(Generic[T]):
         except HfgenError as error:
             error.text = self.text
             raise
-
-    def _selected(self, chunks: Sequence[Chunk]) -> Iterator[T]:
-        for chunk in chunks:
-            if not chunk.token.special:
-                self._texts.append(chunk.token.text)
-            if (item := self._select(chunk)) is not None:
-                yield item
 
     def interrupted(self, error: HfgenError) -> HfgenError | None:
         if self._reader.complete:

@@ -48,14 +48,22 @@ _NOT_NOW = frozenset({429, 500, 502, 503, 504})
 def targets(url: str, get: Get, retry: Retry) -> Conversation[tuple[Target, ...]]:
     """Ask a server what it speaks; return where to post, the likeliest first."""
     tgi = Target(dialect="tgi", url=url)
-    if is_info((yield from facts(get(_url.extended(url, "info")), retry))):
+    info, models = yield from said_of_itself(url, get, retry)
+    if info is not None:
         return (tgi,)
-    models = yield from facts(get(_url.extended(url, "v1/models")), retry)
     server = server_of(models)
     other = Target(
         dialect="completions", url=_url.extended(url, "v1/completions"), server=server or UNKNOWN
     )
     return (tgi, other) if server is None else (other,)
+
+
+def said_of_itself(url: str, get: Get, retry: Retry) -> Conversation[tuple[Any, Any]]:
+    """Ask a server what it is; return TGI's `/info`, or else None and `/v1/models`."""
+    info = yield from facts(get(_url.extended(url, "info")), retry)
+    if isinstance(info, dict) and isinstance(info.get("model_id"), str):
+        return info, None
+    return None, (yield from facts(get(_url.extended(url, "v1/models")), retry))
 
 
 def informed(target: Target, get: Get, retry: Retry) -> Conversation[tuple[Target, ...]]:
@@ -96,11 +104,6 @@ def first(
             refusals.append(error)
     # Who read the request says more than who has no such route.
     raise next((e for e in refusals if e.status == 422), refusals[0])  # noqa: PLR2004
-
-
-def is_info(document: Any) -> bool:
-    """Tell whether a document is what TGI says of itself."""
-    return isinstance(document, dict) and isinstance(document.get("model_id"), str)
 
 
 def server_of(document: Any) -> Server | None:

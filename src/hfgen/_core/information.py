@@ -39,10 +39,9 @@ def information(base: str, get: Get, retry: Retry) -> Conversation[ServerInfo]:
     Raises:
         NotFoundError: It has neither of the routes that tell.
     """
-    said = yield from discovery.facts(get(_url.extended(base, "info")), retry)
-    if discovery.is_info(said):
-        return _informed("tgi", said, said)
-    models = yield from discovery.facts(get(_url.extended(base, "v1/models")), retry)
+    info, models = yield from discovery.said_of_itself(base, get, retry)
+    if info is not None:
+        return _informed("tgi", info, info)
     server = discovery.server_of(models)
     if server is None:
         raise NotFoundError(

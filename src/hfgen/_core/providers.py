@@ -122,9 +122,11 @@ def _served(document: Any) -> dict[str, tuple[str, str]] | None:
     """Return the providers of text, each with its name for the model and its task."""
     mapping = document.get("inferenceProviderMapping") if isinstance(document, dict) else None
     if isinstance(mapping, dict):
-        entries = [{"provider": name, **said} for name, said in mapping.items() if _is_dict(said)]
+        entries = [
+            {"provider": name, **said} for name, said in mapping.items() if isinstance(said, dict)
+        ]
     elif isinstance(mapping, list):
-        entries = [said for said in mapping if _is_dict(said)]
+        entries = [said for said in mapping if isinstance(said, dict)]
     else:
         # The Hub leaves it out where nobody serves the model.
         return {} if isinstance(document, dict) and "id" in document else None
@@ -134,7 +136,3 @@ def _served(document: Any) -> dict[str, tuple[str, str]] | None:
         # `in` asks for a hash, and it may be anything.
         if str(said.get("task")) in _TASKS and isinstance(said.get("providerId"), str)
     }
-
-
-def _is_dict(value: object) -> bool:
-    return isinstance(value, dict)
