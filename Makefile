@@ -46,10 +46,12 @@ fuzz:
 	.venv-fuzz/bin/python $(PIP) --editable . '$(ATHERIS)'
 	.venv-fuzz/bin/python tools/fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-# Everything against every peer that can be installed here, into benchmarks/RESULTS.md: an hour.
+# Everything against every peer that can be installed here, into benchmarks/RESULTS.md: half an hour.
+# `transformers serve` is among them once `make integration-transformers` has installed it.
 BENCH_PEERS := huggingface_hub text-generation openai litellm
-bench: .venv-bench/base/ready .venv-bench/plot/ready
-	-@$(MAKE) --no-print-directory --keep-going $(BENCH_PEERS:%=.venv-bench/%/ready)
+bench: .venv-bench/base/ready
+	-@$(MAKE) --no-print-directory --keep-going $(BENCH_PEERS:%=.venv-bench/%/ready) \
+		.venv-bench/plot/ready
 	-@if command -v npm >/dev/null; then npm install --prefix benchmarks/node --no-package-lock \
 		--no-audit --no-fund --loglevel=error; else echo "no Node here: its packages are not compared"; fi
 	.venv-bench/base/bin/python -m benchmarks $(BENCH)

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
 
 from benchmarks import machine
 from benchmarks.goals import GOALS, PEERS, judged
+from benchmarks.local import LOCALS, Local
 from benchmarks.report import goals, page
-from benchmarks.roster import CLIENTS, ROOT, Client
+from benchmarks.roster import CLIENTS, ENVIRONMENTS, ROOT, Client
 from benchmarks.runner import Results, run
 from benchmarks.scenarios import SCENARIOS, Scenario
 
 OUT = ROOT / "benchmarks"
 # What is kept of each round, for another look.
 RAW = ROOT / "build" / "benchmarks.json"
-PLOT = ROOT / ".venv-bench" / "plot" / "bin" / "python"
+PLOT = ENVIRONMENTS / "plot" / "bin" / "python"
 # The peers that have come closest; all of them would take too long for a check.
 CLOSEST = {"aiohttp, by hand", "text-generation", "@huggingface/inference"}
 
 
 def main() -> int:
     """Do what the command line says."""
+    # As after Ctrl-C: the servers end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail where a goal is missed")
     parser.add_argument("--rounds", type=int, help="how often each (3)")
@@ -35,10 +39,15 @@ def main() -> int:
     if unknown := set(names) - {scenario.name for scenario in SCENARIOS}:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in names]
-    clients = [client for client in CLIENTS if client.name in (asked.clients or [client.name])]
-    for environment in sorted({c.environment for c in clients if not c.is_here}):
-        absent = [c.name for c in clients if c.environment == environment]
-        print(f"not compared, because it is not installed: {', '.join(absent)}")
+    everybody: list[Client | Local] = [*CLIENTS, *LOCALS]
+    known = {client.name for client in everybody}
+    if unknown := set(asked.clients or ()) - known:
+        parser.error(f"no such client: {', '.join(sorted(unknown))}")
+    wanted = known & set(asked.clients or known)
+    clients = [client for client in everybody if client.name in wanted]
+    for origin in sorted({client.origin for client in clients if not client.is_here}):
+        absent = {c.name for c in clients if c.origin == origin and not c.is_here}
+        print(f"not compared, because `{origin}` has not installed it: {', '.join(sorted(absent))}")
     clients = [client for client in clients if client.is_here]
     rounds = asked.rounds or 3
     if asked.check:
@@ -47,16 +56,16 @@ def main() -> int:
     about = machine.described()
     results = run(scenarios, clients, rounds, print, versions)
     _keep(results)
+    text = page(results, about, versions, rounds)
     if asked.only is None and asked.clients is None:
-        text = page(results, about, versions, rounds)
         (OUT / "RESULTS.md").write_text(text, encoding="utf-8")
         _draw()
     else:
-        print("\n".join(goals(judged(goal, results) for goal in GOALS)))
+        print(text)
     return 0
 
 
-def _check(scenarios: list[Scenario], clients: list[Client], rounds: int) -> int:
+def _check(scenarios: list[Scenario], clients: list[Client | Local], rounds: int) -> int:
     results: Results = {}
     for scenario in scenarios:
         its_goals = [goal for goal in GOALS if goal.scenario == scenario.name]
@@ -77,8 +86,7 @@ def _keep(results: Results) -> None:
         scenario: {name: asdict(found) for name, found in found_all.items()}
         for scenario, found_all in results.items()
     }
-    units = {scenario.name: scenario.unit for scenario in SCENARIOS}
-    RAW.write_text(json.dumps({"figures": figures, "units": units}, indent=1), encoding="utf-8")
+    RAW.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def _draw() -> None:

@@ -10,38 +10,81 @@ from typing import Any
 
 import matplotlib as mpl
 
+from benchmarks.local import LOCALS
+from benchmarks.roster import CLIENTS
+from benchmarks.scenarios import SCENARIOS, Scenario
+
 mpl.use("svg")
 # Text stays text, and the same figures give the same file.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hfgen", "font.size": 8})
 
 import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen before
 
-SHOWN = ("sync-1", "async-200", "burst-async", "run-64", "idle-1000", "import")
-COLOURS = {"floor": "#999999", "hfgen": "#d9480f"}
+SHOWN = (
+    *("sync-1", "async-200", "burst-sync", "burst-async", "run-64", "first-async"),
+    *("idle-1000", "import", "serve-1", "serve-64"),
+)
+COLOURS = {"floor": "#868e96", "hfgen": "#d9480f"}
+PEER = "#4dabf7"
+# From here on a figure has no decimals.
+MANY = 100
+# Inches: of a panel, and of a bar in it.
+WIDTH, BAR, TITLE = 5.5, 0.17, 0.55
 
 
 def main() -> None:
     """Draw a panel for each scenario: a bar for each client, the least first."""
     results: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    shown = [name for name in SHOWN if name in results["figures"]]
-    figure, panels = plt.subplots((len(shown) + 1) // 2, 2, figsize=(10, 1.9 * len(shown)))
-    for panel, name in zip(panels.flat, shown, strict=False):
-        found = {
-            client: median(said["figure"])
-            for client, said in results["figures"][name].items()
-            if said["figure"]
-        }
-        names = sorted(found, key=lambda client: -found[client])
-        colours = [COLOURS.get(client.partition(",")[0], "#74c0fc") for client in names]
-        bars = panel.barh(names, [found[client] for client in names], color=colours)
-        panel.bar_label(bars, fmt="%.3g", padding=2)
-        panel.set_title(f"{name}: {results['units'][name]}", loc="left")
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.margins(x=0.15)
+    shown = [scenario for scenario in SCENARIOS if scenario.name in {*SHOWN} & {*results}]
+    pairs = [shown[at : at + 2] for at in range(0, len(shown), 2)]
+    heights = [
+        TITLE + BAR * max(len(_figures(results[scenario.name])) for scenario in pair)
+        for pair in pairs
+    ]
+    figure, panels = plt.subplots(
+        len(pairs),
+        2,
+        figsize=(2 * WIDTH, sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
+    )
+    for panel, scenario in zip(panels.flat, shown, strict=False):
+        _draw(panel, scenario, _figures(results[scenario.name]))
     for panel in panels.flat[len(shown) :]:
         panel.remove()
-    figure.tight_layout()
+    figure.suptitle("Bars are logarithmic; in brackets, how many times the floor.", fontsize=8)
     figure.savefig(sys.argv[2], metadata={"Date": None})
+
+
+def _figures(said: dict[str, Any]) -> dict[str, float]:
+    return {name: median(found["figure"]) for name, found in said.items() if found["figure"]}
+
+
+def _draw(panel: Any, scenario: Scenario, figures: dict[str, float]) -> None:
+    """Draw the figures on a scale of ratios, with each one's own to its floor."""
+    floors = {c.name: c.floor for c in (*CLIENTS, *LOCALS) if c.takes_part(scenario)}
+    names = sorted(figures, key=lambda name: -figures[name])
+    least = min(figures.values())
+    colours = [COLOURS.get(name.partition(",")[0].partition(" ")[0], PEER) for name in names]
+    # A bar as long as the logarithm, so that a tenth and ten times are seen alike.
+    bars = panel.barh(names, [figures[name] for name in names], color=colours, height=0.7)
+    panel.set_xscale("log")
+    panel.set_xlim(left=least / 2, right=max(figures.values()) * 6)
+    labels = [_label(figures[name], figures.get(floors[name])) for name in names]
+    panel.bar_label(bars, labels, padding=3)
+    panel.set_title(
+        f"{scenario.name}: {scenario.title}\n{scenario.unit} (÷ floor)", loc="left", fontsize=8
+    )
+    panel.spines[["top", "right", "bottom"]].set_visible(False)
+    panel.tick_params(axis="x", which="both", bottom=False, labelbottom=False)
+    panel.tick_params(axis="y", left=False)
+    panel.margins(y=0.02)
+
+
+def _label(figure: float, floor: float | None) -> str:
+    rounded = f"{figure:,.1f}" if figure < MANY else f"{figure:,.0f}"
+    return f"{rounded}   ({figure / floor:.2f})" if floor else rounded
 
 
 if __name__ == "__main__":

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import compress
+from math import inf
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.goals import GOALS, Verdict, best_peer, judged
-from benchmarks.roster import CLIENTS
+from benchmarks.local import LOCALS, Local
+from benchmarks.roster import CLIENTS, Client
 from benchmarks.scenarios import SCENARIOS, Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmarks.runner import Figures, Results
 
+COLUMNS = (
+    "client",
+    "{unit}",
+    "±",
+    "over {base}",
+    "÷ {base}",
+    "÷ best peer",
+    "tokens/s",
+    "first token, ms",
+    "wall s",
+    "peak MiB",
+    "notes",
+)
 # A token that comes so much too late in the middle means that somebody could not keep up.
 LATE_MS = 5.0
 
@@ -26,7 +43,7 @@ def page(
     lines = [
         "# Results",
         "",
-        f"Written by `make bench`, {rounds} rounds. How to read it is in [README.md](README.md).",
+        f"Written by `make bench`, rounds: {rounds}. How to read it is in [README.md](README.md).",
         "",
         f"- {about}",
         f"- {named}",
@@ -35,7 +52,7 @@ def page(
         "",
         "## Goals",
         "",
-        *goals(judged(goal, results) for goal in GOALS),
+        *goals(judged(goal, results) for goal in GOALS if goal.scenario in results),
     ]
     for scenario in SCENARIOS:
         if scenario.name in results:
@@ -64,34 +81,55 @@ def goals(verdicts: Iterable[Verdict]) -> Iterator[str]:
 
 
 def _scenario(scenario: Scenario, results: Results) -> Iterator[str]:
-    figures = results[scenario.name]
     yield f"{scenario.title[0].upper()}{scenario.title[1:]}."
     yield ""
+    rows = sorted(_rows(scenario, results), key=lambda row: row[0])
+    # A column that nobody has anything for says nothing.
+    told = [any(cells[number] for _, cells in rows) for number in range(len(COLUMNS))]
+    titles = [title.format(unit=scenario.unit, base=_base(scenario)) for title in COLUMNS]
+    aligned = ["---", *("--:" for _ in COLUMNS[1:-1]), "---"]
+    for cells in (titles, aligned, *(cells for _, cells in rows)):
+        yield f"| {' | '.join(compress(cells, told))} |"
+
+
+def _base(scenario: Scenario) -> str:
     # For what hfgen's own ways cost, the plain way is the measure.
-    base = "hfgen" if scenario.is_own else "floor"
-    yield f"| client | {scenario.unit} | ± | ÷ {base} | ÷ best peer | wall s | peak MiB | |"
-    yield "|---|--:|--:|--:|--:|--:|--:|---|"
-    loops = {client.name: client.loop for client in CLIENTS}
-    floors = {client.name: client.floor for client in CLIENTS}
-    named = {name: found for name, found in figures.items() if found.figure}
-    for name, found in sorted(named.items(), key=lambda item: item[1].median):
-        floor = figures.get("hfgen" if scenario.is_own else floors[name])
-        peer = None if scenario.is_own else best_peer(scenario.name, results, loops[name])
-        cells = [
-            f"**{name}**" if name.startswith("hfgen") else name,
-            f"{found.median:.1f}",
-            f"{_spread(found):.1f}",
-            _ratio(found, floor),
-            _ratio(found, figures.get(peer or "")),
-            f"{sorted(found.wall)[len(found.wall) // 2]:.2f}" if found.wall else "",
-            f"{max(found.peak):.0f}" if found.peak else "",
-            "could not keep up" if _is_late(found) else "",
+    return "hfgen" if scenario.is_own else "floor"
+
+
+def _rows(scenario: Scenario, results: Results) -> Iterator[tuple[float, list[str]]]:
+    """Yield what each row is sorted by, and its cells."""
+    figures = results[scenario.name]
+    everybody: tuple[Client | Local, ...] = (*CLIENTS, *LOCALS)
+    for client in everybody:
+        found = figures.get(client.name)
+        if found is None or not client.takes_part(scenario):
+            continue
+        base = figures.get(_base(scenario) if scenario.is_own else client.floor)
+        peer = None if scenario.is_own else best_peer(scenario.name, results, client.loop)
+        bold = "**" if client.name.startswith("hfgen") else ""
+        notes = [
+            f"1/{client.share} of the work" * (client.share > 1 and scenario.what != "import"),
+            "could not keep up" * _is_late(found),
+            (found.failure.splitlines() or [""])[-1].replace("|", "\\|"),
         ]
-        yield f"| {' | '.join(cells)} |"
-    for name, found in figures.items():
-        if not found.figure:
-            last = (found.failure.splitlines() or [""])[-1].replace("|", "\\|")
-            yield f"| {name} | | | | | | | {last} |"
+        more = f"{found.above(base):+.1f}" if base and scenario.kind == "local" else ""
+        yield (
+            found.median if found.figure else inf,
+            [
+                f"{bold}{client.name}{bold}",
+                f"{found.median:.1f}" if found.figure else "",
+                f"{_spread(found):.1f}" if found.figure else "",
+                more if found.figure else "",
+                _ratio(found, base),
+                _ratio(found, figures.get(peer or "")),
+                _middle(found.speed, 0),
+                _middle(found.first, 1),
+                _middle(found.wall, 2),
+                f"{max(found.peak):.0f}" if found.peak else "",
+                "; ".join(filter(None, notes)),
+            ],
+        )
 
 
 def _spread(figures: Figures) -> float:
@@ -99,8 +137,14 @@ def _spread(figures: Figures) -> float:
 
 
 def _ratio(figures: Figures, other: Figures | None) -> str:
-    return f"{figures.ratio(other)[0]:.2f}" if other and other.figure else ""
+    if other is None or not other.figure or not figures.figure:
+        return ""
+    return f"{figures.ratio(other)[0]:.2f}"
+
+
+def _middle(values: Sequence[float], digits: int) -> str:
+    return f"{median(values):.{digits}f}" if values else ""
 
 
 def _is_late(figures: Figures) -> bool:
-    return bool(figures.late) and sorted(figures.late)[len(figures.late) // 2] > LATE_MS
+    return bool(figures.late) and median(figures.late) > LATE_MS

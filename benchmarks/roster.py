@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "benchmarks" / "node"
+ENVIRONMENTS = ROOT / ".venv-bench"
+# Where hfgen is.
+BASE = ENVIRONMENTS / "base"
 
 Role = Literal["floor", "hfgen", "peer"]
 
@@ -29,6 +32,8 @@ class Client:
         loop: What runs its async side.
         variant: Which of its ways; see `clients/hfgen.py`.
         imports: The statement that `import` measures, if it does.
+        share: It gets one in so many of a scenario's calls, streams or tokens, because all of them
+            would take it minutes.
     """
 
     name: str
@@ -39,6 +44,10 @@ class Client:
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     variant: str = ""
     imports: str = ""
+    share: int = 1
+
+    # What installs it.
+    origin = "make bench"
 
     @property
     def floor(self) -> str:
@@ -50,12 +59,12 @@ class Client:
         """Whether it is installed."""
         if self.environment == "node":
             return shutil.which("node") is not None and (NODE / "node_modules").is_dir()
-        return self.python.exists()
+        return (ENVIRONMENTS / self.environment / "ready").exists()
 
     @property
     def python(self) -> Path:
         """The interpreter of its environment."""
-        return ROOT / ".venv-bench" / self.environment / "bin" / "python"
+        return ENVIRONMENTS / self.environment / "bin" / "python"
 
     def takes_part(self, scenario: Scenario) -> bool:
         """Return whether the scenario is for this client."""
@@ -65,11 +74,17 @@ class Client:
             return self.role == "hfgen" and self.loop == "asyncio"
         return bool(self.module) and scenario.kind in self.kinds and not self.variant
 
+    @property
     def command(self) -> list[str]:
-        """Return the command that measures it; what to measure is appended."""
+        """The command that measures it; what to measure is appended."""
         if self.environment == "node":
             return ["node", "--expose-gc", str(NODE / "worker.mjs")]
         return [str(self.python), "-m", "benchmarks.worker"]
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """What the command is told of it."""
+        return {"module": self.module, "variant": self.variant, "loop": self.loop}
 
     def import_command(self) -> list[str]:
         """Return the command that does nothing but import it."""
@@ -115,7 +130,13 @@ CLIENTS = (
         imports="from huggingface_hub import InferenceClient",
     ),
     Client(name="openai", module="openai", environment="openai", imports="import openai"),
-    Client(name="litellm", module="litellm", environment="litellm", imports="import litellm"),
+    Client(
+        name="litellm",
+        module="litellm",
+        environment="litellm",
+        imports="import litellm",
+        share=20,
+    ),
     Client(
         name="@axflow/models",
         module="axflow",

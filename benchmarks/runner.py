@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
-import sys
 from dataclasses import asdict, dataclass, field
 from statistics import median, stdev
 from typing import TYPE_CHECKING
-from urllib.request import urlopen
 
 from benchmarks.roster import NODE, ROOT, Client
+from benchmarks.servers import ENVIRONMENT, Servers, StartError, fetched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
+    from benchmarks.local import Local
     from benchmarks.scenarios import Scenario
 
 # Seconds for one measurement, far more than any takes.
 PATIENCE = 120
-# Nothing of the machine's own: a proxy, a key, a cache that is not there.
-ENVIRONMENT = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "0",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    "NO_PROXY": "127.0.0.1",
-    "PYTHONDONTWRITEBYTECODE": "",
-    "PYTHONPATH": "",
-}
 
 
 @dataclass
@@ -40,6 +30,8 @@ class Figures:
         figure: In the scenario's unit; less is better.
         wall: Seconds.
         peak: MiB.
+        speed: Tokens a second, of all streams together.
+        first: Milliseconds to the first token, in the middle of the streams.
         late: Milliseconds by which the server sent its tokens too late, in the middle.
         failure: Why it was not measured.
     """
@@ -47,6 +39,8 @@ class Figures:
     figure: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
     peak: list[float] = field(default_factory=list)
+    speed: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     failure: str = ""
 
@@ -63,6 +57,10 @@ class Figures:
         ratios = [a / b for a, b in zip(self.figure, other.figure, strict=False) if b]
         return median(ratios), noise(ratios)
 
+    def above(self, other: Figures) -> float:
+        """Return by how much this figure is more than the other's."""
+        return median(a - b for a, b in zip(self.figure, other.figure, strict=False))
+
 
 Results = dict[str, dict[str, Figures]]
 
@@ -74,70 +72,53 @@ def noise(values: Sequence[float]) -> float:
 
 def run(
     scenarios: Sequence[Scenario],
-    clients: Sequence[Client],
+    clients: Sequence[Client | Local],
     rounds: int,
     say: Callable[[str], object],
     versions: dict[str, str],
 ) -> Results:
     """Measure the clients in each scenario, so many rounds."""
     results: Results = {}
-    for scenario in scenarios:
-        taking_part = [client for client in clients if client.takes_part(scenario)]
-        if not taking_part:
-            continue
-        say(f"{scenario.name}: {scenario.title} ({scenario.unit})")
-        figures = {client.name: Figures() for client in taking_part}
-        with server(scenario) as address:
+    with Servers() as servers:
+        for scenario in scenarios:
+            taking_part = [client for client in clients if client.takes_part(scenario)]
+            if not taking_part:
+                continue
+            say(f"{scenario.name}: {scenario.title} ({scenario.unit})")
+            figures = results[scenario.name] = {client.name: Figures() for client in taking_part}
             for number in range(rounds):
                 # Another first one each time: whoever follows on something may profit from it.
                 first = number % len(taking_part)
                 for client in taking_part[first:] + taking_part[:first]:
-                    _measure(client, scenario, address, figures[client.name], versions)
-        for name, found in figures.items():
-            if found.figure:
+                    # After a failure the others' rounds would be compared with the wrong ones.
+                    if not (found := figures[client.name]).failure:
+                        _measure(client, scenario.part(client.share), servers, found, versions)
+            for name, found in figures.items():
                 each = "  ".join(f"{figure:.1f}" for figure in found.figure)
-                say(f"  {name:28}{found.median:10.1f}  ({each})")
-            else:
-                say(f"  {name:28}failed: {found.failure}")
-        results[scenario.name] = figures
+                middle = f"{found.median:10.1f}  ({each})" if found.figure else ""
+                failed = f"  failed: {found.failure}" if found.failure else ""
+                say(f"  {name:28}{middle}{failed}")
     return results
 
 
-@contextlib.contextmanager
-def server(scenario: Scenario) -> Iterator[str]:
-    """Run the server for a scenario; give its address."""
-    process = subprocess.Popen(  # noqa: S603 - ours
-        [sys.executable, "-m", "benchmarks.server", json.dumps(asdict(scenario.plan()))],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
 def _measure(
-    client: Client, scenario: Scenario, address: str, figures: Figures, versions: dict[str, str]
+    client: Client | Local,
+    scenario: Scenario,
+    servers: Servers,
+    figures: Figures,
+    versions: dict[str, str],
 ) -> None:
     try:
-        if scenario.what == "import":
+        if isinstance(client, Client) and scenario.what == "import":
             figures.figure.append(_import(client))
             return
-        asked = {
-            "module": client.module,
-            "variant": client.variant,
-            "loop": client.loop,
-            "scenario": asdict(scenario),
-            "address": address,
-        }
-        _stats(address)
+        place = servers.place(client, scenario)
+        asked = {**client.asked, **place, "scenario": asdict(scenario)}
+        is_scripted = isinstance(client, Client)
+        if is_scripted:
+            _stats(place["address"])
         done = subprocess.run(  # noqa: S603 - ours
-            [*client.command(), json.dumps(asked)],
+            [*client.command, json.dumps(asked)],
             cwd=ROOT,
             env=os.environ | ENVIRONMENT,
             capture_output=True,
@@ -145,23 +126,24 @@ def _measure(
             timeout=PATIENCE,
             check=True,
         )
+    except StartError as error:
+        figures.failure = str(error)
     except subprocess.TimeoutExpired:
         figures.failure = f"not done within {PATIENCE} s"
     except subprocess.CalledProcessError as error:
         figures.failure = (error.stderr.strip() or f"exit status {error.returncode}")[-300:]
     else:
         said = json.loads(done.stdout.splitlines()[-1])
-        figures.figure.append(said["figure"])
-        figures.wall.append(said["wall"])
-        figures.peak.append(said["peak"])
-        figures.late.append(_stats(address)["late_ms"])
+        for name in ("figure", "wall", "peak", "speed", "first"):
+            getattr(figures, name).extend([said[name]] if name in said else [])
+        if is_scripted:
+            figures.late.append(_stats(place["address"])["late_ms"])
         versions[said["package"]] = said["version"]
 
 
 def _stats(address: str) -> dict[str, float]:
-    with urlopen(f"{address}/stats") as answer:  # noqa: S310 - the server is ours
-        stats: dict[str, float] = json.load(answer)
-        return stats
+    stats: dict[str, float] = json.loads(fetched(f"{address}/stats"))
+    return stats
 
 
 def _import(client: Client) -> float:

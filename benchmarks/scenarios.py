@@ -7,8 +7,8 @@ from typing import Literal
 
 from benchmarks.server import Plan
 
-Kind = Literal["sync", "async"]
-What = Literal["stream", "run", "first", "idle", "import"]
+Kind = Literal["sync", "async", "local"]
+What = Literal["stream", "run", "first", "idle", "import", "serve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +18,14 @@ class Scenario:
     Attributes:
         name: Its name in the results.
         title: What it is, in a line.
-        kind: Which side of the clients it is for.
+        kind: Which side of the clients it is for; "local" for servers with the bundled model.
         what: What is done: streams read, `run` called, the first token awaited, streams held open,
-            or the package imported.
+            the package imported, or a model served.
         unit: What the figure is; less is better.
         streams: How many streams, or calls, at once.
         tokens: How many tokens a stream has.
         rate: Tokens a second of each stream; 0 for all at once.
-        calls: How many calls, for `run` and `first`.
+        calls: How many calls, for `run`, `first` and `serve`.
         is_own: Whether it compares ways of calling hfgen, and no peers.
     """
 
@@ -47,6 +47,14 @@ class Scenario:
             interval=1 / self.rate if self.rate else 0.0,
             holds=self.what == "idle",
         )
+
+    def part(self, share: int) -> Scenario:
+        """Return one in `share` of it: of its calls, its streams, or the tokens of its stream."""
+        if self.calls:
+            return replace(self, calls=max(1, self.calls // share))
+        if self.streams > 1:
+            return replace(self, streams=max(1, self.streams // share))
+        return replace(self, tokens=max(1, self.tokens // share))
 
     def shortened(self) -> Scenario:
         """Return the same, in less time, with as many streams at once."""
@@ -166,5 +174,17 @@ SCENARIOS = (
         kind="sync",
         tokens=20_000,
         is_own=True,
+    ),
+    *(
+        Scenario(
+            name=f"serve-{streams}",
+            title=f"the bundled model served, {streams} at once",
+            kind="local",
+            what="serve",
+            streams=streams,
+            tokens=64,
+            calls=calls,
+        )
+        for streams, calls in ((1, 8), (8, 32), (64, 128))
     ),
 )

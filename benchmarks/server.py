@@ -24,7 +24,7 @@ from benchmarks import wire
 WHOLE = 100
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """How a stream is answered.
 

@@ -8,6 +8,17 @@ WORDS = (" once", " upon", " a", " time", " there", " was", " some", " benchmark
 # What a client sends to be warm, which is answered at once and briefly.
 WARM_UP = "warm up"
 PROMPT = "Tell me a story."
+# What the bundled model is asked to go on from; each of these stories has a hundred tokens or more.
+STORIES = (
+    "Once upon a time",
+    "One day, a fox",
+    "There was a little boat.",
+    "Tell me a story.",
+    "Lily found a blue kite.",
+    "Grandpa told Max about the moon.",
+    "A small cat sat near the house.",
+    "Ruby and Felix went up the hill.",
+)
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"

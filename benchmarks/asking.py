@@ -1,0 +1,114 @@
+"""One measurement of a server with the bundled model, from a process of its own.
+
+    python -m benchmarks.asking '{"address": "http://...", "pid": 17, "scenario": {...}, ...}'
+
+Every server is asked alike: hfgen, on uvloop, at `/v1/completions`, which all of them have. What is
+measured is the server's process, by what the kernel counts for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+import hfgen
+from benchmarks.scenarios import Scenario
+from benchmarks.wire import STORIES
+
+
+class Asker:
+    """Asks for stories.
+
+    Attributes:
+        first: The seconds to the first token of each.
+    """
+
+    def __init__(self, client: hfgen.AsyncClient) -> None:
+        self._client = client
+        self.first: list[float] = []
+
+    async def ask(self, scenario: Scenario) -> None:
+        """Ask for all stories of a scenario, so many at once as it says."""
+        calls = iter(range(scenario.calls))
+
+        async def work() -> None:
+            for number in calls:
+                await self._story(STORIES[number % len(STORIES)], scenario.tokens)
+
+        await asyncio.gather(*(work() for _ in range(scenario.streams)))
+
+    async def _story(self, prompt: str, tokens: int) -> None:
+        began = time.perf_counter()
+        first = 0.0
+        request = {"inputs": prompt, "parameters": {"max_new_tokens": tokens}}
+        async for chunk in await self._client.stream(request):
+            first = first or time.perf_counter() - began
+            details = chunk.details
+        if details is None or details.generated_tokens != tokens:
+            raise SystemExit(f"not {tokens} tokens: {details}")
+        self.first.append(first)
+
+
+async def measured(asked: dict[str, Any], scenario: Scenario) -> dict[str, float]:
+    """Return the measurements."""
+    process = Path("/proc", str(asked["pid"]))
+    options = {"api_url": asked["address"], "dialect": "completions", "max_retries": 0}
+    async with hfgen.AsyncClient(**options) as client:
+        # As many at once as will be, for whatever a server prepares for so many.
+        await Asker(client).ask(replace(scenario, calls=scenario.streams, tokens=8))
+        asker = Asker(client)
+        cpu, wall = -_cpu(process), -time.monotonic()
+        await asker.ask(scenario)
+        cpu, wall = cpu + _cpu(process), wall + time.monotonic()
+    tokens = scenario.calls * scenario.tokens
+    return {
+        "figure": cpu / tokens * 1e6,
+        "wall": wall,
+        "speed": tokens / wall,
+        "first": statistics.median(asker.first) * 1000,
+        "peak": _peak(process),
+    }
+
+
+def _cpu(process: Path) -> float:
+    """Return the seconds of CPU time of all threads that a process has or had."""
+    # After the name, which may hold anything, the 12th and 13th: user and system, in ticks.
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak(process: Path) -> float:
+    """Return the MiB of memory that a process has had at most."""
+    for line in (process / "status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return int(value.split()[0]) / 1024
+    return 0.0
+
+
+def _version(asked: dict[str, Any]) -> str:
+    """Return the version of the server's package, which is in another environment."""
+    code = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
+    command = [asked["python"], "-c", code, asked["package"]]
+    return subprocess.check_output(command, text=True).strip()  # noqa: S603 - ours
+
+
+def main() -> None:
+    """Measure what the command line says."""
+    asked = json.loads(sys.argv[1])
+    said = uvloop.run(measured(asked, Scenario(**asked["scenario"])))
+    print(json.dumps({**said, "package": asked["package"], "version": _version(asked)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""One measurement of what is in hfgen's local server, without the server.
+
+    python -m benchmarks.engine '{"part": "engine", "scenario": {...}}'
+
+"engine" is forward passes alone and the most likely token of each; "batcher" is all that the server
+does but HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import resource
+import statistics
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from benchmarks.scenarios import Scenario
+from benchmarks.wire import STORIES
+from benchmarks.worker import Meter
+from hfgen import __version__
+from hfgen.server._batcher import Batcher
+from hfgen.server._checkpoint import BUNDLED, Model, load
+from hfgen.server._generation import Event, Failed, Generated, Job, Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def passes(model: Model, scenario: Scenario) -> list[float]:
+    """Generate in batches, all of one length; return the seconds to the first tokens."""
+    engine = model.engine
+    prompts = [model.tokenizer.encode(story).ids for story in STORIES]
+    first = []
+    for start in range(0, scenario.calls, scenario.streams):
+        numbers = range(start, min(start + scenario.streams, scenario.calls))
+        began = time.perf_counter()
+        sequences, ids = [], []
+        for number in numbers:
+            sequence = engine.open()
+            logits = engine.extend(sequence, prompts[number % len(prompts)])
+            sequences.append(sequence)
+            ids.append(int(logits[-1].argmax()))
+            first.append(time.perf_counter() - began)
+        for _ in range(scenario.tokens - 1):
+            ids = engine.step(sequences, ids).argmax(axis=1).tolist()
+        for sequence in sequences:
+            engine.close(sequence)
+    return first
+
+
+def jobs(model: Model, scenario: Scenario) -> list[float]:
+    """Let the batcher do it; return the seconds to the first tokens."""
+    batcher = Batcher(model, max_batch=scenario.streams)
+    batcher.start()
+    prompts = [tuple(model.tokenizer.encode(story).ids) for story in STORIES]
+    first: list[float] = []
+    ended: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def submit(number: int) -> None:
+        began = time.perf_counter()
+        is_first = True
+
+        def emit(event: Event) -> None:
+            nonlocal is_first
+            if isinstance(event, Failed) or (isinstance(event, Generated) and event.finish_reason):
+                ended.put(event)
+            if isinstance(event, Generated) and is_first:
+                first.append(time.perf_counter() - began)
+                is_first = False
+
+        input_ids = prompts[number % len(prompts)]
+        job = Job(input_ids=input_ids, sampling=Sampling(seed=0), max_new_tokens=scenario.tokens)
+        batcher.submit(job, emit)
+
+    for number in range(min(scenario.streams, scenario.calls)):
+        submit(number)
+    for number in range(scenario.streams, scenario.calls + scenario.streams):
+        event = ended.get()
+        if not isinstance(event, Generated) or event.finish_reason != "length":
+            raise SystemExit(f"not {scenario.tokens} tokens: {event}")
+        if number < scenario.calls:
+            submit(number)
+    batcher.stop(0)
+    return first
+
+
+PARTS: dict[str, Callable[[Model, Scenario], list[float]]] = {"engine": passes, "batcher": jobs}
+
+
+def main() -> None:
+    """Measure what the command line says."""
+    asked = json.loads(sys.argv[1])
+    scenario = Scenario(**asked["scenario"])
+    generate = PARTS[asked["part"]]
+    model = load(BUNDLED)
+    generate(model, replace(scenario, calls=scenario.streams, tokens=8))
+    with Meter() as meter:
+        first = generate(model, scenario)
+    tokens = scenario.calls * scenario.tokens
+    said = {
+        "figure": meter.cpu / tokens * 1e6,
+        "wall": meter.wall,
+        "speed": tokens / meter.wall,
+        "first": statistics.median(first) * 1000,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "package": "hfgen",
+        "version": __version__,
+    }
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()

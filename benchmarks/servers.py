@@ -1,0 +1,155 @@
+"""Starts the servers that a measurement needs, each once, and ends them all together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.request import ProxyHandler, build_opener
+
+from benchmarks.local import Local
+from benchmarks.roster import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from benchmarks.roster import Client
+    from benchmarks.scenarios import Scenario
+    from benchmarks.server import Plan
+
+# Seconds in which a server must have started: one of them reads torch from a cold disk.
+PATIENCE = 180
+
+# Nothing of the machine's own: a proxy, a key, a cache that is not there.
+ENVIRONMENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "0",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPATH": "",
+}
+_without_proxy = build_opener(ProxyHandler({}))
+
+
+class StartError(Exception):
+    """A server did not start; the text says why."""
+
+
+class Servers:
+    """The servers of a run, of which those that nobody asks wait without using a processor."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._places: dict[Plan | str, dict[str, Any] | StartError] = {}
+
+    def place(self, client: Client | Local, scenario: Scenario) -> dict[str, Any]:
+        """Return what a measurement is told of its server: `address`, `pid`.
+
+        Raises:
+            StartError: There is none, at the first try or since.
+        """
+        if not isinstance(client, Local):
+            plan = scenario.plan()
+            return self._place(plan, lambda: _scripted(plan))
+        if not client.serves:
+            return {}
+        return self._place(client.name, lambda: _local(client))
+
+    def _place(
+        self, key: Plan | str, start: Callable[[], AbstractContextManager[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        if key not in self._places:
+            try:
+                self._places[key] = self._stack.enter_context(start())
+            except StartError as error:
+                self._places[key] = error
+        found = self._places[key]
+        if isinstance(found, StartError):
+            raise found
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def _scripted(plan: Plan) -> Iterator[dict[str, Any]]:
+    process = subprocess.Popen(  # noqa: S603 - ours
+        [sys.executable, "-m", "benchmarks.server", json.dumps(asdict(plan))],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield {"address": f"http://127.0.0.1:{int(process.stdout.readline())}"}
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def _local(server: Local) -> Iterator[dict[str, Any]]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program, *told = [word.format(port=port) for word in server.serves]
+    with tempfile.TemporaryDirectory() as home:
+        log = Path(home, "log")
+        # One of them lists what is there.
+        Path(home, "hub").mkdir()
+        with log.open("wb") as output:
+            # With a group of its own, of which nothing is left behind.
+            process = subprocess.Popen(  # noqa: S603 - ours
+                [str(server.folder / "bin" / program), *told],
+                cwd=home,
+                env={**os.environ, **ENVIRONMENT, "HF_HOME": home, **server.variables},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + PATIENCE
+            while not _is_ready(address):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise StartError(log.read_text(errors="replace").strip()[-300:])
+                time.sleep(0.1)
+            yield {"address": address, "pid": process.pid}
+        finally:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def fetched(url: str) -> bytes:
+    """Return what a server of ours answers."""
+    with _without_proxy.open(url, timeout=10) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        fetched(f"{address}/health")
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""The servers with the bundled model, and what is in hfgen's."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.engine import PARTS
+from benchmarks.local import Local
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.servers import Servers, StartError, fetched
+from benchmarks.wire import STORIES
+from hfgen.server._checkpoint import BUNDLED, load
+
+SERVE_8 = next(scenario for scenario in SCENARIOS if scenario.name == "serve-8")
+HERE = Path(sys.prefix)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load(BUNDLED)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_call_has_a_first_token(model, part):
+    scenario = replace(SERVE_8, streams=2, calls=3, tokens=4)
+    assert len(PARTS[part](model, scenario)) == 3
+
+
+def test_every_story_is_long_enough(model):
+    PARTS["batcher"](model, replace(SERVE_8, calls=len(STORIES)))
+
+
+def test_a_story_that_ends_is_no_measurement(model):
+    with pytest.raises(SystemExit, match="not 400 tokens"):
+        PARTS["batcher"](model, replace(SERVE_8, calls=1, streams=1, tokens=400))
+
+
+def test_a_server_is_started_once_and_ends_with_the_others():
+    served = Local(name="served", folder=HERE, serves=("hfgen", "serve", "--port", "{port}"))
+    with Servers() as servers:
+        place = servers.place(served, SERVE_8)
+        assert servers.place(served, SERVE_8) is place
+        assert fetched(f"{place['address']}/health") is not None
+        os.kill(place["pid"], 0)
+    with pytest.raises(OSError, match="refused"):
+        fetched(f"{place['address']}/health")
+
+
+def test_one_that_does_not_start_says_why_each_time():
+    broken = Local(name="broken", folder=HERE, serves=("python", "-c", "raise SystemExit('torn')"))
+    with Servers() as servers:
+        for _ in range(2):
+            with pytest.raises(StartError, match="torn"):
+                servers.place(broken, SERVE_8)
