@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 import hfgen
-from hfgen import BestOfSequence, Chunk, Details, GeneratedText, PrefillToken, Token
+from hfgen import BestOfSequence, Chunk, Details, GeneratedText, PrefillToken, Token, _public
 from hfgen._core.sse import Event
 from hfgen._core.tgi import TGI
 
@@ -182,7 +182,7 @@ class TestValues:
         assert repr(chunk.token) == "Token(id=7, text=' a', logprob=-0.5, special=False)"
         assert repr(chunk).startswith("Chunk(index=1, token=Token(")
         assert "raw" not in repr(chunk)
-        assert eval(repr(chunk), vars(hfgen)) == chunk
+        assert eval(repr(chunk), vars(_public)) == chunk
 
     def test_matching(self, chunk):
         match chunk:

@@ -57,12 +57,38 @@ def loaded_by(script):
         check=True,
         timeout=60,
     )
-    return {name.partition(".")[0] for name in done.stdout.split()}
+    return set(done.stdout.split())
 
 
-def test_importing_it_is_cheap():
-    loaded = loaded_by("import hfgen")
-    assert loaded - set(sys.stdlib_module_names) - loaded_by("import msgspec") == {"hfgen"}
+def test_importing_it_imports_nothing_else():
+    assert loaded_by("import hfgen") - loaded_by("pass") == {"hfgen"}
+
+
+@pytest.mark.parametrize(
+    ("script", "needed"),
+    [("hfgen.Client()", "msgspec, urllib3"), ("hfgen.AsyncClient()", "msgspec, aiohttp")],
+)
+def test_a_client_imports_nothing_that_is_rarely_used(script, needed):
+    added = loaded_by(f"import hfgen; {script}") - loaded_by(f"import {needed}")
+    assert "hfgen._call" in added
+    rare = {"concurrent.futures", "copy", "dataclasses", "difflib", "hfgen._core.completions",
+            "hfgen._core.information", "html", "urllib.request"}  # fmt: skip
+    assert not rare & added
+
+
+def test_the_names_come_when_they_are_asked_for():
+    loaded = loaded_by("from hfgen import *; assert issubclass(TimeoutError, HfgenError)")
+    assert {"hfgen._sync_client", "hfgen._async_client"} <= loaded
+    assert "hfgen._sync_client" in loaded_by("import hfgen; assert 'Client' in dir(hfgen)")
+    assert "hfgen._sync_client" not in loaded_by("import hfgen, hfgen.fetch")
+
+
+def test_a_name_that_is_not_there():
+    for name in ("client", "_gone", "_LATER", "annotations"):
+        with pytest.raises(AttributeError, match=f"module 'hfgen' has no attribute '{name}'"):
+            getattr(hfgen, name)
+    with pytest.raises(ImportError, match="cannot import name 'client'"):
+        from hfgen import client  # noqa: F401, PLC0415
 
 
 def test_each_side_loads_its_own_transport():

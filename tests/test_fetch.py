@@ -69,7 +69,7 @@ def test_a_request_shows_no_key():
         headers={"Authorization": "Bearer hf_key", "X-API-Key": "hf_key", "cookie": "hf_key"},
         body=b"hf_key",
     )
-    assert "hf_key" not in f"{request!r} {request}"
+    assert "hf_key" not in f"{request!r} {request} {request.__rich_repr__()}"
 
 
 def test_streams_over_a_fetch(side):

@@ -1,12 +1,14 @@
 """Options: checked when they are given, merged, and shown without secrets."""
 
+import copy
 import math
+import pickle
 from typing import get_type_hints
 
 import pytest
 
 import hfgen
-from hfgen import AbortController
+from hfgen import AbortController, _public
 from hfgen._options import _CHECKS, Settings
 
 WRONG = {
@@ -94,3 +96,20 @@ def test_a_wrong_header_does_not_show_its_value(value, shown):
     with pytest.raises(hfgen.InvalidRequestError) as caught:
         hfgen.Client(headers={"authorization": value})
     assert shown not in str(caught.value)
+
+
+def test_settings_show_no_key():
+    settings = Settings(api_key="hf_key", api_url="http://host/?token=hf_key", resume=True)
+    assert "hf_key" not in f"{settings!r} {settings} {settings.__rich_repr__()}"
+    assert repr(settings) == "api_key='***', api_url='http://host/', resume=True"
+
+
+@pytest.mark.parametrize("value", [hfgen.Retry(max_retries=1), hfgen.Timeout(total=3)])
+def test_policies_are_values(value):
+    read = eval(repr(value), vars(_public))
+    for same in (pickle.loads(pickle.dumps(value)), copy.deepcopy(value), read):
+        assert (same, hash(same)) == (value, hash(value))
+    assert value != type(value)()
+    for name in value.__slots__:
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(value, name, 1)

@@ -187,6 +187,10 @@ class TestOptions:
         client = side.client(proxy=f"http://me:{SECRET}@proxy:3128")
         assert "word" not in repr(client)
         assert secrets_in(Exception(repr(vars(client))), "word") == []
+        proxy = _proxy.parse(f"http://me:{SECRET}@proxy:3128")
+        shown = f"{proxy!r} {proxy} {proxy.__rich_repr__()}"
+        assert "proxy:3128" in shown
+        assert "Basic" not in shown
 
 
 class TestThrough:

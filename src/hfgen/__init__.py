@@ -5,127 +5,23 @@
 `AsyncClient`.
 """
 
-import typing
+# `typing` takes longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hfgen._public import *  # noqa: F403 - what is public is decided there
+    from hfgen._public import __all__ as __all__
+    from hfgen._public import __version__ as __version__
+else:
 
-from hfgen._answers import (
-    Answer,
-    BestOfSequence,
-    Chunk,
-    Details,
-    GeneratedText,
-    PrefillToken,
-    ServerInfo,
-    SimpleToken,
-    StreamDetails,
-    Token,
-)
-from hfgen._errors import (
-    AbortError,
-    AuthenticationError,
-    ConnectError,
-    GenerationError,
-    HfgenError,
-    IncompleteGenerationError,
-    InvalidRequestError,
-    LocalServerError,
-    MalformedAnswerError,
-    MalformedStreamError,
-    ModelLoadingError,
-    NotFoundError,
-    OverloadedError,
-    PermissionDeniedError,
-    RateLimitError,
-    ServerError,
-    StatusError,
-    StreamClosedError,
-    StreamingNotSupportedError,
-    TimeoutError,  # noqa: A004
-    ValidationError,
-)
-from hfgen._fetch import AsyncFetch, Fetch, FetchRequest, FetchResponse
-from hfgen._namespaces import AsyncHuggingFaceTextGeneration, HuggingFaceTextGeneration
-from hfgen._options import AsyncClientOptions, AsyncOptions, ClientOptions, Options
-from hfgen._request import GenerateParameters, GenerationRequest, Grammar, InferenceOptions
-from hfgen._retry import Retry
-from hfgen._signal import AbortController, AbortSignal
-from hfgen._sync_client import Client
-from hfgen._sync_stream import Stream
-from hfgen._timeout import Timeout
-from hfgen._version import __version__
+    def __getattr__(name: str) -> object:
+        # The first name loads them all. The import system asks for submodules, too.
+        if not name.startswith("_") or name in {"__all__", "__version__"}:
+            import hfgen._public as public  # noqa: PLC0415
 
-if typing.TYPE_CHECKING:
-    from hfgen._async_client import AsyncClient
-    from hfgen._async_stream import AsyncStream
-
-__all__ = [
-    "AbortController",
-    "AbortError",
-    "AbortSignal",
-    "Answer",
-    "AsyncClient",
-    "AsyncClientOptions",
-    "AsyncFetch",
-    "AsyncHuggingFaceTextGeneration",
-    "AsyncOptions",
-    "AsyncStream",
-    "AuthenticationError",
-    "BestOfSequence",
-    "Chunk",
-    "Client",
-    "ClientOptions",
-    "ConnectError",
-    "Details",
-    "Fetch",
-    "FetchRequest",
-    "FetchResponse",
-    "GenerateParameters",
-    "GeneratedText",
-    "GenerationError",
-    "GenerationRequest",
-    "Grammar",
-    "HfgenError",
-    "HuggingFaceTextGeneration",
-    "IncompleteGenerationError",
-    "InferenceOptions",
-    "InvalidRequestError",
-    "LocalServerError",
-    "MalformedAnswerError",
-    "MalformedStreamError",
-    "ModelLoadingError",
-    "NotFoundError",
-    "Options",
-    "OverloadedError",
-    "PermissionDeniedError",
-    "PrefillToken",
-    "RateLimitError",
-    "Retry",
-    "ServerError",
-    "ServerInfo",
-    "SimpleToken",
-    "StatusError",
-    "Stream",
-    "StreamClosedError",
-    "StreamDetails",
-    "StreamingNotSupportedError",
-    "Timeout",
-    "TimeoutError",
-    "Token",
-    "ValidationError",
-    "__version__",
-]
-
-# With these comes asyncio, which takes as long to import as all the rest.
-_LATER = {"AsyncClient": "_async_client", "AsyncStream": "_async_stream"}
-
-
-def __getattr__(name: str) -> typing.Any:
-    if name not in _LATER:
+            if name in {"__all__", *public.__all__}:
+                value = globals()[name] = getattr(public, name)
+                return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - as late as what it is for
 
-    value = globals()[name] = getattr(import_module(f"hfgen.{_LATER[name]}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")} - {"TYPE_CHECKING"})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from hfgen._call import get_request, post_request
-from hfgen._core import information
 from hfgen._errors import InvalidRequestError
 from hfgen._routing import base, plan
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 def informing(settings: Settings, signal: AbortSignal) -> Conversation[ServerInfo]:
     """Ask the server that the settings name what it is."""
+    from hfgen._core import information  # noqa: PLC0415 - few programs ask
+
     return information.information(
         base(settings), lambda url: get_request(url, settings, signal), settings.retry
     )
@@ -32,6 +34,8 @@ def tokenizing(
     """Ask the server that the settings name for the tokens of a text."""
     if not isinstance(text, str):
         raise InvalidRequestError(f"the text must be a string, not {type(text).__name__}")
+    from hfgen._core import information  # noqa: PLC0415 - few programs ask
+
     return information.tokens(
         text,
         target,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
+
+from msgspec.structs import replace
 
 from hfgen._asking import informing, plan_of_server, tokenizing
 from hfgen._async_driver import drive

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from hfgen import _proxy
 from hfgen._errors import InvalidRequestError
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 NAMES = ("proxy", "ssl")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connecting:
+class Connecting(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a client that no call of it can change; immutable."""
 
     proxy: Proxy | Literal[False] | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from hfgen._headers import Headers
 from hfgen._url import display
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from hfgen._signal import AbortSignal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchRequest:
+class FetchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request to make.
 
     Attributes:
@@ -40,19 +40,24 @@ class FetchRequest:
     signal: AbortSignal | None = None
 
     def __repr__(self) -> str:
-        headers = Headers(self.headers)
-        return (
-            f"FetchRequest(method={self.method!r}, url={display(self.url)!r}, "
-            f"headers={headers!r}, body=<{len(self.body)} bytes>, timeout={self.timeout!r})"
-        )
+        return f"FetchRequest({', '.join(f'{n}={v!r}' for n, v in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # msgspec's own shows the secrets among the headers.
+        return [
+            ("method", self.method),
+            ("url", display(self.url)),
+            ("headers", Headers(self.headers)),
+            ("body", f"<{len(self.body)} bytes>"),
+            ("timeout", self.timeout),
+        ]
 
 
 def _nothing() -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchResponse:
+class FetchResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a `FetchRequest`, as soon as its headers are here.
 
     Attributes:
@@ -66,7 +71,7 @@ class FetchResponse:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: Iterable[bytes] | AsyncIterable[bytes] = ()
     close: Callable[[], Any] = _nothing
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeAlias
 
 from hfgen._errors import AbortError, HfgenError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
+    from concurrent.futures import Future
 
     from hfgen._core.target import Target
     from hfgen._errors import StatusError
@@ -106,6 +105,8 @@ class Known:
         return found
 
     def _begin(self, question: Hashable, asker: object) -> tuple[_Asking, bool]:
+        from concurrent.futures import Future  # noqa: PLC0415 - many a URL leaves nothing to ask
+
         with self._lock:
             asking, first = self._asking.get(question, (None, None))
             if asking is not None and first is not asker:
@@ -128,5 +129,7 @@ def _raise_shared(asking: _Asking) -> None:
     if isinstance(error, AbortError) or getattr(error, "phase", None) == "total":
         return
     if isinstance(error, HfgenError):
+        import copy  # noqa: PLC0415 - rarely needed
+
         # A copy: an exception that is raised in several places collects all of their frames.
         raise copy.copy(error)

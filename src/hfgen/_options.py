@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+import msgspec
+from msgspec.structs import asdict, replace
 
 from hfgen._connecting import NAMES as CLIENT_ONLY
 from hfgen._core.providers import NAMES
@@ -15,7 +16,7 @@ from hfgen._core.sse import MAX_EVENT_BYTES
 from hfgen._credentials import checked_key
 from hfgen._errors import HfgenError, InvalidRequestError
 from hfgen._fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
-from hfgen._headers import Headers
+from hfgen._headers import NO_HEADERS, Headers
 from hfgen._retry import Retry
 from hfgen._signal import AbortSignal
 from hfgen._timeout import Timeout
@@ -106,17 +107,16 @@ class AsyncClientOptions(AsyncOptions, _ConnectingOptions, total=False):
     """What `AsyncClient` takes by keyword: as `ClientOptions`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Options with their defaults filled in; immutable."""
 
     api_key: str | None = None
     api_url: str | None = None
     fetch: Any = None
-    headers: Headers = field(default_factory=lambda: Headers({}))
+    headers: Headers = NO_HEADERS
     signal: AbortSignal | None = None
-    timeout: Timeout = field(default_factory=Timeout)
-    retry: Retry = field(default_factory=Retry)
+    timeout: Timeout = Timeout()
+    retry: Retry = Retry()
     on_retry: OnRetry | None = None
     resume: bool = False
     max_event_bytes: int = MAX_EVENT_BYTES
@@ -138,6 +138,8 @@ class Settings:
                     f"which share connections: make a client with it, Client({name}=...)"
                 )
             if name not in _CHECKS:
+                from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
+
                 near = get_close_matches(name, _CHECKS, n=1)
                 hint = (
                     f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_CHECKS)}"
@@ -171,13 +173,17 @@ class Settings:
         return (self.api_key, *self.headers.items(), self.timeout, self.retry, id(self.fetch))
 
     def __repr__(self) -> str:
-        shown = {f.name: getattr(self, f.name) for f in fields(self)}
+        return ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # msgspec's own shows the key.
+        shown = asdict(self)
         if self.api_key is not None:
             shown["api_key"] = "***"
         if self.api_url is not None:
             shown["api_url"] = display(self.api_url)
         unset = Settings()
-        return ", ".join(f"{n}={v!r}" for n, v in shown.items() if v != getattr(unset, n))
+        return [(name, v) for name, v in shown.items() if v != getattr(unset, name)]
 
 
 def _api_key(value: Any) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from hfgen._errors import InvalidRequestError
 
@@ -16,8 +17,7 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True):
     """An HTTP proxy.
 
     Attributes:
@@ -26,7 +26,7 @@ class Proxy:
     """
 
     url: str
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -35,6 +35,13 @@ class Proxy:
 
     def __str__(self) -> str:
         return self.url
+
+    def __repr__(self) -> str:
+        return f"Proxy(url={self.url!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        # msgspec's own has all fields.
+        return [("url", self.url)]
 
 
 def parse(value: object, what: str = "proxy") -> Proxy:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
@@ -163,6 +162,8 @@ def _unknown(key: object) -> str:
         return "`stream` is chosen by the verb: run, or stream, stream_tokens, stream_bytes"
     if key in _PARAMETERS:
         return f"`{key}` belongs into `parameters`"
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
+
     names = [*_TOP_LEVEL, *_PARAMETERS] if isinstance(key, str) else []
     near = get_close_matches(str(key), names, n=1)
     if not near:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hfgen._errors import (
     ConnectError,
@@ -29,8 +30,7 @@ _LONGEST = 1e6
 _PACE = (1.0, 10.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """When a call that has failed before its first token is tried again.
 
     Tried again: connections that could not be made or broke; 408, 409, 425, 429, 502, 503, 504; an

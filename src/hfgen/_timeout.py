@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from threading import TIMEOUT_MAX
 from typing import Any
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from hfgen._errors import InvalidRequestError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeout:
+class Timeout(msgspec.Struct, frozen=True, kw_only=True):
     """The seconds that each phase of a call may take; None means no limit.
 
     Only waiting counts: what the caller does between two tokens does not, except for `total`.
@@ -33,9 +34,9 @@ class Timeout:
     total: float | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            seconds = _seconds(getattr(self, field.name), f"Timeout.{field.name}")
-            object.__setattr__(self, field.name, seconds)
+        for name in self.__struct_fields__:
+            seconds = _seconds(getattr(self, name), f"Timeout.{name}")
+            force_setattr(self, name, seconds)
 
     @staticmethod
     def of(value: Any) -> Timeout:

@@ -1,10 +1,9 @@
 """The conversation, led by hand: no server, no clock, no loop."""
 
-import dataclasses
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 import hfgen
 from hfgen import ConnectError, FetchRequest, FetchResponse
@@ -380,7 +379,7 @@ class TestRetries:
 
     @pytest.mark.parametrize("status", [502, 503])
     def test_a_waking_endpoint_is_a_model_that_loads(self, status):
-        request = dataclasses.replace(REQUEST, url="https://x.y.endpoints.huggingface.cloud/")
+        request = replace(REQUEST, url="https://x.y.endpoints.huggingface.cloud/")
         conversation = converse(max_retries=0, request=request)
         next(conversation)
         conversation.send(response(status))

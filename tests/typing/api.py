@@ -10,6 +10,7 @@ import httpx
 import httpx2
 import requests
 
+import hfgen
 from hfgen import (
     AbortController,
     AbortSignal,
@@ -212,6 +213,9 @@ Client(fetch=from_httpx(httpx.AsyncClient()))  # type: ignore[arg-type]
 AsyncClient(fetch=from_requests(requests.Session()))  # type: ignore[arg-type]
 from_httpx(requests.Session())  # type: ignore[call-overload]
 from_aiohttp(httpx.AsyncClient())  # type: ignore[arg-type]
+
+assert_type(hfgen.__version__, str)
+_ = hfgen.client  # type: ignore[attr-defined]
 
 
 class Story:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from hfgen._core.decoder import MAX_ANSWER_BYTES, Bytes, Events, Whole, folded, whole_chunk
 from hfgen._core.dialect import malformed
@@ -101,8 +102,7 @@ def body(_: object, response: FetchResponse) -> Conversation[bytes]:
     return content
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True):
     """What was read to look at the first chunk, what is wrong with it, and how it broke off."""
 
     pieces: tuple[bytes, ...]

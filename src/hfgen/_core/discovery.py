@@ -8,10 +8,10 @@ it tells them apart: "vllm" (vllm/entrypoints/openai/models/protocol.py), "sglan
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from hfgen import _url
 from hfgen._core import exchange

@@ -7,12 +7,12 @@ what came of it or is thrown the error, and returns what the caller wants or rai
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 import msgspec
+from msgspec.structs import replace
 
 from hfgen import _url
 from hfgen._core import faults

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +70,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], tuple[int, ...], type[errors.StatusError
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """What a server said of an error, in whatever shape."""
 
     message: str

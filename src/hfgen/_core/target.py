@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from hfgen._core.completions import Completions
+import msgspec
+
 from hfgen._core.server import UNKNOWN, Server
 from hfgen._core.tgi import TGI
 from hfgen._fetch import FetchRequest
@@ -22,8 +22,7 @@ Get: TypeAlias = Callable[[str], FetchRequest]
 """Makes the request that reads a URL of the server's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A route of a server.
 
     Attributes:
@@ -51,6 +50,9 @@ class Target:
         if self.model is not None:
             request = {**request, "model": self.model}
         if self.dialect == "completions":
+            # Many a program never meets a server that speaks them.
+            from hfgen._core.completions import Completions  # noqa: PLC0415
+
             return Completions(request, self.server)
         if self.model_in_url:
             request = {key: value for key, value in request.items() if key != "model"}

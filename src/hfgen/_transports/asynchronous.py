@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
 import aiohttp
+from msgspec.structs import replace
 from yarl import URL
 
 from hfgen import _tls
