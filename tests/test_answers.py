@@ -46,7 +46,7 @@ ANSWER = {
 
 @pytest.fixture
 def chunk():
-    [chunk] = TGI().events().read(Event(b"", json.dumps(SAID).encode()))
+    [chunk] = TGI().events().read([Event(b"", json.dumps(SAID).encode())])
     return chunk
 
 
@@ -125,7 +125,7 @@ class TestGivingBack:
     def test_no_server_says_what_a_part_was_read_from(self):
         data = json.dumps({"token": {**TOKEN, "\x7fraw": "fn5+"}}).encode()
         with pytest.raises(hfgen.MalformedStreamError):
-            TGI().events().read(Event(b"", data))
+            list(TGI().events().read([Event(b"", data)]))
 
     def test_parts_in_tgis_shape(self, answer):
         assert answer.details.to_dict() == ANSWER["details"]
@@ -160,7 +160,7 @@ class TestValues:
             assert repr(other) == repr(value)
 
     def test_equality_is_of_what_is_known(self, chunk):
-        [same] = TGI().events().read(Event(b"", json.dumps({**SAID, "future": 5}).encode()))
+        [same] = TGI().events().read([Event(b"", json.dumps({**SAID, "future": 5}).encode())])
         assert same == chunk
         assert same != Chunk(token=Token(text="x"))
         assert Token(text="a") != PrefillToken(text="a")

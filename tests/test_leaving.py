@@ -47,6 +47,26 @@ def test_6_13_by_break(side, serve, verb):
         side.collect(stream)
 
 
+@pytest.mark.parametrize("iterated", [lambda stream: stream, aiter], ids=["stream", "loop"])
+def test_6_13_items_of_an_async_stream_are_awaited_in_every_way(serve, iterated):
+    server = serve(events(*map(token, "abcd"), Hang()))
+
+    async def main():
+        async with hfgen.AsyncClient(api_url=server.url) as client:
+            items = iterated(await client.stream_tokens("Once"))
+            assert await anext(items) == "a"
+            assert await asyncio.wait_for(anext(items), 10) == "b"
+            assert await asyncio.create_task(items.__anext__()) == "c"
+            assert await asyncio.gather(anext(items, None)) == ["d"]
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(items.__anext__(), 0.1)
+            with pytest.raises(hfgen.StreamClosedError):
+                await anext(items)
+
+    asyncio.run(main())
+    assert server.request().hung_up.wait(10)
+
+
 @pytest.mark.parametrize("verb", STREAMS)
 def test_6_13_by_an_exception(side, serve, verb):
     server = serve(ENDLESS)

@@ -106,8 +106,10 @@ class AsyncStream(Generic[T]):
             raise
 
     async def _refill(self) -> None:  # noqa: C901 - one wait, in order
+        call = self._call
         try:
-            self._call.throw_if_aborted()
+            if call.aborted:
+                raise call.error()
             piece = next(self._replay, None)
             if piece is None:
                 if self._broke is not None:
@@ -115,20 +117,20 @@ class AsyncStream(Generic[T]):
                 if self._decoder.is_complete:
                     # Once: a server may go on sending for ever.
                     if not self._ends:
-                        self._loop.call_later(self._call.expect_end(), self._call.check)
+                        self._loop.call_later(call.expect_end(), call.check)
                         self._ends = True
                 elif not self._waits:
-                    self._call.expect_next()
+                    call.expect_next()
                     self._waits = True
                 if self._guarded:
-                    with AbortScope(self._call):
+                    with AbortScope(call):
                         piece = await self._read()
                 else:
                     piece = await self._read()
         except StopAsyncIteration:
             self._ready, self._drained = self._decoder.finish(), True
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-            if (failure := broken_off(self._decoder, error, self._call)) is not None:
+            if (failure := broken_off(self._decoder, error, call)) is not None:
                 raise failure  # noqa: B904 - chained where it was made
             self._ready, self._drained = self._decoder.rest(), True
         else:
@@ -173,17 +175,17 @@ class AsyncStream(Generic[T]):
 class _Loop(Generic[T]):
     """What one `async for` loop iterates: when the loop drops it, the stream is left."""
 
-    __slots__ = ("_stream",)
+    # `async for` finds here the stream's own method: one of this class would be one more call for
+    # every token.
+    __slots__ = ("__anext__", "_stream")
+    __anext__: Callable[[], Awaitable[T]]
 
     def __init__(self, stream: AsyncStream[T]) -> None:
         self._stream = stream
+        self.__anext__ = stream.__anext__
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
-
-    def __anext__(self) -> Awaitable[T]:
-        # Not a coroutine of its own, which would be one more for every token.
-        return self._stream.__anext__()
 
     def __del__(self) -> None:
         self._stream._leave()  # noqa: SLF001 - the two are one mechanism

@@ -58,7 +58,10 @@ class Interrupt(AbortSignal):
 
     def expect_next(self) -> None:
         """Begin to wait for one more token."""
-        self._expect("between_tokens", self._timeout.between_tokens)
+        # Not by `_expect`: it is done for every token.
+        limit = self._timeout.between_tokens
+        self._phase, self._limit = "between_tokens", limit
+        self._deadline = None if limit is None else time.monotonic() + limit
 
     def expect_end(self) -> float:
         """Begin to wait for the end of a body that has given all; return the seconds for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from hfgen._boundary import broken_off, checked_piece
@@ -12,7 +13,7 @@ from hfgen._headers import Headers
 from hfgen._watchdog import end, watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from hfgen._interrupt import Interrupt
@@ -123,7 +124,8 @@ class _Body(Generic[T]):
         """Read on from here."""
         self.release()
         self.opened = opened
-        self.pieces: Iterator[bytes] = iter(opened.response.body)  # type: ignore[arg-type] # sync
+        body: Iterable[bytes] = opened.response.body  # type: ignore[assignment] # sync
+        self.pieces = chain(opened.pieces, () if opened.broke is not None else body)
         self._unsubscribe = self._call.subscribe(opened.response.close)
         if self._is_closed:
             opened.response.close()
@@ -155,27 +157,26 @@ def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
 
 def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one loop, in order
     """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
-    decoder, replay, pieces = body.opened.decoder, iter(body.opened.pieces), body.pieces
+    decoder, pieces, broke = body.opened.decoder, body.pieces, body.opened.broke
     waits = ends = False
     while True:
         try:
             call.throw_if_aborted()
-            piece = next(replay, None)
-            if piece is None:
-                if body.opened.broke is not None:
-                    raise body.opened.broke
-                if decoder.is_complete:
-                    # Once: a server may go on sending for ever.
-                    if not ends:
-                        call.expect_end()
-                        watchdog.watch(call)
-                        ends = True
-                elif not waits:
-                    call.expect_next()
-                    waits = True
-                piece = next(pieces, None)
-                # A connection that was cut can look like one that has come to its end.
-                call.throw_if_aborted()
+            if decoder.is_complete:
+                # Once: a server may go on sending for ever.
+                if not ends:
+                    call.expect_end()
+                    watchdog.watch(call)
+                    ends = True
+            elif not waits:
+                call.expect_next()
+                waits = True
+            piece = next(pieces, None)
+            # A connection that was cut can look like one that has come to its end.
+            if call.aborted:
+                raise call.error()
+            if piece is None and broke is not None:
+                raise broke
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
             if (failure := broken_off(decoder, error, call)) is not None:
                 raise failure  # noqa: B904 - chained where it was made

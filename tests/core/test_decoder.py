@@ -157,6 +157,14 @@ class TestEvents:
         assert error is MalformedStreamError
         assert text == "a"
 
+    @pytest.mark.parametrize("wrong", [{"logprob": "?"}, {"id": "?"}, {"id": None}])
+    def test_of_a_token_nothing_but_its_text_is_read_where_that_is_asked_for(self, wrong):
+        said = token("a", last="a")
+        said["token"] |= wrong
+        assert tokens(event(said))[:2] == (["a"], None)
+        _, error, *_ = chunks(event(said))
+        assert error is (None if wrong == {"id": None} else MalformedStreamError)
+
     def test_a_line_that_is_too_long_keeps_the_text(self):
         decoder = Events(TGI(), token_text)
         assert list(decoder.feed(event(token("a")))) == ["a"]

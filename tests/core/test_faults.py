@@ -167,7 +167,7 @@ def test_in_the_body_of_a_status(status, body, kind, words, error_type, time):
 def test_6_06_inside_a_stream(name, body, kind, status, words, error_type, time):
     data = as_bytes(body)
     with pytest.raises(hfgen.StatusError) as caught:
-        TGI().events().read(Event(name, data))
+        list(TGI().events().read([Event(name, data)]))
     error = caught.value
     assert type(error) is kind
     assert error.status == status
@@ -210,14 +210,14 @@ def test_what_is_no_error(body):
 def test_the_field_of_older_llama_cpp():
     data = b'{"code":500,"message":"context shift is disabled","type":"server_error"}'
     with pytest.raises(hfgen.ServerError, match="context shift") as caught:
-        TGI().events().read(Event(b"error", data))
+        list(TGI().events().read([Event(b"error", data)]))
     assert caught.value.status == 500
     assert caught.value.error_type == "server_error"
 
 
 def test_an_error_event_of_plain_text():
     with pytest.raises(hfgen.ServerError, match="it broke"):
-        TGI().events().read(Event(b"error", b"it broke"))
+        list(TGI().events().read([Event(b"error", b"it broke")]))
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ CHUNK = {"index": 1, "token": TOKEN, "generated_text": None, "details": None}
 
 def read(*events):
     reader = TGI().events()
-    chunks = [reader.read(Event(b"", e if isinstance(e, bytes) else json.dumps(e).encode()))
-              for e in events]  # fmt: skip
-    return reader, [chunk[0] if chunk else None for chunk in chunks]
+    said = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
+    return reader, [next(reader.read([Event(b"", data)]), None) for data in said]
 
 
 class TestBody:

@@ -59,3 +59,19 @@ def test_closed_while_nobody_reads_it_is_shut_at_once():
 def test_what_ends_is_not_shut():
     body = Reading(iter([b"a", b"b"]), Line(), pytest.fail)
     assert list(body) == [b"a", b"b"]
+
+
+def test_closed_by_its_own_reader_it_is_shut_when_that_has_read():
+    # As by a handler of a signal.
+    shut = []
+
+    def pieces():
+        body.close()
+        assert not shut
+        yield b"a"
+
+    body = Reading(pieces(), Line(), lambda: shut.append(1))
+    assert next(body) == b"a"
+    assert shut
+    with pytest.raises(hfgen.ConnectError, match="has been closed"):
+        next(body)

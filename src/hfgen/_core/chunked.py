@@ -7,7 +7,8 @@ from __future__ import annotations
 
 # More than the size of any chunk takes, with its extensions, or any field behind the last one.
 _MAX_LINE = 64 * 1024
-# Digits of a size; more would be no size of anything.
+_DIGITS = b"0123456789abcdefABCDEF"
+# Of a size; more would be no size of anything.
 _MAX_DIGITS = 15
 
 
@@ -37,13 +38,13 @@ class Chunks:
         if self.rest:
             data = self.rest + data
         elif not (self._left or self._trails):
-            # What nearly every piece is: one chunk.
-            end = data.find(b"\r\n")
-            if end > 0 and (length := _size(data[:end])) and len(data) == end + length + 4:
-                return data[end + 2 : -2]
+            # What comes at a pace: one chunk.
+            line, _, chunk = data.partition(b"\r\n")
+            if (length := _size(line)) and len(chunk) == length + 2:
+                return chunk[:-2]
         out: list[bytes] = []
-        at, size = 0, len(data)
-        while not self.complete:
+        at, size = self._take_whole(data, out), len(data)
+        while at < size and not self.complete:
             if self._left:
                 end = at + self._left
                 # The last two are the end of line, whatever stands there.
@@ -62,6 +63,25 @@ class Chunks:
         self.rest = data[at:]
         return b"".join(out)
 
+    def _take_whole(self, data: bytes, out: list[bytes]) -> int:
+        """Take in what nearly all of a burst is: whole chunks that have no CRLF in them.
+
+        Before them the rest of one. Returns how far that goes.
+        """
+        at = self._left
+        if self._trails or at > len(data):
+            return 0
+        if at:
+            out.append(data[: max(at - 2, 0)])
+            self._left = 0
+        parts = data[at:].split(b"\r\n")
+        for line, chunk in zip(parts[::2], parts[1:-1:2], strict=False):
+            if not chunk or _size(line) != len(chunk):
+                break
+            out.append(chunk)
+            at += len(line) + len(chunk) + 4
+        return at
+
     def _read_line(self, line: bytes) -> None:
         """Take in the size of a chunk, or a field behind the last one."""
         if self._trails:
@@ -79,9 +99,4 @@ def _size(line: bytes) -> int | None:
     if b";" in line or b" " in line:
         line = line.partition(b";")[0].strip()
     # `int` takes signs, underscores and a prefix as well.
-    if not line.isalnum() or len(line) > _MAX_DIGITS or line[1:2] in {b"x", b"X"}:
-        return None
-    try:
-        return int(line, 16)
-    except ValueError:
-        return None
+    return int(line, 16) if 0 < len(line) <= _MAX_DIGITS and not line.strip(_DIGITS) else None

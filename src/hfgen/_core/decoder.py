@@ -11,7 +11,7 @@ from hfgen._errors import ConnectError, HfgenError, IncompleteGenerationError, M
 from hfgen._headers import NO_HEADERS, Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from hfgen._core.dialect import Dialect
 
@@ -73,7 +73,9 @@ class Events(Generic[T]):
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self._events = EventDecoder(max_event_bytes)
-        self._reader = dialect.events(headers)
+        # Then nothing else is read of a token.
+        self._only_text = select is token_text
+        self._reader = dialect.events(headers, only_text=self._only_text)
         self._select = select
         self._texts: list[str] = []
 
@@ -87,11 +89,11 @@ class Events(Generic[T]):
         return "".join(self._texts)
 
     def feed(self, piece: bytes) -> Iterator[T]:
-        return self._items(map(self._reader.read, self._events.feed(piece)))
+        return self._items(self._reader.read(self._events.feed(piece)))
 
     def finish(self) -> Iterator[T]:
         try:
-            yield from self._items(map(self._reader.read, self._events.flush()))
+            yield from self._items(self._reader.read(self._events.flush()))
         except MalformedStreamError as error:
             # What is cut in the middle cannot be read; that is not the server's way of writing.
             if not self._reader.complete:
@@ -101,19 +103,21 @@ class Events(Generic[T]):
         yield from self.rest()
 
     def rest(self) -> Iterator[T]:
-        return self._items([self._reader.rest()])
+        return self._items(self._reader.rest())
 
-    def _items(self, batches: Iterable[Sequence[Chunk]]) -> Iterator[T]:
+    def _items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
         # Every token goes through it.
-        select, texts = self._select, self._texts
+        select, only_text, texts = self._select, self._only_text, self._texts
         try:
-            for chunks in batches:
-                for chunk in chunks:
-                    token = chunk.token
-                    if not token.special:
-                        texts.append(token.text)
-                    if (item := select(chunk)) is not None:
-                        yield item
+            for chunk in chunks:
+                token = chunk.token
+                if not token.special:
+                    texts.append(token.text)
+                    if only_text:
+                        yield token.text  # type: ignore[misc] # what `token_text` returns
+                        continue
+                if (item := select(chunk)) is not None:
+                    yield item
         except HfgenError as error:
             error.text = self.text
             raise

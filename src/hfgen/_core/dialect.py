@@ -14,7 +14,7 @@ from hfgen._errors import MalformedAnswerError, MalformedStreamError
 from hfgen._headers import NO_HEADERS, Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hfgen._answers import Chunk, GeneratedText
     from hfgen._core.sse import Event
@@ -33,11 +33,11 @@ class EventReader(Protocol):
 
     complete: bool
 
-    def read(self, event: Event) -> Sequence[Chunk]:
-        """Return the chunks that the event completes.
+    def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
+        """Yield the chunks that the events complete.
 
         Raises:
-            StatusError: The event reports an error.
+            StatusError: An event reports an error.
             MalformedStreamError: It cannot be read.
         """
 
@@ -63,8 +63,12 @@ class Dialect(Protocol):
             MalformedAnswerError: It cannot be read.
         """
 
-    def events(self, headers: Headers = NO_HEADERS) -> EventReader:
-        """Return a reader for the events of a new stream, that comes under these headers."""
+    def events(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> EventReader:
+        """Return a reader for the events of a new stream, that comes under these headers.
+
+        Of a chunk that it is to read `only_text` of it need know nothing but `token.text` and
+        `token.special`.
+        """
 
 
 def read_other(event: Event, headers: Headers, why: str) -> bool:

@@ -8,7 +8,6 @@ counts, because servers leave that line out.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -72,17 +71,23 @@ class EventDecoder:
             return self._feed(piece)
         if self._line:
             piece, self._line = bytes(self._line) + piece, bytearray()
-        # What nearly every piece is: whole events, each of one line of data.
-        *blocks, rest = piece.split(b"\n\n")
-        events = []
-        for block in blocks:
-            if not block.startswith(b"data:") or b"\n" in block or len(block) > self._max:
-                return self._feed(piece)
-            events.append(Event(b"", block[6:] if block.startswith(b" ", 5) else block[5:]))
-        if len(rest) > self._max:
+        # What nearly every piece is: whole events, each of one line of data, and perhaps the start
+        # of one more.
+        lines = piece.split(b"\n")
+        rest = lines.pop()
+        if len(lines) % 2 or any(lines[1::2]) or len(piece) > self._max:
             return self._feed(piece)
-        # Too short for an error, and without an end for an event.
-        return chain(events, self._feed(rest)) if rest else events
+        events = []
+        for line in lines[::2]:
+            if line[:6] == b"data: ":
+                events.append(Event(b"", line[6:]))
+            elif line[:5] == b"data:":
+                events.append(Event(b"", line[5:]))
+            else:
+                return self._feed(piece)
+        if rest:
+            self._line += rest
+        return events
 
     def _feed(self, piece: bytes) -> Iterator[Event]:
         if self._head is not None:

@@ -14,14 +14,27 @@ from hfgen._headers import NO_HEADERS, Headers
 from hfgen._request import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hfgen._core.sse import Event
 
-_T = TypeVar("_T", Chunk, GeneratedText)
+_T = TypeVar("_T")
+
+
+class _TokenText(msgspec.Struct, gc=False):
+    text: str
+    special: bool = False
+
+
+class _ChunkText(msgspec.Struct, gc=False):
+    """What of a chunk is read where only its text is asked for; what else it has may be wrong."""
+
+    token: _TokenText
+    generated_text: str | None = None
+
 
 _chunk = msgspec.json.Decoder(Chunk)
-_decode = _chunk.decode
+_text: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_ChunkText)
 _answer = msgspec.json.Decoder(GeneratedText)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -44,48 +57,53 @@ class TGI:
             items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
             if not items:
                 raise malformed(body, "the answer holds no generation")
-            return [
-                with_raw(_tolerant(_answer, GeneratedText, item), bytes(item)) for item in items
-            ]
+            return [with_raw(_tolerant(_answer, item), bytes(item)) for item in items]
         except UNREADABLE as error:
             if fault := fault_in(body):
                 raise faults.raised(fault, headers=headers, body=body) from None
             raise malformed(body, f"the answer is no generation ({error})") from None
 
-    def events(self, headers: Headers = NO_HEADERS) -> TGIEvents:
-        return TGIEvents(headers)
+    def events(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> TGIEvents:
+        return TGIEvents(headers, only_text=only_text)
 
 
 class TGIEvents:
     """The events of one stream; the one with the generated text is the last."""
 
-    __slots__ = ("_headers", "complete")
+    __slots__ = ("_headers", "_is_whole", "complete")
 
-    def __init__(self, headers: Headers = NO_HEADERS) -> None:
+    def __init__(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> None:
         self._headers = headers
+        self._is_whole = not only_text
         self.complete = False
 
-    def read(self, event: Event) -> Sequence[Chunk]:
-        data = event.data
-        try:
+    def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
+        is_whole = self._is_whole
+        decoder = _chunk if is_whole else _text
+        decode = decoder.decode
+        # Every token goes through it.
+        for event in events:
+            data = event.data
             try:
-                chunk = _decode(data)
-            except msgspec.ValidationError:
-                chunk = _tolerant(_chunk, Chunk, data)
-        except UNREADABLE as error:
-            if read_other(event, self._headers, f"no chunk ({error})"):
+                try:
+                    chunk = decode(data)
+                except msgspec.ValidationError:
+                    chunk = _tolerant(decoder, data)
+            except UNREADABLE as error:
+                if read_other(event, self._headers, f"no chunk ({error})"):
+                    self.complete = True
+                continue
+            if is_whole:
+                with_raw(chunk, data)
+            if chunk.generated_text is not None:
                 self.complete = True
-            return ()
-        with_raw(chunk, data)
-        if chunk.generated_text is not None:
-            self.complete = True
-        return (chunk,)
+            yield chunk
 
     def rest(self) -> Sequence[Chunk]:
         return ()
 
 
-def _tolerant(decoder: msgspec.json.Decoder[_T], kind: type[_T], data: bytes | msgspec.Raw) -> _T:
+def _tolerant(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T:
     """Decode; a null where there ought to be a value stands for its absence."""
     try:
         return decoder.decode(data)
@@ -93,7 +111,7 @@ def _tolerant(decoder: msgspec.json.Decoder[_T], kind: type[_T], data: bytes | m
         said = msgspec.json.decode(data)
         if not isinstance(said, dict) or None not in _leaves(said):
             raise
-        if kind is Chunk and said.get("generated_text") is not None:
+        if decoder is not _answer and said.get("generated_text") is not None:
             said.setdefault("token", None)
             said["token"] = said["token"] or {"text": ""}
         # Not by `convert`: of a number beyond a float it makes a SystemError in msgspec 0.19.

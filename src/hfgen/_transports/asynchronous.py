@@ -136,10 +136,12 @@ def answered(
 ) -> FetchResponse:
     """Return a response of aiohttp as one of hfgen; `unpacked` if aiohttp itself sees to that."""
     _end_with_connection(response)
+    pieces = _Pieces(response, request)
+    unpacking = None if unpacked else unpacker(response.headers, request)
     return FetchResponse(
         status=response.status,
         headers=response.headers,
-        body=_Pieces(response, request, None if unpacked else unpacker(response.headers, request)),
+        body=pieces if unpacking is None else _Unpacked(pieces, unpacking),
         close=partial(_cut, response),
     )
 
@@ -152,8 +154,7 @@ def _end_with_connection(response: aiohttp.ClientResponse) -> None:
     """
     connection, content = response.connection, response.content
     if connection is None or (protocol := connection.protocol) is None:
-        # All of it is here.
-        return
+        return  # all of it is here
     closed: asyncio.Future[None] | None = getattr(protocol, "closed", None)
     if closed is None:
         return
@@ -210,31 +211,18 @@ def _cut(response: aiohttp.ClientResponse) -> None:
 class _Pieces:
     """The body as it arrives, with aiohttp's errors translated."""
 
-    __slots__ = ("_content", "_ends_with_line", "_failure", "_ready", "_request", "_unpacker")
+    __slots__ = ("_content", "_ends_with_line", "_failure", "_request")
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, request: FetchRequest, unpacker: Unpacker | None
-    ) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, request: FetchRequest) -> None:
         self._content = response.content
         self._ends_with_line = not _FRAMED & {name.lower() for name in response.headers}
         self._request = request
-        self._unpacker = unpacker
-        self._ready: Iterator[bytes] = iter(())
         self._failure: HfgenError | None = None
 
     def __aiter__(self) -> _Pieces:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._unpacker is None:
-            return await self._next()
-        while (piece := next(self._ready, None)) is None:
-            self._ready = self._unpacker.feed(await self._next())
-        # A little may unpack to much, and time limits are for the loop to see to.
-        await asyncio.sleep(0)
-        return piece
-
-    async def _next(self) -> bytes:
         if self._failure is None:
             try:
                 piece = await self._content.readany()
@@ -257,6 +245,25 @@ class _Pieces:
         error = protocol.exception() if protocol is not None else None
         # In good order it ends with an error as well, but with none of the system.
         return _translated(error, self._request) if isinstance(error, OSError) else None
+
+
+class _Unpacked:
+    """The body unpacked. No generator: one that is left, the loop closes in a task of its own."""
+
+    def __init__(self, packed: _Pieces, unpacker: Unpacker) -> None:
+        self._packed = packed
+        self._unpacker = unpacker
+        self._ready: Iterator[bytes] = iter(())
+
+    def __aiter__(self) -> _Unpacked:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while (piece := next(self._ready, None)) is None:
+            self._ready = self._unpacker.feed(await anext(self._packed))
+        # A little may unpack to much, and time limits are for the loop to see to.
+        await asyncio.sleep(0)
+        return piece
 
 
 def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:

@@ -28,33 +28,30 @@ class Reading:
         self._pieces = pieces
         self._line = line
         self._shut = shut
-        # One that may be taken twice: a signal handler may close in the middle of these.
-        self._lock = threading.RLock()
-        self._reading = False
+        # Held by who reads, and by who closes; nobody waits for it.
+        self._busy = threading.Lock()
         self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        with self._lock:
-            if self._closed:
-                raise ConnectError("the connection has been closed")
-            self._reading = True
         try:
-            return next(self._pieces)
+            with self._busy:
+                if self._closed:
+                    raise ConnectError("the connection has been closed")
+                return next(self._pieces)
         finally:
-            with self._lock:
-                self._reading = False
-                closed = self._closed
-            if closed:
-                self._shut()
+            if self._closed:
+                self.close()
 
     def close(self) -> None:
         """Close the connection, from any thread; a read wakes."""
-        with self._lock:
-            self._line.cut()
-            self._closed = True
-            reading = self._reading
-        if not reading:
-            self._shut()
+        self._line.cut()
+        self._closed = True
+        # Else whoever reads sees that it is closed, and comes here when it has read.
+        if self._busy.acquire(blocking=False):
+            try:
+                self._shut()
+            finally:
+                self._busy.release()

@@ -7,6 +7,7 @@ import os
 import socket
 from functools import cached_property
 from http.client import IncompleteRead
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -175,12 +176,9 @@ def pieces(
     """Yield the body as it arrives, with urllib3's errors translated."""
     unpacked = unpacker(response.headers, request)
     failure: HfgenError | None = None
+    raw = _raw(response, line)
     try:
-        for piece in _raw(response, line):
-            if unpacked is None:
-                yield piece
-            else:
-                yield from unpacked.feed(piece)
+        yield from raw if unpacked is None else chain.from_iterable(map(unpacked.feed, raw))
     except FAILURES as error:
         failure = translated(error, request, line)
     if failure is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from hfgen._headers import NO_HEADERS, Headers
 from hfgen._request import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hfgen._answers import Chunk
     from hfgen._core.sse import Event
@@ -59,7 +60,11 @@ class Completions:
         choices.sort(key=lambda choice: choice.index or 0)
         return [_generated(each, usage, self._asked(), len(choices)) for each in choices]
 
-    def events(self, headers: Headers = NO_HEADERS) -> CompletionsEvents:
+    def events(
+        self, headers: Headers = NO_HEADERS, *, only_text: bool = False
+    ) -> CompletionsEvents:
+        # What ends a sequence takes more than its text.
+        del only_text
         return CompletionsEvents(self._asked(), headers)
 
     def _asked(self) -> Asked:
@@ -91,7 +96,10 @@ class CompletionsEvents:
         self._is_done = False
         self.complete = False
 
-    def read(self, event: Event) -> Sequence[Chunk]:
+    def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
+        return chain.from_iterable(map(self._read, events))
+
+    def _read(self, event: Event) -> Sequence[Chunk]:
         if self._is_done:
             return ()
         try:
