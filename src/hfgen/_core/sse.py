@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _BOM = b"\xef\xbb\xbf"
+_MAYBE_BOM = (b"", _BOM[:1])
 
 # A last event repeats the whole text: a million tokens come to about a quarter of this.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -60,6 +61,8 @@ class EventDecoder:
             MalformedStreamError: An event exceeds `max_event_bytes`; raised in its place among
                 them.
         """
+        if self._head == b"" and piece[:1] not in _MAYBE_BOM:
+            self._head = None
         if (
             b"\r" in piece
             or b"\n\n" not in piece
