@@ -15,15 +15,17 @@ ATHERIS ?= atheris==3.0.0
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?=
 
-.PHONY: demo test bench bench-check chaos check format lock fuzz test-lowest test-transformers \
+.PHONY: demo test bench bench-check chaos check format lock fuzz test-lowest test-transformers test-ray \
 	integration clean
 
 demo: .venv/demo
 	@printf 'Once upon a time'
 	@.venv/bin/hfgen generate --local --temperature 0.7 --details "Once upon a time"
 
+# Files are shared out to processes: most tests wait for something.
+SHARED_OUT := -n auto --maxprocesses 4 --dist loadfile
 test: .venv/dev
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest $(SHARED_OUT)
 
 # Rounds of the chaos test with new seeds, for so many seconds.
 CHAOS_SECONDS ?= 300
@@ -70,11 +72,13 @@ bench-check: .venv-bench/base/ready
 # The suite once more, with the oldest dependencies that pyproject.toml allows.
 test-lowest: .venv/dev
 	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
-	.venv/bin/uv pip compile --quiet --system-certs --resolution lowest-direct --extra server \
-		--no-header --no-annotate pyproject.toml --output-file .venv-lowest/lowest.txt
-	.venv-lowest/bin/python $(PIP) --constraint .venv-lowest/lowest.txt --editable '.[server]' \
-		pytest pytest-asyncio hypothesis sybil httpx httpx2 requests trustme
-	.venv-lowest/bin/python -m pytest tests --ignore tests/server/test_other_clients.py
+	.venv/bin/uv pip compile --quiet --system-certs --resolution lowest-direct --extra bulk \
+		--extra report --extra server --no-header --no-annotate pyproject.toml \
+		--output-file .venv-lowest/lowest.txt
+	.venv-lowest/bin/python $(PIP) --constraint .venv-lowest/lowest.txt \
+		--editable '.[bulk,report,server]' pytest pytest-asyncio pytest-xdist hypothesis sybil httpx httpx2 \
+		requests trustme
+	.venv-lowest/bin/python -m pytest $(SHARED_OUT) tests --ignore tests/server/test_other_clients.py
 
 # What needs torch, which the other environments do without.
 test-transformers: .venv/dev
@@ -82,6 +86,12 @@ test-transformers: .venv/dev
 	.venv-transformers/bin/python $(PIP) '$(TORCH)'
 	.venv-transformers/bin/python $(PIP) --editable '.[transformers]' pytest pytest-asyncio sybil
 	.venv-transformers/bin/python -m pytest tests/server/engine
+
+# What needs Ray: a cluster of a few processes, on this machine.
+test-ray:
+	@test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python $(PIP) --editable '.[ray,server]' pytest pytest-asyncio sybil
+	.venv-ray/bin/python -m pytest tests/ray docs/ray.md
 
 # The client against servers that others wrote. Installing them takes a while, once.
 SERVERS := llama-cpp transformers vllm
@@ -103,7 +113,7 @@ $(SERVERS:%=.venv-%/serves): .venv-%/serves: tools/integration/%.sh
 # The development environment, anew, within what pyproject.toml allows.
 lock: .venv/dev
 	.venv/bin/uv pip compile --quiet --system-certs --universal --upgrade --generate-hashes --no-annotate \
-		--python-version 3.11 --extra server --group dev \
+		--python-version 3.11 --extra bulk --extra report --extra server --group dev \
 		--custom-compile-command "make lock" pyproject.toml --output-file requirements/dev.txt
 
 .venv/demo: pyproject.toml | .venv/bin/python
@@ -122,6 +132,6 @@ lock: .venv/dev
 	@$(PYTHON) -m venv .venv
 
 clean:
-	rm -rf .venv .venv-bench .venv-fuzz .venv-lowest $(SERVERS:%=.venv-%) build/benchmarks.json \
+	rm -rf .venv .venv-bench .venv-fuzz .venv-lowest .venv-ray $(SERVERS:%=.venv-%) build/benchmarks.json \
 		build/fuzz benchmarks/node/node_modules \
 		.mypy_cache .pytest_cache .ruff_cache

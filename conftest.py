@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ def _run_shell(example: Example) -> None:
     )
 
 
+def _say_what_there_is(namespace: dict[str, object]) -> None:
+    # By its distribution: under tests/ there is a folder of the same name.
+    namespace["no_ray"] = not list(metadata.distributions(name="ray"))
+
+
 pytest_collect_file = Sybil(
     parsers=[
         PythonCodeBlockParser(),
@@ -32,6 +38,7 @@ pytest_collect_file = Sybil(
     ],
     patterns=["README.md", "docs/*.md"],
     fixtures=["documented_environment"],
+    setup=_say_what_there_is,
 ).pytest()
 
 
@@ -43,8 +50,9 @@ def local_server():
 
 
 @pytest.fixture
-def documented_environment(local_server, monkeypatch):
-    """Send what the examples send to the local server."""
+def documented_environment(local_server, monkeypatch, tmp_path):
+    """Send what the examples send to the local server; what they write is nobody's."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HFGEN_API_URL", local_server.url)
     monkeypatch.setenv("ENDPOINT_URL", local_server.url)
     monkeypatch.delenv("HF_TOKEN", raising=False)

@@ -21,7 +21,7 @@ mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hfgen", "font.size
 import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen before
 
 SHOWN = (
-    *("sync-1", "async-200", "burst-sync", "burst-async", "run-64", "first-async"),
+    *("sync-1", "async-200", "burst-sync", "burst-async", "run-64", "many", "first-async"),
     *("idle-1000", "import", "serve-1", "serve-64"),
 )
 COLOURS = {"floor": "#868e96", "hfgen": "#d9480f"}

@@ -8,7 +8,7 @@ from typing import Literal
 from benchmarks.server import Plan
 
 Kind = Literal["sync", "async", "local"]
-What = Literal["stream", "run", "first", "idle", "import", "serve"]
+What = Literal["stream", "run", "many", "first", "idle", "import", "serve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +19,13 @@ class Scenario:
         name: Its name in the results.
         title: What it is, in a line.
         kind: Which side of the clients it is for; "local" for servers with the bundled model.
-        what: What is done: streams read, `run` called, the first token awaited, streams held open,
-            the package imported, or a model served.
+        what: What is done: streams read, `run` called, many rows asked for at once, the first token
+            awaited, streams held open, the package imported, or a model served.
         unit: What the figure is; less is better.
         streams: How many streams, or calls, at once.
         tokens: How many tokens a stream has.
         rate: Tokens a second of each stream; 0 for all at once.
-        calls: How many calls, for `run`, `first` and `serve`.
+        calls: How many calls, for `run`, `many`, `first` and `serve`.
         is_own: Whether it compares ways of calling hfgen, and no peers.
     """
 
@@ -126,6 +126,13 @@ SCENARIOS = (
         unit="µs CPU a request",
         streams=64,
         calls=1500,
+    ),
+    Scenario(
+        name="many",
+        title="3,000 rows, answered whole: `generate_many`, or `asyncio.gather` of all the calls",
+        what="many",
+        unit="µs CPU a row",
+        calls=3000,
     ),
     Scenario(
         name="first-sync",

@@ -134,6 +134,18 @@ async def measured_async(client: Any, scenario: Scenario) -> tuple[float, Meter]
         with meter:
             await asyncio.gather(*(work() for _ in range(scenario.streams)))
         return meter.cpu / scenario.calls * 1e6, meter
+    if scenario.what == "many":
+        await client.run(WARM_UP)
+        prompts = [PROMPT] * scenario.calls
+        with meter:
+            if hasattr(client, "many"):
+                texts = await client.many(prompts)
+            else:
+                # What people write who have a list of prompts.
+                texts = await asyncio.gather(*map(client.run, prompts))
+        if len(texts) != scenario.calls:
+            raise SystemExit(f"{len(texts)} texts came, not {scenario.calls}")
+        return meter.cpu / scenario.calls * 1e6, meter
     with meter:
         await asyncio.gather(
             *(client.stream(PROMPT, meter.counter()) for _ in range(scenario.streams))

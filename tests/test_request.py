@@ -186,7 +186,7 @@ class TestRefused:
         "value",
         [object(), {1, object()}, "\ud800", float("nan"), [float("inf")],
          {"a": {"b": float("nan")}}, lambda: None],
-        ids=repr,
+        ids=["object", "set", "surrogate", "nan", "inf", "nested", "function"],
     )  # fmt: skip
     def test_what_json_cannot_express(self, value):
         with pytest.raises(InvalidRequestError):

@@ -74,6 +74,10 @@ class Async:
     async def run(self, prompt: str) -> str:
         return (await self._whole.run(prompt))[0].generated_text
 
+    async def many(self, prompts: list[str]) -> list[str]:
+        results = self._whole.generate_many(prompts, stream=False)
+        return [result.generated_text async for result in results if result.generated_text]
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from msgspec.structs import replace
@@ -19,11 +20,13 @@ from hfgen._options import AsyncClientOptions, AsyncOptions, Settings, refuse_re
 from hfgen._request import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
     from hfgen._answers import Chunk, GeneratedText, ServerInfo, SimpleToken
+    from hfgen._bulk.asynchronous import AsyncBulk
+    from hfgen._bulk.limits import RateLimit
     from hfgen._call import Call
     from hfgen._core.exchange import Conversation, Opened
     from hfgen._core.resume import Resumption
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from hfgen._routing import Plan
 
 T = TypeVar("T")
+Row = TypeVar("Row")
 
 
 class AsyncClient:
@@ -64,12 +68,7 @@ class AsyncClient:
     ) -> list[GeneratedText]:
         """Generate, and return the whole answer; see `Client.run`."""
         refuse_resume(options)
-        asked = running(normalise(request), self._settings.override(options))
-        call = begin(asked.settings)
-        try:
-            return await self._ask(asked, call)
-        finally:
-            call.done()
+        return await self._run(running(normalise(request), self._settings.override(options)))
 
     async def stream(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
@@ -111,6 +110,40 @@ class AsyncClient:
         finally:
             call.done()
 
+    def generate_many(
+        self,
+        rows: Iterable[Row] | AsyncIterable[Row],
+        *,
+        request: Callable[[Row], RequestLike] | None = None,
+        model: str | None = None,
+        concurrency: int | tuple[int, int] = (1, 256),
+        rate_limit: RateLimit | None = None,
+        api_urls: Sequence[str] | None = None,
+        ordered: bool = False,
+        stream: bool = True,
+        **options: Unpack[AsyncOptions],
+    ) -> AsyncBulk[Row]:
+        """Generate for every row, many at once; see `Client.generate_many`.
+
+        `rows` may be an async iterable. A sync one must not block: it is read in the event loop.
+        """
+        from hfgen._bulk.asynchronous import AsyncBulk  # noqa: PLC0415 - few calls are for it
+        from hfgen._bulk.plan import checked_rows, planned  # noqa: PLC0415
+
+        refuse_resume(options)
+        plan = planned(
+            self._settings.override(options),
+            model=model,
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            api_urls=api_urls,
+            ordered=ordered,
+            stream=stream,
+        )
+        return AsyncBulk(
+            self.with_options(**options), checked_rows(rows, AsyncIterable), request, plan
+        )
+
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.
 
@@ -143,6 +176,13 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._settings!r})"
+
+    async def _run(self, asked: Call[T]) -> T:
+        call = begin(asked.settings)
+        try:
+            return await self._ask(asked, call)
+        finally:
+            call.done()
 
     async def _open_items(
         self, request: RequestLike, options: AsyncOptions, select: Callable[[Chunk], T | None]

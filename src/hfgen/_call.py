@@ -45,12 +45,15 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         settings: Where it goes, and how.
         stream: Whether a stream is asked for.
         accept: What becomes of the answer, in the dialect in which it comes.
+        counted: Whether the answer is to say why it ended and how long it is, wherever a server
+            says so only if it is asked.
     """
 
     request: Mapping[str, Any]
     settings: Settings
     stream: bool
     accept: Callable[[Dialect], Accept[T]]
+    counted: bool = False
 
     def plan(self) -> Plan:
         """Return where it goes.
@@ -75,7 +78,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         """Ask at one of these places; return which one took it, and what came of it."""
 
         def attempt(target: Target) -> Conversation[T]:
-            dialect = target.put(self.request)
+            dialect = target.put(self.request, counted=self.counted)
             request = post_request(
                 target.place(stream=self.stream),
                 dialect.body(stream=self.stream),

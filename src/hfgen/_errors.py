@@ -20,6 +20,7 @@
     ├── MalformedAnswerError          a body that is no answer
     │   └── MalformedStreamError      the same in the middle of a stream
     ├── StreamClosedError             an item was asked of a stream that had been left
+    ├── BulkFileError                 a file of a bulk run cannot be read, or written
     └── LocalServerError              the local server cannot be started (`hfgen.server`)
 
 Whatever a stream raises carries in `text` what had been generated until then.
@@ -221,6 +222,13 @@ class MalformedStreamError(MalformedAnswerError):
 
 class StreamClosedError(HfgenError):
     """An item was asked of a stream that had been closed or left before its end."""
+
+
+class BulkFileError(HfgenError):
+    """A file of a bulk run cannot be read, written, or gone on with.
+
+    The message says which, why, and what to do. What had been committed is kept.
+    """
 
 
 class LocalServerError(HfgenError):

@@ -132,4 +132,4 @@ def _raise_shared(asking: _Asking) -> None:
         import copy  # noqa: PLC0415 - rarely needed
 
         # A copy: an exception that is raised in several places collects all of their frames.
-        raise copy.copy(error)
+        raise copy.copy(error) from error.__cause__

@@ -34,17 +34,14 @@ OnRetry: TypeAlias = Callable[[int, float, HfgenError], object]
 """Called with attempt, wait and error before each wait."""
 
 
-class _CommonOptions(TypedDict, total=False):
+class PortableOptions(TypedDict, total=False):
+    """What calls take that does not depend on the process, nor on the place."""
+
     api_key: str | None
     """The key. Default: `HF_TOKEN` and its kin, sent to Hugging Face's own hosts only. A key
     passed here goes to whatever host `api_url` names. It never follows a redirect elsewhere."""
-    api_url: str | None
-    """Where to post: used as it stands; if it ends with `/models/` the model id is appended.
-    Default: `HFGEN_API_URL`, else `https://router.huggingface.co/hf-inference/models/`."""
     headers: Mapping[str, str] | None
     """More headers, over the defaults (but not `content-type`)."""
-    signal: AbortSignal | None
-    """Aborts the call from anywhere."""
     timeout: float | Timeout | None
     """A `Timeout`, or the seconds for each of its phases but `total`; None means no limit.
     Default: 10 s to connect, 600 s to the first token, 60 s between tokens."""
@@ -55,9 +52,6 @@ class _CommonOptions(TypedDict, total=False):
     wait_for_model: bool | float | None
     """Seconds during which to wait for a model that is loading or an endpoint that is waking up;
     True means 600. Endpoints are asked to hold the request for as long (`X-Scale-Up-Timeout`)."""
-    on_retry: OnRetry | None
-    """Called before each wait with the number of the attempt that failed, the seconds to wait, and
-    the error."""
     resume: bool | None
     """Whether `stream` and `stream_tokens` pick a stream up that breaks after some tokens: ask
     again with the text so far behind the prompt, and go on where it stopped."""
@@ -75,14 +69,27 @@ class _CommonOptions(TypedDict, total=False):
     event, gets a `MalformedStreamError`. Default: 16 MiB."""
 
 
-class Options(_CommonOptions, total=False):
+class CommonOptions(PortableOptions, total=False):
+    """What sync and async calls take alike."""
+
+    api_url: str | None
+    """Where to post: used as it stands; if it ends with `/models/` the model id is appended.
+    Default: `HFGEN_API_URL`, else `https://router.huggingface.co/hf-inference/models/`."""
+    signal: AbortSignal | None
+    """Aborts the call from anywhere."""
+    on_retry: OnRetry | None
+    """Called before each wait with the number of the attempt that failed, the seconds to wait, and
+    the error."""
+
+
+class Options(CommonOptions, total=False):
     """What each call, and `Client`, takes by keyword. None means: not given."""
 
     fetch: Fetch | None
     """A callable in place of the transport: takes a `FetchRequest`, returns a `FetchResponse`."""
 
 
-class AsyncOptions(_CommonOptions, total=False):
+class AsyncOptions(CommonOptions, total=False):
     """What each async call, and `AsyncClient`, takes by keyword. None means: not given."""
 
     fetch: AsyncFetch | None
@@ -90,7 +97,9 @@ class AsyncOptions(_CommonOptions, total=False):
     `FetchResponse` whose body is an async iterable of bytes."""
 
 
-class _ConnectingOptions(TypedDict, total=False):
+class ConnectingOptions(TypedDict, total=False):
+    """What a client's connections depend on."""
+
     proxy: str | Literal[False] | None
     """The proxy for every request, `http://[user:password@]host:port`; False for none. Default:
     `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`."""
@@ -99,11 +108,18 @@ class _ConnectingOptions(TypedDict, total=False):
     Default: the system's, or `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
 
 
-class ClientOptions(Options, _ConnectingOptions, total=False):
+class RemoteOptions(PortableOptions, ConnectingOptions, total=False):
+    """What `hfgen.ray.generate` takes by keyword, for clients in other processes.
+
+    A path as `ssl` is one of theirs.
+    """
+
+
+class ClientOptions(Options, ConnectingOptions, total=False):
     """What `Client` takes by keyword: what a call takes, and what its connections depend on."""
 
 
-class AsyncClientOptions(AsyncOptions, _ConnectingOptions, total=False):
+class AsyncClientOptions(AsyncOptions, ConnectingOptions, total=False):
     """What `AsyncClient` takes by keyword: as `ClientOptions`."""
 
 

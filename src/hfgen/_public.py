@@ -18,6 +18,7 @@ from hfgen._answers import (
 from hfgen._errors import (
     AbortError,
     AuthenticationError,
+    BulkFileError,
     ConnectError,
     GenerationError,
     HfgenError,
@@ -52,12 +53,18 @@ from hfgen._version import __version__
 if TYPE_CHECKING:
     from hfgen._async_client import AsyncClient
     from hfgen._async_stream import AsyncStream
+    from hfgen._bulk.asynchronous import AsyncBulk
+    from hfgen._bulk.limits import RateLimit
+    from hfgen._bulk.result import BulkResult
+    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.sync import Bulk
 
 __all__ = [
     "AbortController",
     "AbortError",
     "AbortSignal",
     "Answer",
+    "AsyncBulk",
     "AsyncClient",
     "AsyncClientOptions",
     "AsyncFetch",
@@ -66,6 +73,10 @@ __all__ = [
     "AsyncStream",
     "AuthenticationError",
     "BestOfSequence",
+    "Bulk",
+    "BulkFileError",
+    "BulkResult",
+    "BulkStatistics",
     "Chunk",
     "Client",
     "ClientOptions",
@@ -93,6 +104,7 @@ __all__ = [
     "OverloadedError",
     "PermissionDeniedError",
     "PrefillToken",
+    "RateLimit",
     "RateLimitError",
     "Retry",
     "ServerError",
@@ -110,8 +122,16 @@ __all__ = [
     "__version__",
 ]
 
-# With these comes asyncio, which takes as long to import as all the rest.
-_LATER = {"AsyncClient": "_async_client", "AsyncStream": "_async_stream"}
+# With the first three comes asyncio, which takes as long to import as all the rest.
+_LATER = {
+    "AsyncBulk": "_bulk.asynchronous",
+    "AsyncClient": "_async_client",
+    "AsyncStream": "_async_stream",
+    "Bulk": "_bulk.sync",
+    "BulkResult": "_bulk.result",
+    "BulkStatistics": "_bulk.statistics",
+    "RateLimit": "_bulk.limits",
+}
 
 
 def __getattr__(name: str) -> object:

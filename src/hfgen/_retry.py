@@ -88,6 +88,18 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             return self._pace(error, elapsed)
         if retries >= self.max_retries or not _is_transient(error):
             return None
+        return self.delay(retries, error, draw)
+
+    def delay(
+        self, retries: int, error: HfgenError, draw: Callable[[], float] = random.random
+    ) -> float | None:
+        """Return the seconds to wait if there is to be a next attempt, None if they are too many.
+
+        Args:
+            retries: How many attempts have followed the first one so far.
+            error: Why the last one failed.
+            draw: Gives a number in [0, 1).
+        """
         asked = self.asked(error)
         if asked is not None:
             return min(asked, _LONGEST) if asked <= self.max_wait else None

@@ -20,11 +20,13 @@ from hfgen._sync_stream import Stream
 from hfgen._watchdog import end, watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
     from hfgen._answers import Chunk, GeneratedText, ServerInfo, SimpleToken
+    from hfgen._bulk.limits import RateLimit
+    from hfgen._bulk.sync import Bulk
     from hfgen._call import Call
     from hfgen._core.exchange import Conversation, Opened
     from hfgen._core.resume import Resumption
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from hfgen._routing import Plan
 
 T = TypeVar("T")
+Row = TypeVar("Row")
 
 
 class Client:
@@ -77,12 +80,7 @@ class Client:
             MalformedAnswerError: It answered with something else.
         """
         refuse_resume(options)
-        asked = running(normalise(request), self._settings.override(options))
-        call = _begin(asked.settings)
-        try:
-            return self._ask(asked, call)
-        finally:
-            end(call)
+        return self._run(running(normalise(request), self._settings.override(options)))
 
     def stream(self, request: RequestLike, **options: Unpack[Options]) -> Stream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token.
@@ -178,6 +176,58 @@ class Client:
         finally:
             end(call)
 
+    def generate_many(
+        self,
+        rows: Iterable[Row],
+        *,
+        request: Callable[[Row], RequestLike] | None = None,
+        model: str | None = None,
+        concurrency: int | tuple[int, int] = (1, 64),
+        rate_limit: RateLimit | None = None,
+        api_urls: Sequence[str] | None = None,
+        ordered: bool = False,
+        stream: bool = True,
+        **options: Unpack[Options],
+    ) -> Bulk[Row]:
+        """Generate for every row, many at once, and return the results as they come.
+
+        What goes wrong with a row is its result's `error`; retries are for each row, and also after
+        its first token. `signal` ends the whole, `timeout` is for each attempt.
+
+        Args:
+            rows: The rows, taken only as fast as they are worked on.
+            request: Makes the request of a row (see `run`); None if the row is one. What it raises
+                is that row's error.
+            model: The model of rows that name none. With a model of its own, a row's 403 or 404 is
+                its error; otherwise the server's.
+            concurrency: How many requests at once: a number, or the least and the most, between
+                which it is found out what the servers take.
+            rate_limit: How many requests and tokens a minute; None for no limit.
+            api_urls: Several servers, in place of `api_url`; each request goes to the least busy.
+            ordered: Whether results come in the order of the rows.
+            stream: Whether answers are read as streams, which tells the time to the first token.
+            **options: See `Options`; they override the client's.
+
+        Raises:
+            InvalidRequestError: An argument cannot be used, by this call. The iteration raises what
+                is no row's fault: an abort, what `rows` raises, and until a server has answered,
+                that all refuse or cannot be reached.
+        """
+        from hfgen._bulk.plan import checked_rows, planned  # noqa: PLC0415 - few programs are for it
+        from hfgen._bulk.sync import Bulk  # noqa: PLC0415
+
+        refuse_resume(options)
+        plan = planned(
+            self._settings.override(options),
+            model=model,
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            api_urls=api_urls,
+            ordered=ordered,
+            stream=stream,
+        )
+        return Bulk(self.with_options(**options), checked_rows(rows), request, plan)
+
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.
 
@@ -207,6 +257,13 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self._settings!r})"
+
+    def _run(self, asked: Call[T]) -> T:
+        call = _begin(asked.settings)
+        try:
+            return self._ask(asked, call)
+        finally:
+            end(call)
 
     def _open_items(
         self, request: RequestLike, options: Options, select: Callable[[Chunk], T | None]

@@ -13,9 +13,12 @@ def hfgen(tmp_path):
     environ |= {"HF_HOME": str(tmp_path), "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": ""}
     started = []
 
-    def run(*arguments, text=None, **kwargs):
+    def command(*arguments):
+        return [sys.executable, "-m", "hfgen", *arguments]
+
+    def run(*arguments, text=None, through=(), **kwargs):
         return subprocess.run(
-            [sys.executable, "-m", "hfgen", *arguments],
+            [*through, *command(*arguments)],
             input=text,
             stdin=subprocess.DEVNULL if text is None else None,
             capture_output=True,
@@ -27,12 +30,15 @@ def hfgen(tmp_path):
 
     def start(*arguments, **kwargs):
         process = subprocess.Popen(
-            [sys.executable, "-m", "hfgen", *arguments],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            command(*arguments),
             text=True,
             env=environ,
-            **{"stdout": subprocess.PIPE, **kwargs},
+            **{
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                **kwargs,
+            },
         )
         started.append(process)
         return process

@@ -14,11 +14,15 @@ import hfgen
 from hfgen import (
     AbortController,
     AbortSignal,
+    AsyncBulk,
     AsyncClient,
     AsyncFetch,
     AsyncHuggingFaceTextGeneration,
     AsyncStream,
     BestOfSequence,
+    Bulk,
+    BulkResult,
+    BulkStatistics,
     Chunk,
     Client,
     Details,
@@ -33,6 +37,7 @@ from hfgen import (
     IncompleteGenerationError,
     ModelLoadingError,
     Options,
+    RateLimit,
     ServerInfo,
     SimpleToken,
     StatusError,
@@ -66,6 +71,14 @@ def sync() -> None:
         assert_type(answers[0].details.best_of_sequences, list[BestOfSequence] | None)
 
     assert_type(HuggingFaceTextGeneration.stream(request), Stream[Chunk])
+
+    many = Client().generate_many(["Once"], concurrency=(1, 8), rate_limit=RateLimit())
+    assert_type(many, Bulk[str])
+    assert_type(many.statistics, BulkStatistics)
+    for result in Client().generate_many([1, 2], request=str, api_urls=["http://a"]):
+        assert_type(result, BulkResult[int])
+        assert_type(result.row, int)
+        assert_type(result.error, HfgenError | None)
     assert_type(HuggingFaceTextGeneration.stream_tokens("Once"), Stream[str])
     assert_type(HuggingFaceTextGeneration.stream_bytes({"inputs": "Once"}), Stream[bytes])
 
@@ -106,6 +119,14 @@ async def asynchronous() -> None:
     async for token in stream:
         assert_type(token, str)
     assert_type(await AsyncHuggingFaceTextGeneration.stream(request), AsyncStream[Chunk])
+
+    async def rows() -> AsyncIterator[int]:
+        yield 1
+
+    many = AsyncClient().generate_many(rows(), request=str)
+    assert_type(many, AsyncBulk[int])
+    async for result in many:
+        assert_type(result, BulkResult[int])
     assert_type(await AsyncHuggingFaceTextGeneration.stream_bytes(request), AsyncStream[bytes])
 
     async with AsyncClient(timeout=5) as client:

@@ -9,7 +9,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from hfgen._cli import generate, info, serve
+from hfgen._cli import bulk, generate, info, serve
+from hfgen._cli.listening import discard
 from hfgen._errors import HfgenError, InvalidRequestError
 from hfgen._version import __version__
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "generate": (generate, "generate text and show it as it comes"),
+    "bulk": (bulk, "generate text for each row of a file, and go on where it was stopped"),
     "serve": (serve, "serve a model on this machine, as Text Generation Inference does"),
     "info": (info, "show what a server says of itself: TGI's /info, else /v1/models"),
 }
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status.
 
     0: done (also when the reader of its output went away); 1: an error, in one line on standard
-    error; 2: the command line is wrong; 130: Ctrl-C.
+    error; 2: the command line is wrong; 3: `bulk` is done, and some rows have errors; 130: Ctrl-C.
     """
     signal.signal(signal.SIGINT, _interrupted)
     parser = _parser()
@@ -42,15 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if sys.stdout is None:
             raise InvalidRequestError("standard output is closed")
-        options.do(options)
+        status: int = options.do(options) or 0
         # Here, because the interpreter's own flush at exit reports a closed pipe.
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        _discard_output()
+        discard(sys.stdout)
     except OSError as error:
-        _discard_output()
+        discard(sys.stdout)
         print(f"hfgen: error: cannot write: {error.strerror}", file=sys.stderr)
         return _FAILED
     except HfgenError as error:
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"hfgen: error: {_one_line(error)}", file=sys.stderr)
         return _FAILED
+    else:
+        return status
     return 0
 
 
@@ -65,11 +69,6 @@ def _interrupted(_: int, __: FrameType | None) -> None:
     """End the command in order; the second time, at once."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
     raise KeyboardInterrupt
-
-
-def _discard_output() -> None:
-    # Whatever is left goes nowhere, or the interpreter would complain at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -78,7 +78,8 @@ class EventDecoder:
         # of one more.
         lines = piece.split(b"\n")
         rest = lines.pop()
-        if len(lines) % 2 or any(lines[1::2]) or len(piece) > self._max:
+        # (Nothing but ends of lines makes so many that copies of them are to be avoided.)
+        if not lines[0] or len(lines) % 2 or any(lines[1::2]) or len(piece) > self._max:
             return self._feed(piece)
         events = []
         for line in lines[::2]:

@@ -45,8 +45,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         """Return the URL to post to."""
         return self.stream_url or self.url if stream else self.url
 
-    def put(self, request: Mapping[str, Any]) -> Dialect:
-        """Return the normalised request as it is put here."""
+    def put(self, request: Mapping[str, Any], *, counted: bool = False) -> Dialect:
+        """Return the normalised request as it is put here.
+
+        Args:
+            request: The request.
+            counted: Whether to ask why the answer ends, and how long it is.
+        """
         if self.model is not None:
             request = {**request, "model": self.model}
         if self.dialect == "completions":
@@ -56,4 +61,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             return Completions(request, self.server)
         if self.model_in_url:
             request = {key: value for key, value in request.items() if key != "model"}
+        if counted:
+            parameters = {"details": True, **request.get("parameters", {})}
+            request = {**request, "parameters": parameters}
         return TGI(request)

@@ -1,0 +1,145 @@
+"""Rows a second of `hfgen.ray.generate` and of Ray Data's own HTTP processor, on one server.
+
+    python -m benchmarks.ray_data                   # answers at once: what a row costs
+    python -m benchmarks.ray_data --seconds 0.25    # answers that take long: what is under way
+
+It needs `hfgen[ray]` and pydantic. Both have as many workers, and read whole answers, because the
+HTTP processor cannot read streams. It sends the requests of a batch one after the other
+(`HttpRequestUDF.udf` does not begin one before it has read the one before), so that it has as many
+under way as batches, four a worker by default; hfgen gets 256 a worker. The clock runs while the
+middle half of the rows comes out: without the start of the workers, and with as much under way at
+its end as at its start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.data.llm import HttpRequestProcessorConfig, build_processor
+
+import hfgen.ray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ray.data import Dataset
+
+_BATCH = 64
+_AT_ONCE = 256
+# Rows where answers take long, of those asked for: with few under way each takes long.
+_SHARE = {"hfgen.ray": 1.0, "Ray": 0.03}
+
+
+def ours(rows: Dataset, url: str, workers: int) -> Dataset:
+    """Return the answers by hfgen."""
+    return hfgen.ray.generate(
+        rows,
+        api_url=f"{url}/generate",
+        parameters={"details": False},
+        workers=workers,
+        concurrency=_AT_ONCE * workers,
+        stream=False,
+        dialect="tgi",
+    )
+
+
+def theirs(rows: Dataset, url: str, workers: int) -> Dataset:
+    """Return the answers by Ray Data's HTTP processor."""
+    processor = build_processor(
+        HttpRequestProcessorConfig(
+            url=f"{url}/generate",
+            concurrency=workers,
+            batch_size=_BATCH,
+            max_retries=3,
+        ),
+        preprocess=lambda row: {"payload": {"inputs": row["prompt"], "stream": False}, **row},
+        postprocess=lambda row: {
+            "id": row["id"],
+            "generated_text": row["http_response"]["generated_text"],
+        },
+    )
+    answered: Dataset = processor(rows)
+    return answered
+
+
+def rate(answered: Dataset, count: int) -> float:
+    """Return how many rows a second came out, between a quarter and three quarters of them."""
+    marks = []
+    done = 0
+    for batch in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
+        assert None not in batch["generated_text"].to_pylist()
+        done += batch.num_rows
+        if count <= 4 * done and 4 * (done - batch.num_rows) <= 3 * count:
+            marks.append((done, time.perf_counter()))
+    assert done == count, (done, count)
+    (first, began), (last, ended) = marks[0], marks[-1]
+    return (last - first) / (ended - began)
+
+
+def server_of(seconds: float | None) -> list[str]:
+    """Return the module of the server, and its argument."""
+    if seconds is None:
+        return ["benchmarks.server", json.dumps({"tokens": 20})]
+    return ["benchmarks.varied", str(seconds)]
+
+
+def main() -> None:
+    """Measure, in turns, and print medians and the ratio."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_data", description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seconds", type=float, help="the median that an answer takes (0)")
+    asked = parser.parse_args()
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    warnings.simplefilter("ignore")
+    ray.init(
+        num_cpus=asked.workers + 2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    server = subprocess.Popen(  # noqa: S603 - our own
+        [sys.executable, "-m", *server_of(asked.seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        _rounds(asked, f"http://127.0.0.1:{int(server.stdout.readline())}")
+    finally:
+        server.kill()
+        server.wait()
+        ray.shutdown()
+
+
+def _rounds(asked: argparse.Namespace, url: str) -> None:
+    ways: dict[str, Callable[[Dataset, str, int], Dataset]] = {"hfgen.ray": ours, "Ray": theirs}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(asked.rounds):
+        for name, way in ways.items():
+            count = int(asked.rows * _SHARE[name]) if asked.seconds else asked.rows
+            rows: Any = [{"id": i, "prompt": f"prompt {i}"} for i in range(count)]
+            dataset = ray.data.from_items(rows, override_num_blocks=max(count // _BATCH, 8))
+            found = rate(way(dataset, url, asked.workers), count)
+            rates[name].append(found)
+            print(f"round {number + 1}: {name} {found:.0f} rows/s", flush=True)
+    pairs = zip(*rates.values(), strict=True)
+    print({name: round(statistics.median(found)) for name, found in rates.items()})
+    print(f"ratio {statistics.median(mine / other for mine, other in pairs):.2f}")
+
+
+if __name__ == "__main__":
+    main()

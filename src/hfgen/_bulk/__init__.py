@@ -1,0 +1,1 @@
+"""Many requests, and all of their answers: the engine of `generate_many`."""

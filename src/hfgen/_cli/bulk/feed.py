@@ -1,0 +1,66 @@
+"""Rows that somebody else writes while they are read: waiting for one must not stop the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+# How many rows are read ahead.
+_AHEAD = 256
+
+
+class Feed(Generic[T]):
+    """An async iterator over an iterator that blocks; a thread of its own goes through that.
+
+    The thread reads a bounded number of rows ahead. Nothing can wake it while it waits for the next
+    one, so it is a daemon.
+
+    Args:
+        rows: What to go through.
+    """
+
+    def __init__(self, rows: Iterator[T]) -> None:
+        self._rows = rows
+        self._ready: deque[T] = deque()
+        self._room = threading.Semaphore(_AHEAD)
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._error: Exception | None = None
+        self._ended = False
+        threading.Thread(target=self._read, name="hfgen-input", daemon=True).start()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._ready:
+            if self._ended:
+                raise self._error or StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        self._room.release()
+        return self._ready.popleft()
+
+    def _read(self) -> None:
+        try:
+            for row in self._rows:
+                self._room.acquire()
+                self._ready.append(row)
+                self._tell()
+        except Exception as error:  # noqa: BLE001 - it is raised where the rows are taken
+            self._error = error
+        self._ended = True
+        self._tell()
+
+    def _tell(self) -> None:
+        # Once the loop has been closed there is nobody to tell.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._news.set)

@@ -1,0 +1,16 @@
+"""Bulk generation on a Ray cluster: a Ray dataset in, the same rows with their texts out.
+
+`generate` needs the extra `hfgen[ray]`; it is not imported before `hfgen.ray` is.
+"""
+
+try:
+    import pyarrow  # noqa: F401, ICN001 - only to see that it is there
+    import ray.data  # noqa: F401 - the same
+except ImportError as error:
+    raise ImportError(
+        f"hfgen.ray needs Ray Data ({error}): pip install 'hfgen[ray]'", name=error.name
+    ) from error
+
+from hfgen.ray._generate import generate
+
+__all__ = ["generate"]

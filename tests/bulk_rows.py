@@ -1,0 +1,24 @@
+"""Rows for bulk runs, the right text for each, and a server's answer with it."""
+
+from hfgen.testing import Pause, tokens
+
+
+def prompts(count):
+    return [{"id": number, "inputs": f"prompt {number}"} for number in range(count)]
+
+
+def text_for(prompt):
+    return f"text for {prompt}"
+
+
+def answered(request, *, after=0.0):
+    """The right text for a prompt, in two tokens."""
+    prompt = request.json["inputs"]
+    return tokens("text for ", *([Pause(after)] if after else []), prompt, details=True)
+
+
+def check(rows, count):
+    """Every row is there, once, with the right text."""
+    assert sorted(row["id"] for row in rows) == list(range(count))
+    wrong = [row for row in rows if row.get("generated_text") != text_for(row["inputs"])]
+    assert wrong == []

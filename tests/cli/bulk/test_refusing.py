@@ -1,0 +1,92 @@
+"""What `hfgen bulk` does not begin with, or go on with."""
+
+import pytest
+
+from bulk_rows import answered, check, prompts
+from hfgen.testing import ScriptedServer
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda folder: folder.write(prompts(4)), "the input is another one"),
+        (lambda _: ["--max-new-tokens", "7"], "parameters.max_new_tokens was not given, is 7"),
+        (lambda _: ["--model", "other/model"], 'model was not given, is "other/model"'),
+        (lambda _: ["--template", "{id}"], "template was not given"),
+    ],
+)
+def test_another_input_and_other_parameters_are_refused(folder, change, says):
+    folder.write(prompts(3))
+    with ScriptedServer(answered) as server:
+        assert folder.run(server.url).returncode == 0
+        before = folder.output.read_bytes()
+        more = change(folder) or []
+        refused = folder.run(server.url, *more)
+        assert refused.returncode == 1
+        assert says in refused.stderr
+        assert "--restart" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        assert folder.output.read_bytes() == before
+        assert folder.run(server.url, *more, "--restart").returncode == 0
+    assert len(folder.rows()) == (3 if more else 4)
+
+
+def test_another_file_is_not_overwritten(folder):
+    folder.write(prompts(2))
+    folder.output.write_text("precious\n")
+    with ScriptedServer(answered) as server:
+        refused = folder.run(server.url)
+        assert (refused.returncode, folder.output.read_text()) == (1, "precious\n")
+        assert "--restart" in refused.stderr
+        assert folder.run(server.url, "--restart").returncode == 0
+    check(folder.rows(), 2)
+
+
+def test_two_processes_do_not_write_one_output(folder):
+    folder.write(prompts(500))
+    with ScriptedServer(lambda request: answered(request, after=0.05)) as server:
+        first = folder.start(server.url, "--concurrency", "2")
+        server.request(0, timeout=30)
+        second = folder.run(server.url, "--concurrency", "2")
+        assert second.returncode == 1
+        assert "another process is at work on this output" in second.stderr
+        first.kill()
+        first.wait()
+        done = folder.run(server.url, "--concurrency", "64")
+    assert done.returncode == 0, done.stderr
+    check(folder.rows(), 500)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--concurrency", "0"], "neither a number from 1 on nor a range"),
+        (["--rate-limit", "fast"], "one looks like 600rpm"),
+        (["--restart", "--retry-errors"], "not allowed with"),
+        (["--local"], "not allowed with"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(folder, arguments, says):
+    done = folder.run("http://127.0.0.1:9", *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--template", "{"], "the template cannot be read"),
+        (["--format", "word"], "'word' is no format"),
+        (["--retry-errors"], "has not been begun"),
+        (["--report", "/nonexistent/run.html"], "there is no folder"),
+        (["--timeout", "0"], "timeout must be"),
+        (["--api-url", "http://127.0.0.1:9/v1/chat/completions"], "without the chat"),
+        (["--api-url", "http://127.0.0.1:9/models/"], "needs a `model`"),
+    ],
+)
+def test_what_cannot_begin_is_one_line(folder, arguments, says):
+    folder.write(prompts(1))
+    done = folder.run("http://127.0.0.1:9", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1

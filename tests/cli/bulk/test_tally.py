@@ -1,0 +1,65 @@
+"""What is counted, how fast it goes, and how long it takes."""
+
+from collections import Counter
+
+import pytest
+
+from hfgen import BulkResult, Details, GeneratedText, InvalidRequestError
+from hfgen._cli.bulk.tally import Tally
+
+
+def results(count, *, tokens=3, error=None):
+    answer = GeneratedText(generated_text="x", details=Details(generated_tokens=tokens))
+    answers = [] if error else [answer]
+    return [BulkResult(index=0, row=None, answers=answers, error=error) for _ in range(count)]
+
+
+def test_counts_rows_and_tokens_of_this_run_and_the_rows_of_earlier_ones():
+    tally = Tally(100, before=20, errors_before=Counter({"ValidationError": 2}))
+    tally.add(results(5))
+    tally.add(results(2, error=InvalidRequestError("no prompt")))
+    assert (tally.done, tally.ok, tally.failed, tally.tokens) == (27, 5, 2, 15)
+    assert tally.all_errors == {"ValidationError": 2, "InvalidRequestError": 2}
+
+
+def test_tokens_that_nobody_counts_are_none():
+    tally = Tally()
+    tally.add(results(2, tokens=None))
+    assert (tally.ok, tally.tokens) == (2, 0)
+
+
+def test_speed_is_that_of_late():
+    tally = Tally(100_000)
+    assert tally.speed(0.0) == (0.0, 0.0)
+    for second in range(1, 101):
+        tally.add(results(10 if second <= 60 else 40))
+        rows, tokens = tally.speed(float(second))
+    assert (rows, tokens) == (40, 120)
+    assert tally.seconds_left(rows) == pytest.approx((100_000 - 2200) / 40)
+
+
+def test_rows_that_are_long_in_coming_count_further_back():
+    # One a minute: the last few seconds would show none at all.
+    tally = Tally(1000)
+    tally.speed(0.0)
+    for minute in range(1, 60):
+        tally.add(results(1))
+        tally.speed(minute * 60.0)
+    rows, _ = tally.speed(59 * 60.0 + 30)
+    assert rows == pytest.approx(1 / 60, rel=0.02)
+
+
+def test_no_more_is_kept_than_is_needed():
+    tally = Tally()
+    for tick in range(20_000):
+        tally.add(results(1 if tick % 2 else 0))
+        tally.speed(tick / 2)
+    assert len(tally._marks) < 100
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "speed", "left"),
+    [(None, 5, 1.0, None), (10, 5, 0.0, None), (10, 5, 2.0, 2.5), (10, 10, 0.0, 0.0)],
+)
+def test_time_left(total, done, speed, left):
+    assert Tally(total, done).seconds_left(speed) == left

@@ -1,0 +1,98 @@
+"""Rows from the driver to the workers, and what came of them back."""
+
+import os
+import signal
+
+import msgspec
+import pytest
+
+from echo import Echo
+
+pytest.importorskip("ray.data")
+
+from hfgen import AuthenticationError, BulkFileError
+from hfgen._bulk_files.prompt import Prompt
+from hfgen._bulk_files.row import Row
+from hfgen.ray._blocks import RayBulk
+from hfgen.ray._generate import make_plan
+from hfgen.testing import status
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def rows(count, *, problem=None):
+    for i in range(count):
+        yield Row(i, {"prompt": msgspec.Raw(b'"row %d"' % i), "n": msgspec.Raw(b"1.50")})
+    if problem is not None:
+        raise problem
+
+
+def bulk(server, rows, count, *, request=None, workers=1):
+    plan = make_plan(
+        request or Prompt(),
+        model=None,
+        api_url=server.url,
+        workers=workers,
+        concurrency=8,
+        rate_limit=None,
+        stream=True,
+        options={},
+    )
+    return RayBulk(rows, count, plan, workers=workers, rows_per_block=20)
+
+
+def test_each_row_has_one_result_though_a_worker_is_killed(serve):
+    echo = Echo(0.02)
+    killed = []
+
+    def answered(request):
+        if not killed and echo.asked.total() >= 100:
+            killed.append(int(request.json["inputs"].split()[0]))
+            os.kill(killed[0], signal.SIGKILL)
+        return echo(request)
+
+    def with_process(row):
+        return f"{os.getpid()} {row.value('prompt')}"
+
+    server = serve(answered)
+    results = bulk(server, rows(405), 405, request=with_process, workers=2)
+    with results:
+        found = list(results)
+    assert killed
+    assert sorted(result.row.index for result in found) == list(range(405))
+    for result in found:
+        assert result.generated_text.partition(" ")[2] == f"ROW {result.row.index}"
+        # To the last digit, as it came.
+        assert bytes(result.row.columns["n"]) == b"1.50"
+    statistics = results.statistics
+    assert [each.url for each in statistics.servers] == [server.url]
+    assert 0 < statistics.succeeded <= 405
+
+
+def test_drained_it_ends_with_whole_blocks(serve):
+    echo = Echo(0.02)
+    server = serve(echo)
+    found = []
+    with bulk(server, rows(2000), 2000) as results:
+        for result in results:
+            found.append(result)
+            if len(found) == 1:
+                results.drain()
+    assert len(found) % 20 == 0
+    # What had been begun is there, and no more was.
+    assert len(found) == echo.asked.total() < 1000
+
+
+def test_what_reading_raises_comes_after_what_was_read(serve):
+    server = serve(Echo())
+    results = bulk(server, rows(60, problem=BulkFileError("the file is torn")), 200)
+    found = []
+    with results, pytest.raises(BulkFileError, match="torn"):
+        found.extend(results)
+    assert len(found) % 20 == 0
+
+
+def test_a_key_that_no_server_takes_ends_it(serve):
+    server = serve(status(401, '{"error": "no such key"}'))
+    with bulk(server, rows(60), 60) as results, pytest.raises(AuthenticationError, match="no such"):
+        list(results)
