@@ -31,7 +31,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail where a goal is missed")
-    parser.add_argument("--rounds", type=int, help="how often each (3)")
+    parser.add_argument("--rounds", type=int, help="how often each (3, with --check 5)")
     parser.add_argument("--only", nargs="+", metavar="SCENARIO", help="these scenarios")
     parser.add_argument("--clients", nargs="+", metavar="NAME", help="these clients")
     asked = parser.parse_args()
@@ -49,7 +49,7 @@ def main() -> int:
         absent = {c.name for c in clients if c.origin == origin and not c.is_here}
         print(f"not compared, because `{origin}` has not installed it: {', '.join(sorted(absent))}")
     clients = [client for client in clients if client.is_here]
-    rounds = asked.rounds or 3
+    rounds = asked.rounds or (5 if asked.check else 3)
     if asked.check:
         return _check(scenarios, clients, rounds)
     versions: dict[str, str] = {}

@@ -70,6 +70,9 @@ class Client:
         """Return whether the scenario is for this client."""
         if scenario.what == "import":
             return bool(self.imports)
+        if scenario.what == "many" and self.environment == "node":
+            # It has neither asyncio nor a way of its own.
+            return False
         if self.module and scenario.is_own:
             return self.role == "hfgen" and self.loop == "asyncio"
         return bool(self.module) and scenario.kind in self.kinds and not self.variant

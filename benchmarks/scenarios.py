@@ -129,10 +129,10 @@ SCENARIOS = (
     ),
     Scenario(
         name="many",
-        title="3,000 rows, answered whole: `generate_many`, or `asyncio.gather` of all the calls",
+        title="1,000 rows, answered whole: `generate_many`, or `asyncio.gather` of all the calls",
         what="many",
         unit="µs CPU a row",
-        calls=3000,
+        calls=1000,
     ),
     Scenario(
         name="first-sync",
