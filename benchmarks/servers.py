@@ -62,7 +62,7 @@ class Servers:
         """
         if not isinstance(client, Local):
             plan = scenario.plan()
-            return self._place(plan, lambda: _scripted(plan))
+            return self._place(plan, lambda: scripted(plan))
         if not client.serves:
             return {}
         return self._place(client.name, lambda: _local(client))
@@ -88,7 +88,7 @@ class Servers:
 
 
 @contextlib.contextmanager
-def _scripted(plan: Plan) -> Iterator[dict[str, Any]]:
+def scripted(plan: Plan) -> Iterator[dict[str, Any]]:
     process = subprocess.Popen(  # noqa: S603 - ours
         [sys.executable, "-m", "benchmarks.server", json.dumps(asdict(plan))],
         cwd=ROOT,
