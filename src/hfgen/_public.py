@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from hfgen._bulk.asynchronous import AsyncBulk
     from hfgen._bulk.limits import RateLimit
     from hfgen._bulk.result import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
     from hfgen._bulk.sync import Bulk
 
 __all__ = [
@@ -109,6 +109,7 @@ __all__ = [
     "Retry",
     "ServerError",
     "ServerInfo",
+    "ServerStatistics",
     "SimpleToken",
     "StatusError",
     "Stream",
@@ -131,6 +132,7 @@ _LATER = {
     "BulkResult": "_bulk.result",
     "BulkStatistics": "_bulk.statistics",
     "RateLimit": "_bulk.limits",
+    "ServerStatistics": "_bulk.statistics",
 }
 
 
