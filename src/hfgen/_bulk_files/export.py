@@ -15,6 +15,7 @@ from hfgen._bulk_files.compression import BY_ENDING as COMPRESSIONS
 from hfgen._bulk_files.durable import put_in_place, sync, writing
 from hfgen._bulk_files.record import RESULT_COLUMNS
 from hfgen._bulk_files.schema import Shape
+from hfgen._core.dialect import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,7 +169,7 @@ def _shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
 def _columns(line: bytes) -> dict[str, Any]:
     try:
         columns: dict[str, Any] = _decode(line)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         # Numbers beyond all bounds, say: the value stays the JSON that it is.
         columns = {name: _value(raw) for name, raw in _decode_columns(line).items()}
     return columns
@@ -177,5 +178,5 @@ def _columns(line: bytes) -> dict[str, Any]:
 def _value(raw: msgspec.Raw) -> Any:
     try:
         return _decode(raw)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return bytes(raw).decode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hfgen._bulk_files.row import Row, unreadable
+from hfgen._core.dialect import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def _json_row(index: int, line: bytes) -> Row:
         return Row(index, _decode(line))
     except msgspec.ValidationError as error:
         problem = f"not a JSON object: {str(error)[0].lower()}{str(error)[1:]}"
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         problem = f"not JSON: {error}"
     return unreadable(index, text, problem)
 

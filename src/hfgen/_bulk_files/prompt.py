@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hfgen._bulk_files.row import encode
+from hfgen._core.dialect import UNREADABLE
 from hfgen._errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _own_parameters(row: Row) -> Mapping[str, Any]:
         # CSV has text only.
         try:
             value = msgspec.json.decode(value)
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise InvalidRequestError(f"the row's `parameters` are no JSON: {error}") from None
     if not value and not isinstance(value, bool):
         return {}

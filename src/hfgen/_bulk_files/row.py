@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hfgen._core.dialect import UNREADABLE
 from hfgen._errors import InvalidRequestError
 
 # Parquet has types that JSON lacks; what msgspec does not know is written as `str` has it.
@@ -40,7 +41,7 @@ class Row(msgspec.Struct, frozen=True):
             return value
         try:
             return msgspec.json.decode(value)
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise InvalidRequestError(f"column {column!r} cannot be read: {error}") from None
 
     def digest(self) -> bytes:
