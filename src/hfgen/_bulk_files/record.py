@@ -66,7 +66,7 @@ class Records:
         columns = {}
         if self._columns:
             columns = {k: v for k, v in row.columns.items() if k not in _RESULT_COLUMNS}
-        columns |= self._success(result) if result.error is None else _failure(result)
+        columns |= self._success(result) if result.error is None else {"error": failure(result)}
         return Record(
             row.index,
             encode(columns) + b"\n",
@@ -89,15 +89,15 @@ class Records:
         return columns
 
 
-def _failure(result: BulkResult[Row]) -> dict[str, Any]:
+def failure(result: BulkResult[Any]) -> dict[str, Any] | None:
+    """Return what is said of a row's error; None if it has none."""
     error = result.error
-    assert error is not None
+    if error is None:
+        return None
     return {
-        "error": {
-            "type": type(error).__name__,
-            # What came over a socket or from a file system need not be Unicode.
-            "message": error.message.encode("utf-8", "replace").decode(),
-            "status": error.status if isinstance(error, StatusError) else None,
-            "attempts": result.attempts,
-        }
+        "type": type(error).__name__,
+        # What came over a socket or from a file system need not be Unicode.
+        "message": error.message.encode("utf-8", "replace").decode(),
+        "status": error.status if isinstance(error, StatusError) else None,
+        "attempts": result.attempts,
     }

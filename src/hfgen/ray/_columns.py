@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from hfgen._bulk_files.record import failure
+
 if TYPE_CHECKING:
     from hfgen._bulk.result import BulkResult
 
@@ -30,20 +32,9 @@ def with_answers(table: pa.Table, results: list[BulkResult[Any]]) -> pa.Table:
         "generated_text": pa.array([r.generated_text for r in results], pa.string()),
         "finish_reason": pa.array([r.finish_reason for r in results], pa.string()),
         "generated_tokens": pa.array([r.generated_tokens for r in results], pa.int64()),
-        "error": pa.array([_error(r) for r in results], _ERROR),
+        "error": pa.array([failure(r) for r in results], _ERROR),
     }
     kept = table.drop_columns([name for name in columns if name in table.column_names])
     for name, column in columns.items():
         kept = kept.append_column(name, column)
     return kept
-
-
-def _error(result: BulkResult[Any]) -> dict[str, Any] | None:
-    if result.error is None:
-        return None
-    return {
-        "type": type(result.error).__name__,
-        "message": result.error.message,
-        "status": getattr(result.error, "status", None),
-        "attempts": result.attempts,
-    }
