@@ -79,7 +79,7 @@ async def _send(
             told := on_retry(step.retries, step.wait, step.error)
         ):
             await told
-        call.rest()
+        call.deadline = None
         await asyncio.sleep(step.wait)
     call.expect_first()
     log.debug("%r", step.request)

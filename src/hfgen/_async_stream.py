@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from hfgen._async_interrupt import AbortScope
@@ -64,37 +65,52 @@ class AsyncStream(Generic[T]):
         self._release()
         self._hang_up = partial(hang_up, self._loop, opened.response.close)
         self._unsubscribe = self._call.subscribe(self._hang_up)
-        self._read: Callable[[], Awaitable[bytes]] = opened.response.body.__anext__  # type: ignore[union-attr] # checked
         self._decoder = opened.decoder
-        self._replay = iter(opened.pieces)
-        self._broke = opened.broke
-        self._ready: Iterator[T] = iter(())
+        body: Any = opened.response.body
+        self._next: Callable[[], Awaitable[bytes]] = body.__anext__
+        # Less for every token; but where it gives nothing or fails, it does not say why.
+        quick = getattr(body, "readany", None)
+        if opened.broke is not None:
+            self._next, quick = partial(_raise, opened.broke), None
+        elif self._guarded:
+            self._next, quick = partial(_guard, self._call, self._next), None
+        self._read: Callable[[], Awaitable[bytes]] = quick or self._next
+        self._ready: Iterator[T] = chain.from_iterable(map(opened.decoder.feed, opened.pieces))
         self._drained = False
         self._waits = self._ends = False
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Loop(self)
 
-    async def __anext__(self) -> T:
+    async def __anext__(self) -> T:  # noqa: C901 - one loop, in order
         if self._left:
             raise StreamClosedError("the stream was closed before its end")
         call = self._call
         try:
             while True:
-                if call.aborted and not self._drained:
-                    self._ready = iter(())
                 try:
-                    for item in self._ready:
-                        if self._waits or self._ends:
-                            # While the caller works on it, nobody waits.
-                            call.rest()
-                            self._waits = self._ends = False
-                        return item
-                    if self._drained:
-                        raise StopAsyncIteration
-                    await self._refill()
+                    if self._drained or not call.aborted:
+                        for item in self._ready:
+                            if self._waits or self._ends:
+                                # While the caller works on it, nobody waits.
+                                call.deadline = None
+                                self._waits = self._ends = False
+                            return item
+                        if self._drained:
+                            raise StopAsyncIteration
+                    try:
+                        self._expect()
+                        piece = await self._read()
+                    except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
+                        self._drain(error)
+                    else:
+                        if not piece:
+                            self._read = self._next
+                        self._ready = self._decoder.feed(
+                            piece if type(piece) is bytes else checked_piece(piece)
+                        )
                 except HfgenError as error:
-                    call.rest()
+                    call.deadline = None
                     if (opened := await self._reopen(error)) is None:
                         raise
                     untie(error)
@@ -105,36 +121,32 @@ class AsyncStream(Generic[T]):
             self._leave()
             raise
 
-    async def _refill(self) -> None:  # noqa: C901 - one wait, in order
+    def _expect(self) -> None:
+        """Begin to wait for a piece, or go on with it."""
         call = self._call
-        try:
-            if call.aborted:
-                raise call.error()
-            piece = next(self._replay, None)
-            if piece is None:
-                if self._broke is not None:
-                    raise self._broke
-                if self._decoder.is_complete:
-                    # Once: a server may go on sending for ever.
-                    if not self._ends:
-                        self._loop.call_later(call.expect_end(), call.check)
-                        self._ends = True
-                elif not self._waits:
-                    call.expect_next()
-                    self._waits = True
-                if self._guarded:
-                    with AbortScope(call):
-                        piece = await self._read()
-                else:
-                    piece = await self._read()
-        except StopAsyncIteration:
-            self._ready, self._drained = self._decoder.finish(), True
-        except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-            if (failure := broken_off(self._decoder, error, call)) is not None:
-                raise failure  # noqa: B904 - chained where it was made
-            self._ready, self._drained = self._decoder.rest(), True
+        if call.aborted:
+            raise call.error()
+        if self._decoder.is_complete:
+            # Once: a server may go on sending for ever.
+            if not self._ends:
+                self._loop.call_later(call.expect_end(), call.check)
+                self._ends = True
+        elif not self._waits:
+            call.expect_next()
+            self._waits = True
+
+    def _drain(self, error: Exception) -> None:
+        """Take in that there are no more pieces, and why; raise if there ought to be."""
+        if self._read is not self._next:
+            self._read = self._next
+            return
+        if isinstance(error, StopAsyncIteration):
+            self._ready = self._decoder.finish()
+        elif (failure := broken_off(self._decoder, error, self._call)) is not None:
+            raise failure
         else:
-            self._ready = self._decoder.feed(checked_piece(piece))
+            self._ready = self._decoder.rest()
+        self._drained = True
 
     async def aclose(self) -> None:
         """Close the connection, which ends the generation on the server. Repeating it is fine."""
@@ -170,6 +182,16 @@ class AsyncStream(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<AsyncStream {self.status} {state(ended=self._ended, left=self._left)}>"
+
+
+async def _raise(error: HfgenError) -> bytes:
+    raise error
+
+
+async def _guard(call: Interrupt, read: Callable[[], Awaitable[bytes]]) -> bytes:
+    """Read from who does not listen to the signal."""
+    with AbortScope(call):
+        return await read()
 
 
 class _Loop(Generic[T]):

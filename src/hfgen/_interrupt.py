@@ -28,6 +28,11 @@ class Interrupt(AbortSignal):
     It is aborted with the caller's signal, or when `check` finds a deadline passed. Setting a
     deadline is storing a number: there is no timer for a token. Whoever runs the call has `check`
     called in time, by one timer for all of it (`_watchdog`, or the event loop).
+
+    Attributes:
+        deadline: When what is waited for must be here, on the monotonic clock; None while nothing
+            is waited for.
+        is_done: Whether the call is over.
     """
 
     def __init__(self, timeout: Timeout, source: AbortSignal | None) -> None:
@@ -36,7 +41,7 @@ class Interrupt(AbortSignal):
         self._started = time.monotonic()
         self._phase: _Phase = "first_token"
         self._limit: float | None = None
-        self._deadline: float | None = None
+        self.deadline: float | None = None
         self._end = None if timeout.total is None else self._started + timeout.total
         self.is_done = False
         self._unsubscribe = source.subscribe(lambda: self._abort(source.reason)) if source else None
@@ -61,7 +66,7 @@ class Interrupt(AbortSignal):
         # Not by `_expect`: it is done for every token.
         limit = self._timeout.between_tokens
         self._phase, self._limit = "between_tokens", limit
-        self._deadline = None if limit is None else time.monotonic() + limit
+        self.deadline = None if limit is None else time.monotonic() + limit
 
     def expect_end(self) -> float:
         """Begin to wait for the end of a body that has given all; return the seconds for it.
@@ -71,10 +76,6 @@ class Interrupt(AbortSignal):
         """
         self._expect("between_tokens", _END_GRACE)
         return _END_GRACE
-
-    def rest(self) -> None:
-        """Wait for nothing: what was waited for is here."""
-        self._deadline = None
 
     def done(self) -> None:
         """End the watch, and let go of the caller's signal."""
@@ -90,7 +91,7 @@ class Interrupt(AbortSignal):
         if self._end is not None and now >= self._end:
             self._expire("total", self._timeout.total)
             return None
-        deadline = self._deadline
+        deadline = self.deadline
         if deadline is not None and now >= deadline:
             self._expire(self._phase, self._limit)
             return None
@@ -107,7 +108,7 @@ class Interrupt(AbortSignal):
 
     def _expect(self, phase: _Phase, limit: float | None, extra: float = 0.0) -> None:
         self._phase, self._limit = phase, limit
-        self._deadline = None if limit is None else time.monotonic() + limit + extra
+        self.deadline = None if limit is None else time.monotonic() + limit + extra
 
     def _shortest(self) -> float | None:
         limits = (self._timeout.first_token, self._timeout.between_tokens, self._timeout.total)

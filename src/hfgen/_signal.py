@@ -21,13 +21,17 @@ class AbortSignal:
 
     Comes from an `AbortController`, or from `AbortSignal.timeout(seconds)`. One signal may serve
     any number of calls, in any thread; once aborted it stays so.
+
+    Attributes:
+        aborted: Whether the signal has been aborted. To be read only.
     """
 
     def __init__(self) -> None:
         # On a lock that may be taken twice: a signal handler may abort in the middle of any of
         # these methods. (A `threading.Event` has one that may not.)
         self._changed = threading.Condition(threading.RLock())
-        self._aborted = False
+        # No property: it is looked at for every token.
+        self.aborted = False
         self._listeners: dict[object, Callable[[], object]] = {}
         self._reason: object = None
 
@@ -57,11 +61,6 @@ class AbortSignal:
         return signal
 
     @property
-    def aborted(self) -> bool:
-        """Whether the signal has been aborted."""
-        return self._aborted
-
-    @property
     def reason(self) -> object:
         """What was passed to `abort`, None if nothing or not aborted."""
         return self._reason
@@ -69,11 +68,11 @@ class AbortSignal:
     def wait(self, seconds: float | None = None) -> bool:
         """Block until aborted, at most so many seconds; return whether it is."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._aborted, seconds)
+            return self._changed.wait_for(lambda: self.aborted, seconds)
 
     def throw_if_aborted(self) -> None:
         """Raise `AbortError` if the signal has been aborted."""
-        if self._aborted:
+        if self.aborted:
             raise self.error()
 
     def error(self, text: str = "") -> HfgenError:
@@ -99,17 +98,17 @@ class AbortSignal:
                 return self._listeners.pop(key, None)
 
         # Only now, and only if it is still there: an abort may have come in between.
-        if self._aborted and unsubscribe() is not None:
+        if self.aborted and unsubscribe() is not None:
             _tell(listener)
 
         return unsubscribe
 
     def _abort(self, reason: object) -> None:
         with self._changed:
-            if self._aborted:
+            if self.aborted:
                 return
             self._reason = reason
-            self._aborted = True
+            self.aborted = True
             listeners, self._listeners = self._listeners, {}
             self._changed.notify_all()
         for listener in listeners.values():

@@ -68,7 +68,7 @@ def _send(
         log.info("trying again in %.1f s: %s", step.wait, step.error)
         if on_retry is not None:
             on_retry(step.retries, step.wait, step.error)
-        call.rest()
+        call.deadline = None
         if step.wait:
             call.wait(step.wait)
     call.throw_if_aborted()

@@ -149,19 +149,20 @@ def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
             yield from _read(body, call)
             return
         except HfgenError as error:
-            call.rest()
+            call.deadline = None
             if (opened := reopen(error)) is None:
                 raise
             body.change(opened)
 
 
-def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one loop, in order
+def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901, PLR0912 - one loop
     """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
     decoder, pieces, broke = body.opened.decoder, body.pieces, body.opened.broke
     waits = ends = False
     while True:
         try:
-            call.throw_if_aborted()
+            if call.aborted:
+                raise call.error()
             if decoder.is_complete:
                 # Once: a server may go on sending for ever.
                 if not ends:
@@ -184,10 +185,10 @@ def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901 - one l
             return
         if piece is None:
             break
-        for item in decoder.feed(checked_piece(piece)):
+        for item in decoder.feed(piece if type(piece) is bytes else checked_piece(piece)):
             if waits or ends:
                 # While the caller works on it, nobody waits.
-                call.rest()
+                call.deadline = None
                 waits = ends = False
             yield item
             if call.aborted:

@@ -1,5 +1,6 @@
 """The body on the sync side: whoever reads it closes it, whichever thread asks for that."""
 
+import sys
 import threading
 
 import pytest
@@ -46,13 +47,13 @@ def test_closed_under_its_reader_it_is_shut_by_the_reader():
 
 def test_closed_while_nobody_reads_it_is_shut_at_once():
     response = Response()
-    assert next(response.body) == b"a"
+    assert next(iter(response.body)) == b"a"
     closer = threading.Thread(target=response.body.close)
     closer.start()
     closer.join()
     assert response.shut_by == [closer]
     with pytest.raises(hfgen.ConnectError, match="has been closed"):
-        next(response.body)
+        next(iter(response.body))
     response.body.close()
 
 
@@ -71,7 +72,45 @@ def test_closed_by_its_own_reader_it_is_shut_when_that_has_read():
         yield b"a"
 
     body = Reading(pieces(), Line(), lambda: shut.append(1))
-    assert next(body) == b"a"
+    assert next(iter(body)) == b"a"
     assert shut
     with pytest.raises(hfgen.ConnectError, match="has been closed"):
-        next(body)
+        next(iter(body))
+
+
+def test_it_is_shut_once_and_never_under_its_reader():
+    def pieces():
+        nonlocal reading
+        while True:
+            reading = True
+            begun.set()
+            # Moments in which another thread may come.
+            for _ in range(50):
+                pass
+            reading = False
+            yield b"a"
+
+    def close():
+        assert begun.wait(10)
+        body.close()
+
+    def shut():
+        shuts.append(reading)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            reading, begun, shuts = False, threading.Event(), []
+            body = Reading(pieces(), Line(), shut)
+            closers = [threading.Thread(target=close) for _ in range(2)]
+            for closer in closers:
+                closer.start()
+            with pytest.raises(hfgen.ConnectError, match="has been closed"):
+                for _ in body:
+                    pass
+            for closer in closers:
+                closer.join()
+            assert shuts == [False]
+    finally:
+        sys.setswitchinterval(before)

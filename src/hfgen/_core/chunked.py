@@ -8,6 +8,8 @@ from __future__ import annotations
 # More than the size of any chunk takes, with its extensions, or any field behind the last one.
 _MAX_LINE = 64 * 1024
 _DIGITS = b"0123456789abcdefABCDEF"
+# As numbers: looking for bytes in bytes, CPython first makes an error of them and drops it.
+_SEMICOLON, _SPACE = b"; "
 # Of a size; more would be no size of anything.
 _MAX_DIGITS = 15
 
@@ -39,9 +41,10 @@ class Chunks:
             data = self.rest + data
         elif not (self._left or self._trails):
             # What comes at a pace: one chunk.
-            line, _, chunk = data.partition(b"\r\n")
-            if (length := _size(line)) and len(chunk) == length + 2:
-                return chunk[:-2]
+            at = data.find(b"\r\n")
+            length = len(data) - at - 4
+            if length > 0 and data[:at].lower() == b"%x" % length:
+                return data[at + 2 : -2]
         out: list[bytes] = []
         at, size = self._take_whole(data, out), len(data)
         while at < size and not self.complete:
@@ -96,7 +99,7 @@ class Chunks:
 
 def _size(line: bytes) -> int | None:
     """Return the size that a line tells, None if it tells none."""
-    if b";" in line or b" " in line:
+    if _SEMICOLON in line or _SPACE in line:
         line = line.partition(b";")[0].strip()
     # `int` takes signs, underscores and a prefix as well.
     return int(line, 16) if 0 < len(line) <= _MAX_DIGITS and not line.strip(_DIGITS) else None

@@ -23,7 +23,13 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 
 class Decoder(Protocol[T_co]):
-    """Turns the body of one answer into items."""
+    """Turns the body of one answer into items.
+
+    Attributes:
+        is_complete: Whether the body has given all that it will, though it may not be at its end.
+    """
+
+    is_complete: bool
 
     def feed(self, piece: bytes) -> Iterator[T_co]:
         """Yield the items that this piece of the body completes."""
@@ -36,10 +42,6 @@ class Decoder(Protocol[T_co]):
 
     def rest(self) -> Iterator[T_co]:
         """Yield the items that a body which broke off, but had all that it needed, still owes."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the body has given all that it will, though it may not be at its end."""
 
 
 class Bytes:
@@ -78,10 +80,7 @@ class Events(Generic[T]):
         self._reader = dialect.events(headers, only_text=self._only_text)
         self._select = select
         self._texts: list[str] = []
-
-    @property
-    def is_complete(self) -> bool:
-        return self._reader.complete
+        self.is_complete = False
 
     @property
     def text(self) -> str:
@@ -118,6 +117,7 @@ class Events(Generic[T]):
                         continue
                 if (item := select(chunk)) is not None:
                     yield item
+            self.is_complete = self._reader.complete
         except HfgenError as error:
             error.text = self.text
             raise

@@ -23,6 +23,8 @@ _MAYBE_BOM = (b"", _BOM[:1])
 # A last event repeats the whole text: a million tokens come to about a quarter of this.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _FIELD = len(b"data: ")
+# As numbers: looking for bytes in bytes, CPython first makes an error of them and drops it.
+_CR, _LF, _SPACE = b"\r\n "
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +56,7 @@ class EventDecoder:
         self._name = b""
         self._data: bytes | bytearray | None = None
 
-    def feed(self, piece: bytes) -> Iterable[Event]:
+    def feed(self, piece: bytes) -> Iterable[Event]:  # noqa: C901 - from the likeliest on
         """Return the events that this piece completes.
 
         Raises:
@@ -64,13 +66,18 @@ class EventDecoder:
         if self._head == b"" and piece[:1] not in _MAYBE_BOM:
             self._head = None
         if (
-            b"\r" in piece
-            or b"\n\n" not in piece
+            _CR in piece
             or self._head is not None
             or self._after_cr
             or self._name
             or self._data is not None
         ):
+            return self._feed(piece)
+        if not self._line and piece.find(b"\n") == len(piece) - 2 and piece[-1] == _LF:
+            # What comes at a pace: one event.
+            if len(piece) <= self._max and piece.startswith(b"data:"):
+                return [Event(b"", piece[6 if piece[5] == _SPACE else 5 : -2])]
+        elif piece.find(b"\n\n") < 0:
             return self._feed(piece)
         if self._line:
             piece, self._line = bytes(self._line) + piece, bytearray()
@@ -102,7 +109,7 @@ class EventDecoder:
         if self._after_cr and piece:
             self._after_cr = False
             piece = piece.removeprefix(b"\n")
-        if b"\r" in piece:
+        if _CR in piece:
             self._after_cr = piece.endswith(b"\r")
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         # Only LF ends a line from here on: str.splitlines would cut at U+2028 and others as well.

@@ -209,12 +209,17 @@ def _cut(response: aiohttp.ClientResponse) -> None:
 
 
 class _Pieces:
-    """The body as it arrives, with aiohttp's errors translated."""
+    """The body as it arrives, with aiohttp's errors translated.
 
-    __slots__ = ("_content", "_ends_with_line", "_failure", "_request")
+    Attributes:
+        readany: aiohttp's own way to the next piece, for who comes back here when it gives none.
+    """
+
+    __slots__ = ("_content", "_ends_with_line", "_failure", "_request", "readany")
 
     def __init__(self, response: aiohttp.ClientResponse, request: FetchRequest) -> None:
         self._content = response.content
+        self.readany = response.content.readany
         self._ends_with_line = not _FRAMED & {name.lower() for name in response.headers}
         self._request = request
         self._failure: HfgenError | None = None
@@ -225,7 +230,7 @@ class _Pieces:
     async def __anext__(self) -> bytes:
         if self._failure is None:
             try:
-                piece = await self._content.readany()
+                piece = await self.readany()
             except (aiohttp.ClientError, OSError, RuntimeError) as error:
                 # A RuntimeError if the client was closed under the stream.
                 self._failure = _translated(error, self._request)

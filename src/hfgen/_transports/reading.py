@@ -28,30 +28,38 @@ class Reading:
         self._pieces = pieces
         self._line = line
         self._shut = shut
-        # Held by who reads, and by who closes; nobody waits for it.
-        self._busy = threading.Lock()
+        # Flags and no lock, which for every token would cost more than all else here. Each side
+        # first says what it does and then looks at the other: never do both miss that.
+        self._reads = False
         self._closed = False
+        # Taken by who shuts it, and never given back.
+        self._once = threading.Lock()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
+        self._reads = True
         try:
-            with self._busy:
+            self._check()
+            for piece in self._pieces:
+                self._reads = False
                 if self._closed:
-                    raise ConnectError("the connection has been closed")
-                return next(self._pieces)
+                    self.close()
+                yield piece
+                self._reads = True
+                if self._closed:
+                    self._check()
         finally:
+            self._reads = False
             if self._closed:
                 self.close()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ConnectError("the connection has been closed")
 
     def close(self) -> None:
         """Close the connection, from any thread; a read wakes."""
         self._line.cut()
         self._closed = True
         # Else whoever reads sees that it is closed, and comes here when it has read.
-        if self._busy.acquire(blocking=False):
-            try:
-                self._shut()
-            finally:
-                self._busy.release()
+        if not self._reads and self._once.acquire(blocking=False):
+            self._shut()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import socket
+from contextlib import nullcontext
 from functools import cached_property
 from http.client import IncompleteRead
 from itertools import chain
@@ -28,6 +29,7 @@ from hfgen._url import display
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from hfgen._connecting import Connecting
     from hfgen._proxy import Proxy
@@ -176,9 +178,10 @@ def pieces(
     """Yield the body as it arrives, with urllib3's errors translated."""
     unpacked = unpacker(response.headers, request)
     failure: HfgenError | None = None
-    raw = _raw(response, line)
+    raw, caught = _raw(response, line)
     try:
-        yield from raw if unpacked is None else chain.from_iterable(map(unpacked.feed, raw))
+        with caught:
+            yield from raw if unpacked is None else chain.from_iterable(map(unpacked.feed, raw))
     except FAILURES as error:
         failure = translated(error, request, line)
     if failure is not None:
@@ -187,15 +190,19 @@ def pieces(
     line.release()
 
 
-def _raw(response: urllib3.BaseHTTPResponse, line: Line) -> Iterator[bytes]:
-    """Yield the body as it arrives, and as it is."""
+def _raw(
+    response: urllib3.BaseHTTPResponse, line: Line
+) -> tuple[Iterator[bytes], AbstractContextManager[object]]:
+    """Return the body as it arrives, and as it is; it is to be read in the context."""
     answer = getattr(response, "_original_response", None)
     if isinstance(answer, Answer) and answer.chunked and answer.fp is not None:
         # Past urllib3, which goes through ten functions for a token, and reads no further than a
         # chunk at once; it gives the connection back where all of it has been read.
-        with response._error_catcher():  # type: ignore[attr-defined] # noqa: SLF001
-            yield from answer.pieces()
-        return
+        return answer.pieces(), response._error_catcher()  # type: ignore[attr-defined] # noqa: SLF001
+    return _read(response, line), nullcontext()
+
+
+def _read(response: urllib3.BaseHTTPResponse, line: Line) -> Iterator[bytes]:
     while piece := response.read1(_READ_SIZE, decode_content=False):
         if response.connection is None:
             # With the last byte of a known length the connection has gone back.
