@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 log = logging.getLogger("hfgen")
 
+_READS = (exchange.Read, exchange.Peek)
+_WAITS = (exchange.Send, *_READS)
+
 
 async def drive(
     conversation: Conversation[T], fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None
@@ -32,12 +35,12 @@ async def drive(
     try:
         step = next(conversation)
         while True:
-            waits = isinstance(step, exchange.Send | exchange.Read | exchange.Peek)
+            waits = isinstance(step, _WAITS)
             try:
                 with AbortScope(call) if waits else contextlib.nullcontext():
                     reply = await _perform(step, fetch, call, on_retry)
             except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-                if isinstance(step, exchange.Read | exchange.Peek):
+                if isinstance(step, _READS):
                     # It may have been aborted before it was begun.
                     await _close(step.response)
                 step = conversation.throw(translated(error, call) or error)

@@ -56,6 +56,7 @@ class AsyncStream(Generic[T]):
         self._guarded = guarded
         self._loop = asyncio.get_running_loop()
         self._unsubscribe: Callable[[], object] | None = None
+        self._closing: asyncio.Future[object] | None = None
         self.status = opened.response.status
         self.headers = Headers(opened.response.headers)
         self._change(opened)
@@ -156,15 +157,17 @@ class AsyncStream(Generic[T]):
     def _leave(self) -> asyncio.Future[object] | None:
         if not self._ended:
             self._left = True
-        self._call.done()
-        return self._release()
+        if self._unsubscribe is not None:
+            self._call.done()
+            self._release()
+        return self._closing
 
-    def _release(self) -> asyncio.Future[object] | None:
-        """Close the answer at hand."""
-        if self._unsubscribe is None:
-            return None
-        self._unsubscribe()
-        return self._hang_up()
+    def _release(self) -> None:
+        """Close the answer at hand, once."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._closing = self._hang_up()
+            self._unsubscribe = None
 
     async def __aenter__(self) -> AsyncStream[T]:
         return self

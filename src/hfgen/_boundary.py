@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchResponse
+from hfgen._headers import Headers
 
 if TYPE_CHECKING:
     from hfgen._core.decoder import Decoder
@@ -84,7 +85,7 @@ def checked(response: Any, *, asynchronous: bool) -> FetchResponse:
             f"the body of a FetchResponse must be {kind} of bytes here, "
             f"not {type(response.body).__name__} ({error})"
         ) from None
-    return replace(response, body=body)
+    return replace(response, headers=Headers(response.headers), body=body)
 
 
 def checked_piece(piece: Any) -> bytes:

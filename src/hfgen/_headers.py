@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 # Parts of the names of headers that hold secrets.
 _SECRET = re.compile(r"auth|cookie|key|secret|token")
@@ -17,7 +18,11 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_values",)
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._values = {name.lower(): value for name, value in headers.items()}
+        self._values: dict[str, str] = (
+            headers._values  # noqa: SLF001 - of the same kind, and frozen
+            if isinstance(headers, Headers)
+            else {name.lower(): value for name, value in headers.items()}
+        )
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
@@ -30,6 +35,10 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        # Not the mapping's own, which for what is not there makes an error and drops it.
+        return self._values.get(name.lower(), default)
 
     def __or__(self, other: Mapping[str, str]) -> Headers:
         return Headers({**self._values, **Headers(other)._values})
@@ -82,4 +91,5 @@ def _date(text: str | None) -> float | None:
 
 def media_type(headers: Headers) -> str:
     """Return the media type that the headers name, in lower case and without its parameters."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind: str = headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower()

@@ -147,6 +147,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             TypeError: There is no option of that name.
             InvalidRequestError: An option's value cannot be used.
         """
+        if not options:
+            return self
         for name in options:
             if name in CLIENT_ONLY:
                 raise TypeError(

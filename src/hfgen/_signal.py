@@ -27,9 +27,11 @@ class AbortSignal:
     """
 
     def __init__(self) -> None:
-        # On a lock that may be taken twice: a signal handler may abort in the middle of any of
-        # these methods. (A `threading.Event` has one that may not.)
-        self._changed = threading.Condition(threading.RLock())
+        # One that may be taken twice: a signal handler may abort in the middle of any of these
+        # methods. (A `threading.Event` has one that may not.)
+        self._lock = threading.RLock()
+        # On that lock, for who waits, which few do: each call has a signal of its own.
+        self._changed: threading.Condition | None = None
         # No property: it is looked at for every token.
         self.aborted = False
         self._listeners: dict[object, Callable[[], object]] = {}
@@ -67,7 +69,9 @@ class AbortSignal:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Block until aborted, at most so many seconds; return whether it is."""
-        with self._changed:
+        with self._lock:
+            if self._changed is None:
+                self._changed = threading.Condition(self._lock)
             return self._changed.wait_for(lambda: self.aborted, seconds)
 
     def throw_if_aborted(self) -> None:
@@ -90,11 +94,11 @@ class AbortSignal:
             thread may call it still.
         """
         key = object()
-        with self._changed:
+        with self._lock:
             self._listeners[key] = listener
 
         def unsubscribe() -> Callable[[], object] | None:
-            with self._changed:
+            with self._lock:
                 return self._listeners.pop(key, None)
 
         # Only now, and only if it is still there: an abort may have come in between.
@@ -104,13 +108,14 @@ class AbortSignal:
         return unsubscribe
 
     def _abort(self, reason: object) -> None:
-        with self._changed:
+        with self._lock:
             if self.aborted:
                 return
             self._reason = reason
             self.aborted = True
             listeners, self._listeners = self._listeners, {}
-            self._changed.notify_all()
+            if self._changed is not None:
+                self._changed.notify_all()
         for listener in listeners.values():
             _tell(listener)
 

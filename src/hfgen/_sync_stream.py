@@ -118,6 +118,7 @@ class _Body(Generic[T]):
         self._call = call
         self._unsubscribe: Callable[[], object] | None = None
         self._is_closed = False
+        self._is_over = False
         self.change(opened)
 
     def change(self, opened: Opened[T]) -> None:
@@ -137,10 +138,12 @@ class _Body(Generic[T]):
             self.opened.response.close()
 
     def close(self) -> None:
-        """Close what is open, and end the call."""
-        self._is_closed = True
-        self.release()
-        end(self._call)
+        """Close what is open, and end the call; once, but for one that Ctrl-C interrupts."""
+        if not self._is_over:
+            self._is_closed = True
+            self.release()
+            end(self._call)
+            self._is_over = True
 
 
 def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from functools import lru_cache
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from hfgen._errors import InvalidRequestError
@@ -16,6 +17,8 @@ _RETIRED = {"api-inference.huggingface.co": DEFAULT_API_URL}
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[0-9A-Za-z_]+)?")
 _RESERVED = string.punctuation
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# A program has few URLs, and each of its calls looks at its own some times.
+_cached = lru_cache(maxsize=256)
 
 
 def resolve(api_url: str, model: str | None, source: str = "api_url") -> tuple[str, bool]:
@@ -46,6 +49,11 @@ def check(url: str, what: str = "api_url") -> None:
     """Raise `InvalidRequestError` if `url` is not an http or https URL to send requests to."""
     if not isinstance(url, str):
         raise InvalidRequestError(f"{what} must be a string, not {type(url).__name__}")
+    _check(url, what)
+
+
+@_cached
+def _check(url: str, what: str) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -84,23 +92,27 @@ def ascii_only(url: str) -> str:
     return urlunsplit((parts.scheme, "".join([host, *port]), path, query, ""))
 
 
+@_cached
 def extended(url: str, route: str) -> str:
     """Return the URL with this route at the end of its path."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))
 
 
+@_cached
 def sibling(url: str, name: str) -> str:
     """Return the URL with this name in place of the last part of its path."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/').rpartition('/')[0]}/{name}"))
 
 
+@_cached
 def is_router(url: str) -> bool:
     """Tell whether the URL is that of Hugging Face's router."""
     return urlsplit(url).hostname == "router.huggingface.co"
 
 
+@_cached
 def is_endpoint(url: str) -> bool:
     """Tell whether the URL is that of an Inference Endpoint, which may be asleep."""
     return (urlsplit(url).hostname or "").endswith(".endpoints.huggingface.cloud")

@@ -17,16 +17,16 @@ from hfgen._causes import reason, refusal
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
 from hfgen._headers import Headers
+from hfgen._transports.async_unpacking import Unpacked
 from hfgen._transports.unpacking import unpacker
 from hfgen._url import display
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator
 
     from hfgen._connecting import Connecting
     from hfgen._proxy import Proxy
-    from hfgen._transports.unpacking import Unpacker
 
 _Responses: TypeAlias = WeakSet[aiohttp.ClientResponse]
 _Sessions: TypeAlias = (
@@ -136,12 +136,13 @@ def answered(
 ) -> FetchResponse:
     """Return a response of aiohttp as one of hfgen; `unpacked` if aiohttp itself sees to that."""
     _end_with_connection(response)
-    pieces = _Pieces(response, request)
-    unpacking = None if unpacked else unpacker(response.headers, request)
+    headers = Headers(response.headers)
+    pieces = _Pieces(response.content, headers, request)
+    unpacking = None if unpacked else unpacker(headers, request)
     return FetchResponse(
         status=response.status,
-        headers=response.headers,
-        body=pieces if unpacking is None else _Unpacked(pieces, unpacking),
+        headers=headers,
+        body=pieces if unpacking is None else Unpacked(pieces, unpacking),
         close=partial(_cut, response),
     )
 
@@ -217,10 +218,12 @@ class _Pieces:
 
     __slots__ = ("_content", "_ends_with_line", "_failure", "_request", "readany")
 
-    def __init__(self, response: aiohttp.ClientResponse, request: FetchRequest) -> None:
-        self._content = response.content
-        self.readany = response.content.readany
-        self._ends_with_line = not _FRAMED & {name.lower() for name in response.headers}
+    def __init__(
+        self, content: aiohttp.StreamReader, headers: Headers, request: FetchRequest
+    ) -> None:
+        self._content = content
+        self.readany = content.readany
+        self._ends_with_line = _FRAMED.isdisjoint(headers)
         self._request = request
         self._failure: HfgenError | None = None
 
@@ -250,25 +253,6 @@ class _Pieces:
         error = protocol.exception() if protocol is not None else None
         # In good order it ends with an error as well, but with none of the system.
         return _translated(error, self._request) if isinstance(error, OSError) else None
-
-
-class _Unpacked:
-    """The body unpacked. No generator: one that is left, the loop closes in a task of its own."""
-
-    def __init__(self, packed: _Pieces, unpacker: Unpacker) -> None:
-        self._packed = packed
-        self._unpacker = unpacker
-        self._ready: Iterator[bytes] = iter(())
-
-    def __aiter__(self) -> _Unpacked:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while (piece := next(self._ready, None)) is None:
-            self._ready = self._unpacker.feed(await anext(self._packed))
-        # A little may unpack to much, and time limits are for the loop to see to.
-        await asyncio.sleep(0)
-        return piece
 
 
 def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:

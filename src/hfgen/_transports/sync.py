@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import os
-import socket
 from contextlib import nullcontext
 from functools import cached_property
 from http.client import IncompleteRead
@@ -14,14 +13,14 @@ from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from urllib3 import exceptions
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from hfgen import _tls
 from hfgen._causes import reason, refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError, untie  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
-from hfgen._transports.lines import Answer, Line, Watched, calling
+from hfgen._headers import Headers
+from hfgen._transports.connections import HTTPPool, HTTPSPool
+from hfgen._transports.lines import Answer, Line, calling
 from hfgen._transports.reading import Reading
 from hfgen._transports.unpacking import unpacker
 from hfgen._url import display
@@ -31,8 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from urllib3.connectionpool import HTTPConnectionPool
+
     from hfgen._connecting import Connecting
     from hfgen._proxy import Proxy
+    from hfgen._transports.unpacking import Unpacker
 
 R = TypeVar("R")
 
@@ -120,7 +122,7 @@ class SyncTransport:
                 proxy.url, proxy_headers=proxy.headers, proxy_ssl_context=context, **how
             )
         )
-        pools.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        pools.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
         return pools
 
     @cached_property
@@ -166,17 +168,19 @@ def answered(
     response: urllib3.BaseHTTPResponse, request: FetchRequest, line: Line
 ) -> FetchResponse:
     """Return a response of urllib3 as one of hfgen."""
-    body = Reading(pieces(response, request, line), line, response.close)
-    return FetchResponse(
-        status=response.status, headers=response.headers, body=body, close=body.close
-    )
+    headers = Headers(response.headers)
+    unpacked = unpacker(headers, request)
+    body = Reading(_pieces(response, request, line, unpacked), line, response.close)
+    return FetchResponse(status=response.status, headers=headers, body=body, close=body.close)
 
 
-def pieces(
-    response: urllib3.BaseHTTPResponse, request: FetchRequest, line: Line
+def _pieces(
+    response: urllib3.BaseHTTPResponse,
+    request: FetchRequest,
+    line: Line,
+    unpacked: Unpacker | None,
 ) -> Iterator[bytes]:
     """Yield the body as it arrives, with urllib3's errors translated."""
-    unpacked = unpacker(response.headers, request)
     failure: HfgenError | None = None
     raw, caught = _raw(response, line)
     try:
@@ -247,57 +251,3 @@ def translated(
     # Not urllib3's own: it holds the pool, and that the password for the proxy.
     failure.__cause__ = inmost
     return failure
-
-
-class _Connecting(HTTPConnection):
-    """A connection that tells the call which socket it goes over before it is connected."""
-
-    def _new_conn(self) -> socket.socket:
-        # urllib3's own hands the socket out only when it has connected, too late to cut it.
-        try:
-            return self._connected()
-        except socket.gaierror as error:
-            raise exceptions.NameResolutionError(self.host, self, error) from error
-        except builtins.TimeoutError as error:
-            raise exceptions.ConnectTimeoutError(self, str(error)) from error
-        except OSError as error:
-            raise exceptions.NewConnectionError(self, str(error)) from error
-
-    def _connected(self) -> socket.socket:
-        failure: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            self._dns_host, self.port, type=socket.SOCK_STREAM
-        ):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                sock.settimeout(self.timeout)
-                if calling.line is not None:
-                    calling.line.attach(sock)
-                sock.connect(address)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise failure or OSError("the name has no address")
-
-
-class _Plain(Watched, _Connecting):
-    """A connection that the call can cut."""
-
-
-class _TLS(Watched, _Connecting, HTTPSConnection):
-    """The same, over TLS."""
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLS

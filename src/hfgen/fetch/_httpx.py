@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, overload
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 from hfgen._causes import reason, refusal, root
 from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._fetch import FetchRequest, FetchResponse
+from hfgen._transports.async_unpacking import Unpacked
 from hfgen._transports.reading import Reading
 from hfgen._transports.unpacking import unpacker
 from hfgen._url import display
@@ -169,19 +169,16 @@ class _AsyncPieces:
         self._response = response
         self._translate = partial(_translated, request=request, library=library)
         self._closed = False
-        self._unpacker = _unpacker(response, request)
-        self._pieces = response.aiter_bytes() if self._unpacker is None else response.aiter_raw()
-        self._ready: Iterator[bytes] = iter(())
+        unpacking = _unpacker(response, request)
+        self._pieces = response.aiter_bytes() if unpacking is None else response.aiter_raw()
+        self._body = self._pieces if unpacking is None else Unpacked(self._pieces, unpacking)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            if self._unpacker is None:
-                piece: bytes = await anext(self._pieces)
-            else:
-                piece = await self._unpacked(self._unpacker)
+            piece: bytes = await anext(self._body)
         except StopAsyncIteration:
             raise
         except Exception as error:  # noqa: BLE001 - one closed under it breaks it in many ways
@@ -189,13 +186,6 @@ class _AsyncPieces:
         else:
             return piece
         raise failure
-
-    async def _unpacked(self, unpacker: Unpacker) -> bytes:
-        while (piece := next(self._ready, None)) is None:
-            self._ready = unpacker.feed(await anext(self._pieces))
-        # A little may unpack to much, and time limits are for the loop to see to.
-        await asyncio.sleep(0)
-        return piece
 
     async def close(self) -> None:
         if self._closed:
