@@ -5,6 +5,8 @@ https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 # More than the size of any chunk takes, with its extensions, or any field behind the last one.
 _MAX_LINE = 64 * 1024
 _DIGITS = b"0123456789abcdefABCDEF"
@@ -41,10 +43,13 @@ class Chunks:
             data = self.rest + data
         elif not (self._left or self._trails):
             # What comes at a pace: one chunk.
-            at = data.find(b"\r\n")
-            length = len(data) - at - 4
-            if length > 0 and data[:at].lower() == b"%x" % length:
-                return data[at + 2 : -2]
+            line, _, chunk = data.partition(b"\r\n")
+            if (
+                len(line) <= _MAX_DIGITS
+                and (length := _short_size(line))
+                and len(chunk) == length + 2
+            ):
+                return chunk[:-2]
         out: list[bytes] = []
         at, size = self._take_whole(data, out), len(data)
         while at < size and not self.complete:
@@ -103,3 +108,7 @@ def _size(line: bytes) -> int | None:
         line = line.partition(b";")[0].strip()
     # `int` takes signs, underscores and a prefix as well.
     return int(line, 16) if 0 < len(line) <= _MAX_DIGITS and not line.strip(_DIGITS) else None
+
+
+# Most chunks of a stream are of a few sizes.
+_short_size = lru_cache(maxsize=1024)(_size)

@@ -66,18 +66,19 @@ class EventDecoder:
         if self._head == b"" and piece[:1] not in _MAYBE_BOM:
             self._head = None
         if (
-            _CR in piece
-            or self._head is not None
+            self._head is not None
             or self._after_cr
             or self._name
             or self._data is not None
+            or _CR in piece
         ):
             return self._feed(piece)
-        if not self._line and piece.find(b"\n") == len(piece) - 2 and piece[-1] == _LF:
+        if not self._line and piece.startswith(b"data:") and piece[-1] == _LF == piece[-2]:
             # What comes at a pace: one event.
-            if len(piece) <= self._max and piece.startswith(b"data:"):
-                return [Event(b"", piece[6 if piece[5] == _SPACE else 5 : -2])]
-        elif piece.find(b"\n\n") < 0:
+            data = piece[6 if piece[5] == _SPACE else 5 : -2]
+            if _LF not in data and len(piece) <= self._max:
+                return [Event(b"", data)]
+        if piece.find(b"\n\n") < 0:
             return self._feed(piece)
         if self._line:
             piece, self._line = bytes(self._line) + piece, bytearray()
