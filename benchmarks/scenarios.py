@@ -46,6 +46,7 @@ class Scenario:
             tokens=self.tokens,
             interval=1 / self.rate if self.rate else 0.0,
             holds=self.what == "idle",
+            streams=self.streams if self.rate else 1,
         )
 
     def part(self, share: int) -> Scenario:

@@ -32,11 +32,15 @@ class Plan:
         tokens: How many.
         interval: Seconds between them; 0 for all at once.
         holds: Whether the stream stays open after its first token, and no more comes.
+        streams: How many go on together: each has its first token at once, and its second when all
+            have their first. Else a client that is slow to connect finds many tokens waiting, reads
+            them in one go, and looks cheap.
     """
 
     tokens: int
     interval: float = 0.0
     holds: bool = False
+    streams: int = 1
 
 
 @dataclass(eq=False)
@@ -70,6 +74,8 @@ class Server:
         self._epoll = select.epoll()
         self._lines: dict[int, Line] = {}
         self._due: list[tuple[float, int, Line]] = []
+        # Those with their first token, that wait for others.
+        self._begun: list[Line] = []
         self._order = 0
         self._late: list[float] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -146,9 +152,18 @@ class Server:
             line.chunks, line.next = self._streams[kind], 1
             self._send(line, wire.STREAM_HEAD + line.chunks[0])
             if not self._plan.holds:
-                self._schedule(line, time.monotonic() + self._plan.interval)
+                self._begun.append(line)
+                if len(self._begun) == self._plan.streams:
+                    self._go_on()
         else:
             self._send(line, self._bursts[kind])
+
+    def _go_on(self) -> None:
+        """Let the streams that have begun go on, one after the other within the first interval."""
+        now, interval = time.monotonic(), self._plan.interval
+        for number, line in enumerate(self._begun):
+            self._schedule(line, now + interval * (1 + number / len(self._begun)))
+        self._begun.clear()
 
     def _schedule(self, line: Line, due: float) -> None:
         self._order += 1
