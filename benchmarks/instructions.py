@@ -12,23 +12,25 @@ that comes by itself waits for memory more than they tell.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
 import shutil
-import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.roster import CLIENTS, ROOT, Client
+from benchmarks.roster import CLIENTS, Client
+from benchmarks.runner import worked
 from benchmarks.scenarios import Scenario
-from benchmarks.servers import ENVIRONMENT, Servers
+from benchmarks.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Seconds for a run: under valgrind a client takes fifty times as long.
 PATIENCE = 300
+CALLGRIND = (
+    *("env", "PYTHONHASHSEED=0"),
+    *("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"),
+)
 CLOSEST = ("floor", "hfgen", "http.client, by hand", "aiohttp, by hand")
 
 
@@ -71,20 +73,23 @@ def counted(kind: Literal["sync", "async"]) -> tuple[Counted, ...]:
 
 def count(client: Client, scenario: Scenario, servers: Servers) -> int:
     """Return the instructions of the process that does this."""
-    asked = {**client.asked, **servers.place(client, scenario), "scenario": asdict(scenario)}
-    command = [*client.command, json.dumps(asked)]
-    # The first run may write bytecode.
-    for tool in ([], ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]):
-        done = subprocess.run(  # noqa: S603 - ours
-            [*tool, *command],
-            cwd=ROOT,
-            env={**os.environ, **ENVIRONMENT, "PYTHONHASHSEED": "0"},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+    done = worked(
+        client,
+        scenario,
+        servers.place(client, scenario),
+        under=CALLGRIND,
+        patience=PATIENCE,
+    )
     return collected(done.stderr)
+
+
+def each_takes(client: Client, what: Counted, servers: Servers) -> int:
+    """Return the instructions of one of what is counted."""
+    shorter, longer = what.scenario(what.few), what.scenario(what.many)
+    # A first run may write bytecode.
+    worked(client, shorter, servers.place(client, shorter))
+    more = count(client, longer, servers) - count(client, shorter, servers)
+    return more // (what.many - what.few)
 
 
 def collected(said: str) -> int:
@@ -116,11 +121,7 @@ def main() -> None:
                 for client in (here[name] for name in names):
                     if kind not in client.kinds or client.environment == "node":
                         continue
-                    few, many = (
-                        count(client, each.scenario(number), servers)
-                        for number in (each.few, each.many)
-                    )
-                    print(f"  {client.name:28}{(many - few) // (each.many - each.few):12,}")
+                    print(f"  {client.name:28}{each_takes(client, each, servers):12,}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from benchmarks.roster import ROOT
+from benchmarks.runner import ended
 from benchmarks.server import Plan
 from benchmarks.servers import ENVIRONMENT, scripted
 
@@ -45,8 +46,7 @@ def _measured(folder: Path, count: int, url: str, *, streamed: bool) -> str:
     process = subprocess.Popen(  # noqa: S603 - ours
         command, cwd=ROOT, env=os.environ | ENVIRONMENT, stderr=subprocess.DEVNULL
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    usage = ended(process)
     seconds = time.monotonic() - began
     if process.returncode:
         raise SystemExit(f"hfgen bulk ended with {process.returncode}")

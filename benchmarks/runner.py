@@ -7,12 +7,13 @@ import os
 import subprocess
 from dataclasses import asdict, dataclass, field
 from statistics import median, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.roster import NODE, ROOT, Client
 from benchmarks.servers import ENVIRONMENT, Servers, StartError, fetched
 
 if TYPE_CHECKING:
+    import resource
     from collections.abc import Callable, Sequence
 
     from benchmarks.local import Local
@@ -117,19 +118,11 @@ def _measure(
             figures.figure.append(_import(client))
             return
         place = servers.place(client, scenario)
-        asked = {**client.asked, **place, "scenario": asdict(scenario)}
         is_scripted = isinstance(client, Client)
         if is_scripted:
             _stats(place["address"])
-        done = subprocess.run(  # noqa: S603 - ours
-            [*client.command, json.dumps(asked)],
-            cwd=ROOT,
-            env=os.environ | ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=True,
-        )
+        done = worked(client, scenario, place)
+        done.check_returncode()
     except StartError as error:
         figures.failure = str(error)
     except subprocess.TimeoutExpired:
@@ -143,6 +136,35 @@ def _measure(
         if is_scripted:
             figures.late.append(_stats(place["address"])["late_ms"])
         versions[said["package"]] = said["version"]
+
+
+def worked(
+    client: Client | Local,
+    scenario: Scenario,
+    place: dict[str, Any],
+    *,
+    under: Sequence[str] = (),
+    patience: float = PATIENCE,
+) -> subprocess.CompletedProcess[str]:
+    """Return what came of a process that does what the scenario says.
+
+    Args:
+        client: Who does it.
+        scenario: What is done.
+        place: What it is told of its server.
+        under: The command that runs it, if another one does.
+        patience: Seconds that it may take.
+    """
+    asked = {**client.asked, **place, "scenario": asdict(scenario)}
+    return subprocess.run(  # noqa: S603 - ours
+        [*under, *client.command, json.dumps(asked)],
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        check=False,
+    )
 
 
 def _stats(address: str) -> dict[str, float]:
@@ -164,11 +186,17 @@ def _cpu(client: Client) -> float:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    usage = ended(process)
     assert process.stderr is not None
     stderr = process.stderr.read()
     process.stderr.close()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, "", stderr=stderr.decode())
     return usage.ru_utime + usage.ru_stime
+
+
+def ended(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+    """Wait for the end of a process; return what it has used."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage

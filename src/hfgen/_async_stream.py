@@ -103,7 +103,7 @@ class AsyncStream(Generic[T]):
                         self._expect()
                         piece = await self._read()
                     except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-                        self._drain(error)
+                        self._stop(error)
                     else:
                         if not piece:
                             self._read = self._next
@@ -136,8 +136,8 @@ class AsyncStream(Generic[T]):
             call.expect_next()
             self._waits = True
 
-    def _drain(self, error: Exception) -> None:
-        """Take in that there are no more pieces, and why; raise if there ought to be."""
+    def _stop(self, error: Exception) -> None:
+        """Take in why no piece came, or ask who can say it; raise if one ought to have come."""
         if self._read is not self._next:
             self._read = self._next
             return

@@ -118,7 +118,6 @@ class _Body(Generic[T]):
         self._call = call
         self._unsubscribe: Callable[[], object] | None = None
         self._is_closed = False
-        self._is_over = False
         self.change(opened)
 
     def change(self, opened: Opened[T]) -> None:
@@ -132,18 +131,18 @@ class _Body(Generic[T]):
             opened.response.close()
 
     def release(self) -> None:
-        """Close the answer at hand."""
+        """Close the answer at hand, once."""
         if self._unsubscribe is not None:
             self._unsubscribe()
             self.opened.response.close()
+            self._unsubscribe = None
 
     def close(self) -> None:
-        """Close what is open, and end the call; once, but for one that Ctrl-C interrupts."""
-        if not self._is_over:
-            self._is_closed = True
-            self.release()
+        """Close what is open, and end the call."""
+        self._is_closed = True
+        if self._unsubscribe is not None:
             end(self._call)
-            self._is_over = True
+            self.release()
 
 
 def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:

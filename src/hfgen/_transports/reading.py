@@ -38,7 +38,8 @@ class Reading:
     def __iter__(self) -> Iterator[bytes]:
         self._reads = True
         try:
-            self._check()
+            if self._closed:
+                raise _gone()
             for piece in self._pieces:
                 self._reads = False
                 if self._closed:
@@ -46,15 +47,11 @@ class Reading:
                 yield piece
                 self._reads = True
                 if self._closed:
-                    self._check()
+                    raise _gone()
         finally:
             self._reads = False
             if self._closed:
                 self.close()
-
-    def _check(self) -> None:
-        if self._closed:
-            raise ConnectError("the connection has been closed")
 
     def close(self) -> None:
         """Close the connection, from any thread; a read wakes."""
@@ -63,3 +60,7 @@ class Reading:
         # Else whoever reads sees that it is closed, and comes here when it has read.
         if not self._reads and self._once.acquire(blocking=False):
             self._shut()
+
+
+def _gone() -> ConnectError:
+    return ConnectError("the connection has been closed")
