@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import msgspec
 import pytest
@@ -10,9 +11,10 @@ from echo import Echo
 
 pytest.importorskip("ray.data")
 
-from hfgen import AuthenticationError, BulkFileError
+from hfgen import AuthenticationError, BulkFileError, HfgenError
 from hfgen._bulk_files.prompt import Prompt
 from hfgen._bulk_files.row import Row
+from hfgen.ray import _blocks
 from hfgen.ray._blocks import RayBulk
 from hfgen.ray._generate import make_plan
 from hfgen.testing import status
@@ -27,7 +29,7 @@ def rows(count, *, problem=None):
         raise problem
 
 
-def bulk(server, rows, count, *, request=None, workers=1):
+def bulk(server, rows, *, request=None, workers=1, num_cpus=1.0):
     plan = make_plan(
         request or Prompt(),
         model=None,
@@ -38,7 +40,7 @@ def bulk(server, rows, count, *, request=None, workers=1):
         stream=True,
         options={},
     )
-    return RayBulk(rows, count, plan, workers=workers, rows_per_block=20)
+    return RayBulk(rows, plan, workers=workers, rows_per_block=20, num_cpus=num_cpus)
 
 
 def test_each_row_has_one_result_though_a_worker_is_killed(serve):
@@ -55,7 +57,7 @@ def test_each_row_has_one_result_though_a_worker_is_killed(serve):
         return f"{os.getpid()} {row.value('prompt')}"
 
     server = serve(answered)
-    results = bulk(server, rows(405), 405, request=with_process, workers=2)
+    results = bulk(server, rows(405), request=with_process, workers=2)
     with results:
         found = list(results)
     assert killed
@@ -73,7 +75,7 @@ def test_drained_it_ends_with_whole_blocks(serve):
     echo = Echo(0.02)
     server = serve(echo)
     found = []
-    with bulk(server, rows(2000), 2000) as results:
+    with bulk(server, rows(2000)) as results:
         for result in results:
             found.append(result)
             if len(found) == 1:
@@ -85,7 +87,7 @@ def test_drained_it_ends_with_whole_blocks(serve):
 
 def test_what_reading_raises_comes_after_what_was_read(serve):
     server = serve(Echo())
-    results = bulk(server, rows(60, problem=BulkFileError("the file is torn")), 200)
+    results = bulk(server, rows(60, problem=BulkFileError("the file is torn")))
     found = []
     with results, pytest.raises(BulkFileError, match="torn"):
         found.extend(results)
@@ -94,5 +96,60 @@ def test_what_reading_raises_comes_after_what_was_read(serve):
 
 def test_a_key_that_no_server_takes_ends_it(serve):
     server = serve(status(401, '{"error": "no such key"}'))
-    with bulk(server, rows(60), 60) as results, pytest.raises(AuthenticationError, match="no such"):
+    with bulk(server, rows(60)) as results, pytest.raises(AuthenticationError, match="no such"):
         list(results)
+
+
+def test_left_in_the_middle_it_leaves_no_thread_that_may_call_ray(serve):
+    before = set(threading.enumerate())
+    server = serve(Echo(0.02))
+    with bulk(server, rows(2000), workers=2) as results:
+        assert next(iter(results)).error is None
+    # The server's own end with the requests that the workers have dropped.
+    assert {t.name for t in set(threading.enumerate()) - before if "hfgen" not in t.name} == set()
+    assert list(results) == []
+
+
+def test_rows_that_take_their_worker_with_them_end_it(serve, monkeypatch):
+    monkeypatch.setattr(_blocks, "_MOST_LOSSES", 3)
+
+    def deadly(row):
+        if row.index == 27:
+            os._exit(1)
+        return row.value("prompt")
+
+    said = "3 workers were lost with rows 20 to 39, the last"
+    with (
+        bulk(serve(Echo()), rows(60), request=deadly) as results,
+        pytest.raises(HfgenError, match=said),
+    ):
+        list(results)
+
+
+class Unpacked:
+    """Cannot be made where it is sent to."""
+
+    def __reduce__(self):
+        return os.readlink, ("/nowhere",)
+
+    def __call__(self, row):
+        raise AssertionError(row)
+
+
+def test_workers_that_cannot_start_end_it(serve):
+    said = r"(?s)no worker can be started: .*nowhere"
+    with (
+        bulk(serve(Echo()), rows(60), request=Unpacked(), workers=2) as results,
+        pytest.raises(HfgenError, match=said),
+    ):
+        list(results)
+
+
+def test_while_it_waits_for_room_in_the_cluster_it_can_be_ended(serve):
+    server = serve(Echo())
+    with bulk(server, rows(60), num_cpus=1000) as results:
+        threading.Timer(0.2, results.drain).start()
+        assert list(results) == []
+    with bulk(server, rows(60), num_cpus=1000) as results:
+        threading.Timer(0.2, results.close).start()
+        assert list(results) == []

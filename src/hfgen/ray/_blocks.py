@@ -1,46 +1,64 @@
-"""The engine of `hfgen bulk --engine ray`: rows from the driver to the workers, results back."""
+"""The engine of `hfgen bulk --engine ray`: blocks of rows to the workers, results back.
+
+Its workers are plain actors, and there is no dataset: one that is left in the middle leaves threads
+behind which still call Ray (`ray/data/_internal/block_batching/util.py`, `iter_threaded`), and
+whoever calls Ray while it is shut down ends the process.
+"""
 
 from __future__ import annotations
 
-import pickle
 import threading
-from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
-from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import RayError, RayTaskError
 
+from hfgen._bulk.statistics import BulkStatistics
 from hfgen._errors import HfgenError
-from hfgen.ray._feeder import Feeder
-from hfgen.ray._generate import apply
+from hfgen.ray._plan import calls_at_once
 from hfgen.ray._statistics import together
-from hfgen.ray._worker import BlockWorker, Outcome
+from hfgen.ray._worker import BlockWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from hfgen._bulk.result import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
     from hfgen._bulk_files.row import Row
     from hfgen.ray._plan import Plan
+    from hfgen.ray._worker import Outcome
 
-
-# Seconds that closing waits for each thread which may still be inside of Ray.
+# If so many workers are lost with the same rows, it is the rows that do it.
+_MOST_LOSSES = 10
+# Seconds between two looks at whether there is still something to wait for.
+_TICK = 0.5
+# Seconds that closing waits for the thread that may be inside of Ray.
 _FAREWELL = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    rows: list[Row]
+    losses: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    actor: Any
+    is_there: bool = False
+    under_way: int = 0
+    statistics: BulkStatistics = field(default_factory=BulkStatistics)
 
 
 class RayBulk:
     """The results of rows, a block after the other: an iterable, once, and a context manager.
 
-    Rows go to the workers in blocks. A block is held until its results are here, should a worker be
-    lost.
+    A block is held until its results are here; if its worker is lost, it goes to another one.
 
     Args:
-        rows: The rows; iterated in a thread.
-        count: How many there are.
+        rows: The rows; iterated where the results are.
         plan: What each worker asks.
         workers: How many workers.
         rows_per_block: How many rows go to a worker, and come back, together.
@@ -50,7 +68,6 @@ class RayBulk:
     def __init__(
         self,
         rows: Iterable[Row],
-        count: int,
         plan: Plan,
         *,
         workers: int,
@@ -59,34 +76,29 @@ class RayBulk:
     ) -> None:
         self._rows = iter(rows)
         self._rows_per_block = rows_per_block
+        self._calls = calls_at_once(plan, rows_per_block)
+        self._lost: list[_Block] = []
+        self._is_read = False
         self._read_error: Exception | None = None
         self._draining = False
-        self._threads: list[threading.Thread] = []
-        self._statistics: dict[str, BulkStatistics] = {}
-        # Beside the driver, if that is in the cluster.
-        node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self._feeder: Any = (
-            ray.remote(Feeder)
-            .options(num_cpus=0, scheduling_strategy=node)
-            .remote(ahead=2 * workers + 2)
-        )
-        numbers = ray.data.range(-(-count // rows_per_block)).repartition(
-            target_num_rows_per_block=1
-        )
-        self._dataset = apply(
-            numbers,
-            BlockWorker,
-            plan,
-            self._feeder,
-            workers=workers,
-            rows_per_block=rows_per_block,
+        self._closed = False
+        self._in_ray = threading.Lock()
+        actor = ray.remote(BlockWorker).options(
             num_cpus=num_cpus,
+            max_concurrency=self._calls,
+            max_restarts=-1,
+            scheduling_strategy="SPREAD",
         )
+        self._workers = [_Worker(actor.remote(plan)) for _ in range(workers)]
+        # By Ray's references: a worker that starts has no block.
+        self._awaited: dict[Any, tuple[_Worker, _Block | None]] = {}
+        for worker in self._workers:
+            self._start(worker)
 
     @property
     def statistics(self) -> BulkStatistics:
         """What had been when each worker was last heard of."""
-        return together(list(self._statistics.values()))
+        return together([worker.statistics for worker in self._workers])
 
     def __iter__(self) -> Iterator[BulkResult[Row]]:
         """Yield the results of blocks as they are done.
@@ -94,73 +106,109 @@ class RayBulk:
         Raises:
             HfgenError: No server can be asked, Ray cannot go on, or what reading the rows raises.
         """
-        self._threads.append(threading.current_thread())
-        self._start(self._feed, "hfgen-feed")
-        try:
-            for results in self._finished():
-                yield from results
-        except RayError as error:
-            raise self._read_error or HfgenError(f"Ray cannot go on: {error}") from error
+        while True:
+            # Not while they are handed out: whoever takes them may never come back.
+            with self._in_ray:
+                results = self._next()
+            if results is None:
+                break
+            yield from results
         if self._read_error is not None:
             raise self._read_error
 
-    def _finished(self) -> Iterator[list[BulkResult[Row]]]:
-        tables = self._dataset.iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
-        )
-        under_way: set[int] | None = None
-        for table in tables:
-            for row in table.to_pylist():
-                outcome: Outcome = pickle.loads(row["outcome"])  # noqa: S301 - our own worker's
-                self._statistics[outcome.worker] = outcome.statistics
-                if isinstance(outcome.results, HfgenError):
-                    raise outcome.results
-                self._feeder.drop.remote(row["id"])
-                if under_way is not None:
-                    under_way.discard(row["id"])
-                yield outcome.results
-            if self._draining and under_way is None:
-                # Calls from one thread arrive in order: what is here has been dropped.
-                under_way = ray.get(self._feeder.under_way.remote())
-            if under_way is not None and not under_way:
+    def _next(self) -> list[BulkResult[Row]] | None:
+        while not self._closed:
+            self._hand_out()
+            ends = self._is_read or self._draining
+            if ends and not self._lost and not any(block for _, block in self._awaited.values()):
+                break
+            for reference in ray.wait(list(self._awaited), timeout=_TICK)[0]:
+                outcome = self._arrived(reference)
+                if outcome is not None:
+                    # So that the worker is busy while these are handed out.
+                    self._hand_out()
+                    return outcome
+        return None
+
+    def _hand_out(self) -> None:
+        while worker := min(
+            (each for each in self._workers if each.is_there and each.under_way < self._calls),
+            key=lambda each: each.under_way,
+            default=None,
+        ):
+            block = self._lost.pop() if self._lost else self._read()
+            if block is None:
                 return
+            worker.under_way += 1
+            self._awaited[worker.actor.ask.remote(block.rows)] = worker, block
+
+    def _read(self) -> _Block | None:
+        if self._is_read or self._draining:
+            return None
+        try:
+            rows = list(islice(self._rows, self._rows_per_block))
+        except Exception as error:  # noqa: BLE001 - raised when what was read before it is done
+            self._read_error = error
+            rows = []
+        self._is_read = not rows
+        return _Block(rows) if rows else None
+
+    def _arrived(self, reference: Any) -> list[BulkResult[Row]] | None:
+        worker, block = self._awaited.pop(reference)
+        if block is not None:
+            worker.under_way -= 1
+        try:
+            outcome: Outcome | None = ray.get(reference)
+        except RayTaskError as error:
+            raise HfgenError(f"a worker cannot go on: {error}") from error
+        except RayError as error:
+            if not self._closed:
+                self._lose(worker, block, error)
+            return None
+        if outcome is None:
+            worker.is_there = True
+            return None
+        worker.statistics = outcome.statistics
+        if isinstance(outcome.results, HfgenError):
+            raise outcome.results
+        return outcome.results
+
+    def _lose(self, worker: _Worker, block: _Block | None, error: RayError) -> None:
+        if block is None:
+            self._workers.remove(worker)
+            if not self._workers:
+                raise HfgenError(f"no worker can be started: {error}") from error
+            return
+        block.losses += 1
+        if block.losses == _MOST_LOSSES:
+            raise HfgenError(
+                f"{_MOST_LOSSES} workers were lost with rows {block.rows[0].index} to "
+                f"{block.rows[-1].index}, the last one so: {error}"
+            ) from error
+        self._lost.append(block)
+        if worker.is_there:
+            worker.is_there = False
+            self._start(worker)
+
+    def _start(self, worker: _Worker) -> None:
+        # It waits for Ray to start the worker, as often as that must.
+        start = worker.actor.start.options(max_task_retries=-1)
+        self._awaited[start.remote()] = worker, None
 
     def drain(self) -> None:
         """Begin no further blocks: those under way end, and are handed out. Any thread may call."""
         self._draining = True
-        # In a thread, because a signal may have come while Ray holds a lock.
-        self._start(self._stop, "hfgen-drain")
-
-    def _start(self, target: Callable[[], None], name: str) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _stop(self) -> None:
-        with suppress(RayError):
-            ray.get(self._feeder.stop.remote())
-
-    def _feed(self) -> None:
-        number = 0
-        try:
-            while block := list(islice(self._rows, self._rows_per_block)):
-                ray.get(self._feeder.put.remote(number, block))
-                number += 1
-            ray.get(self._feeder.end.remote())
-        except RayError:
-            # The feeder was ended: nobody wants more.
-            return
-        except Exception as error:  # noqa: BLE001 - it is raised where the records are taken
-            self._read_error = error
-            self.drain()
 
     def close(self) -> None:
-        """Give up what is under way."""
-        ray.kill(self._feeder)
-        # Whoever calls Ray while it is shut down ends the process.
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(_FAREWELL)
+        """Give up what is under way. Another thread that waits for results gets no more."""
+        if self._closed:
+            return
+        self._closed = True
+        for worker in list(self._workers):
+            ray.kill(worker.actor)
+        # Once nobody is in there, nobody calls Ray any more, which may be shut down then.
+        if self._in_ray.acquire(timeout=_FAREWELL):
+            self._in_ray.release()
 
     def __enter__(self) -> Self:
         return self

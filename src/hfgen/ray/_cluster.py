@@ -34,9 +34,8 @@ def connected(address: str | None = None, *, workers: int | None = None) -> Iter
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     more = {}
     if address == "local":
-        # Ray Data's own tasks need one beside those that the workers hold.
         more = {
-            "num_cpus": max(os.cpu_count() or 1, (workers or 1) + 1),
+            "num_cpus": max(os.cpu_count() or 1, workers or 1),
             "include_dashboard": False,
         }
     try:
@@ -44,8 +43,6 @@ def connected(address: str | None = None, *, workers: int | None = None) -> Iter
     except (OSError, RuntimeError, ValueError) as error:
         raise HfgenError(f"cannot connect to Ray at {address}: {error}") from error
     try:
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        ray.data.DataContext.get_current().enable_progress_bars = False
         yield
     finally:
         ray.shutdown()

@@ -102,13 +102,20 @@ def generate(
         stream=stream,
         options=options,
     )
-    return apply(
-        # Strictly, because otherwise small blocks stay small, and a worker has too few rows.
-        dataset.repartition(target_num_rows_per_block=rows_per_block, strict=True),
+    calls = calls_at_once(plan, rows_per_block)
+    # Strictly, because otherwise small blocks stay small, and a worker has too few rows.
+    blocks = dataset.repartition(target_num_rows_per_block=rows_per_block, strict=True)
+    return blocks.map_batches(
         Worker,
-        plan,
-        workers=workers,
-        rows_per_block=rows_per_block,
+        fn_constructor_args=(plan,),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(
+            size=workers,
+            max_concurrent_calls_per_actor=calls,
+            max_tasks_in_flight_per_actor=calls + 1,
+            enable_true_multi_threading=True,
+        ),
         num_cpus=num_cpus,
     )
 
@@ -175,42 +182,6 @@ def make_plan(
         stream=stream,
         options=dict(options),
         ambient_key=ambient_key(_HUGGING_FACE),
-    )
-
-
-def apply(
-    dataset: Dataset,
-    worker: type[Any],
-    plan: Plan,
-    *arguments: Any,
-    workers: int,
-    rows_per_block: int,
-    num_cpus: float,
-) -> Dataset:
-    """Send the blocks of a dataset through workers, several at once through each.
-
-    Args:
-        dataset: Blocks, each of at most `rows_per_block` rows.
-        worker: A class, made of the plan and the arguments in each actor.
-        plan: What to ask.
-        *arguments: More for the worker.
-        workers: How many there are.
-        rows_per_block: How many rows a block stands for.
-        num_cpus: How many processors Ray sets aside for each.
-    """
-    calls = calls_at_once(plan, rows_per_block)
-    return dataset.map_batches(
-        worker,
-        fn_constructor_args=(plan, *arguments),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ActorPoolStrategy(
-            size=workers,
-            max_concurrent_calls_per_actor=calls,
-            max_tasks_in_flight_per_actor=calls + 1,
-            enable_true_multi_threading=True,
-        ),
-        num_cpus=num_cpus,
     )
 
 

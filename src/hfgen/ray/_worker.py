@@ -1,12 +1,8 @@
-"""What Ray Data makes one of in each of its actors."""
+"""What there is one of in each worker, an actor of Ray: of Ray Data's, or of the command's."""
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import pyarrow as pa
-import ray
 
 from hfgen._errors import HfgenError
 from hfgen.ray._asker import Asker
@@ -15,7 +11,7 @@ from hfgen.ray._columns import with_answers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ray.actor import ActorHandle
+    import pyarrow as pa
 
     from hfgen._bulk.result import BulkResult
     from hfgen._bulk.statistics import BulkStatistics
@@ -60,40 +56,33 @@ class Outcome(NamedTuple):
     """What came of a block.
 
     Attributes:
-        worker: Which worker had it.
-        statistics: What has been in that worker.
+        statistics: What has been in the worker.
         results: What came of the rows; or why no server can be asked at all. As a value: of an
-            exception, Ray Data hands on the text of its traceback.
+            exception, Ray hands on a wrapper of its own.
     """
 
-    worker: str
     statistics: BulkStatistics
     results: list[BulkResult[Row]] | HfgenError
 
 
 class BlockWorker:
-    """Turns the numbers of blocks into what came of their rows. Threads may share it.
+    """Turns blocks of rows into what came of them. Threads may share it.
 
     Args:
         plan: What to ask.
-        feeder: Has the blocks.
     """
 
-    def __init__(self, plan: Plan, feeder: ActorHandle) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._asker = Asker(plan)
-        self._feeder = feeder
-        self._name = ray.get_runtime_context().get_actor_id()
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Return the numbers, and the pickles of their outcomes."""
-        numbers = table["id"].to_pylist()
-        outcomes = [pickle.dumps(self._outcome(number)) for number in numbers]
-        return pa.table({"id": numbers, "outcome": outcomes})
+    def start(self) -> None:
+        """Return: the worker is there."""
 
-    def _outcome(self, number: int) -> Outcome:
+    def ask(self, rows: list[Row]) -> Outcome:
+        """Return what came of the rows of a block."""
         results: list[BulkResult[Row]] | HfgenError
         try:
-            results = self._asker.ask(ray.get(self._feeder.take.remote(number)))
+            results = self._asker.ask(rows)
         except HfgenError as error:
             results = error
-        return Outcome(self._name, self._asker.statistics, results)
+        return Outcome(self._asker.statistics, results)

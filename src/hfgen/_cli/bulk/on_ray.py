@@ -86,5 +86,5 @@ def ray_results(
             options={**reached, "on_retry": None},
         )
         size = max(min(ROWS_PER_BLOCK, count // (workers * _BLOCKS_OF_A_WORKER)), 1)
-        with RayBulk(rows, count, plan, workers=workers, rows_per_block=size) as bulk:
+        with RayBulk(rows, plan, workers=workers, rows_per_block=size) as bulk:
             yield RayResults(bulk)
