@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # What may come before an answer (RFC 9110, 15.2), without the one that changes the protocol.
 _INTERIM = frozenset({100, *range(102, 200)})
 _READ_SIZE = 16 * 1024
+# The headers and a body, together: beyond this, copying costs more than sending twice.
+_SENT_AT_ONCE = 64 * 1024
 # The option `linger` for 0 s.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -193,6 +195,7 @@ class Watched(HTTPConnection):
     """A connection of urllib3 that tells the call which socket it goes over; a mixin."""
 
     response_class = Answer
+    _held: list[bytes] | None = None
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
@@ -211,7 +214,24 @@ class Watched(HTTPConnection):
         if calling.line is not None:
             # As it stands: on its way here it was quoted once more.
             url = calling.origin * self.proxy_is_forwarding + calling.target
-        super().request(method, url, *args, **kwargs)
+        held: list[bytes] = []
+        self._held = held
+        try:
+            super().request(method, url, *args, **kwargs)
+        finally:
+            # Connecting, which sending may begin with, sends by itself.
+            self._held = None
+        if sum(map(len, held)) <= _SENT_AT_ONCE:
+            held = [b"".join(held)]
+        for part in held:
+            self.send(part)
+
+    def send(self, data: Any) -> None:
+        """Send, but what belongs to a request at its end: the headers go with the body."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
 
     def _attach(self) -> None:
         if calling.line is not None and self.sock is not None:
