@@ -107,9 +107,12 @@ class RayBulk:
             HfgenError: No server can be asked, Ray cannot go on, or what reading the rows raises.
         """
         while True:
-            # Not while they are handed out: whoever takes them may never come back.
-            with self._in_ray:
-                results = self._next()
+            try:
+                # Not while they are handed out: whoever takes them may never come back.
+                with self._in_ray:
+                    results = self._next()
+            except RayError as error:
+                raise HfgenError(f"Ray cannot go on: {error}") from error
             if results is None:
                 break
             yield from results
