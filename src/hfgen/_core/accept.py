@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hfgen._answers import Chunk, GeneratedText
     from hfgen._core.dialect import Dialect
-    from hfgen._core.exchange import Accept, Conversation
+    from hfgen._core.exchange import Accept, Conversation, WillRetry
     from hfgen._fetch import FetchResponse
 
 T = TypeVar("T")
@@ -80,13 +80,11 @@ def items(
 def raw(dialect: Dialect, max_event_bytes: int = MAX_EVENT_BYTES) -> Accept[Opened[bytes]]:
     """Accept an answer as `stream_bytes` hands it out, unless it is better to try again."""
 
-    def accept(
-        will_retry: Callable[[HfgenError], bool], response: FetchResponse
-    ) -> Conversation[Opened[bytes]]:
+    def accept(will_retry: WillRetry, response: FetchResponse) -> Conversation[Opened[bytes]]:
         if media_type(Headers(response.headers)) != "text/event-stream":
             return Opened(response, Bytes())
         seen = yield from _look(dialect, response, max_event_bytes)
-        if seen.error is not None and will_retry(seen.error):
+        if seen.error is not None and (yield from will_retry(seen.error)):
             yield Drop(response)
             raise seen.error
         return Opened(response, Bytes(), seen.pieces, seen.broke)

@@ -89,9 +89,10 @@ class Opened(msgspec.Struct, Generic[T], frozen=True):
 
 Step: TypeAlias = Send | Read | Peek | Drop | Elapsed
 Conversation: TypeAlias = Generator[Step, Any, T]
+WillRetry: TypeAlias = Callable[[HfgenError], Conversation[bool]]
 # What becomes of an answer with a good status; the first argument tells of an error whether the
 # call will be tried again after it.
-Accept: TypeAlias = Callable[[Callable[[HfgenError], bool], FetchResponse], Conversation[T]]
+Accept: TypeAlias = Callable[[WillRetry, FetchResponse], Conversation[T]]
 
 
 def converse(
@@ -129,14 +130,13 @@ def converse(
             response = yield from _follow(send)
             if not 200 <= response.status < 300:  # noqa: PLR2004 - the statuses of success
                 raise (yield from _refused(request, response))
-            elapsed = yield Elapsed()
-            will_retry = partial(_will_retry, retry, retries, elapsed)
-            return (yield from accept(will_retry, response))
+            return (yield from accept(partial(_will_retry, retry, retries), response))
         except HfgenError as failure:
             error = failure
 
 
-def _will_retry(retry: Retry, retries: int, elapsed: float, error: HfgenError) -> bool:
+def _will_retry(retry: Retry, retries: int, error: HfgenError) -> Conversation[bool]:
+    elapsed: float = yield Elapsed()
     return retry.wait(retries, error, elapsed) is not None
 
 

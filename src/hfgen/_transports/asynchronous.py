@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
@@ -255,6 +255,7 @@ class _Pieces:
         return _translated(error, self._request) if isinstance(error, OSError) else None
 
 
+@lru_cache(maxsize=16)
 def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
     # `connect` holds for what `sock_connect` leaves out: the answer of a proxy to a CONNECT.
     # How long an answer may take is for the call's signal to say.
