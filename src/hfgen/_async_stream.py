@@ -69,12 +69,14 @@ class AsyncStream(Generic[T]):
         self._decoder = opened.decoder
         body: Any = opened.response.body
         self._next: Callable[[], Awaitable[bytes]] = body.__anext__
+        ours = None if self._guarded else body
         # Less for every token; but where it gives nothing or fails, it does not say why.
-        quick = getattr(body, "readany", None)
+        quick = getattr(ours, "readany", None)
+        self._at_eof: Callable[[], bool] | None = getattr(ours, "at_eof", None)
         if opened.broke is not None:
             self._next, quick = partial(_raise, opened.broke), None
         elif self._guarded:
-            self._next, quick = partial(_guard, self._call, self._next), None
+            self._next = partial(_guard, self._call, self._next)
         self._read: Callable[[], Awaitable[bytes]] = quick or self._next
         self._ready: Iterator[T] = chain.from_iterable(map(opened.decoder.feed, opened.pieces))
         self._drained = False
@@ -128,8 +130,8 @@ class AsyncStream(Generic[T]):
         if call.aborted:
             raise call.error()
         if self._decoder.is_complete:
-            # Once: a server may go on sending for ever.
-            if not self._ends:
+            # Once: a server may go on sending for ever. Nearly always the end is here already.
+            if not self._ends and (self._at_eof is None or not self._at_eof()):
                 self._loop.call_later(call.expect_end(), call.check)
                 self._ends = True
         elif not self._waits:

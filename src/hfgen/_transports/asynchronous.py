@@ -213,15 +213,17 @@ class _Pieces:
     """The body as it arrives, with aiohttp's errors translated.
 
     Attributes:
+        at_eof: aiohttp's own word on whether all of it has been read.
         readany: aiohttp's own way to the next piece, for who comes back here when it gives none.
     """
 
-    __slots__ = ("_content", "_ends_with_line", "_failure", "_request", "readany")
+    __slots__ = ("_content", "_ends_with_line", "_failure", "_request", "at_eof", "readany")
 
     def __init__(
         self, content: aiohttp.StreamReader, headers: Headers, request: FetchRequest
     ) -> None:
         self._content = content
+        self.at_eof = content.at_eof
         self.readany = content.readany
         self._ends_with_line = _FRAMED.isdisjoint(headers)
         self._request = request
