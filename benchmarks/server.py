@@ -207,6 +207,9 @@ class Server:
 
     def _drop(self, line: Line) -> None:
         self._lines.pop(line.sock.fileno(), None)
+        # Else it would be counted among the streams of whoever comes next.
+        if line in self._begun:
+            self._begun.remove(line)
         line.sock.close()
 
     def _stats(self) -> dict[str, float]:
