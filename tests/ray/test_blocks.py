@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import msgspec
 import pytest
@@ -69,6 +70,40 @@ def test_each_row_has_one_result_though_a_worker_is_killed(serve):
     statistics = results.statistics
     assert [each.url for each in statistics.servers] == [server.url]
     assert 0 < statistics.succeeded <= 405
+
+
+def test_a_worker_that_was_lost_is_not_counted(serve, tmp_path):
+    was_killed = tmp_path / "killed"
+    echo = Echo(0.02)
+
+    class Asks:
+        """A request that takes long to arrive in a worker that is started again."""
+
+        def __getstate__(self):
+            return was_killed
+
+        def __setstate__(self, was_killed):
+            if was_killed.exists():
+                time.sleep(60)
+
+        def __call__(self, row):
+            return f"{os.getpid()} {row.value('prompt')}"
+
+    def answered(request):
+        # Not before both are there: who starts from then on takes long.
+        processes = {prompt.split()[0] for prompt in list(echo.asked)}
+        if not was_killed.exists() and echo.asked.total() >= 100 and len(processes) == 2:
+            was_killed.touch()
+            os.kill(int(request.json["inputs"].split()[0]), signal.SIGKILL)
+        return echo(request)
+
+    results = bulk(serve(answered), rows(405), request=Asks(), workers=2)
+    with results:
+        assert len(list(results)) == 405
+    assert was_killed.exists()
+    assert 0 < results.statistics.succeeded <= 405
+    # What was under way in it is so no more.
+    assert results.statistics.in_flight == 0
 
 
 def test_drained_it_ends_with_whole_blocks(serve):

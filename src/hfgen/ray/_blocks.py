@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # If so many workers are lost with the same rows, it is the rows that do it.
 _MOST_LOSSES = 10
+# Lost more often than that, rows are asked for with no others in their worker.
+_LOSSES_IN_COMPANY = 1
 # Seconds between two looks at whether there is still something to wait for.
 _TICK = 0.5
 # Seconds that closing waits for the thread that may be inside of Ray.
@@ -78,9 +80,9 @@ class RayBulk:
         self._rows_per_block = rows_per_block
         self._calls = calls_at_once(plan, rows_per_block)
         self._lost: list[_Block] = []
-        self._is_read = False
+        # Whether no further block is begun.
+        self._ends = False
         self._read_error: Exception | None = None
-        self._draining = False
         self._closed = False
         self._in_ray = threading.Lock()
         actor = ray.remote(BlockWorker).options(
@@ -97,7 +99,7 @@ class RayBulk:
 
     @property
     def statistics(self) -> BulkStatistics:
-        """What had been when each worker was last heard of."""
+        """What had been when each worker was last heard of, but for those that were lost since."""
         return together([worker.statistics for worker in self._workers])
 
     def __iter__(self) -> Iterator[BulkResult[Row]]:
@@ -121,16 +123,15 @@ class RayBulk:
 
     def _next(self) -> list[BulkResult[Row]] | None:
         while not self._closed:
-            self._hand_out()
-            ends = self._is_read or self._draining
-            if ends and not self._lost and not any(block for _, block in self._awaited.values()):
+            under_way = any(block for _, block in self._awaited.values())
+            if self._ends and not self._lost and not under_way:
                 break
             for reference in ray.wait(list(self._awaited), timeout=_TICK)[0]:
-                outcome = self._arrived(reference)
-                if outcome is not None:
-                    # So that the worker is busy while these are handed out.
-                    self._hand_out()
-                    return outcome
+                results = self._arrived(reference)
+                # Before they are handed out: the worker is busy meanwhile.
+                self._hand_out()
+                if results is not None:
+                    return results
         return None
 
     def _hand_out(self) -> None:
@@ -139,27 +140,40 @@ class RayBulk:
             key=lambda each: each.under_way,
             default=None,
         ):
-            block = self._lost.pop() if self._lost else self._read()
+            block = self._fitting(self._calls - worker.under_way) or self._read()
             if block is None:
                 return
-            worker.under_way += 1
+            worker.under_way += self._share(block)
             self._awaited[worker.actor.ask.remote(block.rows)] = worker, block
 
+    def _share(self, block: _Block) -> int:
+        """Return how many of a worker's calls a block takes up."""
+        return self._calls if block.losses > _LOSSES_IN_COMPANY else 1
+
+    def _fitting(self, room: int) -> _Block | None:
+        for block in self._lost:
+            if self._share(block) <= room:
+                self._lost.remove(block)
+                return block
+        return None
+
     def _read(self) -> _Block | None:
-        if self._is_read or self._draining:
+        if self._ends:
             return None
         try:
             rows = list(islice(self._rows, self._rows_per_block))
         except Exception as error:  # noqa: BLE001 - raised when what was read before it is done
             self._read_error = error
             rows = []
-        self._is_read = not rows
-        return _Block(rows) if rows else None
+        if rows:
+            return _Block(rows)
+        self._ends = True
+        return None
 
     def _arrived(self, reference: Any) -> list[BulkResult[Row]] | None:
         worker, block = self._awaited.pop(reference)
         if block is not None:
-            worker.under_way -= 1
+            worker.under_way -= self._share(block)
         try:
             outcome: Outcome | None = ray.get(reference)
         except RayTaskError as error:
@@ -171,7 +185,8 @@ class RayBulk:
         if outcome is None:
             worker.is_there = True
             return None
-        worker.statistics = outcome.statistics
+        if worker.is_there:
+            worker.statistics = outcome.statistics
         if isinstance(outcome.results, HfgenError):
             raise outcome.results
         return outcome.results
@@ -191,6 +206,8 @@ class RayBulk:
         self._lost.append(block)
         if worker.is_there:
             worker.is_there = False
+            # Some of these rows are asked for again, and would be counted twice.
+            worker.statistics = BulkStatistics()
             self._start(worker)
 
     def _start(self, worker: _Worker) -> None:
@@ -200,7 +217,7 @@ class RayBulk:
 
     def drain(self) -> None:
         """Begin no further blocks: those under way end, and are handed out. Any thread may call."""
-        self._draining = True
+        self._ends = True
 
     def close(self) -> None:
         """Give up what is under way. Another thread that waits for results gets no more."""
