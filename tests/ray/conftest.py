@@ -12,6 +12,8 @@ def cluster():
     import ray  # noqa: PLC0415 - it is not everywhere
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray runs its workers at 15: on a busy machine, each would take minutes to start.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so Ray spells it
     ray.init(
         num_cpus=3,
         object_store_memory=150 * 2**20,
