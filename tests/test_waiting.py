@@ -88,6 +88,16 @@ def test_a_slow_stream_within_its_limits_is_well(side, serve):
     assert len(side.collect(side.stream_tokens(server, timeout=timeout))) == 6
 
 
+def test_what_the_reader_takes_for_the_first_token_does_not_count(side, serve):
+    server = serve(events(token("a"), token("b", last="ab")))
+    stream = side.stream_tokens(server, timeout=Timeout(connect=0.1, first_token=0.4))
+    # It has come, and lies there.
+    side.sleep(0.7)
+    assert side.next(stream) == "a"
+    side.sleep(0.7)
+    assert side.collect(stream) == ["b"]
+
+
 def test_what_the_reader_takes_does_not_count(side, serve):
     server = serve(events(token("a"), token("b"), Pause(0.2), token("c", last="abc")))
     stream = side.stream_tokens(server, timeout=Timeout(between_tokens=0.5))

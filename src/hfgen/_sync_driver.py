@@ -36,6 +36,8 @@ def drive(
                     response = reply
                 step = conversation.send(reply)
     except StopIteration as stop:
+        # What has come may lie there: nobody waits before the caller does.
+        call.deadline = None
         result: T = stop.value
         return result
     except Exception:
