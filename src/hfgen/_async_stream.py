@@ -6,7 +6,6 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from hfgen._async_interrupt import AbortScope
@@ -78,7 +77,7 @@ class AsyncStream(Generic[T]):
         elif self._guarded:
             self._next = partial(_guard, self._call, self._next)
         self._read: Callable[[], Awaitable[bytes]] = quick or self._next
-        self._ready: Iterator[T] = chain.from_iterable(map(opened.decoder.feed, opened.pieces))
+        self._ready: Iterator[T] = iter(opened.ready)
         self._drained = False
         self._waits = self._ends = False
 

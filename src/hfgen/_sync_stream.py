@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from hfgen._boundary import broken_off, checked_piece
@@ -125,7 +124,7 @@ class _Body(Generic[T]):
         self.release()
         self.opened = opened
         body: Iterable[bytes] = opened.response.body  # type: ignore[assignment] # sync
-        self.pieces = chain(opened.pieces, () if opened.broke is not None else body)
+        self.pieces = iter(() if opened.broke is not None else body)
         self._unsubscribe = self._call.subscribe(opened.response.close)
         if self._is_closed:
             opened.response.close()
@@ -160,8 +159,18 @@ def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
 def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901, PLR0912 - one loop
     """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
     decoder, pieces, broke = body.opened.decoder, body.pieces, body.opened.broke
+    items: Iterable[T] = body.opened.ready
     waits = ends = False
     while True:
+        if not call.aborted:
+            for item in items:
+                if waits or ends:
+                    # While the caller works on it, nobody waits.
+                    call.deadline = None
+                    waits = ends = False
+                yield item
+                if call.aborted:
+                    break
         try:
             if call.aborted:
                 raise call.error()
@@ -187,12 +196,5 @@ def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901, PLR091
             return
         if piece is None:
             break
-        for item in decoder.feed(piece if type(piece) is bytes else checked_piece(piece)):
-            if waits or ends:
-                # While the caller works on it, nobody waits.
-                call.deadline = None
-                waits = ends = False
-            yield item
-            if call.aborted:
-                break
+        items = decoder.feed(piece if type(piece) is bytes else checked_piece(piece))
     yield from decoder.finish()

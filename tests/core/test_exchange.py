@@ -10,12 +10,13 @@ from hfgen import ConnectError, FetchRequest, FetchResponse
 from hfgen import TimeoutError as ServerTooSlow
 from hfgen._core import accept as accepted
 from hfgen._core import exchange
+from hfgen._core.completions import Completions
 from hfgen._core.decoder import Bytes, Events, Whole, token_text
 from hfgen._core.exchange import Drop, Elapsed, Peek, Read, Send
 from hfgen._core.tgi import TGI
 from hfgen._headers import Headers
 from hfgen._retry import Retry
-from hfgen.testing import event
+from hfgen.testing import done, event
 from scripted import token
 
 REQUEST = FetchRequest(
@@ -183,7 +184,7 @@ class TestItems:
         if content_type == "text/event-stream":
             assert conversation.send(answer) == Peek(answer)
             opened = result(conversation, event(token("a")))
-            assert opened.pieces == (event(token("a")),)
+            assert list(opened.ready) == [event(token("a"))]
         else:
             opened = result(conversation, answer)
         assert opened.response is answer
@@ -209,14 +210,17 @@ class TestLooking:
     def raw(self, **policy):
         return self.look(accepted.raw(TGI()), **policy)
 
-    @pytest.mark.parametrize("look", [items, raw])
-    def test_what_was_read_is_kept(self, look):
+    @pytest.mark.parametrize(("look", "items"), [(items, True), (raw, False)])
+    def test_what_was_read_is_kept(self, look, items):
         conversation, answer = look(self)
         pieces = [b":\n\n", event(token("a"))[:9], event(token("a"))[9:] + event(token("b"))]
         for piece in pieces[:-1]:
             assert conversation.send(piece) == Peek(answer)
         opened = result(conversation, pieces[-1])
-        assert opened.pieces == tuple(pieces)
+        assert list(opened.ready) == (["a", "b"] if items else pieces)
+        assert list(opened.decoder.feed(event(token("c")))) == (
+            ["c"] if items else [event(token("c"))]
+        )
         assert opened.broke is None
 
     @pytest.mark.parametrize("look", [items, raw])
@@ -236,7 +240,7 @@ class TestLooking:
     @pytest.mark.parametrize("said", [BUSY, WRONG])
     def test_at_last_bytes_are_handed_out(self, said):
         conversation, _ = self.raw(max_retries=0)
-        assert result(conversation, said).pieces == (said,)
+        assert list(result(conversation, said).ready) == [said]
 
     def test_what_cannot_be_mended_is_raised_at_once(self):
         conversation, answer = self.items(max_retries=9)
@@ -263,14 +267,31 @@ class TestLooking:
         broke = ConnectError("broke")
         with pytest.raises(StopIteration) as stop:
             conversation.throw(broke)
-        assert stop.value.value.pieces == (b":\n\n",)
+        assert list(stop.value.value.ready) == [b":\n\n"]
         assert stop.value.value.broke is broke
 
-    @pytest.mark.parametrize("look", [items, raw])
-    def test_an_end_without_blank_line_or_token(self, look):
-        conversation, _ = look(self)
+    def test_an_end_without_blank_line(self):
+        conversation, _ = self.items()
         conversation.send(event(token("a", last="a"))[:-2])
-        assert result(conversation, None).pieces
+        opened = result(conversation, None)
+        assert list(opened.ready) == ["a"]
+        # The stream comes to the end as well.
+        assert list(opened.decoder.finish()) == []
+
+    def test_an_end_without_token(self):
+        conversation, _ = self.look(accepted.items(Completions({}), token_text))
+        opened = result(conversation, done())
+        assert list(opened.ready) == [""]
+        assert opened.decoder.is_complete
+        assert list(opened.decoder.finish()) == []
+
+    def test_a_chunk_without_text_is_kept(self):
+        # A stream of tokens skips it; the look does not: an error after it ends the stream.
+        conversation, _ = self.items()
+        special = {"token": {"text": "<s>", "special": True}}
+        opened = result(conversation, event(special))
+        assert list(opened.ready) == []
+        assert opened.decoder.text == ""
 
 
 class TestRetries:

@@ -177,7 +177,7 @@ def _converse(kind, status, headers, pieces, breaks):
         return [], _facts(error, 18 * len(headers.get("location", "").encode("utf-8", "replace")))
     if not isinstance(result, Opened):
         return result, None
-    return _outcome(result.decoder, [*result.pieces, *server.rest()], broke=broke)
+    return _outcome(result.decoder, server.rest(), broke=broke, ready=result.ready)
 
 
 def _led(talk, server):
@@ -194,10 +194,11 @@ def _led(talk, server):
         return stop.value
 
 
-def _outcome(decoder, pieces, limit=None, broke=None):
+def _outcome(decoder, pieces, limit=None, broke=None, ready=()):
     """Return the items that come of the pieces, and the facts of the error that ends them."""
     items, error = [], None
     try:
+        items.extend(ready)
         for index, piece in enumerate(pieces):
             items.extend(decoder.feed(piece))
             if limit is not None and (len(piece) > 1 or not index % 64):

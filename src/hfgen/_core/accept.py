@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -21,9 +22,10 @@ from hfgen._errors import (
 from hfgen._headers import Headers, media_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from hfgen._answers import Chunk, GeneratedText
+    from hfgen._core.decoder import Decoder
     from hfgen._core.dialect import Dialect
     from hfgen._core.exchange import Accept, Conversation, WillRetry
     from hfgen._fetch import FetchResponse
@@ -64,15 +66,16 @@ def items(
             raise malformed(page, "the server answered with a web page", MalformedStreamError)
         if kind == "application/json" or kind.endswith("+json"):
             return Opened(response, Whole(dialect, select, headers))
-        seen = yield from _look(dialect, response, max_event_bytes)
+        events = Events(dialect, select, headers, max_event_bytes=max_event_bytes)
+        seen = yield from _look(events, response, max_event_bytes)
         if isinstance(seen.error, IncompleteGenerationError) and _is_json(seen.pieces):
             # It did not say so.
-            return Opened(response, Whole(dialect, select, headers), seen.pieces, seen.broke)
+            whole = Whole(dialect, select, headers)
+            return Opened(response, whole, _fed(whole, seen.pieces), seen.broke)
         if seen.error is not None:
             yield Drop(response)
             raise seen.error
-        events = Events(dialect, select, headers, max_event_bytes=max_event_bytes)
-        return Opened(response, events, seen.pieces)
+        return Opened(response, events, events.items(seen.chunks))
 
     return accept
 
@@ -81,13 +84,15 @@ def raw(dialect: Dialect, max_event_bytes: int = MAX_EVENT_BYTES) -> Accept[Open
     """Accept an answer as `stream_bytes` hands it out, unless it is better to try again."""
 
     def accept(will_retry: WillRetry, response: FetchResponse) -> Conversation[Opened[bytes]]:
-        if media_type(Headers(response.headers)) != "text/event-stream":
+        headers = Headers(response.headers)
+        if media_type(headers) != "text/event-stream":
             return Opened(response, Bytes())
-        seen = yield from _look(dialect, response, max_event_bytes)
+        events = Events(dialect, whole_chunk, headers, max_event_bytes=max_event_bytes)
+        seen = yield from _look(events, response, max_event_bytes)
         if seen.error is not None and (yield from will_retry(seen.error)):
             yield Drop(response)
             raise seen.error
-        return Opened(response, Bytes(), seen.pieces, seen.broke)
+        return Opened(response, Bytes(), _fed(Bytes(), seen.pieces), seen.broke)
 
     return accept
 
@@ -103,41 +108,48 @@ def body(_: object, response: FetchResponse) -> Conversation[bytes]:
 class _Seen(msgspec.Struct, frozen=True):
     """What was read to look at the first chunk, what is wrong with it, and how it broke off."""
 
-    pieces: tuple[bytes, ...]
+    pieces: list[bytes]
+    chunks: Iterable[Chunk] = ()
     error: HfgenError | None = None
     broke: HfgenError | None = None
 
 
-def _look(dialect: Dialect, response: FetchResponse, max_event_bytes: int) -> Conversation[_Seen]:
+def _look(
+    events: Events[Any], response: FetchResponse, max_event_bytes: int
+) -> Conversation[_Seen]:
     """Read until the first chunk has come: servers report overload in its place, under a 200."""
-    headers = Headers(response.headers)
-    probe: Events[Chunk] = Events(dialect, whole_chunk, headers, max_event_bytes=max_event_bytes)
     pieces: list[bytes] = []
     size = 0
     try:
-        while not probe.is_complete:
+        while True:
             piece: bytes | None = yield Peek(response)
             if piece is None:
-                next(probe.finish(), None)
-                break
-            pieces.append(piece)
-            if next(probe.feed(piece), None) is not None:
-                break
+                chunks = events.last()
+            else:
+                pieces.append(piece)
+                chunks = events.chunks(piece)
+            for first in chunks:
+                return _Seen(pieces, chain((first,), chunks))
+            if piece is None or events.has_ended:
+                return _Seen(pieces)
             size += len(piece)
             if size > 2 * max_event_bytes:
                 # Comments: what has been looked at is kept, and these may go on for ever.
                 what = f"{size} bytes have come, and no token among them (max_event_bytes)"
-                return _Seen(tuple(pieces), malformed(piece, what, MalformedStreamError))
+                return _Seen(pieces, error=malformed(piece, what, MalformedStreamError))
     except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
-        return _Seen(tuple(pieces), error)
+        return _Seen(pieces, error=error)
     except (ConnectError, TimeoutError) as error:
-        ending = probe.interrupted(error)
+        ending = events.interrupted(error)
         if ending is not None and ending is not error:
             ending.__cause__ = error
-        return _Seen(tuple(pieces), ending, error)
-    return _Seen(tuple(pieces))
+        return _Seen(pieces, error=ending, broke=error)
 
 
-def _is_json(pieces: tuple[bytes, ...]) -> bool:
+def _fed(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
+    return chain.from_iterable(map(decoder.feed, pieces))
+
+
+def _is_json(pieces: list[bytes]) -> bool:
     start = next((words for piece in pieces if (words := piece.lstrip())), b"")
     return start[:1] in {b"{", b"["}

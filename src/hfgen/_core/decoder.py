@@ -87,24 +87,38 @@ class Events(Generic[T]):
         """What has been generated so far."""
         return "".join(self._texts)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last event has come; `is_complete` once its items have been taken, too."""
+        return self._reader.complete
+
     def feed(self, piece: bytes) -> Iterator[T]:
-        return self._items(self._reader.read(self._events.feed(piece)))
+        return self.items(self._reader.read(self._events.feed(piece)))
 
     def finish(self) -> Iterator[T]:
+        return self.items(self.last())
+
+    def rest(self) -> Iterator[T]:
+        return self.items(self._reader.rest())
+
+    def chunks(self, piece: bytes) -> Iterator[Chunk]:
+        """Return what `feed` selects its items from."""
+        return self._reader.read(self._events.feed(piece))
+
+    def last(self) -> Iterator[Chunk]:
+        """Yield what `finish` selects its items from, or raise what it does."""
         try:
-            yield from self._items(self._reader.read(self._events.flush()))
+            yield from self._reader.read(self._events.flush())
         except MalformedStreamError as error:
             # What is cut in the middle cannot be read; that is not the server's way of writing.
             if not self._reader.complete:
                 raise self._incomplete("the stream ended inside an event,") from error
         if not self._reader.complete:
             raise self._incomplete("the stream ended")
-        yield from self.rest()
+        yield from self._reader.rest()
 
-    def rest(self) -> Iterator[T]:
-        return self._items(self._reader.rest())
-
-    def _items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
+    def items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
+        """Yield the items that are selected from these chunks."""
         # Every token goes through it.
         select, only_text, texts = self._select, self._only_text, self._texts
         try:

@@ -28,6 +28,8 @@ from hfgen._fetch import FetchRequest, FetchResponse
 from hfgen._headers import Headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hfgen._core.decoder import Decoder
     from hfgen._retry import Retry
 
@@ -78,13 +80,13 @@ class Elapsed(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, Generic[T], frozen=True):
-    """A stream to hand out: an answer, what was read of it to look at, and how to read it."""
+    """A stream to hand out: an answer, how to read it, and what looking at it has given already."""
 
     response: FetchResponse
     decoder: Decoder[T]
-    pieces: tuple[bytes, ...] = ()
+    ready: Iterable[T] = ()
     broke: HfgenError | None = None
-    """How the body broke off after these pieces, if it did."""
+    """How the body broke off after these items, if it did."""
 
 
 Step: TypeAlias = Send | Read | Peek | Drop | Elapsed
