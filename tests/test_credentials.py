@@ -5,6 +5,7 @@ import logging
 import pytest
 
 import hfgen
+from hfgen._call import user_agent
 from hfgen._credentials import ambient_key, tracking_allowed
 from scripted import as_json, events, token
 from sides import reply
@@ -259,11 +260,20 @@ def test_it_is_in_no_log_record(side, serve, caplog):
     assert "hf_secretkey" not in shown.replace("?key=hf_secretkey", "")
 
 
+@pytest.fixture
+def new_process():
+    """Forget what is looked up once a process."""
+    user_agent.cache_clear()
+    yield user_agent.cache_clear
+    user_agent.cache_clear()
+
+
 @pytest.mark.parametrize("name", ["HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"])
-def test_the_user_agent_says_no_more_than_allowed(side, serve, monkeypatch, name):
+def test_the_user_agent_says_no_more_than_allowed(side, serve, monkeypatch, name, new_process):
     server = serve(as_json({"generated_text": "a"}))
     side.run(server)
     monkeypatch.setenv(name, "1")
+    new_process()
     assert not tracking_allowed()
     side.run(server)
     first, second = (request.headers["user-agent"] for request in server.requests)

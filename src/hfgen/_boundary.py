@@ -85,6 +85,8 @@ def checked(response: Any, *, asynchronous: bool) -> FetchResponse:
             f"the body of a FetchResponse must be {kind} of bytes here, "
             f"not {type(response.body).__name__} ({error})"
         ) from None
+    if body is response.body and isinstance(response.headers, Headers):
+        return response
     return replace(response, headers=Headers(response.headers), body=body)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -190,7 +191,7 @@ def _headers(url: str, settings: Settings, *, stream: bool = False) -> Headers:
         "accept": "text/event-stream, application/json" if stream else "application/json",
         # An event must not wait for the block of a compressor to fill.
         "accept-encoding": "identity",
-        "user-agent": _user_agent(),
+        "user-agent": user_agent(),
     }
     if settings.retry.wait_for_model and _url.is_endpoint(url):
         # The proxy in front of an endpoint that sleeps holds the request so many seconds.
@@ -206,7 +207,9 @@ def _headers(url: str, settings: Settings, *, stream: bool = False) -> Headers:
     return Headers({**headers, **settings.headers, "content-type": "application/json"})
 
 
-def _user_agent() -> str:
+@cache
+def user_agent() -> str:
+    """Return how hfgen names itself; what it may say is looked up once a process."""
     agent = f"hfgen/{__version__}"
     if not tracking_allowed():
         return agent

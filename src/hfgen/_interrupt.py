@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from hfgen._errors import HfgenError, TimeoutError  # noqa: A004
@@ -20,6 +21,12 @@ _MESSAGES: dict[_Phase, str] = {
     "between_tokens": "no further token within {:g} s (timeout)",
     "total": "not at its end within {:g} s (total timeout)",
 }
+
+
+@lru_cache(maxsize=16)
+def _shortest(timeout: Timeout) -> float | None:
+    limits = (timeout.first_token, timeout.between_tokens, timeout.total)
+    return min((seconds for seconds in limits if seconds is not None), default=None)
 
 
 class Interrupt(AbortSignal):
@@ -96,9 +103,11 @@ class Interrupt(AbortSignal):
             self._expire(self._phase, self._limit)
             return None
         # While nothing is waited for, a deadline set from now on is at least so far away.
-        times = [self._shortest() if deadline is None else deadline - now]
-        times.append(None if self._end is None else self._end - now)
-        return min((seconds for seconds in times if seconds is not None), default=None)
+        seconds = _shortest(self._timeout) if deadline is None else deadline - now
+        if self._end is None or seconds is None:
+            # Without the shortest there is no limit at all.
+            return seconds
+        return min(seconds, self._end - now)
 
     def error(self, text: str = "") -> HfgenError:
         """Return the error that the interruption stands for."""
@@ -109,10 +118,6 @@ class Interrupt(AbortSignal):
     def _expect(self, phase: _Phase, limit: float | None, extra: float = 0.0) -> None:
         self._phase, self._limit = phase, limit
         self.deadline = None if limit is None else time.monotonic() + limit + extra
-
-    def _shortest(self) -> float | None:
-        limits = (self._timeout.first_token, self._timeout.between_tokens, self._timeout.total)
-        return min((seconds for seconds in limits if seconds is not None), default=None)
 
     def _expire(self, phase: _Phase, seconds: float | None) -> None:
         self._abort(TimeoutError(_MESSAGES[phase].format(seconds), phase=phase))

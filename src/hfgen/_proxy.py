@@ -85,12 +85,15 @@ def from_environment(url: str) -> Proxy | None:
     Raises:
         InvalidRequestError: A variable names no HTTP proxy.
     """
-    parts = urlsplit(url)
     # The library reads all of the environment, which takes longer than the rest of a request.
-    if not any(os.environ.get(name) for name in _NAMES.get(parts.scheme, ())):
+    for name in _NAMES.get(url.partition(":")[0], ()):
+        if os.environ.get(name):
+            break
+    else:
         return None
     from urllib import request as library  # noqa: PLC0415 - not cheap
 
+    parts = urlsplit(url)
     proxies = library.getproxies_environment()
     kind = parts.scheme if parts.scheme in proxies else "all"
     if kind not in proxies:

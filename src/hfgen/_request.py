@@ -126,7 +126,7 @@ def normalise(request: RequestLike) -> dict[str, Any]:
             raise InvalidRequestError(_unknown(key))
     body = _without_none(request)
     for key in ("parameters", "options"):
-        if isinstance(body.get(key), Mapping):
+        if key in body and isinstance(body[key], Mapping):
             body[key] = _without_none(body[key])
     if "inputs" not in body:
         raise InvalidRequestError("the request has no `inputs` (the prompt)")
@@ -178,12 +178,13 @@ def _without_none(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any, where: str) -> Any:
     """Return the value in the types that JSON has, where it is of a kind of one of them."""
+    # What is asked first is asked of every prompt, and whether it is a mapping takes longer.
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, Mapping):
         return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, str):
-        return str.__str__(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidRequestError(f"{where} must be a finite number")
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -55,7 +56,7 @@ def plan(settings: Settings, request: Mapping[str, Any]) -> Plan:  # noqa: PLR09
     source = "api_url" if settings.api_url else "HFGEN_API_URL"
     url, model_in_url = _url.resolve(settings.url, request.get("model"), source)
     wanted = settings.dialect
-    path = urlsplit(url).path.rstrip("/")
+    path = _path(url)
     model = request.get("model") if model_in_url else _pasted(url, path)
     if model is not None:
         # A model has a URL of its own, and no server there would say what it speaks.
@@ -68,8 +69,7 @@ def plan(settings: Settings, request: Mapping[str, Any]) -> Plan:  # noqa: PLR09
                 f"/{name} is a route of TGI's own dialect; for completions, "
                 "pass the server's URL without it"
             )
-        whole, stream = _url.sibling(url, "generate"), _url.sibling(url, "generate_stream")
-        return Plan((url, wanted), (Target(dialect="tgi", url=whole, stream_url=stream),))
+        return Plan((url, wanted), (_tgi(url),))
     if path.endswith("/chat/completions"):
         raise InvalidRequestError("hfgen completes text: pass /v1/completions, without the chat")
     if wanted == "tgi":
@@ -81,6 +81,13 @@ def plan(settings: Settings, request: Mapping[str, Any]) -> Plan:  # noqa: PLR09
         return _completions(settings, _url.extended(url, route), request)
     key = urlunsplit(urlsplit(url)._replace(path=path)), wanted
     return Plan(key, (), lambda get: discovery.targets(url, get, settings.retry))
+
+
+@lru_cache(maxsize=256)
+def _tgi(url: str) -> Target:
+    """Return the two routes of TGI's dialect, of which the URL is one."""
+    whole, stream = _url.sibling(url, "generate"), _url.sibling(url, "generate_stream")
+    return Target(dialect="tgi", url=whole, stream_url=stream)
 
 
 def base(settings: Settings) -> str:
@@ -97,6 +104,11 @@ def base(settings: Settings) -> str:
         )
     parts = urlsplit(_url.ascii_only(url))
     return urlunsplit(parts._replace(path=_ROUTES.sub("", parts.path)))
+
+
+@lru_cache(maxsize=256)
+def _path(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
 
 
 def _pasted(url: str, path: str) -> str | None:

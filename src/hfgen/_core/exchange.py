@@ -153,8 +153,10 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
     """Send, and follow redirects; credentials go no further than the host they were meant for."""
     for _ in range(_MAX_REDIRECTS + 1):
         response: FetchResponse = yield send
+        if response.status not in _REDIRECTS:
+            return response
         location = Headers(response.headers).get("location")
-        if response.status not in _REDIRECTS or not location:
+        if not location:
             return response
         yield from _read_refusal(response)
         source = send.request.url

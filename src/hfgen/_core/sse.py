@@ -129,8 +129,9 @@ class EventDecoder:
         """Yield the event that the end of the stream cut off, if there is one."""
         if self._head:
             self._line, self._head = bytearray(self._head), None
-        yield from self._read([bytes(self._line), b""])
-        self._line = bytearray()
+        if self._line or self._name or self._data is not None:
+            yield from self._read([bytes(self._line), b""])
+            self._line = bytearray()
 
     def _read(self, lines: list[bytes]) -> Iterator[Event]:
         for line in lines:

@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from hfgen._proxy import Proxy
 
 _Responses: TypeAlias = WeakSet[aiohttp.ClientResponse]
-_Sessions: TypeAlias = (
-    "dict[asyncio.AbstractEventLoop, "
-    "tuple[aiohttp.ClientSession, _Responses, AsyncGenerator[None, None]]]"
-)
+_Session: TypeAlias = "tuple[aiohttp.ClientSession, _Responses, AsyncGenerator[None, None]]"
+_Sessions: TypeAlias = dict[asyncio.AbstractEventLoop, _Session]
 
 # Either says where the body ends; without them the connection's end does.
 _FRAMED = {"content-length", "transfer-encoding"}
@@ -55,7 +53,8 @@ class AsyncTransport:
             InvalidRequestError: The environment names a proxy that cannot be used.
         """
         proxy = self._connecting.proxy_for(request.url)
-        session, responses = await self._session()
+        held = self._sessions.get(asyncio.get_running_loop()) or await self._begin()
+        session, responses, _ = held
         is_secure = request.url.startswith("https:")
         how: dict[str, Any] = {}
         if proxy is not None:
@@ -80,10 +79,9 @@ class AsyncTransport:
         # Not aiohttp's, which heeds only what the environment said when it was imported.
         return self._connecting.ssl or _tls.default()
 
-    async def _session(self) -> tuple[aiohttp.ClientSession, _Responses]:
+    async def _begin(self) -> _Session:
+        """Return the pool of the running loop, which is new."""
         loop = asyncio.get_running_loop()
-        if (held := self._sessions.get(loop)) is not None:
-            return held[:2]
         # Other threads, with loops of their own, may change it meanwhile.
         for other in list(self._sessions):
             if other.is_closed():
@@ -96,9 +94,9 @@ class AsyncTransport:
         )
         responses: _Responses = WeakSet()
         guard = _guard(loop, session, responses, self._sessions)
-        self._sessions[loop] = session, responses, guard
+        held = self._sessions[loop] = session, responses, guard
         await anext(guard)
-        return session, responses
+        return held
 
 
 async def opened(
