@@ -98,6 +98,7 @@ class TestEnvironment:
             ({"https_proxy": "http://a:1"}, "https://host/", "http://a:1"),
             ({"https_proxy": "http://a:1", "HTTPS_PROXY": "http://b:1"}, "https://host/",
              "http://a:1"),
+            ({"HTTPS_PROXY": "http://a:1"}, "HTTPS://HOST/", "http://a:1"),
             ({"HTTPS_PROXY": "http://a:1"}, "http://host/", None),
             ({"HTTP_PROXY": "a:1"}, "http://host/", "http://a:1"),
             ({"HTTP_PROXY": "a:1", "REQUEST_METHOD": "GET"}, "http://host/", None),

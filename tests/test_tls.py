@@ -54,6 +54,11 @@ class TestTrust:
         side.client(ssl=authority.trusting())
         assert side.run(good)[0].generated_text == "Once upon"
 
+    def test_of_a_url_in_capitals(self, side, good, authority):
+        client = side.client(ssl=authority.trusting(), dialect="tgi")
+        answers = side.call(client.run, "Once", api_url=good.url.replace("https", "HTTPS"))
+        assert answers[0].generated_text == "Once upon"
+
     @pytest.mark.parametrize("kind", [str, Path])
     def test_by_a_file(self, side, good, authority, kind):
         side.client(ssl=kind(authority.file))

@@ -86,7 +86,7 @@ def from_environment(url: str) -> Proxy | None:
         InvalidRequestError: A variable names no HTTP proxy.
     """
     # The library reads all of the environment, which takes longer than the rest of a request.
-    for name in _NAMES.get(url.partition(":")[0], ()):
+    for name in _NAMES.get(url.partition(":")[0].lower(), ()):
         if os.environ.get(name):
             break
     else:
