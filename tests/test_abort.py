@@ -15,6 +15,7 @@ from scripted import answer, as_json, events, token
 from sides import reply
 
 VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
+STREAMS = VERBS[1:]
 SILENT = answer(Hang(), framing="raw")
 
 
@@ -105,6 +106,17 @@ def test_between_two_tokens(side, serve):
         side.next(stream)
     with pytest.raises((StopIteration, hfgen.HfgenError)):
         side.next(stream)
+
+
+@pytest.mark.parametrize("verb", STREAMS)
+def test_before_the_first_token_that_is_also_the_last(side, serve, verb):
+    server = serve(events(token("a", last="a")))
+    controller = AbortController()
+    stream = getattr(side, verb)(server, signal=controller.signal)
+    controller.abort()
+    with pytest.raises(AbortError) as caught:
+        side.collect(stream)
+    assert caught.value.text == ""
 
 
 def test_while_nobody_reads_closes_the_connection(side, serve):

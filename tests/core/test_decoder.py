@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from completing import USAGE, piece
 from hfgen import (
     AbortError,
     ConnectError,
@@ -14,6 +15,7 @@ from hfgen import (
     OverloadedError,
     TimeoutError,  # noqa: A004
 )
+from hfgen._core.completions import Completions
 from hfgen._core.decoder import Bytes, Events, Whole, folded, token_text, whole_chunk
 from hfgen._core.tgi import TGI
 from hfgen.testing import event
@@ -187,6 +189,28 @@ class TestEvents:
         decoder = Events(TGI(), token_text)
         list(decoder.feed(event(token("a", last="a"))))
         assert decoder.interrupted(ConnectError("cut")) is None
+
+    @pytest.mark.parametrize("has_begun", [False, True])
+    def test_an_interruption_before_the_last_item_is_one(self, has_begun):
+        decoder = Events(TGI(), token_text)
+        items = decoder.feed(event(token("a")) + event(token("b", last="ab")))
+        came = next(items)
+        if has_begun:
+            # What `accept` looks at is decoded before anybody asks for its item.
+            items = decoder.items(iter(list(decoder.chunks(event(token("b", last="ab"))))))
+        error = AbortError("enough")
+        assert decoder.interrupted(error) is error
+        assert error.text == came == "a"
+
+    def test_so_is_one_in_the_middle_of_the_last_event(self):
+        logprobs = {"tokens": ["a", "b"], "token_logprobs": [-1, -1], "text_offset": [0, 1]}
+        last = piece("ab", "length", logprobs=logprobs, usage=USAGE)
+        decoder = Events(Completions({"inputs": "x"}), token_text)
+        items = decoder.feed(last)
+        assert next(items) == "a"
+        error = AbortError("enough")
+        assert decoder.interrupted(error) is error
+        assert error.text == "a"
 
     def test_a_hundred_thousand_tokens_are_read_in_linear_time(self):
         decoder = Events(TGI(), token_text)

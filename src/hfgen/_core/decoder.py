@@ -80,6 +80,8 @@ class Events(Generic[T]):
         self._reader = dialect.events(headers, only_text=self._only_text)
         self._select = select
         self._texts: list[str] = []
+        # Those of which the items are being handed out.
+        self._chunks: Iterator[Chunk] = iter(())
         self.is_complete = False
 
     @property
@@ -93,7 +95,8 @@ class Events(Generic[T]):
         return self._reader.complete
 
     def feed(self, piece: bytes) -> Iterator[T]:
-        return self.items(self._reader.read(self._events.feed(piece)))
+        self._chunks = chunks = self._reader.read(self._events.feed(piece))
+        return self._items(chunks)
 
     def finish(self) -> Iterator[T]:
         return self.items(self.last())
@@ -118,7 +121,11 @@ class Events(Generic[T]):
         yield from self._reader.rest()
 
     def items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
-        """Yield the items that are selected from these chunks."""
+        """Return the items that are selected from these chunks."""
+        self._chunks = iter(chunks)
+        return self._items(self._chunks)
+
+    def _items(self, chunks: Iterator[Chunk]) -> Iterator[T]:
         # Every token goes through it.
         select, only_text, texts = self._select, self._only_text, self._texts
         try:
@@ -137,7 +144,8 @@ class Events(Generic[T]):
             raise
 
     def interrupted(self, error: HfgenError) -> HfgenError | None:
-        if self._reader.complete:
+        if self._reader.complete and next(self._chunks, None) is None:
+            # All of it has been handed out, too.
             return None
         if isinstance(error, ConnectError):
             return self._incomplete(f"{error},")
