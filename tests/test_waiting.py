@@ -62,6 +62,14 @@ def test_between_tokens(side, serve, verb, rest):
     side.wait_for(server.request().hung_up)
 
 
+def test_between_tokens_after_a_first_one_that_took_longer(side, serve):
+    server = serve(events(Pause(0.6), token("Once"), Hang()))
+    started = time.monotonic()
+    with pytest.raises(hfgen.TimeoutError, match="further token"):
+        side.outcome("stream", server, timeout=Timeout(first_token=40, between_tokens=0.3))
+    assert time.monotonic() - started < 20
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_total(side, serve, verb):
     steps = [step for _ in range(500) for step in (token("a"), Pause(0.02))]

@@ -102,12 +102,11 @@ class Interrupt(AbortSignal):
         if deadline is not None and now >= deadline:
             self._expire(self._phase, self._limit)
             return None
-        # While nothing is waited for, a deadline set from now on is at least so far away.
-        seconds = _shortest(self._timeout) if deadline is None else deadline - now
-        if self._end is None or seconds is None:
-            # Without the shortest there is no limit at all.
-            return seconds
-        return min(seconds, self._end - now)
+        # A deadline set from now on, as by a token that comes, is at least so far away.
+        times = [_shortest(self._timeout)]
+        times.append(None if deadline is None else deadline - now)
+        times.append(None if self._end is None else self._end - now)
+        return min((seconds for seconds in times if seconds is not None), default=None)
 
     def error(self, text: str = "") -> HfgenError:
         """Return the error that the interruption stands for."""
