@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Parts of the names of headers that hold secrets.
@@ -39,13 +39,6 @@ class Headers(Mapping[str, str]):
     def get(self, name: str, default: Any = None) -> Any:
         # Not the mapping's own, which for what is not there makes an error and drops it.
         return self._values.get(name.lower(), default)
-
-    def items(self) -> ItemsView[str, str]:
-        # Nor these two, which are a good deal slower.
-        return self._values.items()
-
-    def keys(self) -> KeysView[str]:
-        return self._values.keys()
 
     def __or__(self, other: Mapping[str, str]) -> Headers:
         return Headers({**self._values, **Headers(other)._values})
