@@ -161,6 +161,23 @@ def test_rows_that_take_their_worker_with_them_end_it(serve, monkeypatch):
         list(results)
 
 
+def test_they_end_it_though_the_input_never_does(serve, monkeypatch):
+    monkeypatch.setattr(_blocks, "_MOST_LOSSES", 3)
+
+    def deadly(row):
+        if row.index == 27:
+            os._exit(1)
+        return row.value("prompt")
+
+    server = serve(Echo())
+    with (
+        bulk(server, rows(10**9), request=deadly, workers=2) as results,
+        pytest.raises(HfgenError, match="3 workers were lost with rows 20 to 39"),
+    ):
+        for _ in results:
+            pass
+
+
 class Unpacked:
     """Cannot be made where it is sent to."""
 

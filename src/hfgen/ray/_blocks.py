@@ -140,7 +140,9 @@ class RayBulk:
             key=lambda each: each.under_way,
             default=None,
         ):
-            block = self._fitting(self._calls - worker.under_way) or self._read()
+            # Lost ones first: one that waits for an idle worker would not see one otherwise.
+            room = self._calls - worker.under_way
+            block = self._fitting(room) if self._lost else self._read()
             if block is None:
                 return
             worker.under_way += self._share(block)
