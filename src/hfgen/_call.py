@@ -204,7 +204,7 @@ def _headers(url: str, settings: Settings, *, stream: bool = False) -> Headers:
                 f"bill_to is for Hugging Face's router; this goes to {_url.display(url)}"
             )
         headers["x-hf-bill-to"] = settings.bill_to
-    return Headers({**headers, **(settings.headers or {}), "content-type": "application/json"})
+    return Headers({**headers, **settings.headers, "content-type": "application/json"})
 
 
 @cache

@@ -7,11 +7,11 @@ there, an ambient key goes to Hugging Face's own hosts only, and over https only
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from hfgen._errors import InvalidRequestError
+from hfgen._url import cached
 
 _TRUE = frozenset({"1", "on", "yes", "true"})
 _HOSTS = frozenset({"huggingface.co"})
@@ -49,7 +49,7 @@ def tracking_allowed() -> bool:
     return not (_is_set("HF_HUB_DISABLE_TELEMETRY") or _is_set("DO_NOT_TRACK"))
 
 
-@lru_cache(maxsize=256)
+@cached
 def _is_hugging_face(url: str) -> bool:
     parts = urlsplit(url)
     host = parts.hostname or ""

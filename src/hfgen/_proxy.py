@@ -86,10 +86,8 @@ def from_environment(url: str) -> Proxy | None:
         InvalidRequestError: A variable names no HTTP proxy.
     """
     # The library reads all of the environment, which takes longer than the rest of a request.
-    for name in _NAMES.get(url.partition(":")[0].lower(), ()):
-        if os.environ.get(name):
-            break
-    else:
+    names = _NAMES.get(url.partition(":")[0].lower(), ())
+    if not any(os.environ.get(name) for name in names):
         return None
     from urllib import request as library  # noqa: PLC0415 - not cheap
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -83,7 +82,7 @@ def plan(settings: Settings, request: Mapping[str, Any]) -> Plan:  # noqa: PLR09
     return Plan(key, (), lambda get: discovery.targets(url, get, settings.retry))
 
 
-@lru_cache(maxsize=256)
+@_url.cached
 def _tgi(url: str) -> Target:
     """Return the two routes of TGI's dialect, of which the URL is one."""
     whole, stream = _url.sibling(url, "generate"), _url.sibling(url, "generate_stream")
@@ -106,7 +105,7 @@ def base(settings: Settings) -> str:
     return urlunsplit(parts._replace(path=_ROUTES.sub("", parts.path)))
 
 
-@lru_cache(maxsize=256)
+@_url.cached
 def _path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 

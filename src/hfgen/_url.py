@@ -18,7 +18,7 @@ _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[0-9A-Za-z_]+)?")
 _RESERVED = string.punctuation
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # A program has few URLs, and each of its calls looks at its own some times.
-_cached = lru_cache(maxsize=256)
+cached = lru_cache(maxsize=256)
 
 
 def resolve(api_url: str, model: str | None, source: str = "api_url") -> tuple[str, bool]:
@@ -52,7 +52,7 @@ def check(url: str, what: str = "api_url") -> None:
     _check(url, what)
 
 
-@_cached
+@cached
 def _check(url: str, what: str) -> None:
     try:
         parts = urlsplit(url)
@@ -92,27 +92,27 @@ def ascii_only(url: str) -> str:
     return urlunsplit((parts.scheme, "".join([host, *port]), path, query, ""))
 
 
-@_cached
+@cached
 def extended(url: str, route: str) -> str:
     """Return the URL with this route at the end of its path."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))
 
 
-@_cached
+@cached
 def sibling(url: str, name: str) -> str:
     """Return the URL with this name in place of the last part of its path."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/').rpartition('/')[0]}/{name}"))
 
 
-@_cached
+@cached
 def is_router(url: str) -> bool:
     """Tell whether the URL is that of Hugging Face's router."""
     return urlsplit(url).hostname == "router.huggingface.co"
 
 
-@_cached
+@cached
 def is_endpoint(url: str) -> bool:
     """Tell whether the URL is that of an Inference Endpoint, which may be asleep."""
     return (urlsplit(url).hostname or "").endswith(".endpoints.huggingface.cloud")

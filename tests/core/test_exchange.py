@@ -270,11 +270,13 @@ class TestLooking:
         assert list(stop.value.value.ready) == [b":\n\n"]
         assert stop.value.value.broke is broke
 
-    def test_an_end_without_blank_line(self):
-        conversation, _ = self.items()
-        conversation.send(event(token("a", last="a"))[:-2])
+    @pytest.mark.parametrize(("look", "items"), [(items, True), (raw, False)])
+    def test_an_end_without_blank_line(self, look, items):
+        conversation, _ = look(self)
+        piece = event(token("a", last="a"))[:-2]
+        conversation.send(piece)
         opened = result(conversation, None)
-        assert list(opened.ready) == ["a"]
+        assert list(opened.ready) == (["a"] if items else [piece])
         # The stream comes to the end as well.
         assert list(opened.decoder.finish()) == []
 

@@ -145,7 +145,8 @@ def test_left_in_the_middle_it_leaves_no_thread_that_may_call_ray(serve):
     assert list(results) == []
 
 
-def test_rows_that_take_their_worker_with_them_end_it(serve, monkeypatch):
+@pytest.mark.parametrize(("count", "workers"), [(60, 1), (10**9, 2)])
+def test_rows_that_take_their_worker_with_them_end_it(serve, monkeypatch, count, workers):
     monkeypatch.setattr(_blocks, "_MOST_LOSSES", 3)
 
     def deadly(row):
@@ -155,24 +156,8 @@ def test_rows_that_take_their_worker_with_them_end_it(serve, monkeypatch):
 
     said = "3 workers were lost with rows 20 to 39, the last"
     with (
-        bulk(serve(Echo()), rows(60), request=deadly) as results,
+        bulk(serve(Echo()), rows(count), request=deadly, workers=workers) as results,
         pytest.raises(HfgenError, match=said),
-    ):
-        list(results)
-
-
-def test_they_end_it_though_the_input_never_does(serve, monkeypatch):
-    monkeypatch.setattr(_blocks, "_MOST_LOSSES", 3)
-
-    def deadly(row):
-        if row.index == 27:
-            os._exit(1)
-        return row.value("prompt")
-
-    server = serve(Echo())
-    with (
-        bulk(server, rows(10**9), request=deadly, workers=2) as results,
-        pytest.raises(HfgenError, match="3 workers were lost with rows 20 to 39"),
     ):
         for _ in results:
             pass

@@ -95,6 +95,7 @@ class Events(Generic[T]):
         return self._reader.complete
 
     def feed(self, piece: bytes) -> Iterator[T]:
+        # `items` of `chunks`, without these two calls: every read goes through it.
         self._chunks = chunks = self._reader.read(self._events.feed(piece))
         return self._items(chunks)
 
