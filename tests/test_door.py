@@ -1,6 +1,5 @@
 """The public door: what is there, what is not, and what it costs."""
 
-import ast
 import inspect
 import subprocess
 import sys
@@ -11,8 +10,6 @@ import pytest
 import hfgen
 
 VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
-PURE_OF_BULK = ["dispatcher", "fleet", "job", "limits", "outbox", "plan", "result", "statistics",
-                "verdict", "window"]  # fmt: skip
 
 
 def test_all_is_sorted_and_real():
@@ -150,30 +147,6 @@ def test_both_sides_have_the_same_methods(sync, asynchronous):
 def test_the_verbs_are_static(verb):
     for place in (hfgen.HuggingFaceTextGeneration, hfgen.AsyncHuggingFaceTextGeneration):
         assert isinstance(vars(place)[verb], staticmethod)
-
-
-def test_the_core_does_no_io_and_reads_no_clock():
-    core = Path(hfgen.__file__).parent / "_core"
-    forbidden = {"asyncio", "http", "os", "random", "select", "socket", "ssl", "threading", "time",
-                 "urllib3", "aiohttp", "datetime", "pathlib", "subprocess", "logging"}  # fmt: skip
-    bulk = [core.parent / "_bulk" / f"{name}.py" for name in PURE_OF_BULK]
-    # For a default that tests replace, and for the class of an error.
-    excused = {"dispatcher.py": {"random"}, "verdict.py": {"socket"}}
-    for path in [*core.glob("*.py"), *bulk]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                names = (
-                    {node.module} - {"http"}
-                    if node.names[0].name == "HTTPStatus"
-                    else {node.module}
-                )
-            else:
-                continue
-            assert not {str(name).partition(".")[0] for name in names} & (
-                forbidden - excused.get(path.name, set())
-            ), path
 
 
 def test_the_package_is_typed():

@@ -1,0 +1,109 @@
+"""Which module may import which. A failure names the module, the line and what it imports.
+
+`_core` decides, `_io` touches the world, `_sync` and `_async` run it, with the same file names on
+both sides. Imports inside functions count; so do those that only annotations need.
+"""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import hfgen
+
+ROOT = Path(hfgen.__file__).parent
+
+# What does I/O, reads clocks and environments, starts threads or draws numbers.
+WORLD = {
+    "aiohttp", "asyncio", "datetime", "http.client", "logging", "os", "pathlib", "random", "select",
+    "socket", "ssl", "subprocess", "threading", "time", "urllib3",
+}  # fmt: skip
+# Modules that compute and do nothing else, beside all of `_core`; what each is excused.
+PURE = {
+    "hfgen._bulk.dispatcher": {"random"},  # a default that tests replace
+    "hfgen._bulk.fleet": set(),
+    "hfgen._bulk.job": set(),
+    "hfgen._bulk.limits": set(),
+    "hfgen._bulk.outbox": set(),
+    "hfgen._bulk.plan": set(),
+    "hfgen._bulk.result": set(),
+    "hfgen._bulk.statistics": set(),
+    "hfgen._bulk.verdict": {"socket"},  # for the class of an error
+    "hfgen._bulk.window": set(),
+}
+
+
+class Import(NamedTuple):
+    line: int
+    module: str
+    is_for_annotations: bool
+
+
+def module_name(path: Path) -> str:
+    return ".".join(("hfgen", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
+
+
+MODULES = {module_name(path): path for path in ROOT.rglob("*.py")}
+
+
+def read_imports(module: str) -> list[Import]:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    for_annotations = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{MODULES[module]}:{node.lineno}: imports are absolute here"
+            # A name is a module or something in one.
+            names = [
+                full if (full := f"{node.module}.{alias.name}") in MODULES else str(node.module)
+                for alias in node.names
+            ]
+        else:
+            continue
+        found += [Import(node.lineno, name, id(node) in for_annotations) for name in names]
+    return found
+
+
+IMPORTS = {module: read_imports(module) for module in MODULES}
+
+
+def is_inside(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+@pytest.mark.xfail(strict=True, reason="the clients and bulk, progress and display")
+def test_no_import_circle():
+    graph = {
+        module: {found.module for found in imports if found.module in MODULES} - {module, "hfgen"}
+        for module, imports in IMPORTS.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize(
+    "module", sorted(PURE.keys() | {name for name in MODULES if is_inside(name, "hfgen._core")})
+)
+def test_what_decides_does_nothing_else(module):
+    offences = [
+        f"{MODULES[module]}:{found.line}: {module} imports {found.module}"
+        for found in IMPORTS[module]
+        if any(is_inside(found.module, name) for name in WORLD - PURE.get(module, set()))
+    ]
+    assert not offences, "\n".join(offences)
