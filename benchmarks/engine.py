@@ -21,9 +21,9 @@ from benchmarks.scenarios import Scenario
 from benchmarks.wire import STORIES
 from benchmarks.worker import Meter
 from hfgen import __version__
-from hfgen.server._batcher import Batcher
-from hfgen.server._checkpoint import BUNDLED, Model, load
-from hfgen.server._generation import Event, Failed, Generated, Job, Sampling
+from hfgen.server.engine.batcher import Batcher
+from hfgen.server.engine.checkpoint import BUNDLED, Model, load
+from hfgen.server.engine.jobs import Event, Failed, Generated, Job, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

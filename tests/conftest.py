@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from helpers.sync_and_async import Async, Sync
 from hfgen.testing import ScriptedServer
-from sides import Async, Sync
 
 _ENVIRONMENT = (
     "ALL_PROXY",
@@ -56,7 +56,7 @@ def serve():
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     """Make certificates: `authority.server("127.0.0.1")`."""
-    from authority import Authority  # noqa: PLC0415 - not everywhere can they be made
+    from helpers.certificates import Authority  # noqa: PLC0415 - not everywhere can they be made
 
     return Authority(tmp_path_factory.mktemp("certificates"))
 

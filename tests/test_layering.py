@@ -25,14 +25,14 @@ WORLD = {
 # Modules that compute and do nothing else, beside all of `_core`; what each is excused.
 PURE = {
     "hfgen._bulk.dispatcher": {"random"},  # a default that tests replace
-    "hfgen._bulk.fleet": set(),
+    "hfgen._bulk.failures": {"socket"},  # for the class of an error
     "hfgen._bulk.job": set(),
-    "hfgen._bulk.limits": set(),
     "hfgen._bulk.outbox": set(),
     "hfgen._bulk.plan": set(),
-    "hfgen._bulk.result": set(),
+    "hfgen._bulk.rate_limit": set(),
+    "hfgen._bulk.results": set(),
+    "hfgen._bulk.servers": set(),
     "hfgen._bulk.statistics": set(),
-    "hfgen._bulk.verdict": {"socket"},  # for the class of an error
     "hfgen._bulk.window": set(),
 }
 

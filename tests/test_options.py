@@ -64,7 +64,7 @@ def test_any_number_of_seconds_will_do(side, value):
 
 @pytest.mark.parametrize("value", [2_000_000, 3_000_000, 10**9, 10**12, None])
 def test_a_long_timeout_works(side, serve, value):
-    from scripted import as_json  # noqa: PLC0415
+    from helpers.scripted_answers import as_json  # noqa: PLC0415
 
     server = serve(as_json({"generated_text": "a"}))
     assert side.run(server, timeout=value)[0].generated_text == "a"

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 import msgspec
 from msgspec.structs import asdict, replace
 
-from hfgen._connecting import NAMES as CLIENT_ONLY
+from hfgen._core.errors import HfgenError, InvalidRequestError
+from hfgen._core.fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
+from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.providers import NAMES
+from hfgen._core.retry import Retry
 from hfgen._core.sse import MAX_EVENT_BYTES
-from hfgen._credentials import checked_key
-from hfgen._errors import HfgenError, InvalidRequestError
-from hfgen._fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
-from hfgen._headers import NO_HEADERS, Headers
-from hfgen._retry import Retry
-from hfgen._signal import AbortSignal
-from hfgen._timeout import Timeout
-from hfgen._url import DEFAULT_API_URL, check, display
+from hfgen._core.timeout import Timeout
+from hfgen._core.url import DEFAULT_API_URL, check, display
+from hfgen._io.connecting import NAMES as CLIENT_ONLY
+from hfgen._io.credentials import checked_key
+from hfgen._io.signal import AbortSignal
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hfgen._answers import (
+from hfgen._core.answers import (
     Answer,
     BestOfSequence,
     Chunk,
@@ -15,7 +15,7 @@ from hfgen._answers import (
     StreamDetails,
     Token,
 )
-from hfgen._errors import (
+from hfgen._core.errors import (
     AbortError,
     AuthenticationError,
     BulkFileError,
@@ -39,25 +39,25 @@ from hfgen._errors import (
     TimeoutError,  # noqa: A004
     ValidationError,
 )
-from hfgen._fetch import AsyncFetch, Fetch, FetchRequest, FetchResponse
-from hfgen._namespaces import AsyncHuggingFaceTextGeneration, HuggingFaceTextGeneration
+from hfgen._core.fetch import AsyncFetch, Fetch, FetchRequest, FetchResponse
+from hfgen._core.request import GenerateParameters, GenerationRequest, Grammar, InferenceOptions
+from hfgen._core.retry import Retry
+from hfgen._core.timeout import Timeout
+from hfgen._io.signal import AbortController, AbortSignal
 from hfgen._options import AsyncClientOptions, AsyncOptions, ClientOptions, Options
-from hfgen._request import GenerateParameters, GenerationRequest, Grammar, InferenceOptions
-from hfgen._retry import Retry
-from hfgen._signal import AbortController, AbortSignal
-from hfgen._sync_client import Client
-from hfgen._sync_stream import Stream
-from hfgen._timeout import Timeout
+from hfgen._static import AsyncHuggingFaceTextGeneration, HuggingFaceTextGeneration
+from hfgen._sync.client import Client
+from hfgen._sync.stream import Stream
 from hfgen._version import __version__
 
 if TYPE_CHECKING:
-    from hfgen._async_client import AsyncClient
-    from hfgen._async_stream import AsyncStream
-    from hfgen._bulk.asynchronous import AsyncBulk
-    from hfgen._bulk.limits import RateLimit
-    from hfgen._bulk.result import BulkResult
+    from hfgen._async.bulk_results import AsyncBulk
+    from hfgen._async.client import AsyncClient
+    from hfgen._async.stream import AsyncStream
+    from hfgen._bulk.rate_limit import RateLimit
+    from hfgen._bulk.results import BulkResult
     from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
-    from hfgen._bulk.sync import Bulk
+    from hfgen._sync.bulk import Bulk
 
 __all__ = [
     "AbortController",
@@ -125,13 +125,13 @@ __all__ = [
 
 # With the first three comes asyncio, which takes as long to import as all the rest.
 _LATER = {
-    "AsyncBulk": "_bulk.asynchronous",
-    "AsyncClient": "_async_client",
-    "AsyncStream": "_async_stream",
-    "Bulk": "_bulk.sync",
-    "BulkResult": "_bulk.result",
+    "AsyncBulk": "_async.bulk_results",
+    "AsyncClient": "_async.client",
+    "AsyncStream": "_async.stream",
+    "Bulk": "_sync.bulk",
+    "BulkResult": "_bulk.results",
     "BulkStatistics": "_bulk.statistics",
-    "RateLimit": "_bulk.limits",
+    "RateLimit": "_bulk.rate_limit",
     "ServerStatistics": "_bulk.statistics",
 }
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 import hfgen
-from bulk.simulation import URL, answer, planned
+from helpers.bulk_simulation import URL, answer, planned
 from hfgen import HfgenError, RateLimit, Retry
 from hfgen._bulk.dispatcher import Dispatcher
 from hfgen._bulk.job import Outcome

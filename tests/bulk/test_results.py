@@ -7,6 +7,7 @@ import time
 import pytest
 
 import hfgen
+from helpers.sync_and_async import Left, reply
 from hfgen import RateLimit, Retry
 from hfgen.testing import (
     Cut,
@@ -19,7 +20,6 @@ from hfgen.testing import (
     status,
     tokens,
 )
-from sides import Left, reply
 
 STORY = tokens("a", "b", details=True)
 QUICK = Retry(backoff=0.01)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bulk.simulation import URL, Queueing, Refusing, Simulation
+from helpers.bulk_simulation import URL, Queueing, Refusing, Simulation
 from hfgen._bulk.window import Window
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.scripted_answers import as_json, events, token
 from hfgen import ModelLoadingError
 from hfgen._cli.waiting import Waiting
 from hfgen.testing import Cut, Hang, Pause, ScriptedServer, event
-from scripted import as_json, events, token
 
 STORY = events(
     token("Once"), token(" upon", index=2), token("</s>", special=True, last="Once upon")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from helpers.scripted_answers import answer, as_json
 from hfgen.testing import ScriptedServer
-from scripted import answer, as_json
 
 
 @pytest.mark.parametrize("path", ["", "/", "/generate", "/generate_stream", "/v1"])

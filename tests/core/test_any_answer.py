@@ -21,8 +21,8 @@ from fuzz.strange import (
     broken,
     spliced,
 )
+from helpers.scripted_answers import token
 from hfgen.testing import event
-from scripted import token
 
 # The same examples each time: `make fuzz` is for finding others.
 SOME = settings(

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.byte_cuts import same_every_way
 from hfgen import MalformedStreamError
 from hfgen._core.sse import Event, EventDecoder
-from pieces import same_every_way
 
 
 def events_of(pieces, **options):

@@ -4,8 +4,8 @@ import gc
 
 import pytest
 
-from hfgen._transports import lines
-from ways import WAYS, WITH_SOCKETS
+from helpers.transports_under_test import WAYS, WITH_SOCKETS
+from hfgen._sync import sockets as lines
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,11 +11,11 @@ import pytest
 import requests
 
 import hfgen
+from helpers.http_proxy import LittleProxy
+from helpers.scripted_answers import answer, as_json, events, token
 from hfgen import AbortController, fetch
 from hfgen.fetch import from_aiohttp, from_asgi, from_httpx, from_requests
 from hfgen.testing import Hang
-from little_proxy import LittleProxy
-from scripted import answer, as_json, events, token
 
 ANSWER = as_json({"generated_text": "a"}, set_cookie="a=b; Path=/")
 KEY = "hf_a_secret_key"

@@ -6,9 +6,9 @@ import gc
 import pytest
 
 import hfgen
+from helpers.scripted_answers import token
 from hfgen.fetch import _asgi, from_asgi
 from hfgen.testing import event
-from scripted import token
 
 URL = "http://app.invalid:8080/a%2Fb?c=d%20e"
 START = {"type": "http.response.start", "status": 200,

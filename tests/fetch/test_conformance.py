@@ -12,10 +12,10 @@ from contextlib import contextmanager
 import pytest
 
 import hfgen
+from helpers.scripted_answers import answer, as_json, events, token
+from helpers.transports_under_test import secrets_in
 from hfgen import AbortController, FetchRequest
 from hfgen.testing import Cut, Hang, Pause, event
-from scripted import answer, as_json, events, token
-from ways import secrets_in
 
 ANSWER = as_json({"generated_text": "Once upon"})
 STORY = (token("Once"), token(" upon", last="Once upon"))
@@ -232,7 +232,7 @@ class TestRedirects:
         )
         response = way.ask(request)
         assert response.status == 307
-        assert hfgen._headers.Headers(response.headers)["location"] == target.url
+        assert hfgen._core.headers.Headers(response.headers)["location"] == target.url
         assert read(way, response) == b"gone"
         assert target.requests == []
 

@@ -9,18 +9,20 @@ from urllib.parse import urlsplit
 import urllib3
 
 from hfgen import Chunk, ConnectError, FetchRequest, FetchResponse, GeneratedText, HfgenError
-from hfgen._answers import Answer
-from hfgen._core import accept, exchange, faults
-from hfgen._core.completions import Completions
-from hfgen._core.decoder import Bytes, Events, Whole, folded, token_text, whole_chunk
-from hfgen._core.exchange import Opened, Peek, Read, Send
+from hfgen._core import conversation as exchange
+from hfgen._core import server_errors as faults
+from hfgen._core import verbs as accept
+from hfgen._core.answers import Answer
+from hfgen._core.body import Bytes, Events, Whole, folded, token_text, whole_chunk
+from hfgen._core.conversation import Opened, Peek, Read, Send
+from hfgen._core.dialects.completions import Completions
+from hfgen._core.dialects.server_kind import Server
+from hfgen._core.dialects.tgi import TGI
+from hfgen._core.errors import IncompleteGenerationError, StatusError
+from hfgen._core.headers import Headers
 from hfgen._core.resume import Resumption
-from hfgen._core.server import Server
-from hfgen._core.tgi import TGI
-from hfgen._errors import IncompleteGenerationError, StatusError
-from hfgen._headers import Headers
-from hfgen._retry import Retry
-from hfgen._url import may_carry_credentials
+from hfgen._core.retry import Retry
+from hfgen._core.url import may_carry_credentials
 
 _ALL = {"details": True, "top_n_tokens": 2, "stop": ["a"], "return_full_text": True}
 DIALECTS = [

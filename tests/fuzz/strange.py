@@ -3,8 +3,8 @@
 import json
 import re
 
+from helpers.scripted_answers import token
 from hfgen.testing import event
-from scripted import token
 
 _NUMBERS = ["0", "-1", "0.5", "-0", "1e400", "-1e400", "1e-400", "NaN", "-Infinity", "08", "1_0",
             str(2**63), str(2**64), str(-(2**63) - 1), "9" * 400, "9" * 5000,

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 import hfgen
-from foreign import FOREIGN, Running, running
+from helpers.other_servers import FOREIGN, Running, running
 
 
 @pytest.fixture(scope="session", params=FOREIGN, ids=lambda like: like.name)

@@ -1,7 +1,7 @@
 """The bytes of a stream, as the server sent them."""
 
-from foreign import events
-from middlemen import Recorder
+from helpers.breaking_proxies import Recorder
+from helpers.other_servers import events
 
 ASKED = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 20}}
 

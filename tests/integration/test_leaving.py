@@ -2,7 +2,7 @@
 
 import pytest
 
-from middlemen import Cutter, Recorder
+from helpers.breaking_proxies import Cutter, Recorder
 
 ASKED = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 100}}
 

@@ -12,7 +12,7 @@ from benchmarks.local import Local
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.servers import Servers, StartError, fetched
 from benchmarks.wire import STORIES
-from hfgen.server._checkpoint import BUNDLED, load
+from hfgen.server.engine.checkpoint import BUNDLED, load
 
 SERVE_8 = next(scenario for scenario in SCENARIOS if scenario.name == "serve-8")
 HERE = Path(sys.prefix)

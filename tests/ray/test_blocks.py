@@ -8,13 +8,13 @@ import time
 import msgspec
 import pytest
 
-from echo import Echo
+from helpers.echo_server import Echo
 
 pytest.importorskip("ray.data")
 
 from hfgen import AuthenticationError, BulkFileError, HfgenError
-from hfgen._bulk_files.prompt import Prompt
-from hfgen._bulk_files.row import Row
+from hfgen._files.prompt import Prompt
+from hfgen._files.row import Row
 from hfgen.ray import _blocks
 from hfgen.ray._blocks import RayBulk
 from hfgen.ray._generate import make_plan

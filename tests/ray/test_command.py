@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from echo import Echo
+from helpers.echo_server import Echo
 
 pytest.importorskip("ray.data")
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from echo import Echo
+from helpers.echo_server import Echo
 
 pytest.importorskip("ray.data")
 

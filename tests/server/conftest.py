@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from hfgen.server import LocalServer, _serving
-from hfgen.server._generation import Failed, Generated, Started, Token
+from hfgen.server.engine.jobs import Failed, Generated, Started, Token
 
 
 def token(text, *, special=False, token_id=7, logprob=-0.5):

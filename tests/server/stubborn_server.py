@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hfgen.server import _serving, serve
-from hfgen.server._generation import Failed, Generated, Started, Token
+from hfgen.server.engine.jobs import Failed, Generated, Started, Token
 
 
 class StubbornBatcher:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from hfgen.server import LocalServer, _serving
-from hfgen.server._batcher import Batcher
+from hfgen.server.engine.batcher import Batcher
 
 PROMPT = "Once upon a time"
 

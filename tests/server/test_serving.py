@@ -39,13 +39,13 @@ def test_the_door_opens_without_the_extra():
 @pytest.mark.parametrize("start", [serve, lambda: LocalServer().start()])
 def test_a_missing_extra_is_named(monkeypatch, missing, start):
     for name in [*sys.modules]:
-        if name in ("hfgen.server._batcher", "hfgen.server._checkpoint"):
+        if name in ("hfgen.server.engine.batcher", "hfgen.server.engine.checkpoint"):
             monkeypatch.delitem(sys.modules, name)
             monkeypatch.delattr(hfgen.server, name.rpartition(".")[2], raising=False)
     real = builtins.__import__
 
     def without(name, *args, **kwargs):
-        if name.partition(".")[0] == missing or name.startswith("hfgen.server._checkpoint"):
+        if name.partition(".")[0] == missing or name.startswith("hfgen.server.engine.checkpoint"):
             raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
         return real(name, *args, **kwargs)
 

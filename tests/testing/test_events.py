@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from hfgen._core import faults
+from hfgen._core import server_errors as faults
+from hfgen._core.errors import OverloadedError, StatusError
 from hfgen._core.sse import EventDecoder
-from hfgen._errors import OverloadedError, StatusError
 from hfgen.testing import chunk, comment, done, event, fault, overloaded
 
 SERVERS = ["hosted", "llama.cpp", "openai", "sglang", "tgi", "tgi-v1", "vllm", "vllm-old"]

@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from hfgen._answers import Details, GeneratedText
 from hfgen._bulk.job import Outcome
-from hfgen._call import running, streaming
-from hfgen._core.decoder import folded, whole_chunk
-from hfgen._errors import HfgenError
+from hfgen._core.answers import Details, GeneratedText
+from hfgen._core.body import folded, whole_chunk
+from hfgen._core.call import running, streaming
+from hfgen._core.errors import HfgenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeVar
 
-    from hfgen._answers import Chunk
-    from hfgen._async_client import AsyncClient
+    from hfgen._async.client import AsyncClient
     from hfgen._bulk.plan import BulkPlan
-    from hfgen._call import Call
-    from hfgen._core.exchange import Opened
+    from hfgen._core.answers import Chunk
+    from hfgen._core.call import Call
+    from hfgen._core.conversation import Opened
+    from hfgen._io.signal import AbortSignal
     from hfgen._options import Settings
-    from hfgen._signal import AbortSignal
-    from hfgen._sync_client import Client
+    from hfgen._sync.client import Client
 
     C = TypeVar("C", Client, AsyncClient)
 

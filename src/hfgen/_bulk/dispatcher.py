@@ -11,21 +11,21 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hfgen._bulk.fleet import Fleet
+from hfgen._bulk.failures import Verdict, verdict
 from hfgen._bulk.job import Attempt, Job
-from hfgen._bulk.limits import Limiter
 from hfgen._bulk.outbox import Outbox
-from hfgen._bulk.result import BulkResult
+from hfgen._bulk.rate_limit import Limiter
+from hfgen._bulk.results import BulkResult
+from hfgen._bulk.servers import Fleet
 from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
-from hfgen._bulk.verdict import Verdict, verdict
-from hfgen._errors import HfgenError, untie
+from hfgen._core.errors import HfgenError, untie
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hfgen._bulk.fleet import Server
     from hfgen._bulk.job import Outcome
     from hfgen._bulk.plan import BulkPlan
+    from hfgen._bulk.servers import Server
 
 Row = TypeVar("Row")
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hfgen._answers import GeneratedText
-    from hfgen._bulk.fleet import Server
-    from hfgen._errors import HfgenError
+    from hfgen._bulk.servers import Server
+    from hfgen._core.answers import GeneratedText
+    from hfgen._core.errors import HfgenError
 
 Row = TypeVar("Row")
 

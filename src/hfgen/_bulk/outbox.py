@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from hfgen._bulk.result import BulkResult
+    from hfgen._bulk.results import BulkResult
 
 Row = TypeVar("Row")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hfgen._bulk.limits import RateLimit
-from hfgen._errors import HfgenError, InvalidRequestError, StreamClosedError
-from hfgen._request import normalise
-from hfgen._retry import Retry
-from hfgen._url import check
+from hfgen._bulk.rate_limit import RateLimit
+from hfgen._core.errors import HfgenError, InvalidRequestError, StreamClosedError
+from hfgen._core.request import normalise
+from hfgen._core.retry import Retry
+from hfgen._core.url import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable

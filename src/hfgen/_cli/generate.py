@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hfgen._cli import parameters, where
+from hfgen._cli import connection_arguments as where
+from hfgen._cli import parameter_arguments as parameters
 from hfgen._cli.waiting import Waiting
-from hfgen._errors import InvalidRequestError
-from hfgen._sync_client import Client
+from hfgen._core.errors import InvalidRequestError
+from hfgen._sync.client import Client
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from hfgen._answers import Chunk, Details, GeneratedText, StreamDetails
+    from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails
 
 # What has an effect only where it can be shown.
 _NEEDS = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hfgen._sync_client import Client
+from hfgen._sync.client import Client
 
 if TYPE_CHECKING:
     import argparse

@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from hfgen._cli import bulk, generate, info, serve
-from hfgen._cli.listening import discard
-from hfgen._errors import HfgenError, InvalidRequestError
+from hfgen._cli.terminal import discard
+from hfgen._core.errors import HfgenError, InvalidRequestError
 from hfgen._version import __version__
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-from hfgen._errors import HfgenError, ModelLoadingError
+from hfgen._core.errors import HfgenError, ModelLoadingError
 
 if TYPE_CHECKING:
     from types import TracebackType

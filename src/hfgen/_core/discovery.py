@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hfgen import _url
-from hfgen._core import exchange
-from hfgen._core.exchange import MAX_ERROR_BYTES, Drop, Read
-from hfgen._core.faults import is_tgis
-from hfgen._core.server import UNKNOWN, Server
+from hfgen._core import conversation as exchange
+from hfgen._core import url as _url
+from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read
+from hfgen._core.dialects.server_kind import UNKNOWN, Server
+from hfgen._core.errors import AuthenticationError, ModelLoadingError, StatusError
+from hfgen._core.headers import Headers, media_type
+from hfgen._core.server_errors import is_tgis
 from hfgen._core.target import Target
-from hfgen._errors import AuthenticationError, ModelLoadingError, StatusError
-from hfgen._headers import Headers, media_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hfgen._core.exchange import Conversation
-    from hfgen._core.server import Kind
+    from hfgen._core.conversation import Conversation
+    from hfgen._core.dialects.server_kind import Kind
+    from hfgen._core.fetch import FetchRequest, FetchResponse
+    from hfgen._core.retry import Retry
     from hfgen._core.target import Get
-    from hfgen._fetch import FetchRequest, FetchResponse
-    from hfgen._retry import Retry
 
 T = TypeVar("T")
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from hfgen import _url
-from hfgen._core import discovery, exchange
-from hfgen._core.server import Server
+from hfgen._core import conversation as exchange
+from hfgen._core import discovery
+from hfgen._core import url as _url
+from hfgen._core.dialects.server_kind import Server
+from hfgen._core.errors import MalformedAnswerError, NotFoundError
 from hfgen._core.target import Target
-from hfgen._errors import MalformedAnswerError, NotFoundError
 
 if TYPE_CHECKING:
-    from hfgen._core.exchange import Conversation
+    from hfgen._core.conversation import Conversation
+    from hfgen._core.retry import Retry
     from hfgen._core.target import Get
-    from hfgen._retry import Retry
 
 ROUTER = "https://router.huggingface.co"
 HF_INFERENCE = "hf-inference"

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._errors import ConnectError, HfgenError, IncompleteGenerationError, StatusError
+from hfgen._core.errors import ConnectError, HfgenError, IncompleteGenerationError, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hfgen._answers import Chunk
+    from hfgen._core.answers import Chunk
 
 # In TGI's words the server's own stream broke (its router/src/infer/mod.rs).
 _BROKEN = frozenset({"incomplete_generation", "incomplete_generation_stream"})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hfgen._errors import MalformedStreamError
+from hfgen._core.errors import MalformedStreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from hfgen._core.server import UNKNOWN, Server
-from hfgen._core.tgi import TGI
-from hfgen._fetch import FetchRequest
+from hfgen._core.dialects.server_kind import UNKNOWN, Server
+from hfgen._core.dialects.tgi import TGI
+from hfgen._core.fetch import FetchRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hfgen._core.dialect import Dialect
+    from hfgen._core.dialects.base import Dialect
 
 DialectName: TypeAlias = Literal["tgi", "completions"]
 
@@ -56,7 +56,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             request = {**request, "model": self.model}
         if self.dialect == "completions":
             # Many a program never meets a server that speaks them.
-            from hfgen._core.completions import Completions  # noqa: PLC0415
+            from hfgen._core.dialects.completions import Completions  # noqa: PLC0415
 
             return Completions(request, self.server)
         if self.model_in_url:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hfgen._errors import InvalidRequestError
+from hfgen._core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from hfgen._fetch import AsyncFetch, FetchRequest, FetchResponse
+    from hfgen._core.fetch import AsyncFetch, FetchRequest, FetchResponse
 
 # Of a session's own headers, those that are secrets; it would send them along with any redirect.
 _SECRET = ("authorization", "cookie", "proxy-authorization")
@@ -40,7 +40,7 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
             "the session has credentials of its own, which it would send wherever a redirect "
             "leads; pass api_key= or headers= to hfgen in their place"
         )
-    from hfgen._transports.asynchronous import answered, opened  # noqa: PLC0415 - imports aiohttp
+    from hfgen._async.transport import answered, opened  # noqa: PLC0415 - imports aiohttp
 
     async def fetch(request: FetchRequest) -> FetchResponse:
         response: Any = await opened(session, request)

@@ -8,14 +8,14 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
-from hfgen._fetch import FetchRequest, FetchResponse
-from hfgen._url import display
+from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
+from hfgen._core.fetch import FetchRequest, FetchResponse
+from hfgen._core.url import display
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 
-    from hfgen._fetch import AsyncFetch
+    from hfgen._core.fetch import AsyncFetch
 
     Message: TypeAlias = MutableMapping[str, Any]
     App: TypeAlias = Callable[

@@ -6,21 +6,21 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from hfgen._causes import reason, refusal, root
-from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
-from hfgen._fetch import FetchRequest, FetchResponse
-from hfgen._transports.async_unpacking import Unpacked
-from hfgen._transports.reading import Reading
-from hfgen._transports.unpacking import unpacker
-from hfgen._url import display
+from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
+from hfgen._core.fetch import FetchRequest, FetchResponse
+from hfgen._core.url import display
+from hfgen._io.async_unpacking import Unpacked
+from hfgen._io.library_errors import reason, refusal, root
+from hfgen._io.unpacking import unpacker
+from hfgen._sync.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from types import ModuleType
 
-    from hfgen._fetch import AsyncFetch, Fetch
-    from hfgen._transports.lines import Line
-    from hfgen._transports.unpacking import Unpacker
+    from hfgen._core.fetch import AsyncFetch, Fetch
+    from hfgen._io.unpacking import Unpacker
+    from hfgen._sync.sockets import Line
 
 # The two have one interface.
 _LIBRARIES = ("httpx", "httpx2")
@@ -73,7 +73,7 @@ def from_httpx(client: Any) -> Fetch | AsyncFetch:
 
 
 def _sync(client: Any, library: ModuleType) -> Fetch:
-    from hfgen._transports.lines import Line  # noqa: PLC0415 - imports urllib3
+    from hfgen._sync.sockets import Line  # noqa: PLC0415 - imports urllib3
 
     def fetch(request: FetchRequest) -> FetchResponse:
         line = Line()

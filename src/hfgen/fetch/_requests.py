@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from hfgen._causes import reason, refusal, root
-from hfgen._errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
-from hfgen._url import display
+from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
+from hfgen._core.url import display
+from hfgen._io.library_errors import reason, refusal, root
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import requests
 
-    from hfgen._fetch import Fetch, FetchRequest, FetchResponse
-    from hfgen._transports.lines import Line
+    from hfgen._core.fetch import Fetch, FetchRequest, FetchResponse
+    from hfgen._sync.sockets import Line
 
 _REMEDY = "the session's `verify` can name more certificates to trust"
 
@@ -34,7 +34,7 @@ def from_requests(session: requests.Session) -> Fetch:
     """
     import requests  # noqa: PLC0415 - optional
 
-    from hfgen._transports.sync import FAILURES, answered, made  # noqa: PLC0415 - imports urllib3
+    from hfgen._sync.transport import FAILURES, answered, made  # noqa: PLC0415 - imports urllib3
 
     if not isinstance(session, requests.Session):
         raise TypeError(f"from_requests takes a requests.Session, not {type(session).__name__}")
@@ -82,7 +82,7 @@ def _sent(
 
 @cache
 def _watched(connection: type[Any]) -> type[Any]:
-    from hfgen._transports.lines import Watched  # noqa: PLC0415 - imports urllib3
+    from hfgen._sync.sockets import Watched  # noqa: PLC0415 - imports urllib3
 
     if issubclass(connection, Watched):
         return connection

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from hfgen._bulk.statistics import BulkStatistics
-from hfgen._errors import HfgenError
+from hfgen._core.errors import HfgenError
 from hfgen.ray._plan import calls_at_once
 from hfgen.ray._statistics import together
 from hfgen.ray._worker import BlockWorker
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-    from hfgen._bulk.result import BulkResult
-    from hfgen._bulk_files.row import Row
+    from hfgen._bulk.results import BulkResult
+    from hfgen._files.row import Row
     from hfgen.ray._plan import Plan
     from hfgen.ray._worker import Outcome
 

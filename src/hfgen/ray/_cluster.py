@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import ray
 
-from hfgen._errors import HfgenError
+from hfgen._core.errors import HfgenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from hfgen._bulk_files.record import failure
+from hfgen._files.record import failure
 
 if TYPE_CHECKING:
-    from hfgen._bulk.result import BulkResult
+    from hfgen._bulk.results import BulkResult
 
 _ERROR = pa.struct(
     [

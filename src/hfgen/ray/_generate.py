@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.data import ActorPoolStrategy
 
-from hfgen._async_client import AsyncClient
+from hfgen._async.client import AsyncClient
 from hfgen._bulk.plan import planned
-from hfgen._bulk_files.prompt import Prompt
-from hfgen._bulk_files.row import Row
-from hfgen._credentials import ambient_key
-from hfgen._errors import InvalidRequestError
+from hfgen._core.errors import InvalidRequestError
+from hfgen._files.prompt import Prompt
+from hfgen._files.row import Row
+from hfgen._io.credentials import ambient_key
 from hfgen.ray._plan import Plan, calls_at_once, share_of_concurrency, share_of_rate
 from hfgen.ray._worker import Worker
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from ray.data import Dataset
 
-    from hfgen._bulk.limits import RateLimit
+    from hfgen._bulk.rate_limit import RateLimit
+    from hfgen._core.request import GenerateParameters, RequestLike
     from hfgen._options import RemoteOptions
-    from hfgen._request import GenerateParameters, RequestLike
 
 ROWS_PER_BLOCK = 256
 _CONCURRENCY_OF_A_WORKER = 256

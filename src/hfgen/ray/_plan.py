@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hfgen._bulk.limits import RateLimit
-from hfgen._errors import InvalidRequestError
+from hfgen._bulk.rate_limit import RateLimit
+from hfgen._core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hfgen._request import RequestLike
+    from hfgen._core.request import RequestLike
 
 # How many times the mean the slowest answer of a block takes.
 _SLOWEST = 8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hfgen._errors import HfgenError
-from hfgen.ray._asker import Asker
+from hfgen._core.errors import HfgenError
+from hfgen.ray._block_runner import Asker
 from hfgen.ray._columns import with_answers
 
 if TYPE_CHECKING:
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from hfgen._bulk.result import BulkResult
+    from hfgen._bulk.results import BulkResult
     from hfgen._bulk.statistics import BulkStatistics
-    from hfgen._bulk_files.row import Row
+    from hfgen._files.row import Row
     from hfgen.ray._plan import Plan
 
 # Rows that are made Python objects at a time.

@@ -4,7 +4,7 @@
 `hfgen[server]`, and import it only when a server is made.
 """
 
-from hfgen._errors import LocalServerError
+from hfgen._core.errors import LocalServerError
 from hfgen.server._options import ServerOptions
 from hfgen.server._serving import LocalServer, serve
 

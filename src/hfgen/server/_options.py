@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from hfgen._errors import LocalServerError
+from hfgen._core.errors import LocalServerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hfgen._errors import LocalServerError
+from hfgen._core.errors import LocalServerError
 from hfgen.server._control import Control
 from hfgen.server._options import Limits, OptionsDict, ServerOptions
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Self, Unpack
 
-    from hfgen.server._batcher import Batcher
-    from hfgen.server._checkpoint import Model
+    from hfgen.server.engine.batcher import Batcher
+    from hfgen.server.engine.checkpoint import Model
 
 # Seconds that the last bytes have to leave once every generation has ended.
 _FLUSH = 2.0
@@ -145,7 +145,8 @@ def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
     try:
         import prometheus_client  # noqa: F401, PLC0415
 
-        from hfgen.server import _batcher, _checkpoint  # noqa: PLC0415
+        from hfgen.server.engine import batcher as _batcher  # noqa: PLC0415
+        from hfgen.server.engine import checkpoint as _checkpoint  # noqa: PLC0415
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "hfgen":
             raise
@@ -171,8 +172,8 @@ async def _run(
     """Serve on a listening socket until told to stop."""
     from aiohttp import web  # noqa: PLC0415 - aiohttp.web is slow to import
 
-    from hfgen.server._app import build  # noqa: PLC0415
-    from hfgen.server._service import Service  # noqa: PLC0415
+    from hfgen.server.http.app import build  # noqa: PLC0415
+    from hfgen.server.http.service import Service  # noqa: PLC0415
 
     control = Control(grace=options.grace)
     service = Service.of(model, batcher, options)

@@ -6,7 +6,9 @@ the fixture `scripted_server` starts and closes it; pytest itself is not needed 
 """
 
 from hfgen.testing._answer import Cut, Framing, Hang, Pause, ScriptedAnswer, Step
-from hfgen.testing._constructors import (
+from hfgen.testing._discovery import Speaks
+from hfgen.testing._events import ServerKind, Special, chunk, comment, done, event, fault
+from hfgen.testing._ready_answers import (
     answer,
     as_json,
     events,
@@ -16,11 +18,9 @@ from hfgen.testing._constructors import (
     status,
     tokens,
 )
-from hfgen.testing._events import ServerKind, Special, chunk, comment, done, event, fault
 from hfgen.testing._request import RecordedRequest
 from hfgen.testing._script import Scripted
 from hfgen.testing._server import ScriptedServer, StartServer
-from hfgen.testing._speaks import Speaks
 
 __all__ = [
     "Cut",

@@ -10,8 +10,8 @@ from hfgen.testing._request import note_hang_up
 
 if TYPE_CHECKING:
     from hfgen.testing._answer import ScriptedAnswer
-    from hfgen.testing._ledger import Ledger
-    from hfgen.testing._line import Line
+    from hfgen.testing._connection import Line
+    from hfgen.testing._record import Ledger
     from hfgen.testing._request import RecordedRequest
 
 _NO_REQUEST = (

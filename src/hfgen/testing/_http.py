@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from hfgen._headers import Headers
+from hfgen._core.headers import Headers
 
 if TYPE_CHECKING:
     from hfgen.testing._answer import ScriptedAnswer

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from hfgen.testing._answer import ScriptedAnswer
-from hfgen.testing._constructors import status
+from hfgen.testing._ready_answers import status
 from hfgen.testing._request import RecordedRequest
 
 Scripted: TypeAlias = ScriptedAnswer | Callable[[RecordedRequest], ScriptedAnswer]

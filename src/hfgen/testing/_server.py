@@ -9,10 +9,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from hfgen.testing import _speaks
+from hfgen.testing import _discovery as _speaks
+from hfgen.testing._connection import Line
 from hfgen.testing._conversation import converse
-from hfgen.testing._ledger import Ledger
-from hfgen.testing._line import Line
+from hfgen.testing._record import Ledger
 from hfgen.testing._script import Script
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from hfgen.testing._discovery import Speaks
     from hfgen.testing._request import RecordedRequest
     from hfgen.testing._script import Scripted
-    from hfgen.testing._speaks import Speaks
 
     _File: TypeAlias = str | os.PathLike[str]
 

@@ -3,7 +3,7 @@
 import json
 import threading
 
-from bulk_rows import answered, check, prompts, text_for
+from helpers.bulk_rows import answered, check, prompts, text_for
 from hfgen.testing import (
     Cut,
     Hang,

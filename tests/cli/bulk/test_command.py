@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answered, check, prompts
 from hfgen.testing import ScriptedServer, as_json, fault, status
 
 

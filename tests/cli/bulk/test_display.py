@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answered, check, prompts
 from hfgen._cli.bulk.progress import Lines, line, progress
 from hfgen._cli.bulk.tally import View
 from hfgen.testing import Hang, ScriptedServer, tokens

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answered, check, prompts
 from hfgen.testing import Hang, ScriptedServer, tokens
 
 # Seconds after which no further run is begun to be killed, however slow the machine.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answered, check, prompts
 from hfgen.testing import ScriptedServer
 
 

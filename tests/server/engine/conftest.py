@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from hfgen.server import _checkpoint
-from hfgen.server._generation import Job, Sampling
+from hfgen.server.engine import checkpoint as _checkpoint
+from hfgen.server.engine.jobs import Job, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

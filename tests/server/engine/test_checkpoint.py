@@ -11,9 +11,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from hfgen.server import _checkpoint
-from hfgen.server._checkpoint import CheckpointError, load
-from hfgen.server._numpy_llama import NumpyLlama
+from hfgen.server.engine import checkpoint as _checkpoint
+from hfgen.server.engine.checkpoint import CheckpointError, load
+from hfgen.server.engine.numpy_llama import NumpyLlama
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def with_transformers(monkeypatch):
                 raise OSError("no such\narchitecture")
             self.folder = folder
 
-    module = ModuleType("hfgen.server._transformers")
+    module = ModuleType("hfgen.server.engine.transformers")
     module.TransformersEngine = TransformersEngine
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)

@@ -5,7 +5,7 @@ import random
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from hfgen.server._detokenizer import Detokenizer, Vocabulary
+from hfgen.server.engine.detokenizer import Detokenizer, Vocabulary
 
 TEXTS = [
     "Once upon a time, there was a fox.",

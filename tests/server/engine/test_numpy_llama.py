@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hfgen.server import _numpy_llama
-from hfgen.server._checkpoint import load
+from hfgen.server.engine import numpy_llama as _numpy_llama
+from hfgen.server.engine.checkpoint import load
 
 
 def reference(checkpoint, ids):

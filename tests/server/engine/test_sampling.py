@@ -9,8 +9,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hfgen.server._generation import Sampling
-from hfgen.server._sampling import Chooser, log_softmax
+from hfgen.server.engine.jobs import Sampling
+from hfgen.server.engine.sampling import Chooser, log_softmax
 
 VOCAB = 40
 

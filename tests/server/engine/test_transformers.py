@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from hfgen.server._checkpoint import BUNDLED, CheckpointError, load  # noqa: E402
-from hfgen.server._transformers import TransformersEngine  # noqa: E402
+from hfgen.server.engine.checkpoint import BUNDLED, CheckpointError, load  # noqa: E402
+from hfgen.server.engine.transformers import TransformersEngine  # noqa: E402
 
 # transformers and torch warn of their own affairs.
 pytestmark = pytest.mark.filterwarnings("default")

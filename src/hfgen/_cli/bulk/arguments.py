@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 
-from hfgen._bulk.limits import RateLimit
-from hfgen._cli import parameters, where
+from hfgen._bulk.rate_limit import RateLimit
+
+# More than for one call: among many rows there are some that have bad luck more than once.
+from hfgen._cli import connection_arguments as where
+from hfgen._cli import parameter_arguments as parameters
 
 # More than for one call: among many rows there are some that have bad luck more than once.
 _MAX_RETRIES = 5

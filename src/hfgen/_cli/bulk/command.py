@@ -8,34 +8,35 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hfgen._async_client import AsyncClient
-from hfgen._bulk_files.export import export, joins
-from hfgen._bulk_files.prompt import Prompt
-from hfgen._bulk_files.record import Records
-from hfgen._bulk_files.source import source
-from hfgen._bulk_files.store import Store
-from hfgen._bulk_files.target import target
-from hfgen._cli import parameters, where
-from hfgen._cli.bulk.feed import Feed
+from hfgen._async.client import AsyncClient
+from hfgen._cli import connection_arguments as where
+from hfgen._cli import parameter_arguments as parameters
 from hfgen._cli.bulk.going_on import command
+from hfgen._cli.bulk.input_thread import Feed
 from hfgen._cli.bulk.on_ray import ray_results
 from hfgen._cli.bulk.progress import progress, summary
-from hfgen._cli.bulk.report import Report
-from hfgen._cli.bulk.running import INTERRUPTED, Running
+from hfgen._cli.bulk.report.run_report import Report
+from hfgen._cli.bulk.run import INTERRUPTED, Running
 from hfgen._cli.bulk.stopping import STOPPED
 from hfgen._cli.bulk.tally import Tally
-from hfgen._cli.listening import heard_or_not
-from hfgen._errors import BulkFileError, HfgenError, InvalidRequestError
-from hfgen._url import display
+from hfgen._cli.terminal import heard_or_not
+from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
+from hfgen._core.url import display
+from hfgen._files.export import export, joins
+from hfgen._files.prompt import Prompt
+from hfgen._files.record import Records
+from hfgen._files.source import source
+from hfgen._files.store import Store
+from hfgen._files.target import target
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hfgen._bulk.result import BulkResult
-    from hfgen._bulk_files.row import Row
-    from hfgen._cli.where import Where
+    from hfgen._bulk.results import BulkResult
+    from hfgen._cli.connection_arguments import Where
+    from hfgen._files.row import Row
 
 # Exit statuses, beside 130 for a run that was interrupted.
 _DONE, _STOPPED_BY_ERRORS, _SOME_ERRORS = 0, 1, 3

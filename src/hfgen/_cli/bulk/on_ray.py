@@ -5,18 +5,18 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hfgen._cli import where
-from hfgen._cli.bulk.feed import Feed
-from hfgen._errors import InvalidRequestError
+from hfgen._cli import connection_arguments as where
+from hfgen._cli.bulk.input_thread import Feed
+from hfgen._core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from hfgen._bulk.result import BulkResult
+    from hfgen._bulk.results import BulkResult
     from hfgen._bulk.statistics import BulkStatistics
-    from hfgen._bulk_files.row import Row
-    from hfgen._cli.where import Where
+    from hfgen._cli.connection_arguments import Where
+    from hfgen._files.row import Row
     from hfgen.ray._blocks import RayBulk
 
 # So many blocks a worker there are at least, if there are rows enough.

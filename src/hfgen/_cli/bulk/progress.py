@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from hfgen._bulk_report.quantities import duration, number
+from hfgen._cli.units import duration, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hfgen._bulk.result import BulkResult
+    from hfgen._bulk.results import BulkResult
 
 # Over how many seconds and how many rows the speed is taken, at least.
 _RECENT, _ENOUGH = 20.0, 50

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from hfgen.server._batcher import Batcher
-from hfgen.server._generation import Failed, Generated, Started
+from hfgen.server.engine.batcher import Batcher
+from hfgen.server.engine.jobs import Failed, Generated, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hfgen.server._batcher import Handle
-    from hfgen.server._generation import Event, Job, Token
+    from hfgen.server.engine.batcher import Handle
+    from hfgen.server.engine.jobs import Event, Job, Token
 
 
 @dataclass

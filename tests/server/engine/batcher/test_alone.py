@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hfgen.server._generation import PrefillToken
-from hfgen.server._sampling import log_softmax
+from hfgen.server.engine.jobs import PrefillToken
+from hfgen.server.engine.sampling import log_softmax
 
 
 def test_a_job_from_its_start_to_its_end(station, counting, job, wait_until):

@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 
-from hfgen.server._batcher import Batcher
-from hfgen.server._generation import Failed
+from hfgen.server.engine.batcher import Batcher
+from hfgen.server.engine.jobs import Failed
 
 
 def test_stopping_lets_jobs_end(counting, job):

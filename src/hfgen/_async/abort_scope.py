@@ -1,0 +1,83 @@
+"""The interrupt of a call on the async side: its one timer, and waking a task that awaits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hfgen._io.interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hfgen._io.signal import AbortSignal
+    from hfgen._options import Settings
+
+
+def begin(settings: Settings) -> Interrupt:
+    """Begin a call; its deadlines are checked until it is done."""
+    call = _AsyncInterrupt(settings.timeout, settings.signal)
+    call.watch()
+    return call
+
+
+class _AsyncInterrupt(Interrupt):
+    """One timer for the whole call: it is not put off for a token, but looks when it fires."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        if (seconds := self.check()) is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.watch)
+
+    def done(self) -> None:
+        super().done()
+        # Elsewhere, as when the garbage collector ends a stream, the timer finds the call done.
+        if self._timer is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001
+            self._timer.cancel()
+
+
+class AbortScope:
+    """Cancels what is awaited inside it when the signal is aborted, and raises `AbortError`.
+
+    It works as `asyncio.timeout` does: the task is cancelled, and on the way out the cancellation
+    is taken back, unless somebody else has asked for one as well.
+    """
+
+    __slots__ = ("_active", "_cancelling", "_fired", "_loop", "_signal", "_task", "_unsubscribe")
+
+    def __init__(self, signal: AbortSignal) -> None:
+        self._signal = signal
+
+    def __enter__(self) -> None:
+        self._signal.throw_if_aborted()
+        task = asyncio.current_task()
+        assert task is not None, "awaited outside a task"
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._active, self._fired = True, False
+        self._loop = asyncio.get_running_loop()
+        self._unsubscribe = self._signal.subscribe(self._wake)
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._fire)
+        except RuntimeError:
+            # The loop is closed, and its tasks with it.
+            return
+
+    def _fire(self) -> None:
+        if self._active:
+            self._fired = True
+            self._task.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._active = False
+        self._unsubscribe()
+        if self._fired and self._task.uncancel() <= self._cancelling:
+            raise self._signal.error() from None

@@ -1,0 +1,177 @@
+"""The plots of a run, each as SVG. Needs matplotlib."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from hfgen._cli.units import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from matplotlib.axes import Axes
+
+    from hfgen._cli.bulk.report.histogram import Histogram
+    from hfgen._cli.bulk.report.recorder import Recorder
+    from hfgen._cli.bulk.report.timeline import Bin
+
+_BLUE, _ORANGE, _GREY = "#1c6dd0", "#d9730d", "#8a8f98"
+# For the types of errors, the most frequent first.
+_COLOURS = ("#c92a2a", "#e8890c", "#7048e8", "#0b7285", "#a61e4d", "#5c940d", "#495057")
+# Any: matplotlib types it as the names of all settings there are.
+_STYLE: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#c4c8ce",
+    "axes.grid": True,
+    "axes.labelcolor": "#3b4048",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "grid.color": "#e7e9ec",
+    "legend.borderaxespad": 0.2,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "xtick.color": "#5b616a",
+    "ytick.color": "#5b616a",
+}
+_SIZE = (7.2, 2.7)
+_UNITS = ((3 * 3600, 3600.0, "hours"), (3 * 60, 60.0, "minutes"), (0, 1.0, "seconds"))
+# Errors are rare: bars of so many bins are wide enough to be seen.
+_MERGED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The time axis: bins, where they end, in which unit."""
+
+    bins: list[Bin]
+    edges: list[float]
+    unit: str
+
+    @classmethod
+    def of(cls, recorder: Recorder) -> _Span:
+        unit, name = next((u, n) for least, u, n in _UNITS if recorder.seconds >= least)
+        bins, width = recorder.timeline.bins, recorder.timeline.width
+        edges = [place * width / unit for place in range(len(bins))]
+        # The last bin is not full yet.
+        last = max(recorder.seconds, (len(bins) - 0.75) * width)
+        return cls(bins, [*edges, min(last, len(bins) * width) / unit], name)
+
+    def draw(self, axes: Axes, heights: Sequence[float], colour: str, label: str) -> None:
+        axes.stairs(heights, self.edges, color=colour, fill=True, alpha=0.2)
+        axes.stairs(heights, self.edges, color=colour, linewidth=1.2, label=label)
+
+    def finish(self, axes: Axes, label: str) -> None:
+        axes.set_xlim(0, self.edges[-1])
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+        axes.set_xlabel(f"{self.unit} from the start")
+        axes.set_ylabel(label)
+        if len(axes.get_legend_handles_labels()[0]) > 1:
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
+
+
+def plots(recorder: Recorder) -> Iterator[tuple[str, str]]:
+    """Give the title and the SVG of each plot for which there is something to show."""
+    span, whole = _Span.of(recorder), recorder.timeline.whole()
+    if not span.bins:
+        return
+    seconds = recorder.timeline.width
+    yield "Rows a second", _drawn(lambda axes: _rate(axes, span, seconds, "rows", _BLUE))
+    if whole.tokens:
+        yield "Tokens a second", _drawn(lambda axes: _rate(axes, span, seconds, "tokens", _ORANGE))
+    if whole.latency.count:
+        yield "Latency over time", _drawn(lambda axes: _delays(axes, span, "latency"))
+        yield "Latency of all rows", _drawn(lambda axes: _shares(axes, whole.latency))
+    if whole.time_to_first_token.count:
+        yield (
+            "Time to first token over time",
+            _drawn(lambda axes: _delays(axes, span, "time_to_first_token")),
+        )
+        yield (
+            "Time to first token of all rows",
+            _drawn(lambda axes: _shares(axes, whole.time_to_first_token)),
+        )
+    yield "Concurrency", _drawn(lambda axes: _concurrency(axes, span))
+    if whole.errors or whole.retries:
+        yield "Errors and retries", _drawn(lambda axes: _errors(axes, span, seconds, whole))
+
+
+def _drawn(draw: Callable[[Axes], None]) -> str:
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        draw(figure.add_subplot())
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _rate(axes: Axes, span: _Span, seconds: float, name: str, colour: str) -> None:
+    rates = [getattr(each, name) / seconds for each in span.bins]
+    if len(rates) > 1:
+        # The last bin is not full. By itself it would say what chance has put there.
+        full, rest = (b - a for a, b in zip(span.edges[-3:], span.edges[-2:], strict=False))
+        rates[-2:] = [sum(rates[-2:]) * full / (full + rest)] * 2
+    span.draw(axes, rates, colour, name)
+    span.finish(axes, f"{name}/s")
+
+
+def _concurrency(axes: Axes, span: _Span) -> None:
+    span.draw(axes, [each.in_flight for each in span.bins], _BLUE, "in flight, at most")
+    limits = [each.limit for each in span.bins]
+    axes.stairs(limits, span.edges, color=_ORANGE, linewidth=1.2, label="allowed")
+    span.finish(axes, "requests")
+
+
+def _errors(axes: Axes, span: _Span, seconds: float, whole: Bin) -> None:
+    groups = [span.bins[at : at + _MERGED] for at in range(0, len(span.bins), _MERGED)]
+    edges = [*span.edges[:-1:_MERGED], span.edges[-1]]
+    base = [0] * len(groups)
+    for place, name in enumerate(sorted(whole.errors, key=lambda name: -whole.errors[name])):
+        counts = [sum(each.errors.get(name, 0) for each in group) for group in groups]
+        top = [a + b for a, b in zip(base, counts, strict=True)]
+        colour = _COLOURS[min(place, len(_COLOURS) - 1)]
+        axes.stairs(top, edges, baseline=base, fill=True, color=colour, label=name)
+        base = top
+    if whole.retries:
+        retries = [sum(each.retries for each in group) for group in groups]
+        axes.stairs(retries, edges, color=_GREY, linewidth=1.2, label="retries")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    span.finish(axes, f"in {duration(_MERGED * seconds)}")
+
+
+def _delays(axes: Axes, span: _Span, name: str) -> None:
+    middles = [(a + b) / 2 for a, b in zip(span.edges, span.edges[1:], strict=False)]
+    histograms: list[Histogram] = [getattr(each, name) for each in span.bins]
+    known = [(x, h) for x, h in zip(middles, histograms, strict=True) if h.count]
+    places = [x for x, _ in known]
+    low, middle, high = ([h.quantile(q) or 0.0 for _, h in known] for q in (0.05, 0.5, 0.95))
+    axes.fill_between(places, low, high, color=_BLUE, alpha=0.15, label="5 % to 95 %")
+    axes.plot(places, middle, color=_BLUE, linewidth=1.2, marker=".", ms=3, label="median")
+    span.finish(axes, "seconds")
+
+
+def _shares(axes: Axes, histogram: Histogram) -> None:
+    lowers, uppers, counts = zip(*histogram.buckets(), strict=True)
+    shares = [100 * count / histogram.count for count in counts]
+    widths = [upper - lower for lower, upper in zip(lowers, uppers, strict=True)]
+    axes.bar(lowers, shares, widths, align="edge", color=_BLUE, alpha=0.5)
+    for share, label, line in ((0.5, "median", "-"), (0.95, "95 %", "--"), (0.99, "99 %", ":")):
+        at = histogram.quantile(share) or 0.0
+        axes.axvline(
+            at, color=_ORANGE, linewidth=1.2, linestyle=line, label=f"{label}: {duration(at)}"
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: duration(x)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("% of rows")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)

@@ -1,0 +1,278 @@
+"""The body of an answer to the items of a stream: push decoders, bytes in, items out. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
+from hfgen._core.dialects.base import malformed
+from hfgen._core.errors import (
+    ConnectError,
+    HfgenError,
+    IncompleteGenerationError,
+    MalformedStreamError,
+)
+from hfgen._core.headers import NO_HEADERS, Headers
+from hfgen._core.sse import MAX_EVENT_BYTES, EventDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from hfgen._core.dialects.base import Dialect
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+# Far beyond any text with all its details, and short of what a process should hold.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
+
+class Decoder(Protocol[T_co]):
+    """Turns the body of one answer into items.
+
+    Attributes:
+        is_complete: Whether the body has given all that it will, though it may not be at its end.
+    """
+
+    is_complete: bool
+
+    def feed(self, piece: bytes) -> Iterator[T_co]:
+        """Yield the items that this piece of the body completes."""
+
+    def finish(self) -> Iterator[T_co]:
+        """Yield what is left at the end of the body, or raise what is wrong with such an end."""
+
+    def interrupted(self, error: HfgenError) -> HfgenError | None:
+        """Return what to raise for a body that broke off; None if it had all that it needed."""
+
+    def rest(self) -> Iterator[T_co]:
+        """Yield the items that a body which broke off, but had all that it needed, still owes."""
+
+
+class Bytes:
+    """The body itself, in the pieces in which it comes."""
+
+    is_complete = False
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        if piece:
+            yield piece
+
+    def finish(self) -> Iterator[bytes]:
+        return iter(())
+
+    def interrupted(self, error: HfgenError) -> HfgenError | None:
+        return error
+
+    def rest(self) -> Iterator[bytes]:
+        return iter(())
+
+
+class Events(Generic[T]):
+    """A body of server-sent events, in a dialect."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        select: Callable[[Chunk], T | None],
+        headers: Headers = NO_HEADERS,
+        *,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> None:
+        self._events = EventDecoder(max_event_bytes)
+        # Then nothing else is read of a token.
+        self._only_text = select is token_text
+        self._reader = dialect.events(headers, only_text=self._only_text)
+        self._select = select
+        self._texts: list[str] = []
+        # Those of which the items are being handed out.
+        self._chunks: Iterator[Chunk] = iter(())
+        self.is_complete = False
+
+    @property
+    def text(self) -> str:
+        """What has been generated so far."""
+        return "".join(self._texts)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last event has come; `is_complete` once its items have been taken, too."""
+        return self._reader.complete
+
+    def feed(self, piece: bytes) -> Iterator[T]:
+        # `items` of `chunks`, without these two calls: every read goes through it.
+        self._chunks = chunks = self._reader.read(self._events.feed(piece))
+        return self._items(chunks)
+
+    def finish(self) -> Iterator[T]:
+        return self.items(self.last())
+
+    def rest(self) -> Iterator[T]:
+        return self.items(self._reader.rest())
+
+    def chunks(self, piece: bytes) -> Iterator[Chunk]:
+        """Return what `feed` selects its items from."""
+        return self._reader.read(self._events.feed(piece))
+
+    def last(self) -> Iterator[Chunk]:
+        """Yield what `finish` selects its items from, or raise what it does."""
+        try:
+            yield from self._reader.read(self._events.flush())
+        except MalformedStreamError as error:
+            # What is cut in the middle cannot be read; that is not the server's way of writing.
+            if not self._reader.complete:
+                raise self._incomplete("the stream ended inside an event,") from error
+        if not self._reader.complete:
+            raise self._incomplete("the stream ended")
+        yield from self._reader.rest()
+
+    def items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
+        """Return the items that are selected from these chunks."""
+        self._chunks = iter(chunks)
+        return self._items(self._chunks)
+
+    def _items(self, chunks: Iterator[Chunk]) -> Iterator[T]:
+        # Every token goes through it.
+        select, only_text, texts = self._select, self._only_text, self._texts
+        try:
+            for chunk in chunks:
+                token = chunk.token
+                if not token.special:
+                    texts.append(token.text)
+                    if only_text:
+                        yield token.text  # type: ignore[misc] # what `token_text` returns
+                        continue
+                if (item := select(chunk)) is not None:
+                    yield item
+            self.is_complete = self._reader.complete
+        except HfgenError as error:
+            error.text = self.text
+            raise
+
+    def interrupted(self, error: HfgenError) -> HfgenError | None:
+        if self._reader.complete and next(self._chunks, None) is None:
+            # All of it has been handed out, too.
+            return None
+        if isinstance(error, ConnectError):
+            return self._incomplete(f"{error},")
+        error.text = self.text
+        return error
+
+    def _incomplete(self, what: str) -> IncompleteGenerationError:
+        return IncompleteGenerationError(
+            f"{what} before the last event; `text` has what came", text=self.text
+        )
+
+
+class Whole(Generic[T]):
+    """A JSON body in answer to a request for a stream: its tokens where it has them, else one.
+
+    Beyond `MAX_ANSWER_BYTES` it is a `MalformedStreamError`.
+    """
+
+    is_complete = False
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        select: Callable[[Chunk], T | None],
+        headers: Headers = NO_HEADERS,
+    ) -> None:
+        self._dialect = dialect
+        self._headers = headers
+        self._select = select
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, piece: bytes) -> Iterator[T]:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > MAX_ANSWER_BYTES:
+            what = f"the answer exceeds {MAX_ANSWER_BYTES} bytes"
+            raise malformed(b"".join(self._pieces[:99]), what, MalformedStreamError)
+        return iter(())
+
+    def finish(self) -> Iterator[T]:
+        answers = self._dialect.answers(b"".join(self._pieces), self._headers)
+        for sequence, answer in enumerate(answers):
+            for chunk in _unfolded(answer, sequence):
+                if (item := self._select(chunk)) is not None:
+                    yield item
+
+    def interrupted(self, error: HfgenError) -> HfgenError | None:
+        if isinstance(error, ConnectError):
+            return IncompleteGenerationError(f"{error}, before the answer was whole")
+        return error
+
+    def rest(self) -> Iterator[T]:
+        return iter(())
+
+
+def whole_chunk(chunk: Chunk) -> Chunk:
+    """Select the chunk: what `stream` yields."""
+    return chunk
+
+
+def token_text(chunk: Chunk) -> str | None:
+    """Select the text of the token, nothing of a special one: what `stream_tokens` yields."""
+    return None if chunk.token.special else chunk.token.text
+
+
+def folded(chunks: Iterable[Chunk]) -> list[GeneratedText]:
+    """Return a stream's chunks as the answers that `run` would have had."""
+    sequences: dict[int, list[Chunk]] = {}
+    for chunk in chunks:
+        sequences.setdefault(chunk.sequence, []).append(chunk)
+    return [_folded(sequences[number]) for number in sorted(sequences)]
+
+
+def _folded(chunks: list[Chunk]) -> GeneratedText:
+    tokens = [chunk.token for chunk in chunks]
+    last = next((c for c in reversed(chunks) if c.generated_text is not None), None)
+    text = last.generated_text if last else None
+    if text is None:
+        text = "".join(token.text for token in tokens if not token.special)
+    if last is None or last.details is None:
+        return GeneratedText(generated_text=text)
+    details = Details(
+        finish_reason=last.details.finish_reason,
+        native_finish_reason=last.details.native_finish_reason,
+        generated_tokens=last.details.generated_tokens,
+        input_length=last.details.input_length,
+        seed=last.details.seed,
+        tokens=tokens,
+        top_tokens=[c.top_tokens or [] for c in chunks]
+        if any(c.top_tokens for c in chunks)
+        else None,
+    )
+    return GeneratedText(generated_text=text, details=details)
+
+
+def _unfolded(answer: GeneratedText, sequence: int) -> Iterator[Chunk]:
+    details = answer.details or Details()
+    tokens, tops = details.tokens, details.top_tokens or []
+    text = "".join(token.text for token in tokens if not token.special)
+    whole = answer.generated_text
+    # The text comes first: some servers give ids alone, or other spellings.
+    if not tokens or not whole.endswith(text) or (whole and not text):
+        tokens, tops = [Token(text=whole)], []
+    for index, token in enumerate(tokens, start=1):
+        is_last = index == len(tokens)
+        yield Chunk(
+            index=index,
+            token=token,
+            top_tokens=tops[index - 1] if index <= len(tops) else None,
+            generated_text=whole if is_last else None,
+            details=_stream_details(details) if is_last and answer.details else None,
+            sequence=sequence,
+        )
+
+
+def _stream_details(details: Details) -> StreamDetails:
+    return StreamDetails(
+        finish_reason=details.finish_reason,
+        native_finish_reason=details.native_finish_reason,
+        generated_tokens=details.generated_tokens,
+        seed=details.seed,
+        input_length=details.input_length or len(details.prefill) or None,
+    )

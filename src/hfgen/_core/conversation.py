@@ -1,0 +1,222 @@
+"""The conversation up to the first byte of an answer: send, judge, wait, send again. No I/O.
+
+It is one generator for sync and async. It yields what is to be done (`Send`, `Read`), is sent
+what came of it or is thrown the error, and returns what the caller wants or raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from urllib.parse import urljoin
+
+import msgspec
+from msgspec.structs import replace
+
+from hfgen._core import server_errors as faults
+from hfgen._core import url as _url
+from hfgen._core.errors import (
+    ConnectError,
+    HfgenError,
+    ModelLoadingError,
+    StatusError,
+    TimeoutError,  # noqa: A004
+    untie,
+)
+from hfgen._core.fetch import FetchRequest, FetchResponse
+from hfgen._core.headers import Headers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hfgen._core.body import Decoder
+    from hfgen._core.retry import Retry
+
+T = TypeVar("T")
+
+_MAX_REDIRECTS = 5
+MAX_ERROR_BYTES = 1024 * 1024
+# A POST stays a POST only under these two (RFC 9110, 15.4).
+_REDIRECTS = frozenset({307, 308})
+# What the proxy in front of an endpoint answers while that starts.
+_WAKING = frozenset({502, 503})
+# What is hfgen's own and may follow a redirect anywhere; the caller's headers may be secrets.
+_OWN_HEADERS = frozenset({"accept", "accept-encoding", "content-type", "user-agent"})
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Wait so many seconds, make the request, send back the `FetchResponse`."""
+
+    request: FetchRequest
+    wait: float = 0.0
+    retries: int = 0
+    """How many attempts came before."""
+    error: HfgenError | None = None
+    """Why the last of them failed."""
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Read the body of the response, at most so many bytes of it, close it, send the bytes back."""
+
+    response: FetchResponse
+    limit: int | None = None
+
+
+class Peek(msgspec.Struct, frozen=True):
+    """Send back the next piece of the body, None at its end."""
+
+    response: FetchResponse
+
+
+class Drop(msgspec.Struct, frozen=True):
+    """Close the response."""
+
+    response: FetchResponse
+
+
+class Elapsed(msgspec.Struct, frozen=True):
+    """Send back the seconds since the call began."""
+
+
+class Opened(msgspec.Struct, Generic[T], frozen=True):
+    """A stream to hand out: an answer, how to read it, and what looking at it has given already."""
+
+    response: FetchResponse
+    decoder: Decoder[T]
+    ready: Iterable[T] = ()
+    broke: HfgenError | None = None
+    """How the body broke off after these items, if it did."""
+
+
+Step: TypeAlias = Send | Read | Peek | Drop | Elapsed
+Conversation: TypeAlias = Generator[Step, Any, T]
+WillRetry: TypeAlias = Callable[[HfgenError], Conversation[bool]]
+# What becomes of an answer with a good status; the first argument tells of an error whether the
+# call will be tried again after it.
+Accept: TypeAlias = Callable[[WillRetry, FetchResponse], Conversation[T]]
+
+
+def converse(
+    request: FetchRequest,
+    retry: Retry,
+    accept: Accept[T],
+    *,
+    after: HfgenError | None = None,
+) -> Conversation[T]:
+    """Send the request until it is answered, or the policy gives up; return what `accept` does.
+
+    Args:
+        request: What to send.
+        retry: The policy.
+        accept: What to do with an answer that has a good status.
+        after: A failure that came before and counts as an attempt.
+
+    Raises:
+        HfgenError: The error of the last attempt.
+    """
+    retries = attempts = 0
+    error = after
+    while True:
+        send = Send(request)
+        if error is not None:
+            elapsed: float = yield Elapsed()
+            wait = retry.wait(retries, error, elapsed)
+            if wait is None:
+                raise _given_up(error, retry)
+            untie(error)
+            attempts += 1
+            retries += not retry.waits_for_model(error, elapsed)
+            send = Send(request, wait, attempts, error)
+        try:
+            response = yield from _follow(send)
+            if not 200 <= response.status < 300:  # noqa: PLR2004 - the statuses of success
+                raise (yield from _refused(request, response))
+            return (yield from accept(partial(_will_retry, retry, retries), response))
+        except HfgenError as failure:
+            error = failure
+
+
+def _will_retry(retry: Retry, retries: int, error: HfgenError) -> Conversation[bool]:
+    elapsed: float = yield Elapsed()
+    return retry.wait(retries, error, elapsed) is not None
+
+
+def _given_up(error: HfgenError, retry: Retry) -> HfgenError:
+    asked = retry.asked(error)
+    if asked is not None and asked > retry.max_wait:
+        _add(error, f"the server asks to be left alone for {asked:g} s; max_wait allows less")
+    return error
+
+
+def _follow(send: Send) -> Conversation[FetchResponse]:
+    """Send, and follow redirects; credentials go no further than the host they were meant for."""
+    for _ in range(_MAX_REDIRECTS + 1):
+        response: FetchResponse = yield send
+        if response.status not in _REDIRECTS:
+            return response
+        location = Headers(response.headers).get("location")
+        if not location:
+            return response
+        yield from _read_refusal(response)
+        source = send.request.url
+        try:
+            target = urljoin(source, location)
+            _url.check(target, "the location")
+            target = _url.ascii_only(target)
+        except ValueError as error:
+            raise StatusError(
+                f"{response.status}: the server redirects, but {error}",
+                status=response.status,
+                headers=response.headers,
+            ) from None
+        headers = send.request.headers
+        if not _url.may_carry_credentials(source, target):
+            headers = {name: headers[name] for name in headers if name in _OWN_HEADERS}
+        send = Send(replace(send.request, url=target, headers=Headers(headers)))
+    raise StatusError(
+        f"the server redirects more than {_MAX_REDIRECTS} times, "
+        f"at last to {_url.display(send.request.url)}",
+        status=response.status,
+        headers=response.headers,
+    )
+
+
+def _read_refusal(response: FetchResponse) -> Conversation[bytes]:
+    """Read a body that is no answer; without it the status says enough."""
+    try:
+        content: bytes = yield Read(response, MAX_ERROR_BYTES)
+    except (ConnectError, TimeoutError):
+        return b""
+    return content
+
+
+def _refused(request: FetchRequest, response: FetchResponse) -> Conversation[StatusError]:
+    content = yield from _read_refusal(response)
+    headers = Headers(response.headers)
+    error = faults.raised(
+        faults.in_body(content), status=response.status, headers=headers, body=content
+    )
+    if response.status in _WAKING and _url.is_endpoint(request.url):
+        return ModelLoadingError(
+            f"{error.message} (the endpoint may be waking up; wait_for_model= waits for it)",
+            status=response.status,
+            headers=headers,
+            body=content,
+            error_type=error.error_type,
+        )
+    hint = ""
+    if 300 <= response.status < 400:  # noqa: PLR2004 - the statuses of redirection
+        hint = f"it points to {headers.get('location')!r}; pass that as api_url if it is right"
+    elif response.status == 401 and "authorization" not in request.headers:  # noqa: PLR2004
+        hint = "no key was sent: pass api_key=, or set HF_TOKEN for Hugging Face's own hosts"
+    elif response.status in {404, 405, 410}:
+        hint = f"the request went to {_url.display(request.url)}"
+    if hint:
+        _add(error, hint)
+    return error
+
+
+def _add(error: HfgenError, hint: str) -> None:
+    error.message = f"{error.message} ({hint})"
+    error.args = (error.message, *error.args[1:])

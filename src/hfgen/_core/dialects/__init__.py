@@ -1,0 +1,1 @@
+"""How each family of servers is asked, and how it answers."""

@@ -1,0 +1,184 @@
+"""The dialect of OpenAI-compatible completions, `/v1/completions`. No I/O."""
+
+from __future__ import annotations
+
+from itertools import chain
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hfgen._core import server_errors as faults
+from hfgen._core.answers import Details, GeneratedText
+from hfgen._core.dialects.base import UNREADABLE, fault_in, malformed, read_other
+from hfgen._core.dialects.completions.logprobs import Usage, tokens_said
+from hfgen._core.dialects.completions.request import completion
+from hfgen._core.dialects.completions.response import (
+    Asked,
+    Choice,
+    Completion,
+    decoded,
+    reason,
+    with_end,
+)
+from hfgen._core.dialects.completions.sequence import Generation
+from hfgen._core.dialects.server_kind import UNKNOWN, Server
+from hfgen._core.headers import NO_HEADERS, Headers
+from hfgen._core.request import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from hfgen._core.answers import Chunk
+    from hfgen._core.sse import Event
+
+
+class Completions:
+    """`{prompt, max_tokens, stream, …}` in; choices out.
+
+    Args:
+        request: The normalised request.
+        server: What is known of the server, which decides what it can be asked for.
+    """
+
+    def __init__(
+        self, request: Mapping[str, Any] = MappingProxyType({}), server: Server = UNKNOWN
+    ) -> None:
+        self._request = request
+        self._server = server
+
+    def body(self, *, stream: bool) -> bytes:
+        return encode(completion(self._request, self._server, stream=stream))
+
+    def answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
+        try:
+            said = decoded(body)
+        except UNREADABLE as error:
+            said, why = Completion(), str(error)
+        else:
+            why = "it has no choices"
+        choices = said.choices or []
+        if said.error or not choices or any(c.text is msgspec.UNSET for c in choices):
+            if fault := fault_in(body):
+                raise faults.raised(fault, headers=headers, body=body)
+            why = "a choice has no text" if choices else why
+            raise malformed(body, f"the answer is no completion ({why})")
+        usage = said.usage or Usage()
+        choices.sort(key=lambda choice: choice.index or 0)
+        return [_generated(each, usage, self._asked(), len(choices)) for each in choices]
+
+    def events(
+        self, headers: Headers = NO_HEADERS, *, only_text: bool = False
+    ) -> CompletionsEvents:
+        # What ends a sequence takes more than its text.
+        del only_text
+        return CompletionsEvents(self._asked(), headers)
+
+    def _asked(self) -> Asked:
+        parameters = self._request.get("parameters") or {}
+        return Asked(
+            prompt=self._request.get("inputs", ""),
+            returns_prompt=bool(parameters.get("return_full_text")),
+            stop=tuple(parameters.get("stop") or ()),
+            top=parameters.get("top_n_tokens") or 0,
+            count=parameters.get("num_return_sequences") or 1,
+            most=parameters.get("max_new_tokens"),
+            kind=self._server.kind,
+        )
+
+
+class CompletionsEvents:
+    """The events of one stream.
+
+    What ends a sequence is held back until the usage has come, or `[DONE]`, or the end.
+    """
+
+    __slots__ = ("_asked", "_headers", "_is_done", "_sequences", "_usage", "complete")
+
+    def __init__(self, asked: Asked, headers: Headers = NO_HEADERS) -> None:
+        self._asked = asked
+        self._headers = headers
+        self._sequences: dict[int, Generation] = {}
+        self._usage = Usage()
+        self._is_done = False
+        self.complete = False
+
+    def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
+        return chain.from_iterable(map(self._read, events))
+
+    def _read(self, event: Event) -> Sequence[Chunk]:
+        if self._is_done:
+            return ()
+        try:
+            said = decoded(event.data)
+        except UNREADABLE as error:
+            return self._read_other(event, str(error))
+        usage = said.usage
+        if said.error or (said.choices is None and usage is None):
+            return self._read_other(event, "it has no choices")
+        chunks: list[Chunk] = []
+        choices = said.choices or []
+        for choice in choices:
+            chunks += self._sequence(choice.index or 0).take(choice)
+        if any(choice.finish_reason for choice in choices):
+            ended = sum(sequence.has_ended for sequence in self._sequences.values())
+            self.complete = ended == len(self._sequences) >= self._asked.count
+        if usage is not None:
+            chunks += self._with_usage(usage, choices)
+        return chunks
+
+    def rest(self) -> Sequence[Chunk]:
+        return [
+            chunk
+            for number in sorted(self._sequences)
+            for chunk in self._sequences[number].finish(self._usage, is_its_own=self._is_only)
+        ]
+
+    @property
+    def _is_only(self) -> bool:
+        return len(self._sequences) == 1 == self._asked.count
+
+    def _with_usage(self, usage: Usage, choices: list[Choice]) -> Sequence[Chunk]:
+        """Return the chunks that have waited for the usage."""
+        self._usage = usage
+        chunks: list[Chunk] = []
+        # Of several sequences these two tell the usage of each, along with its end.
+        if len(choices) == 1 and self._asked.kind in {"tgi", "llama.cpp"}:
+            sequence = self._sequence(choices[0].index or 0)
+            chunks += sequence.finish(usage, is_its_own=True) if sequence.has_ended else ()
+        if self.complete:
+            chunks += self.rest()
+        return chunks
+
+    def _sequence(self, number: int) -> Generation:
+        if number not in self._sequences:
+            self._sequences[number] = Generation(number, self._asked)
+        return self._sequences[number]
+
+    def _read_other(self, event: Event, why: str) -> Sequence[Chunk]:
+        if not read_other(event, self._headers, f"no completion ({why})"):
+            return ()
+        self._is_done = self.complete = True
+        self._sequences = self._sequences or {0: Generation(0, self._asked)}
+        return self.rest()
+
+
+def _generated(choice: Choice, usage: Usage, asked: Asked, count: int) -> GeneratedText:
+    generated = choice.text if isinstance(choice.text, str) else ""
+    why = reason(choice, generated, asked)
+    said = tokens_said(choice.logprobs, choice.token_ids, asked.top)
+    said = with_end(said, generated, why) or said
+    tokens = [each.token for each in said]
+    return GeneratedText(
+        generated_text=asked.whole(generated),
+        details=Details(
+            finish_reason=why,
+            native_finish_reason=(choice.finish_reason or None)
+            if choice.finish_reason != why
+            else None,
+            generated_tokens=usage.completion_tokens if count == 1 else len(tokens) or None,
+            input_length=usage.prompt_tokens,
+            tokens=tokens,
+            top_tokens=[each.top or [] for each in said] if asked.top and tokens else None,
+        ),
+    )

@@ -1,0 +1,222 @@
+"""A request in TGI's words to the body of an OpenAI-compatible completion. No I/O.
+
+Sources: vLLM `vllm/entrypoints/openai/completion/protocol.py`; SGLang
+`python/sglang/srt/entrypoints/openai/protocol.py`; llama.cpp `tools/server/README.md`; TGI
+`router/src/lib.rs`; Ollama `openai/openai.go`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hfgen._core.dialects.completions.grammar import grammar
+from hfgen._core.dialects.completions.refusal import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hfgen._core.dialects.server_kind import Kind, Server
+
+_SAME = ("frequency_penalty", "seed", "top_p")
+# What asks for these is in the body under other names, or is what the server does anyway.
+_TRANSLATED = frozenset(
+    {
+        *_SAME,
+        "adapter_id",
+        "best_of",
+        "decoder_input_details",
+        "details",
+        "do_sample",
+        "grammar",
+        "max_new_tokens",
+        "max_time",
+        "num_return_sequences",
+        "repetition_penalty",
+        # hfgen has the prompt. An `echo` would have to be told from a text that repeats it.
+        "return_full_text",
+        "stop",
+        "temperature",
+        "top_k",
+        "top_n_tokens",
+        "truncate",
+        "typical_p",
+        "watermark",
+    }
+)
+# TGI and Ollama take no notice of a field that they do not know, so it must not get to them.
+_WITHOUT_TOP_K: tuple[Kind, ...] = ("tgi", "ollama")
+_WITHOUT_REPETITION_PENALTY: tuple[Kind, ...] = ("ollama",)
+_WITHOUT_N: tuple[Kind, ...] = ("tgi", "ollama")
+# All that is left of the context, which is TGI's own default; None is JSON's null.
+_NO_LIMIT: dict[Kind | None, int | None] = {"tgi": None, "llama.cpp": -1}
+# Where there is no word for that: the default of TGI's OpenAPI document.
+_LIMIT = 1024
+_SGLANG_BASE = "default"
+
+
+def completion(request: Mapping[str, Any], server: Server, *, stream: bool) -> dict[str, Any]:
+    """Return the body, as a dict.
+
+    Raises:
+        InvalidRequestError: The server is not known to do what the request asks for.
+    """
+    parameters: dict[str, Any] = request.get("parameters") or {}
+    prompt = request.get("inputs", "")
+    body: dict[str, Any] = {"prompt": prompt}
+    if (model := _model(request, parameters, server)) is not None:
+        body["model"] = model
+    body["max_tokens"] = _limit(parameters, server)
+    body["temperature"] = _temperature(request, parameters)
+    body |= {name: parameters[name] for name in _SAME if parameters.get(name) is not None}
+    for name, translate in _TRANSLATIONS.items():
+        if parameters.get(name) is not None:
+            body |= translate(parameters[name], server.kind)
+    body |= _details(parameters, server.kind)
+    body |= {k: v for k, v in parameters.items() if k not in _TRANSLATED and v is not None}
+    body |= {"prompt": prompt, "stream": stream}
+    # vLLM refuses the options where there is no stream.
+    return body | {"stream_options": {"include_usage": True}} if stream else body
+
+
+def samples(parameters: Mapping[str, Any]) -> bool:
+    """Return whether TGI would draw tokens with these parameters instead of taking the likeliest.
+
+    Source: TGI `router/src/validation.rs` and `server/text_generation_server/utils/tokens.py`.
+    """
+    temperature, top_k = parameters.get("temperature"), parameters.get("top_k")
+    return bool(
+        parameters.get("do_sample")
+        or (temperature is not None and temperature != 1)
+        # Servers that speak completions take 0 or -1 for all tokens.
+        or (top_k is not None and top_k > 0)
+        or any((parameters.get(name) or 1) < 1 for name in ("top_p", "typical_p"))
+    )
+
+
+def _model(request: Mapping[str, Any], parameters: Mapping[str, Any], server: Server) -> str | None:
+    model: str | None = request.get("model")
+    if server.kind == "tgi":
+        # It would take the name of its own model for the id of an adapter.
+        model = None if model in server.models else model
+    elif model is None and len(server.models) == 1:
+        model = server.models[0]
+    adapter: str | None = parameters.get("adapter_id")
+    if adapter is None:
+        return model
+    if server.kind == "sglang":
+        return f"{model or _SGLANG_BASE}:{adapter}"
+    if server.kind in {"vllm", "tgi"}:
+        return adapter
+    what = "leave it out, or pass the name under which the server has the adapter as `model`"
+    raise refusal("adapter_id", server.kind, what)
+
+
+def _limit(parameters: Mapping[str, Any], server: Server) -> int | None:
+    limit: int | None = parameters.get("max_new_tokens")
+    if limit is not None:
+        return limit
+    if server.kind == "vllm" and server.context is not None:
+        # It cuts this to what the prompt leaves. With null it fails or, from mid-2026 on, generates
+        # 16 tokens (its pull requests 44721 and 45491).
+        return server.context
+    return _NO_LIMIT.get(server.kind, _LIMIT)
+
+
+def _temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
+    # TGI samples where there are no parameters at all, and not where there are none in them.
+    if request.get("parameters") is not None and not samples(parameters):
+        return 0.0
+    temperature: float | None = parameters.get("temperature")
+    return 1.0 if temperature is None else temperature
+
+
+def _details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
+    """Return what asks for tokens, of which only log-probabilities tell on most servers."""
+    top = parameters.get("top_n_tokens") or (1 if parameters.get("details") else 0)
+    if not top:
+        return {}
+    return {"logprobs": top} | ({"return_token_ids": True} if kind in {"vllm", "sglang"} else {})
+
+
+def _stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:
+    if not stop:
+        return {}
+    # As in TGI, where the text keeps what it was stopped by.
+    keeps: dict[Kind | None, dict[str, Any]] = {
+        "vllm": {"include_stop_str_in_output": True},
+        "sglang": {"no_stop_trim": True},
+    }
+    return {"stop": stop} | keeps.get(kind, {})
+
+
+def _top_k(top_k: int, kind: Kind | None) -> dict[str, Any]:
+    if kind in _WITHOUT_TOP_K:
+        raise refusal("top_k", kind, "leave it out, or use `top_p`")
+    return {"top_k": top_k}
+
+
+def _typical_p(typical_p: float, kind: Kind | None) -> dict[str, Any]:
+    if kind != "llama.cpp":
+        raise refusal("typical_p", kind, "leave it out, or use `top_p`")
+    return {"typical_p": typical_p}
+
+
+def _repetition_penalty(penalty: float, kind: Kind | None) -> dict[str, Any]:
+    if kind in _WITHOUT_REPETITION_PENALTY:
+        raise refusal("repetition_penalty", kind, "leave it out, or use `frequency_penalty`")
+    return {"repeat_penalty" if kind == "llama.cpp" else "repetition_penalty": penalty}
+
+
+def _truncate(truncate: int, kind: Kind | None) -> dict[str, Any]:
+    if kind != "vllm":
+        raise refusal("truncate", kind, "cut the prompt to length before it is sent")
+    # TGI keeps the end of a prompt; a vLLM that does not know the side yet passes over it.
+    return {"truncate_prompt_tokens": truncate, "truncation_side": "left"}
+
+
+def _n(count: int, kind: Kind | None) -> dict[str, Any]:
+    if count == 1:
+        return {}
+    if kind in _WITHOUT_N:
+        raise refusal("num_return_sequences", kind, "ask so many times, with a `seed` for each")
+    return {"n": count}
+
+
+def _best_of(count: int, kind: Kind | None) -> dict[str, Any]:
+    if count == 1:
+        return {}
+    if kind not in {None, "provider"}:
+        raise refusal("best_of", kind, "leave it out, or use `num_return_sequences` and choose")
+    return {"best_of": count}
+
+
+def _max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
+    if kind != "llama.cpp":
+        raise refusal("max_time", kind, "bound the call by `timeout`, or by `max_new_tokens`")
+    return {"t_max_predict_ms": round(seconds * 1000)}
+
+
+def _never(name: str, what: str) -> Callable[[Any, Kind | None], dict[str, Any]]:
+    def translate(value: Any, kind: Kind | None) -> dict[str, Any]:
+        if value:
+            raise refusal(name, kind, what)
+        return {}
+
+    return translate
+
+
+_TRANSLATIONS: dict[str, Callable[[Any, Kind | None], dict[str, Any]]] = {
+    "stop": _stop,
+    "top_k": _top_k,
+    "typical_p": _typical_p,
+    "repetition_penalty": _repetition_penalty,
+    "truncate": _truncate,
+    "num_return_sequences": _n,
+    "best_of": _best_of,
+    "max_time": _max_time,
+    "grammar": grammar,
+    "decoder_input_details": _never(
+        "decoder_input_details", "leave it out; only TGI's own routes tell of the prompt's tokens"
+    ),
+    "watermark": _never("watermark", "leave it out; only TGI's own routes mark a text"),
+}

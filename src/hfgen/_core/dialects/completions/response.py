@@ -1,0 +1,189 @@
+"""A choice of an OpenAI-compatible completion, and what it says in TGI's terms. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET
+
+from hfgen._core.answers import Token
+from hfgen._core.dialects.completions.logprobs import (
+    Logprobs,
+    TokenSaid,
+    Usage,
+    is_silent,
+    special,
+    tokens_said,
+)
+
+if TYPE_CHECKING:
+    from hfgen._core.dialects.server_kind import Kind
+
+
+class Choice(msgspec.Struct):
+    """One of the sequences: whole in an answer, a piece of it in an event."""
+
+    index: int | None = None
+    text: str | msgspec.UnsetType | None = UNSET
+    # The empty string stands for null.
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+    token_ids: list[int] | None = None
+    # Which stop it was, in vLLM's and in SGLang's words.
+    stop_reason: object = UNSET
+    matched_stop: object = UNSET
+
+
+class Completion(msgspec.Struct):
+    """An answer, or an event."""
+
+    choices: list[Choice] | None = None
+    usage: Usage | None = None
+    error: object = None
+
+
+_completion = msgspec.json.Decoder(Completion)
+_STRUCTS: dict[str, type[msgspec.Struct]] = {"logprobs": Logprobs, "usage": Usage}
+
+
+def decoded(data: bytes) -> Completion:
+    """Return the completion that the JSON is.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is none.
+    """
+    try:
+        return _completion.decode(data)
+    except msgspec.ValidationError:
+        said = msgspec.json.decode(data)
+        if not isinstance(said, dict) or not isinstance(said.get("choices"), list):
+            raise
+        kept = _readable(said, Completion)
+        kept["choices"] = [_readable_choice(choice) for choice in said["choices"]]
+        return msgspec.convert(kept, Completion)
+
+
+def _readable_choice(said: Any) -> Any:
+    if not isinstance(said, dict):
+        return said
+    # All but the text is decoration.
+    text = {"text": said["text"]} if "text" in said else {}
+    return _readable(said, Choice) | text
+
+
+def _readable(said: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the fields that are as they ought to be."""
+    kept = {}
+    for field in msgspec.structs.fields(kind):
+        value = said.get(field.name, UNSET)
+        if field.name in _STRUCTS and isinstance(value, dict):
+            value = _readable(value, _STRUCTS[field.name])
+        if value is not UNSET and _fits(value, field.type):
+            kept[field.name] = value
+    return kept
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What of a request one must know to read the answer.
+
+    Attributes:
+        prompt: The prompt.
+        returns_prompt: Whether the prompt is to be before the generated text.
+        stop: The stop strings.
+        top: How many alternatives of each token.
+        count: How many sequences.
+        most: How many tokens at most.
+        kind: The kind of the server.
+    """
+
+    prompt: str = ""
+    returns_prompt: bool = False
+    stop: tuple[str, ...] = ()
+    top: int = 0
+    count: int = 1
+    most: int | None = None
+    kind: Kind | None = None
+
+    def whole(self, generated: str) -> str:
+        """Return the text that is to be the `generated_text`."""
+        return self.prompt + generated if self.returns_prompt else generated
+
+
+def reason(choice: Choice, generated: str, asked: Asked) -> str | None:
+    """Return the reason in TGI's terms, or the server's own word where there is none.
+
+    Args:
+        choice: What tells of the end.
+        generated: The whole text, without the prompt.
+        asked: What was asked for.
+    """
+    native = choice.finish_reason or None
+    if native in {"eos", "eos_token"}:
+        return "eos_token"
+    if native != "stop":
+        return native
+    stops = [said for said in (choice.stop_reason, choice.matched_stop) if said is not UNSET]
+    if any(isinstance(said, str) for said in stops):
+        return "stop_sequence"
+    if any(isinstance(said, int) for said in stops):
+        return "eos_token"
+    # Generation ends at the first, so there is none unless it is what ended it; transformers
+    # keeps what else was in its token.
+    if any(stop and stop in generated for stop in asked.stop):
+        return "stop_sequence"
+    # A null is vLLM's word for the end of the text, and TGI has a word of its own for a stop.
+    is_end = bool(stops) or not asked.stop or asked.kind == "tgi"
+    return "eos_token" if is_end else native
+
+
+def tokens(choice: Choice, text: str, why: str | None, asked: Asked) -> list[TokenSaid]:
+    """Return the tokens of a piece of a stream; none if there is nothing to be read of them.
+
+    Args:
+        choice: The piece.
+        text: Its text, which is that of the tokens joined.
+        why: The reason for which it is the last, in TGI's terms.
+        asked: What was asked for.
+    """
+    said = tokens_said(choice.logprobs, choice.token_ids, asked.top)
+    # TGI's own stream has the end-of-sequence token in the text, and no other word for it.
+    if text and choice.finish_reason == "eos_token" and asked.kind in {None, "tgi"}:
+        said = fitted(said or [TokenSaid(Token(text=text))], text)
+        return [*said[:-1], _special(said[-1])]
+    return with_end(said, text, why) or fitted(said, text)
+
+
+def with_end(said: list[TokenSaid], text: str, why: str | None) -> list[TokenSaid]:
+    """Return the tokens, the last one special if it is an end that is not in the text.
+
+    Nothing if they are not the tokens of this text.
+    """
+    texts = [each.token.text for each in said]
+    is_end = why == "eos_token" and said and (is_silent(said[-1].token) or "".join(texts) != text)
+    if is_end and "".join(texts[:-1]) == text:
+        return [*said[:-1], _special(said[-1])]
+    return said if "".join(texts) == text else []
+
+
+def fitted(said: list[TokenSaid], text: str) -> list[TokenSaid]:
+    """Return the tokens with the text in the last one, unless it is their text anyway."""
+    if not said or "".join(each.token.text for each in said) == text:
+        return said
+    ends = [""] * (len(said) - 1) + [text]
+    return [
+        each._replace(token=msgspec.structs.replace(each.token, text=end))
+        for each, end in zip(said, ends, strict=True)
+    ]
+
+
+def _special(said: TokenSaid) -> TokenSaid:
+    return said._replace(token=special(said.token))

@@ -1,0 +1,190 @@
+"""What a caller may ask for, and how it becomes a body.
+
+Names and meanings are those of TGI's `GenerateParameters` (its OpenAPI document, 3.3); the older
+ones that it no longer knows belong to the transformers pipelines of the Inference API and the
+Inference Toolkit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import msgspec
+
+from hfgen._core.errors import InvalidRequestError
+
+
+class Grammar(TypedDict):
+    """What the generated text must conform to."""
+
+    type: Literal["json", "json_object", "json_schema", "regex"]
+    """The kind of grammar."""
+    value: Any
+    """A JSON schema (with `properties`) as a mapping or a string, or a regular expression."""
+
+
+class GenerateParameters(TypedDict, total=False):
+    """How to generate. A field that is left out, or None, is not sent: the server decides."""
+
+    adapter_id: str | None
+    """Id of the LoRA adapter to use."""
+    best_of: int | None
+    """Generate so many sequences and return the likeliest; needs sampling, excludes `seed` and
+    streams. TGI's limit is 2."""
+    decoder_input_details: bool | None
+    """Return ids and log-probabilities of the prompt's tokens too; not in streams."""
+    details: bool | None
+    """Return `details`: tokens, finish reason, seed."""
+    do_sample: bool | None
+    """Draw tokens instead of taking the likeliest. Any of temperature, top_k, top_p and
+    typical_p switches it on. With no parameters at all, TGI samples."""
+    frequency_penalty: float | None
+    """Lower a token's logit by this much for each time it has occurred; -2 to 2."""
+    grammar: Grammar | None
+    """Constrain the text to a JSON schema or a regular expression."""
+    max_new_tokens: int | None
+    """Generate at most so many tokens. TGI's default: what is left of the context."""
+    repetition_penalty: float | None
+    """Divide the logits of tokens that have occurred by this; above 0, 1 is neutral."""
+    return_full_text: bool | None
+    """Put the prompt before the generated text. TGI's route `/` does so by default."""
+    seed: int | None
+    """Start of the random numbers, 0 to 2**64 - 1: same seed, same text."""
+    stop: list[str] | None
+    """End the generation when one of these is generated; TGI keeps it in the text, and takes at
+    most 4."""
+    temperature: float | None
+    """Divide the logits by this before drawing; above 0."""
+    top_k: int | None
+    """Draw from the so many likeliest tokens only; above 0."""
+    top_n_tokens: int | None
+    """Return the so many likeliest alternatives of each token; TGI's limit is 5."""
+    top_p: float | None
+    """Draw from the likeliest tokens that together have this probability; inside (0, 1)."""
+    truncate: int | None
+    """Keep only so many tokens of the prompt, from its end."""
+    typical_p: float | None
+    """Draw from the most typical tokens that together have this probability; inside (0, 1)
+    (https://arxiv.org/abs/2202.00666)."""
+    watermark: bool | None
+    """Mark the text as generated (https://arxiv.org/abs/2301.10226)."""
+
+    max_time: float | None
+    """Seconds after which to stop generating. Transformers pipelines only."""
+    num_return_sequences: int | None
+    """Return so many sequences. Transformers pipelines only."""
+
+
+class InferenceOptions(TypedDict, total=False):
+    """Options of the hosted Inference API; no longer documented, and ignored where unknown."""
+
+    use_cache: bool | None
+    """Whether an answer may come from the cache of earlier ones."""
+    wait_for_model: bool | None
+    """Whether the server should hold the request until the model is loaded."""
+
+
+class _Required(TypedDict):
+    inputs: str
+    """The prompt."""
+
+
+class GenerationRequest(_Required, total=False):
+    """One request for text. A plain string stands for `{"inputs": string}`."""
+
+    model: str | None
+    """Id of the model, `owner/name`. Needed where the URL is made from it, as by default."""
+    parameters: GenerateParameters | None
+    """How to generate."""
+    options: InferenceOptions | None
+    """Options of the hosted Inference API."""
+
+
+RequestLike: TypeAlias = GenerationRequest | Mapping[str, Any] | str
+"""What the four verbs take: a `GenerationRequest`, another mapping of its shape, or a prompt."""
+
+_PARAMETERS = frozenset(GenerateParameters.__annotations__)
+_TOP_LEVEL = ("inputs", "model", "options", "parameters")
+
+
+def normalise(request: RequestLike) -> dict[str, Any]:
+    """Return the request as a dict of its own, checked, without what is None.
+
+    Raises:
+        InvalidRequestError: It is no mapping, has an unknown key or a value of a wrong type.
+    """
+    if isinstance(request, str):
+        request = {"inputs": request}
+    if not isinstance(request, Mapping):
+        raise InvalidRequestError(
+            f"a request is a mapping with `inputs`, or a string, not {type(request).__name__}"
+        )
+    for key in request:
+        if key not in _TOP_LEVEL:
+            raise InvalidRequestError(_unknown(key))
+    body = _without_none(request)
+    for key in ("parameters", "options"):
+        if key in body and isinstance(body[key], Mapping):
+            body[key] = _without_none(body[key])
+    if "inputs" not in body:
+        raise InvalidRequestError("the request has no `inputs` (the prompt)")
+    try:
+        body = {key: _plain(value, f"request.{key}") for key, value in body.items()}
+    except RecursionError:
+        raise InvalidRequestError("the request holds itself, or is nested too deeply") from None
+    try:
+        msgspec.convert(body, GenerationRequest)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        what = what[0].lower() + what[1:].replace(" | null", "")
+        raise InvalidRequestError(f"request.{where.rstrip('`')}: {what}") from None
+    return body
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """Return the body as JSON.
+
+    Raises:
+        InvalidRequestError: It holds something that JSON cannot express.
+    """
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"the request holds text that is no Unicode: {error}") from None
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
+
+
+def _unknown(key: object) -> str:
+    if key == "stream":
+        return "`stream` is chosen by the verb: run, or stream, stream_tokens, stream_bytes"
+    if key in _PARAMETERS:
+        return f"`{key}` belongs into `parameters`"
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
+
+    names = [*_TOP_LEVEL, *_PARAMETERS] if isinstance(key, str) else []
+    near = get_close_matches(str(key), names, n=1)
+    if not near:
+        return f"unknown key {key!r} in the request; it takes {', '.join(_TOP_LEVEL)}"
+    place = " (in `parameters`)" if near[0] in _PARAMETERS else ""
+    return f"unknown key {key!r} in the request; did you mean {near[0]!r}{place}?"
+
+
+def _without_none(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if value is not None}
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return the value in the types that JSON has, where it is of a kind of one of them."""
+    # What is asked first is asked of every prompt, and whether it is a mapping takes longer.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRequestError(f"{where} must be a finite number")
+    return value

@@ -1,0 +1,28 @@
+"""What is installed with an extra only."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hfgen._core.errors import BulkFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def needed_for(purpose: str, extra: str = "bulk") -> Iterator[None]:
+    """Say what to install if an import in the block finds nothing.
+
+    Args:
+        purpose: What it is for.
+        extra: Which of hfgen's extras brings it.
+
+    Raises:
+        BulkFileError: A module is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise BulkFileError(f"{purpose} needs {error.name}: pip install 'hfgen[{extra}]'") from None

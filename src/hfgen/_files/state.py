@@ -1,0 +1,168 @@
+"""Which rows are finished and where their lines are: a SQLite file beside the output.
+
+It is written with a rollback journal and `synchronous=FULL`: after a commit it is on the disk. The
+lock is held from the first to the last moment, and falls with the process.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from hfgen._core.errors import BulkFileError
+from hfgen._files.durable import cannot_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# "hfgb": what `file` and others know the file by.
+_APPLICATION_ID = 0x68666762
+_VERSION = 1
+_ROWS = """
+CREATE TABLE {name} (
+    idx INTEGER PRIMARY KEY,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    error TEXT,
+    generated_tokens INTEGER,
+    digest BLOB
+)
+"""
+_META = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+
+
+class State:
+    """The open file, locked.
+
+    Args:
+        path: The file; made if there is none.
+        restart: Empty it, whatever version it is of.
+
+    Raises:
+        BulkFileError: Another process has it, it is no such file, it is of a newer version, or it
+            cannot be written.
+    """
+
+    def __init__(self, path: Path, *, restart: bool = False) -> None:
+        self._path = path
+        with self._boundary():
+            # The store sees to it that one thread at a time is in here.
+            self._connection = sqlite3.connect(
+                path, timeout=0, isolation_level=None, check_same_thread=False
+            )
+        try:
+            self._open(restart=restart)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self, *, restart: bool) -> None:
+        self.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self.execute("PRAGMA synchronous = FULL")
+        with self.transaction():
+            tables = [name for (name,) in self.execute("SELECT name FROM sqlite_master")]
+            [(application,)] = self.execute("PRAGMA application_id")
+            [(version,)] = self.execute("PRAGMA user_version")
+            if tables and application != _APPLICATION_ID:
+                raise BulkFileError(f"{self._path} belongs to another program; move it away")
+            if version > _VERSION and not restart:
+                raise BulkFileError(
+                    f"{self._path} was made by a newer hfgen; use that one, or --restart"
+                )
+            if restart:
+                for name in tables:
+                    if not name.startswith("sqlite_"):
+                        self.execute(f'DROP TABLE "{name}"')
+                tables = []
+            if not tables:
+                self.make_rows("rows")
+                self.execute(_META)
+                self.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                self.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Do it, and return the rows of its answer.
+
+        Raises:
+            BulkFileError: It could not be read or written.
+        """
+        with self._boundary():
+            return self._connection.execute(statement, values).fetchall()
+
+    def insert(self, table: str, rows: Any) -> None:
+        """Add rows of idx, offset, length, error, generated_tokens, digest.
+
+        Raises:
+            ValueError: One of them is there already.
+        """
+        with self._boundary():
+            self._connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608 - our own names
+
+    def make_rows(self, name: str) -> None:
+        """Make an empty table of rows."""
+        self.execute(_ROWS.format(name=name))
+
+    def __getitem__(self, key: str) -> Any:
+        """Return what was noted under the key, None if nothing was."""
+        found = self.execute("SELECT value FROM meta WHERE key = ?", (key,))
+        return json.loads(found[0][0]) if found else None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def pages(self, what: str, size: int = 1024) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield rows by their index, a page at a time: idx, and the columns named."""
+        last = -1
+        while True:
+            page = self.execute(
+                f"SELECT idx, {what} FROM rows WHERE idx > ? ORDER BY idx LIMIT {size}",  # noqa: S608 - our own names
+                (last,),
+            )
+            if page:
+                yield page
+            if len(page) < size:
+                return
+            last = page[-1][0]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do all that is in the block, or nothing.
+
+        Raises:
+            BulkFileError: It could not be written; then nothing was done.
+        """
+        self.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                # On some errors it has been done already.
+                self._connection.rollback()
+            raise
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._connection.close()
+
+    @contextmanager
+    def _boundary(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"a row is finished already: {error}") from None
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                raise BulkFileError(
+                    f"another process is at work on this output ({self._path} is locked)"
+                ) from None
+            if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+                raise BulkFileError(
+                    f"{self._path} is no state of a bulk run, or damaged: {error}; "
+                    "move it away, and --restart"
+                ) from error
+            raise cannot_write(self._path, str(error)) from error

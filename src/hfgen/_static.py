@@ -1,0 +1,82 @@
+"""The seed's interface: the four verbs as static methods, on clients that are shared."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from hfgen._sync.client import Client
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from hfgen._async.client import AsyncClient
+    from hfgen._async.stream import AsyncStream
+    from hfgen._core.answers import Chunk, GeneratedText
+    from hfgen._core.request import RequestLike
+    from hfgen._options import AsyncOptions, Options
+    from hfgen._sync.stream import Stream
+
+
+@cache
+def _client() -> Client:
+    return Client()
+
+
+@cache
+def _async_client() -> AsyncClient:
+    from hfgen._async.client import AsyncClient  # noqa: PLC0415 - imports asyncio
+
+    return AsyncClient()
+
+
+class HuggingFaceTextGeneration:
+    """The four verbs, on a client that the whole process shares."""
+
+    @staticmethod
+    def run(request: RequestLike, **options: Unpack[Options]) -> list[GeneratedText]:
+        """Generate, and return the whole answer; see `Client.run`."""
+        return _client().run(request, **options)
+
+    @staticmethod
+    def stream(request: RequestLike, **options: Unpack[Options]) -> Stream[Chunk]:
+        """Generate, and return a stream of `Chunk`s, one a token; see `Client.stream`."""
+        return _client().stream(request, **options)
+
+    @staticmethod
+    def stream_tokens(request: RequestLike, **options: Unpack[Options]) -> Stream[str]:
+        """Generate, and return a stream of the texts of the tokens; see `Client.stream_tokens`."""
+        return _client().stream_tokens(request, **options)
+
+    @staticmethod
+    def stream_bytes(request: RequestLike, **options: Unpack[Options]) -> Stream[bytes]:
+        """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
+        return _client().stream_bytes(request, **options)
+
+
+class AsyncHuggingFaceTextGeneration:
+    """The four verbs to be awaited, on a client that the process shares, a pool a loop."""
+
+    @staticmethod
+    async def run(request: RequestLike, **options: Unpack[AsyncOptions]) -> list[GeneratedText]:
+        """Generate, and return the whole answer; see `Client.run`."""
+        return await _async_client().run(request, **options)
+
+    @staticmethod
+    async def stream(request: RequestLike, **options: Unpack[AsyncOptions]) -> AsyncStream[Chunk]:
+        """Generate, and return a stream of `Chunk`s, one a token; see `Client.stream`."""
+        return await _async_client().stream(request, **options)
+
+    @staticmethod
+    async def stream_tokens(
+        request: RequestLike, **options: Unpack[AsyncOptions]
+    ) -> AsyncStream[str]:
+        """Generate, and return a stream of the texts of the tokens; see `Client.stream_tokens`."""
+        return await _async_client().stream_tokens(request, **options)
+
+    @staticmethod
+    async def stream_bytes(
+        request: RequestLike, **options: Unpack[AsyncOptions]
+    ) -> AsyncStream[bytes]:
+        """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
+        return await _async_client().stream_bytes(request, **options)

@@ -1,0 +1,276 @@
+"""The sync shell: threads, as many as there are requests at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from hfgen._bulk.attempt import ask, askers
+from hfgen._bulk.dispatcher import Dispatcher
+from hfgen._bulk.plan import closed, requested
+from hfgen._core.errors import HfgenError
+from hfgen._io.signal import AbortController
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from hfgen._bulk.job import Attempt
+    from hfgen._bulk.plan import BulkPlan
+    from hfgen._bulk.results import BulkResult
+    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._core.request import RequestLike
+    from hfgen._sync.client import Client
+
+Row = TypeVar("Row")
+
+# Seconds that closing waits for its threads, which are told to end at once.
+_FAREWELL = 1.0
+# Seconds from which on taking a row is slow, so that results that are there go first.
+_SLOW = 0.05
+
+
+class Bulk(Generic[Row]):
+    """The results of `Client.generate_many`: an iterator and a context manager.
+
+    A `for` loop over it closes it when it ends, however it ends: what is under way is cancelled. To
+    take some results and go on later, use `next`. What is asked of it after it was left early
+    raises `StreamClosedError`.
+
+    Rows are taken from the input in the thread that iterates, inside `next`, and as many beforehand
+    as there may be requests at once. One thread iterates; `drain` and `close` may be called from
+    any, and from signal handlers.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        rows: Iterable[Row],
+        request: Callable[[Row], RequestLike] | None,
+        plan: BulkPlan,
+    ) -> None:
+        # Its threads hold no reference to this object, so that dropping it ends all of it.
+        self._engine = _Engine(client, rows, request, plan)
+
+    @property
+    def statistics(self) -> BulkStatistics:
+        """What has been; it changes while requests are under way."""
+        return self._engine.dispatcher.statistics
+
+    def drain(self) -> None:
+        """Take no more rows: what is under way ends and is handed out, and then the iteration ends.
+
+        Rows that have been taken and are not under way, or would have to be tried again, get no
+        result.
+        """
+        self._engine.drain()
+
+    def close(self) -> None:
+        """Cancel what is under way, and close its connections. Repeating it is fine."""
+        self._engine.close()
+
+    def __iter__(self) -> Iterator[BulkResult[Row]]:
+        # An iterator of its own for each loop: when the loop drops it, the whole is left.
+        try:
+            while True:
+                try:
+                    result = self._engine.next()
+                except StopIteration:
+                    return
+                yield result
+        finally:
+            self.close()
+
+    def __next__(self) -> BulkResult[Row]:
+        return self._engine.next()
+
+    def __enter__(self) -> Bulk[Row]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._engine.leave()
+
+
+class _Engine(Generic[Row]):
+    """Takes rows in the consumer's thread, and makes attempts in its own."""
+
+    def __init__(
+        self,
+        client: Client,
+        rows: Iterable[Row],
+        request: Callable[[Row], RequestLike] | None,
+        plan: BulkPlan,
+    ) -> None:
+        settings = client._settings
+        self.dispatcher: Dispatcher[Row] = Dispatcher(plan, eager=True)
+        self._signal = settings.signal
+        self._on_retry = settings.on_retry
+        self._controller = AbortController()
+        self._askers = askers(client, plan, self._controller.signal)
+        self._request = request
+        self._model = plan.model
+        self._rows = rows
+        self._iterator: Iterator[Row] | None = None
+        self._is_input_slow = False
+        self._process: int | None = None
+        # Guards the dispatcher. A signal handler may come in the middle, and drain.
+        self._changed = threading.Condition(threading.RLock())
+        self._attempts: SimpleQueue[Attempt[Row] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._unsubscribe: Callable[[], object] | None = None
+        self._drains = False
+        self._ended = False
+        self._left = False
+
+    def next(self) -> BulkResult[Row]:
+        """Return the next result.
+
+        Raises:
+            StopIteration: There are no more.
+        """
+        self._begin()
+        try:
+            while (result := self._look()) is None:
+                self._take_row()
+        except BaseException as error:
+            if not self._left:
+                self._ended = isinstance(error, Exception)
+            # Ctrl-C does not wait for what it interrupts.
+            self.close(_FAREWELL if isinstance(error, Exception) else 0.0)
+            raise
+        return result
+
+    def drain(self) -> None:
+        """Take no more rows."""
+        # The dispatcher may be in the middle of something: a signal handler is in no other thread.
+        self._drains = True
+        self._notify()
+
+    def leave(self) -> None:
+        """Cancel what is under way."""
+        if self._left:
+            return
+        self._left = True
+        if self._process != os.getpid():
+            # It was never begun, or by the process that this one was forked from.
+            return
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        self._controller.abort("the results were closed")
+        for _ in self._threads:
+            self._attempts.put(None)
+
+    def close(self, patience: float = _FAREWELL) -> None:
+        """Leave, and wait so many seconds until all of it has ended."""
+        self.leave()
+        if self._process != os.getpid():
+            return
+        self._notify()
+        until = time.monotonic() + patience
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(until - time.monotonic(), 0.0))
+
+    def _begin(self) -> None:
+        if self._process is None and not self._left:
+            self._process = os.getpid()
+            self._iterator = iter(self._rows)
+            if self._signal is not None:
+                self._unsubscribe = self._signal.subscribe(self._notify)
+        elif self._process is not None and self._process != os.getpid():
+            raise HfgenError("results are taken in the process in which they were begun")
+
+    def _look(self) -> BulkResult[Row] | None:
+        """Return the next result when there is one, None if a row is to be taken first."""
+        dispatcher = self.dispatcher
+        with self._changed:
+            while True:
+                if self._left and not self._ended:
+                    raise closed()
+                if self._signal is not None:
+                    self._signal.throw_if_aborted()
+                self._go_on()
+                if dispatcher.wants_row and not (dispatcher.has_result and self._is_input_slow):
+                    return None
+                if (result := dispatcher.take()) is not None:
+                    return result
+                if dispatcher.is_over:
+                    raise dispatcher.failure or StopIteration
+                now = time.monotonic()
+                at = dispatcher.wake_at(now)
+                self._changed.wait(None if at is None else max(at - now, 0.0))
+
+    def _take_row(self) -> None:
+        """Take a row from the input, while attempts go on."""
+        assert self._iterator is not None
+        began = time.monotonic()
+        try:
+            row = next(self._iterator)
+            asked = requested(row, self._request, self._model)
+        except StopIteration:
+            with self._changed:
+                self.dispatcher.input_ended()
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            with self._changed:
+                self.dispatcher.input_ended(error)
+        else:
+            self._is_input_slow = time.monotonic() - began > _SLOW
+            with self._changed:
+                self.dispatcher.add(row, asked)
+
+    def _go_on(self) -> None:
+        """Begin what may be begun now."""
+        if self._drains:
+            self.dispatcher.drain()
+        while not self._left and (attempt := self.dispatcher.begin(time.monotonic())) is not None:
+            if self._idle:
+                self._idle -= 1
+            else:
+                name = f"hfgen-bulk-{len(self._threads) + 1}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._attempts.put(attempt)
+
+    def _work(self) -> None:
+        """Make attempts until there are to be no more."""
+        while (attempt := self._attempts.get()) is not None and not self._left:
+            try:
+                self._try(attempt)
+            except Exception as error:  # noqa: BLE001 - a caller's `fetch` or `on_retry` raised it
+                with self._changed:
+                    self.dispatcher.fail(error)
+                    self._changed.notify_all()
+
+    def _try(self, attempt: Attempt[Row]) -> None:
+        job = attempt.job
+        client = self._askers[attempt.server.url]
+        outcome = ask(client, job.request, time.monotonic, stream=job.stream)
+        with self._changed:
+            if self._left:
+                return
+            again = self.dispatcher.ended(attempt, outcome, time.monotonic())
+            if again is None or self._on_retry is None:
+                self._idle += 1
+            self._go_on()
+            self._changed.notify_all()
+        if again is not None and self._on_retry is not None:
+            self._on_retry(job.attempts, *again)
+            with self._changed:
+                self._idle += 1
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

@@ -1,0 +1,79 @@
+"""One thread that checks the deadlines of all calls of the sync side."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hfgen._io.interrupt import Interrupt
+
+# Seconds that the thread stays when nothing is to be watched: starting one costs more than a wait.
+_LINGER = 1.0
+
+
+class Watchdog:
+    """Checks each `Interrupt` when the last check said so."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[Interrupt, float] = {}
+        self._next = float("inf")
+        self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+
+    def watch(self, interrupt: Interrupt) -> None:
+        """Check the interrupt until it is done or aborted, if it has deadlines."""
+        if (seconds := interrupt.check()) is None:
+            return
+        if self._process != os.getpid():
+            # A forked child has none of its parent's threads.
+            self.__init__()  # type: ignore[misc]
+        due = time.monotonic() + seconds
+        with self._changed:
+            self._due[interrupt] = due
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="hfgen-watchdog", daemon=True
+                )
+                self._thread.start()
+            elif due < self._next:
+                self._changed.notify()
+
+    def forget(self, interrupt: Interrupt) -> None:
+        """Check the interrupt no more."""
+        with self._changed:
+            self._due.pop(interrupt, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._next = min(self._due.values(), default=float("inf"))
+                wait = self._next - time.monotonic()
+                if wait > 0:
+                    is_idle = not self._due
+                    self._changed.wait(_LINGER if is_idle else min(wait, threading.TIMEOUT_MAX))
+                    if is_idle and not self._due:
+                        self._thread = None
+                        return
+                now = time.monotonic()
+                due = [interrupt for interrupt, at in self._due.items() if at <= now]
+            for interrupt in due:
+                # Outside the lock: an abort runs other people's code.
+                seconds = interrupt.check()
+                with self._changed:
+                    if seconds is None:
+                        self._due.pop(interrupt, None)
+                    elif interrupt in self._due:
+                        self._due[interrupt] = time.monotonic() + seconds
+
+
+watchdog = Watchdog()
+
+
+def end(call: Interrupt) -> None:
+    """End a call of the sync side."""
+    call.done()
+    watchdog.forget(call)

@@ -1,0 +1,200 @@
+"""The stream of the sync side: a thin shell around a body and a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+from hfgen._core.boundary import broken_off, checked_piece
+from hfgen._core.conversation import Opened
+from hfgen._core.errors import HfgenError, StreamClosedError
+from hfgen._core.headers import Headers
+from hfgen._sync.deadlines import end, watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from hfgen._io.interrupt import Interrupt
+
+T = TypeVar("T")
+
+_LEFT = "the stream was closed before its end"
+
+# Given the error that ended a stream: how to go on, or None.
+Reopen: TypeAlias = Callable[[HfgenError], Opened[T] | None]
+
+
+class Stream(Generic[T]):
+    """The items of an answer, as they come: an iterator and a context manager.
+
+    A `for` loop over a stream closes it when it ends, however it ends: the connection goes, and
+    with it the server's work. To take some items and go on later, use `next`. A stream that is
+    dropped closes too. What is asked of a stream after it was left early raises
+    `StreamClosedError`: a part never looks like the whole.
+
+    One thread iterates; `close` may be called from any.
+
+    Attributes:
+        status: The HTTP status of the answer.
+        headers: Its headers, a mapping that does not care for case.
+    """
+
+    def __init__(self, opened: Opened[T], call: Interrupt, reopen: Reopen[T]) -> None:
+        self._ended = False
+        self._left = False
+        self.status = opened.response.status
+        self.headers = Headers(opened.response.headers)
+        # They hold no reference to this object, so that dropping the stream ends them at once.
+        self._body = _Body(opened, call)
+        self._items = _pump(self._body, call, reopen)
+
+    def __iter__(self) -> Iterator[T]:
+        # An iterator of its own for each loop: when the loop drops it, the stream is left.
+        try:
+            if not self._left:
+                # Not by `__next__`: every token goes through here.
+                for item in self._items:
+                    yield item
+                    if self._left:
+                        break
+                else:
+                    self._ended = True
+                    return
+        except Exception:
+            if not self._left:
+                self._ended = True
+                raise
+        finally:
+            self.close()
+        raise StreamClosedError(_LEFT)
+
+    def __next__(self) -> T:
+        try:
+            if not self._left:
+                return next(self._items)
+        except BaseException as error:
+            if not self._left:
+                # Ctrl-C in a read leaves the stream; an error, or the end, ends it.
+                self._ended = isinstance(error, Exception)
+                self.close()
+                raise
+        raise StreamClosedError(_LEFT)
+
+    def close(self) -> None:
+        """Close the connection, which ends the generation on the server. Repeating it is fine."""
+        if not self._ended:
+            self._left = True
+        self._body.close()
+
+    def __enter__(self) -> Stream[T]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.status} {state(ended=self._ended, left=self._left)}>"
+
+
+def state(*, ended: bool, left: bool) -> str:
+    """Return the word for what has become of a stream."""
+    return "ended" if ended else "closed" if left else "open"
+
+
+class _Body(Generic[T]):
+    """The answer that a stream reads at present: another one after a break that was mended."""
+
+    def __init__(self, opened: Opened[T], call: Interrupt) -> None:
+        self._call = call
+        self._unsubscribe: Callable[[], object] | None = None
+        self._is_closed = False
+        self.change(opened)
+
+    def change(self, opened: Opened[T]) -> None:
+        """Read on from here."""
+        self.release()
+        self.opened = opened
+        body: Iterable[bytes] = opened.response.body  # type: ignore[assignment] # sync
+        self.pieces = iter(() if opened.broke is not None else body)
+        self._unsubscribe = self._call.subscribe(opened.response.close)
+        if self._is_closed:
+            opened.response.close()
+
+    def release(self) -> None:
+        """Close the answer at hand, once."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self.opened.response.close()
+            self._unsubscribe = None
+
+    def close(self) -> None:
+        """Close what is open, and end the call."""
+        self._is_closed = True
+        if self._unsubscribe is not None:
+            end(self._call)
+            self.release()
+
+
+def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
+    while True:
+        try:
+            yield from _read(body, call)
+            return
+        except HfgenError as error:
+            call.deadline = None
+            if (opened := reopen(error)) is None:
+                raise
+            body.change(opened)
+
+
+def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901, PLR0912 - one loop
+    """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
+    decoder, pieces, broke = body.opened.decoder, body.pieces, body.opened.broke
+    items: Iterable[T] = body.opened.ready
+    waits = ends = False
+    while True:
+        if not call.aborted:
+            for item in items:
+                if waits or ends:
+                    # While the caller works on it, nobody waits.
+                    call.deadline = None
+                    waits = ends = False
+                yield item
+                if call.aborted:
+                    break
+        try:
+            if call.aborted:
+                raise call.error()
+            if decoder.is_complete:
+                # Once: a server may go on sending for ever.
+                if not ends:
+                    call.expect_end()
+                    watchdog.watch(call)
+                    ends = True
+            elif not waits:
+                call.expect_next()
+                waits = True
+            piece = next(pieces, None)
+            # A connection that was cut can look like one that has come to its end.
+            if call.aborted:
+                raise call.error()
+            if piece is None and broke is not None:
+                raise broke
+        except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
+            if (failure := broken_off(decoder, error, call)) is not None:
+                raise failure  # noqa: B904 - chained where it was made
+            yield from decoder.rest()
+            return
+        if piece is None:
+            break
+        items = decoder.feed(piece if type(piece) is bytes else checked_piece(piece))
+    yield from decoder.finish()

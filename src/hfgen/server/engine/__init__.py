@@ -1,0 +1,1 @@
+"""Generation on the local server: jobs in, tokens out."""

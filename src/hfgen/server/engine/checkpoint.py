@@ -1,0 +1,224 @@
+"""Reads a checkpoint folder as the Hub holds it, and chooses the engine that can serve it.
+
+Nothing is downloaded. What is wrong with a folder is said in one line, with the way out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from tokenizers import Tokenizer
+
+from hfgen.server.engine.llama_config import (
+    CheckpointError,
+    llama_config,
+    not_exact,
+    one_line,
+    read_json,
+)
+from hfgen.server.engine.numpy_llama import NumpyLlama
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hfgen.server.engine.interface import Engine
+
+__all__ = ["BUNDLED", "CheckpointError", "Model", "load"]
+
+BUNDLED = Path(__file__).parents[1] / "bundled"
+
+_INSTALL = "pip install 'hfgen[transformers]'"
+
+# From this many parameters on, torch's threads are worth its weight.
+_LARGE = 200_000_000
+
+# What the types of safetensors are to NumPy. It has no bfloat16: the upper half of a float32.
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A checkpoint, ready to generate.
+
+    `name` is "owner/model" where the folder is a snapshot in the Hub's cache, and the name of the
+    folder elsewhere. `engine_name` is "numpy" or "transformers".
+    """
+
+    name: str
+    path: Path
+    engine_name: str
+    engine: Engine
+    tokenizer: Tokenizer
+    eos_ids: frozenset[int]
+
+
+def load(path: str | Path) -> Model:
+    """Read a checkpoint folder.
+
+    A Llama that NumPy computes exactly is served by NumPy, unless it is large and transformers
+    is installed; anything else is served by transformers.
+
+    Args:
+        path: a folder with config.json, tokenizer.json and safetensors files.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged, or needs what is not installed.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a directory; give the folder of a checkpoint")
+    config = read_json(folder, "config.json")
+    tokenizer = _tokenizer(folder)
+    reason = not_exact(folder, config)
+    if reason is None:
+        shape = llama_config(folder, config)
+        if shape.parameters > _LARGE and _has_transformers():
+            reason = "its size"
+    engine: Engine
+    if reason is None:
+        engine, engine_name = NumpyLlama(shape, _tensors(folder)), "numpy"
+    else:
+        engine, engine_name = _with_transformers(folder, reason), "transformers"
+    return Model(
+        name=_name(folder),
+        path=folder,
+        engine_name=engine_name,
+        engine=engine,
+        tokenizer=tokenizer,
+        eos_ids=_eos_ids(folder, config),
+    )
+
+
+def _name(folder: Path) -> str:
+    """Undo the names of the Hub's cache: models--owner--name/snapshots/revision."""
+    folder = folder.resolve()
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/")
+    return folder.name
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise CheckpointError(
+            f"{folder} has no tokenizer.json; make one with transformers: "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises the bare class
+        raise CheckpointError(f"{file} cannot be read: {one_line(error)}") from error
+    # Settings of the training, which would cut and fill what users send.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _eos_ids(folder: Path, config: Mapping[str, Any]) -> frozenset[int]:
+    """Take generation_config.json's before config.json's; either may be a number or a list."""
+    generation = read_json(folder, "generation_config.json", optional=True)
+    found = generation.get("eos_token_id")
+    if found is None:
+        found = config.get("eos_token_id")
+    ids = found if isinstance(found, list) else [] if found is None else [found]
+    if not all(isinstance(i, int) for i in ids):
+        raise CheckpointError(f"{folder} names an eos_token_id that is no number: {found!r}")
+    return frozenset(ids)
+
+
+def _has_transformers() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
+
+
+def _with_transformers(folder: Path, reason: str) -> Engine:
+    if not _has_transformers():
+        raise CheckpointError(f"{folder}: {reason} needs hfgen[transformers]: {_INSTALL}")
+    from hfgen.server.engine.transformers import TransformersEngine  # noqa: PLC0415 - torch is slow
+
+    try:
+        return TransformersEngine(folder)
+    except Exception as error:  # whatever the architecture's own code raises
+        raise CheckpointError(f"transformers cannot load {folder}: {one_line(error)}") from error
+
+
+def _tensors(folder: Path) -> Callable[[str, tuple[int, ...]], npt.NDArray[np.float32]]:
+    """Return a function that reads a tensor by name from the folder's safetensors files."""
+    index = "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file():
+        files = [folder / "model.safetensors"]
+    elif (folder / index).is_file():
+        places = read_json(folder, index).get("weight_map")
+        if not isinstance(places, dict):
+            raise CheckpointError(f"{folder / index} has no weight_map; fetch it again")
+        if not all(isinstance(name, str) for name in places.values()):
+            raise CheckpointError(
+                f"{folder / index} has a weight_map that names no files; fetch it again"
+            )
+        files = [folder / name for name in sorted(set(places.values()))]
+    else:
+        raise CheckpointError(
+            f"{folder} has no model.safetensors; convert older weights with transformers: "
+            "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)"
+        )
+    headers = [(file, *_header(file)) for file in files]
+
+    def tensor(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        for file, start, entries in headers:
+            if name in entries:
+                return _tensor(file, start, name, entries[name], shape)
+        where = files[0] if len(files) == 1 else folder / index
+        raise CheckpointError(
+            f"{where} has no tensor {name!r}; the weights do not belong to this config.json"
+        )
+
+    return tensor
+
+
+def _header(file: Path) -> tuple[int, dict[str, Any]]:
+    """Read where the tensors of a file lie, after the library has checked that they are there."""
+    try:
+        with safe_open(file, framework="np"):
+            pass
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            return 8 + length, json.loads(stream.read(length))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{file.parent} has no {file.name}, which the index names; fetch it again"
+        ) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{file} is damaged or cut short: {one_line(error)}; fetch it again"
+        ) from error
+
+
+def _tensor(
+    file: Path, start: int, name: str, entry: Mapping[str, Any], shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """Read one tensor as float32.
+
+    By hand, since the library's own reader has no bfloat16 for NumPy.
+    """
+    dtype = _DTYPES.get(entry["dtype"])
+    if dtype is None:
+        _refuse(file, name, f"the type {entry['dtype']}", f"one of {', '.join(_DTYPES)}")
+    if tuple(entry["shape"]) != shape:
+        _refuse(file, name, f"the shape {entry['shape']}", f"{list(shape)} as in config.json")
+    offset = start + entry["data_offsets"][0]
+    raw = np.fromfile(file, dtype, count=math.prod(shape), offset=offset).reshape(shape)
+    if entry["dtype"] == "BF16":
+        return (raw.astype(np.uint32) << 16).view(np.float32)
+    return raw.astype(np.float32)
+
+
+def _refuse(file: Path, name: str, found: str, wanted: str) -> NoReturn:
+    raise CheckpointError(f"{file}: tensor {name!r} has {found}; wanted {wanted}")

@@ -1,0 +1,284 @@
+"""The light engine: the forward pass of a Llama in NumPy, float32, with a cache a sequence.
+
+Three things are done to the weights once so that they need not be done for every token: the
+scales of the norms and of attention are multiplied into the matrices that follow; matrices that
+share an input are one; and the two halves of each query and key head are interleaved, so that
+the rotary embedding is one multiplication by complex numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hfgen.server.engine.interface import SequenceId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hfgen.server.engine.interface import Logits
+    from hfgen.server.engine.llama_config import LlamaConfig
+
+_Floats: TypeAlias = npt.NDArray[np.float32]
+_Complexes: TypeAlias = npt.NDArray[np.complex64]
+
+# Positions a cache has room for at first; it doubles from there.
+_FIRST_CAPACITY = 64
+
+# Up to this many weights (4 MB) a matrix stays in a core's caches, and rows are multiplied by it
+# one at a time. Each then has the same bits as alone, which a BLAS's matrix product does not
+# promise; and OpenBLAS does not wake its threads, which on a busy machine wait for each other
+# for milliseconds. Larger matrices are read from memory, once for all rows.
+_ROW_BY_ROW_LIMIT = 1 << 20
+
+# For the same reason attention is cut into products of at most this many multiplications, from
+# where on OpenBLAS uses threads (SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD, interface/gemm.c).
+_ATTENTION_LIMIT = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The four matrices of a layer, each (inputs, outputs)."""
+
+    query_key_value: _Floats
+    attention_output: _Floats
+    gate_up: _Floats
+    down: _Floats
+
+
+class _Cache:
+    """The keys and values of one sequence, with views of each layer's that save time a token."""
+
+    __slots__ = ("_entries", "layers", "length")
+
+    def __init__(self, config: LlamaConfig) -> None:
+        heads, width = config.num_key_value_heads, config.head_dim
+        self.length = 0
+        self._hold(
+            np.empty((config.num_hidden_layers, 2, heads, _FIRST_CAPACITY, width), np.float32)
+        )
+
+    def reserve(self, length: int) -> None:
+        layers, kinds, heads, capacity, width = self._entries.shape
+        if length > capacity:
+            grown = np.empty((layers, kinds, heads, max(length, 2 * capacity), width), np.float32)
+            grown[:, :, :, : self.length] = self._entries[:, :, :, : self.length]
+            self._hold(grown)
+
+    def _hold(self, entries: _Floats) -> None:
+        """Keep (layer, key or value, head, position, feature)."""
+        self._entries = entries
+        self.layers = [(both, both[0].transpose(0, 2, 1), both[1]) for both in entries]
+
+
+class NumpyLlama:
+    """An `Engine`: the Llama architecture as transformers' `LlamaForCausalLM` computes it.
+
+    Where matrices are larger than `_ROW_BY_ROW_LIMIT` a batch moves the last bits of its logits.
+
+    Args:
+        config: the shape.
+        tensor: returns the tensor of that name and shape, in float32.
+    """
+
+    def __init__(
+        self, config: LlamaConfig, tensor: Callable[[str, tuple[int, ...]], _Floats]
+    ) -> None:
+        self._config = config
+        shape = (config.vocab_size, config.hidden_size)
+        self._embedding = tensor("model.embed_tokens.weight", shape)
+        self._layers = [_layer(config, tensor, i) for i in range(config.num_hidden_layers)]
+        tied = config.tie_word_embeddings
+        head = self._embedding if tied else tensor("lm_head.weight", shape)
+        self._head = _scaled(head, tensor("model.norm.weight", (config.hidden_size,)))
+        self._norm_epsilon = np.float32(config.hidden_size * config.rms_norm_eps)
+        self._rotations = _rotations(config, _FIRST_CAPACITY)
+        self._caches: dict[SequenceId, _Cache] = {}
+        self._opened = 0
+
+    @property
+    def vocab_size(self) -> int:
+        return self._config.vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        return self._config.max_position_embeddings
+
+    def open(self) -> SequenceId:
+        self._opened += 1
+        sequence = SequenceId(self._opened)
+        self._caches[sequence] = _Cache(self._config)
+        return sequence
+
+    def extend(
+        self, sequence: SequenceId, token_ids: Sequence[int], *, every_position: bool = False
+    ) -> Logits:
+        hidden = self._forward([self._caches[sequence]], token_ids)
+        return _product(self._normed(hidden if every_position else hidden[-1:]), self._head)
+
+    def step(self, sequences: Sequence[SequenceId], token_ids: Sequence[int]) -> Logits:
+        caches = [self._caches[sequence] for sequence in sequences]
+        return _product(self._normed(self._forward(caches, token_ids)), self._head)
+
+    def close(self, sequence: SequenceId) -> None:
+        self._caches.pop(sequence, None)
+
+    def _forward(self, caches: Sequence[_Cache], token_ids: Sequence[int]) -> _Floats:
+        """Run the tokens through all layers: a chunk for one cache, or one token for each."""
+        rows = len(token_ids)
+        chunk = rows // len(caches)
+        rotations = self._prepare(caches, chunk)
+        config = self._config
+        rotated_heads = config.num_attention_heads + config.num_key_value_heads
+        rotated_width = rotated_heads * config.head_dim
+        x = self._embedding[np.asarray(token_ids, np.intp)]
+        attended = np.empty((rows, config.num_attention_heads * config.head_dim), np.float32)
+        # A gate that saturates overflows in exp(), and infinity is the right answer there.
+        with np.errstate(over="ignore"):
+            for number, layer in enumerate(self._layers):
+                qkv = _product(self._normed(x), layer.query_key_value)
+                pairs = qkv[:, :rotated_width].view(np.complex64)
+                pairs = pairs.reshape(rows, rotated_heads, -1)
+                pairs *= rotations
+                if chunk == 1:
+                    for i, cache in enumerate(caches):
+                        self._attend_one(cache, number, qkv[i], attended[i])
+                else:
+                    self._attend_chunk(caches[0], number, qkv, attended)
+                x += _product(attended, layer.attention_output)
+                gate_up = _product(self._normed(x), layer.gate_up)
+                gate = gate_up[:, : config.intermediate_size]
+                gated = np.exp(-gate)
+                gated += 1
+                np.divide(gate, gated, out=gated)
+                gated *= gate_up[:, config.intermediate_size :]
+                x += _product(gated, layer.down)
+        for cache in caches:
+            cache.length += chunk
+        return x
+
+    def _prepare(self, caches: Sequence[_Cache], chunk: int) -> _Complexes:
+        """Make room for the chunk, and return the rotation of each row: (rows, 1, pairs)."""
+        end = max(cache.length for cache in caches) + chunk
+        if end > self.max_positions:
+            raise ValueError(f"{end} tokens are more than the {self.max_positions} of the model")
+        if end > len(self._rotations):
+            grown = min(max(end, 2 * len(self._rotations)), self.max_positions)
+            self._rotations = _rotations(self._config, grown)
+        for cache in caches:
+            cache.reserve(cache.length + chunk)
+        positions = [cache.length + i for cache in caches for i in range(chunk)]
+        return self._rotations[positions][:, None]
+
+    def _attend_one(self, cache: _Cache, layer: int, qkv: _Floats, attended: _Floats) -> None:
+        """Attention of one new token: what `_attend_chunk` does, without the detours."""
+        heads, width = self._config.num_key_value_heads, self._config.head_dim
+        query_width = self._config.num_attention_heads * width
+        entries, keys, values = cache.layers[layer]
+        end = cache.length + 1
+        entries[:, :, cache.length] = qkv[query_width:].reshape(2, heads, width)
+        weights = qkv[:query_width].reshape(heads, -1, width) @ keys[:, :, :end]
+        sums = _exponentials(weights)
+        mixed = attended.reshape(heads, -1, width)
+        np.matmul(weights, values[:, :end], out=mixed)
+        mixed /= sums
+
+    def _attend_chunk(self, cache: _Cache, layer: int, qkv: _Floats, attended: _Floats) -> None:
+        """Attention of a chunk over what the cache holds and over itself, up to each token."""
+        heads, width = self._config.num_key_value_heads, self._config.head_dim
+        query_width = self._config.num_attention_heads * width
+        entries, keys, values = cache.layers[layer]
+        past, rows = cache.length, len(qkv)
+        new = qkv[:, query_width:].reshape(rows, 2, heads, width)
+        entries[:, :, past : past + rows] = new.transpose(1, 2, 0, 3)
+        queries = qkv[:, :query_width].reshape(rows, heads, -1, width).transpose(1, 2, 0, 3)
+        shared = queries.shape[1]
+        block = max(1, _ATTENTION_LIMIT // (shared * width * (past + rows)))
+        for start in range(0, rows, block):
+            part = queries[:, :, start : start + block]
+            size, end = part.shape[2], past + start + part.shape[2]
+            # The query heads that share a key head are rows of one product.
+            weights = part.reshape(heads, -1, width) @ keys[:, :, :end]
+            future = np.triu(np.full((size, size), -np.inf, np.float32), 1)
+            weights.reshape(heads, shared, size, end)[..., past + start :] += future
+            sums = _exponentials(weights)
+            mixed = weights @ values[:, :end] / sums
+            mixed = mixed.reshape(heads, shared, size, width).transpose(2, 0, 1, 3)
+            attended[start : start + size] = mixed.reshape(size, -1)
+
+    def _normed(self, x: _Floats) -> _Floats:
+        """RMSNorm; its scales, and the square root of the width, are in the matrix to come."""
+        norms = np.vecdot(x, x) + self._norm_epsilon
+        np.sqrt(norms, out=norms)
+        normed: _Floats = x / norms[:, None]
+        return normed
+
+
+def _exponentials(scores: _Floats) -> _Floats:
+    """Turn scores into the numerators of their softmax, in place; return the denominators."""
+    scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    sums: _Floats = np.add.reduce(scores, axis=-1, keepdims=True)
+    return sums
+
+
+def _product(x: _Floats, matrix: _Floats) -> _Floats:
+    if len(x) > 1 and matrix.size <= _ROW_BY_ROW_LIMIT:
+        product: _Floats = (x[:, None] @ matrix)[:, 0]
+        return product
+    return x @ matrix
+
+
+def _scaled(matrix: _Floats, norm: _Floats) -> _Floats:
+    """Multiply what `_normed` leaves out into (outputs, inputs); return (inputs, outputs)."""
+    return np.ascontiguousarray((matrix * (norm * np.float32(norm.size**0.5))).T)
+
+
+def _rotations(config: LlamaConfig, positions: int) -> _Complexes:
+    """Return the rotary embedding as numbers of modulus one: (positions, half a head).
+
+    In float32 throughout, as transformers computes it and as models were trained.
+    """
+    exponents = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
+    frequencies = np.float32(1) / np.float32(config.rope_theta) ** exponents
+    angles = np.arange(positions, dtype=np.float32)[:, None] * frequencies
+    rotations = np.empty(angles.shape, np.complex64)
+    rotations.real, rotations.imag = np.cos(angles), np.sin(angles)
+    return rotations
+
+
+def _layer(
+    config: LlamaConfig, tensor: Callable[[str, tuple[int, ...]], _Floats], number: int
+) -> _Layer:
+    hidden, inner, width = config.hidden_size, config.intermediate_size, config.head_dim
+    queries, keys = config.num_attention_heads * width, config.num_key_value_heads * width
+    prefix = f"model.layers.{number}."
+
+    def matrix(name: str, outputs: int, inputs: int) -> _Floats:
+        return tensor(f"{prefix}{name}.weight", (outputs, inputs))
+
+    def interleaved(rows: _Floats) -> _Floats:
+        heads = rows.reshape(-1, 2, width // 2, hidden)
+        return heads.transpose(0, 2, 1, 3).reshape(-1, hidden)
+
+    def joined(norm: str, *parts: _Floats) -> _Floats:
+        return _scaled(np.concatenate(parts), tensor(f"{prefix}{norm}.weight", (hidden,)))
+
+    return _Layer(
+        query_key_value=joined(
+            "input_layernorm",
+            interleaved(matrix("self_attn.q_proj", queries, hidden)) * np.float32(width**-0.5),
+            interleaved(matrix("self_attn.k_proj", keys, hidden)),
+            matrix("self_attn.v_proj", keys, hidden),
+        ),
+        attention_output=np.ascontiguousarray(matrix("self_attn.o_proj", hidden, queries).T),
+        gate_up=joined(
+            "post_attention_layernorm",
+            matrix("mlp.gate_proj", inner, hidden),
+            matrix("mlp.up_proj", inner, hidden),
+        ),
+        down=np.ascontiguousarray(matrix("mlp.down_proj", hidden, inner).T),
+    )

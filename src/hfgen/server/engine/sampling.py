@@ -1,0 +1,185 @@
+"""The choice of the next token: numbers in, a token out, in TGI's order and with its meanings.
+
+Penalties, then temperature, top-k, top-p and typical-p, then the most likely token or a draw.
+What is reported as a log-probability is that after all of them. (TGI:
+server/text_generation_server/utils/tokens.py and logits_process.py.)
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hfgen.server.engine.jobs import Sampling
+
+_Floats: TypeAlias = npt.NDArray[np.float32]
+
+# What a penalty may make of a logit: far beyond any, and near enough to zero for the difference of
+# two to be finite. An infinity here would end as NaN.
+_FARTHEST = float(np.finfo(np.float32).max) / 4
+
+# A temperature below the smallest normal number would divide by zero.
+_LOWEST_TEMPERATURE = float(np.finfo(np.float32).tiny)
+
+
+class Choice(NamedTuple):
+    """The token chosen, and the most likely ones where they were asked for."""
+
+    id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class Chooser:
+    """Chooses the tokens of one sequence, one after the other.
+
+    Args:
+        sampling: how. A temperature, top_k, top_p or typical_p that is not neutral means a draw,
+            whatever `do_sample` says, as in TGI's NextTokenChooser.
+        prompt_ids: what the penalties count beside the generated tokens.
+        vocab_size: the length of the logits.
+        top_n_tokens: how many of the most likely tokens to name with each choice. Tokens as
+            likely as the last of them are named too, and tokens that were ruled out are not.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        prompt_ids: Sequence[int],
+        vocab_size: int,
+        *,
+        top_n_tokens: int = 0,
+    ) -> None:
+        changes: list[tuple[bool, Callable[[_Floats], None]]] = [
+            (sampling.repetition_penalty != 1, self._penalise_repetition),
+            (sampling.frequency_penalty != 0, self._penalise_frequency),
+        ]
+        warpers: list[tuple[bool, Callable[[_Floats], None]]] = [
+            (sampling.temperature != 1, partial(_temperature, value=sampling.temperature)),
+            (sampling.top_k > 0, partial(_top_k, k=sampling.top_k)),
+            (sampling.top_p < 1, partial(_top_p, p=sampling.top_p)),
+            (sampling.typical_p < 1, partial(_typical_p, p=sampling.typical_p)),
+        ]
+        self._sampling = sampling
+        self._counts: npt.NDArray[np.int64] | None = None
+        if any(wanted for wanted, _ in changes):
+            self._counts = np.bincount(np.asarray(prompt_ids, np.intp), minlength=vocab_size)
+        self._length = len(prompt_ids)
+        self._changes = [change for wanted, change in changes + warpers if wanted]
+        self._draws = sampling.do_sample or any(wanted for wanted, _ in warpers)
+        # Python promises the numbers of random() for a seed, in every version and on every
+        # machine; NumPy promises them for a version only.
+        self._random = random.Random(sampling.seed)  # noqa: S311 - text, not secrets
+        self._top_n = min(top_n_tokens, vocab_size)
+
+    def choose(self, logits: _Floats) -> Choice:
+        """Choose a token.
+
+        Args:
+            logits: a row of logits, which is overwritten.
+
+        Raises:
+            ValueError: the logits are not numbers to choose from.
+        """
+        if not math.isfinite(np.maximum.reduce(logits)):
+            raise ValueError("the model's logits are not finite")
+        for change in self._changes:
+            change(logits)
+        logits -= np.maximum.reduce(logits)
+        masses = np.exp(logits)
+        if self._draws:
+            cumulative = np.cumsum(masses, dtype=np.float64)
+            total = float(cumulative[-1])
+            drawn = int(cumulative.searchsorted(self._random.random() * total, side="right"))
+            token_id = drawn if drawn < len(logits) else int(logits.argmax())
+        else:
+            total = float(np.add.reduce(masses))
+            token_id = int(logits.argmax())
+        log_total = math.log(total)
+        if self._counts is not None:
+            self._counts[token_id] += 1
+            self._length += 1
+        top = _most_likely(logits, self._top_n, log_total) if self._top_n else ()
+        return Choice(token_id, float(logits[token_id]) - log_total, top)
+
+    def _penalise_repetition(self, logits: _Floats) -> None:
+        assert self._counts is not None
+        seen = np.flatnonzero(self._counts)
+        values = logits[seen]
+        penalty = self._sampling.repetition_penalty
+        with np.errstate(over="ignore"):
+            changed = np.where(values < 0, values * penalty, values / penalty)
+        # What the model itself rules out stays out.
+        np.clip(changed, -_FARTHEST, _FARTHEST, out=changed, where=np.isfinite(values))
+        logits[seen] = changed
+
+    def _penalise_frequency(self, logits: _Floats) -> None:
+        """Subtract in proportion to a token's share of the sequence, prompt included.
+
+        So HeterogeneousFrequencyPenaltyLogitsProcessor does; OpenAI counts generated tokens.
+        """
+        assert self._counts is not None
+        logits -= (self._counts * (self._sampling.frequency_penalty / self._length)).astype(
+            np.float32
+        )
+
+
+def log_softmax(logits: _Floats) -> _Floats:
+    """Return the log-probabilities of rows of logits."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logprobs: _Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logprobs
+
+
+def _most_likely(shifted: _Floats, count: int, log_total: float) -> tuple[tuple[int, float], ...]:
+    """Return the `count` most likely tokens, and those as likely as the last of them.
+
+    TGI's batch_top_tokens: "When multiple tokens have equal probabilities and they don't all
+    fit, the remaining tokens are also returned"; what was filtered out is not.
+    """
+    least = np.partition(shifted, -count)[-count]
+    ids = np.flatnonzero((shifted >= least) & (shifted > -np.inf))
+    ids = ids[np.argsort(-shifted[ids], kind="stable")]
+    return tuple((int(i), float(shifted[i]) - log_total) for i in ids)
+
+
+def _temperature(logits: _Floats, *, value: float) -> None:
+    # The highest goes to zero first: it then stays there, and the others may become -inf.
+    logits -= np.maximum.reduce(logits)
+    with np.errstate(over="ignore"):
+        logits /= max(value, _LOWEST_TEMPERATURE)
+
+
+def _top_k(logits: _Floats, *, k: int) -> None:
+    """Rule out what is less likely than the k-th; ties with it stay."""
+    if k < len(logits):
+        logits[logits < np.partition(logits, -k)[-k]] = -np.inf
+
+
+def _top_p(logits: _Floats, *, p: float) -> None:
+    """Rule out the tail that holds no more than 1 - p; ties with the last to stay, stay."""
+    ascending = np.sort(logits[logits > -np.inf])
+    masses = np.exp(ascending - ascending[-1])
+    cumulative = np.cumsum(masses, dtype=np.float64)
+    tail = int(cumulative.searchsorted((1 - p) * cumulative[-1], side="right"))
+    logits[logits < ascending[min(tail, len(ascending) - 1)]] = -np.inf
+
+
+def _typical_p(logits: _Floats, *, p: float) -> None:
+    """Keep the tokens whose information is closest to the entropy, until they hold p."""
+    kept = np.flatnonzero(logits > -np.inf)
+    logprobs = log_softmax(logits[kept])
+    masses = np.exp(logprobs)
+    distance = np.abs(logprobs - masses @ logprobs)
+    order = np.argsort(distance)
+    cumulative = np.cumsum(masses[order], dtype=np.float64)
+    last = min(int(cumulative.searchsorted(p, side="left")), len(order) - 1)
+    logits[kept[distance > distance[order[last]]]] = -np.inf

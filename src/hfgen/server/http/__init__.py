@@ -1,0 +1,1 @@
+"""The HTTP of the local server: routes, requests, answers, errors."""

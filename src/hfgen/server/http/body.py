@@ -1,0 +1,78 @@
+"""The bodies that the routes read and write, as axum's `Json` reads and writes them.
+
+Source: axum, `axum/src/json.rs` and `axum-core/src/extract/rejection.rs`: which status, which
+words, in which order. The words after a colon are serde's there and msgspec's here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiohttp import web
+
+from hfgen.server.http.answers import Error, to_json
+from hfgen.server.http.requests import Unreadable, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import msgspec
+
+    from hfgen.server.http.errors import RequestError
+
+# TGI's `--payload-limit`, as it is by default, in bytes.
+PAYLOAD_LIMIT = 2_000_000
+
+_Request = TypeVar("_Request")
+
+
+async def read_json(request: web.Request, decoder: msgspec.json.Decoder[_Request]) -> _Request:
+    """Read the body of a request.
+
+    Raises:
+        web.HTTPException: 415, 413, 400 or 422 in plain text.
+    """
+    if not _is_json(request.content_type):
+        raise web.HTTPUnsupportedMediaType(
+            text="Expected request with `Content-Type: application/json`"
+        )
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise _too_large() from error
+    except web.RequestPayloadError as error:
+        raise web.HTTPBadRequest(text=f"Failed to buffer the request body: {error}") from error
+    # aiohttp's own limit is one more: its versions differ on whether it may be reached.
+    if len(body) > PAYLOAD_LIMIT:
+        raise _too_large()
+    try:
+        return decode(decoder, body)
+    except Unreadable as error:
+        refusal = {400: web.HTTPBadRequest, 422: web.HTTPUnprocessableEntity}[error.status]
+        raise refusal(text=error.text) from error
+
+
+def answer(
+    value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        body=to_json(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def refuse(error: RequestError) -> web.Response:
+    """Answer with an error, outside a stream."""
+    return answer(Error(str(error), error.error_type), status=error.status)
+
+
+def _too_large() -> web.HTTPException:
+    return web.HTTPRequestEntityTooLarge(
+        max_size=PAYLOAD_LIMIT,
+        actual_size=PAYLOAD_LIMIT + 1,
+        text="Failed to buffer the request body: length limit exceeded",
+    )
+
+
+def _is_json(content_type: str) -> bool:
+    kind, _, subtype = content_type.lower().partition("/")
+    return kind == "application" and (subtype == "json" or subtype.endswith("+json"))

@@ -1,0 +1,277 @@
+"""Runs generations: permits, jobs, and their events until they end or nobody wants them.
+
+After text-generation-inference, `router/src/infer/mod.rs`: a generation takes a permit before it
+is validated, and keeps it until its request is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from hfgen.server.engine.jobs import (
+    Event,
+    Failed,
+    FinishReason,
+    Generated,
+    Job,
+    PrefillToken,
+    Sampling,
+    Started,
+    Token,
+)
+from hfgen.server.http.channel import Channel, Mailbox
+from hfgen.server.http.errors import GenerationError, OverloadedError, RequestError
+from hfgen.server.http.timings import Timings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hfgen.server.engine.batcher import Batcher, Handle
+    from hfgen.server.http.metrics import Metrics
+    from hfgen.server.http.requests import GenerateRequest
+    from hfgen.server.http.validation import Validator
+
+# Seconds that a health check gives the engine for one token.
+_PROBE_PATIENCE = 10.0
+
+
+class Run:
+    """One job under way, and what it has brought forth.
+
+    `offsets` says of each token where in `text` it begins, in characters.
+    """
+
+    __slots__ = (
+        "_length",
+        "finish_reason",
+        "handle",
+        "index",
+        "job",
+        "offsets",
+        "prefill",
+        "queued_at",
+        "received_at",
+        "started_at",
+        "tokens",
+        "top_tokens",
+    )
+
+    def __init__(self, job: Job, *, index: int, received_at: float, queued_at: float) -> None:
+        self.job = job
+        self.index = index
+        self.received_at = received_at
+        self.queued_at = self.started_at = queued_at
+        self.handle: Handle | None = None
+        self.prefill: tuple[PrefillToken, ...] = ()
+        self.tokens: list[Token] = []
+        self.offsets: list[int] = []
+        self._length = 0
+        self.top_tokens: list[tuple[Token, ...]] = []
+        self.finish_reason: FinishReason | None = None
+
+    def add(self, event: Generated) -> None:
+        self.tokens.append(event.token)
+        self.offsets.append(self._length)
+        if not event.token.special:
+            self._length += len(event.token.text)
+        if self.job.top_n_tokens:
+            self.top_tokens.append(event.top_tokens)
+        self.finish_reason = event.finish_reason
+
+    @property
+    def text(self) -> str:
+        """What was generated, without the special tokens."""
+        return "".join(token.text for token in self.tokens if not token.special)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed, where it played a part."""
+        sampling = self.job.sampling
+        return sampling.seed if sampling.do_sample else None
+
+    @property
+    def mean_logprob(self) -> float:
+        return sum(token.logprob for token in self.tokens) / len(self.tokens)
+
+    def timings(self) -> Timings:
+        """Return where the time has gone, as of now."""
+        now = perf_counter()
+        return Timings(
+            total=now - self.received_at,
+            validation=self.queued_at - self.received_at,
+            queue=self.started_at - self.queued_at,
+            inference=now - self.started_at,
+            prompt_tokens=len(self.job.input_ids),
+            generated_tokens=len(self.tokens),
+        )
+
+
+_Item: TypeAlias = tuple[Run, Event]
+
+
+class Session:
+    """The generations of one request. A context: leaving it cancels those that still run."""
+
+    def __init__(self, inference: Inference, *, keep_alive: float | None) -> None:
+        self._inference = inference
+        self._channel: Channel[_Item] = Channel(inference.loop, keep_alive=keep_alive)
+        self._received_at = perf_counter()
+        self._running: dict[int, Run] = {}
+        self._permits = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+        for run in self._running.values():
+            self._inference.drop(run, gone=not isinstance(exc, RequestError))
+        self._inference.release(self._permits)
+
+    async def start(self, request: GenerateRequest, *, index: int = 0) -> Run:
+        """Validate a request and hand it to the engine.
+
+        Raises:
+            OverloadedError: All permits are taken.
+            ValidationError: The request is refused.
+        """
+        inference = self._inference
+        try:
+            inference.acquire()
+            self._permits += 1
+            job = await inference.validator.validate(request)
+        except RequestError as error:
+            inference.metrics.failed(error)
+            raise
+        inference.metrics.accepted(job)
+        run = Run(job, index=index, received_at=self._received_at, queued_at=perf_counter())
+        self._running[index] = run
+        inference.submit(run, self._channel)
+        return run
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[Run, Generated | Failed] | None:
+        """Return the next token, of whichever generation, or how one failed, until all have ended.
+
+        None: nothing has come for as long as `keep_alive`.
+        """
+        if not self._running:
+            raise StopAsyncIteration
+        while (item := await self._channel.get()) is not None:
+            run, event = item
+            if isinstance(event, Generated):
+                run.add(event)
+                if event.finish_reason is not None:
+                    self._end(run, healthy=True)
+                return run, event
+            if isinstance(event, Failed):
+                self._end(run, healthy=False)
+                self._inference.metrics.failed(GenerationError(event.message))
+                return run, event
+            run.started_at, run.prefill = event.started_at, event.prefill
+        return None
+
+    async def finish(self) -> None:
+        """Wait until every generation has ended.
+
+        Raises:
+            GenerationError: One has failed.
+        """
+        async for item in self:
+            if item is not None and isinstance(item[1], Failed):
+                raise GenerationError(item[1].message)
+
+    def _end(self, run: Run, *, healthy: bool) -> None:
+        del self._running[run.index]
+        self._inference.healthy = healthy
+
+
+class Inference:
+    """The engine as the routes see it. Everything but the engine's own work is on the loop."""
+
+    def __init__(
+        self, batcher: Batcher, validator: Validator, metrics: Metrics, *, permits: int
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.validator = validator
+        self.metrics = metrics
+        self.healthy = True
+        self._batcher = batcher
+        self._mailbox: Mailbox[_Item] = Mailbox(self.loop)
+        self._permits = permits
+        self._taken = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def session(self, *, keep_alive: float | None = None) -> Session:
+        return Session(self, keep_alive=keep_alive)
+
+    def acquire(self) -> None:
+        if self._draining or self._taken >= self._permits:
+            raise OverloadedError
+        self._taken += 1
+        self._idle.clear()
+
+    def release(self, permits: int) -> None:
+        self._taken -= permits
+        if not self._taken:
+            self._idle.set()
+
+    def submit(self, run: Run, channel: Channel[_Item]) -> None:
+        post = self._mailbox.post
+        run.handle = self._batcher.submit(run.job, lambda event: post(channel, (run, event)))
+
+    def drop(self, run: Run, *, gone: bool) -> None:
+        """Take a job out of the batch; count it, if it is because its client has gone."""
+        if gone:
+            self.metrics.dropped()
+        if run.handle is not None:
+            run.handle.cancel()
+
+    async def check_health(self) -> bool:
+        """Say whether the engine works; after a failure, by having it generate one token."""
+        if self._draining:
+            return False
+        if not self.healthy:
+            self.healthy = await self._probe()
+        return self.healthy
+
+    async def _probe(self) -> bool:
+        job = Job(input_ids=(0,), sampling=Sampling(seed=0), max_new_tokens=1)
+        now = perf_counter()
+        run = Run(job, index=0, received_at=now, queued_at=now)
+        channel: Channel[_Item] = Channel(self.loop)
+        self.submit(run, channel)
+        try:
+            async with asyncio.timeout(_PROBE_PATIENCE):
+                while item := await channel.get():
+                    if not isinstance(item[1], Started):
+                        return isinstance(item[1], Generated)
+        except TimeoutError:
+            pass
+        finally:
+            self.drop(run, gone=False)
+        return False
+
+    async def drain(self, grace: float, hurry: asyncio.Event) -> None:
+        """Start nothing more, and wait until all is answered, `grace` has passed or `hurry` is set.
+
+        What still runs then fails, so that every stream ends with words and not with a cut.
+        """
+        self._draining = True
+        waits = [self.loop.create_task(event.wait()) for event in (self._idle, hurry)]
+        await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.to_thread(partial(self._batcher.stop, 0.0))

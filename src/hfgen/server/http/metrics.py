@@ -1,0 +1,114 @@
+"""What `/metrics` tells, under TGI's names.
+
+Names, units and buckets: text-generation-inference, `router/src/server.rs` (`run`). TGI's
+counters have no `_total` at their end, which prometheus_client insists on, so the text is written
+here; the values are prometheus_client's.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate, repeat
+from operator import mul
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.utils import floatToGoString
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hfgen.server._options import Limits
+    from hfgen.server.engine.jobs import Job
+    from hfgen.server.http.errors import RequestError
+    from hfgen.server.http.timings import Timings
+
+# 35 buckets, each half as wide again as the one before, from 0.15 ms on.
+_SECONDS = tuple(accumulate(repeat(1.5, 34), mul, initial=0.0001 * 1.5))
+
+_DURATIONS = (
+    ("total", "tgi_request_duration", "Total time spent processing the request"),
+    ("validation", "tgi_request_validation_duration", "Time spent validating the request"),
+    ("queue", "tgi_request_queue_duration", "Time spent in the queue per request"),
+    ("inference", "tgi_request_inference_duration", "Request inference duration"),
+    (
+        "time_per_token",
+        "tgi_request_mean_time_per_token_duration",
+        "Mean time per token per request",
+    ),
+)
+
+
+class Metrics:
+    """The metrics of one server, in a registry of its own.
+
+    Args:
+        limits: What the buckets of the token histograms divide.
+        queue_size: Returns how many jobs wait.
+        batch_size: Returns how many jobs run.
+    """
+
+    def __init__(
+        self, limits: Limits, *, queue_size: Callable[[], int], batch_size: Callable[[], int]
+    ) -> None:
+        registry = self._registry = CollectorRegistry()
+
+        def tokens(name: str, words: str, most: int) -> Histogram:
+            buckets = [most / 100 * (step + 1) for step in range(100)]
+            return Histogram(name, words, registry=registry, buckets=buckets)
+
+        total = limits.max_total_tokens
+        self.requests = Counter("tgi_request_count", "Total number of requests", registry=registry)
+        self._success = Counter(
+            "tgi_request_success", "Number of successful requests", registry=registry
+        )
+        self._failure = Counter(
+            "tgi_request_failure", "Number of failed requests", ["err"], registry=registry
+        )
+        self._input = tokens(
+            "tgi_request_input_length", "Input token length per request", limits.max_input_tokens
+        )
+        self._wanted = tokens("tgi_request_max_new_tokens", "Maximum new tokens per request", total)
+        self._generated = tokens(
+            "tgi_request_generated_tokens", "Generated tokens per request", total
+        )
+        self._durations = {
+            field: Histogram(name, words, registry=registry, buckets=_SECONDS)
+            for field, name, words in _DURATIONS
+        }
+        gauge = Gauge("tgi_queue_size", "Current queue size", registry=registry)
+        gauge.set_function(queue_size)
+        gauge = Gauge("tgi_batch_current_size", "Current batch size", registry=registry)
+        gauge.set_function(batch_size)
+
+    def accepted(self, job: Job) -> None:
+        self._input.observe(len(job.input_ids))
+        self._wanted.observe(job.max_new_tokens)
+
+    def succeeded(self, timings: Timings) -> None:
+        self._success.inc()
+        self._generated.observe(timings.generated_tokens)
+        for field, histogram in self._durations.items():
+            histogram.observe(getattr(timings, field))
+
+    def failed(self, error: RequestError) -> None:
+        self._failure.labels(error.failure).inc()
+
+    def dropped(self) -> None:
+        """Count a generation that nobody waits for any more."""
+        self._failure.labels("dropped").inc()
+
+    def render(self) -> str:
+        """Write the metrics in Prometheus's text format, 0.0.4."""
+        lines: list[str] = []
+        for metric in self._registry.collect():
+            lines.append(f"# HELP {metric.name} {metric.documentation}")
+            lines.append(f"# TYPE {metric.name} {metric.type}")
+            for sample in metric.samples:
+                if sample.name.endswith("_created"):
+                    continue
+                name = sample.name.removesuffix("_total")
+                # Labels are `err` and `le`, with values of our own: there is nothing to escape.
+                labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items())
+                value = floatToGoString(sample.value)  # type: ignore[no-untyped-call]
+                lines.append(f"{name}{{{labels}}} {value}" if labels else f"{name} {value}")
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,47 @@
+"""The routes that tell about the server: `/info`, `/v1/models`, `/health`, `/ping`, `/metrics`.
+
+Source: text-generation-inference, `router/src/server.rs` (`get_model_info`,
+`openai_get_model_info`, `health`, `metrics`).
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from hfgen._version import __version__
+from hfgen.server._options import MAX_CLIENT_BATCH_SIZE
+from hfgen.server.http.answers import Error, Info, ModelInfo, ModelsInfo
+from hfgen.server.http.body import answer
+from hfgen.server.http.service import SERVICE
+
+
+async def info(request: web.Request) -> web.Response:
+    service = request.app[SERVICE]
+    limits = service.limits
+    return answer(
+        Info(
+            model_id=service.name,
+            max_concurrent_requests=service.options.max_concurrent_requests,
+            max_best_of=limits.max_best_of,
+            max_stop_sequences=limits.max_stop_sequences,
+            max_input_tokens=limits.max_input_tokens,
+            max_total_tokens=limits.max_total_tokens,
+            max_client_batch_size=MAX_CLIENT_BATCH_SIZE,
+            version=__version__,
+        )
+    )
+
+
+async def models(request: web.Request) -> web.Response:
+    name = request.app[SERVICE].name
+    return answer(ModelsInfo(data=(ModelInfo(id=name, owned_by=name),)))
+
+
+async def health(request: web.Request) -> web.Response:
+    if await request.app[SERVICE].inference.check_health():
+        return web.Response()
+    return answer(Error("unhealthy", "healthcheck"), status=503)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    return web.Response(text=request.app[SERVICE].metrics.render())

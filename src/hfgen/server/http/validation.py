@@ -1,0 +1,198 @@
+"""From a request to a job: TGI's checks, in TGI's order and words.
+
+Source: text-generation-inference, `router/src/validation.rs` (`validate`, `validate_input`,
+`ValidationError`), and `NextTokenChooser` in `server/text_generation_server/utils/tokens.py` for
+which settings make a generation sample.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from hfgen.server._options import Limits
+from hfgen.server.engine.jobs import Job, Sampling
+from hfgen.server.http.errors import ValidationError
+from hfgen.server.http.requests import GenerateParameters, GenerateRequest
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+# TGI reserves room for this many new tokens at first, however many were asked for, and so holds
+# no more than these against the context; the answer ends where the context does.
+_RESERVED_TOKENS = 1024
+
+# Up to this many characters a prompt is tokenized where it stands (it takes about a millisecond);
+# a longer one goes to a thread, so that nobody's tokens wait for it.
+_TOKENIZE_INLINE = 4_000
+
+_Check: TypeAlias = Callable[[GenerateRequest, GenerateParameters, Limits], bool]
+
+
+def _best_of(parameters: GenerateParameters) -> int:
+    return 1 if parameters.best_of is None else parameters.best_of
+
+
+def _may_sample(p: GenerateParameters) -> bool:
+    return p.do_sample or not (p.temperature is p.top_k is p.top_p is p.typical_p is None)
+
+
+def _outside_unit(value: float | None) -> bool:
+    return value is not None and not 0 < value < 1
+
+
+def _not_positive(value: float | None) -> bool:
+    return value is not None and value <= 0
+
+
+# Each refusal with its words, in the order in which TGI looks. A prompt's length comes between
+# the first table and the second.
+_CHECKS: tuple[tuple[_Check, str], ...] = (
+    (
+        lambda _, p, __: _best_of(p) > 1 and not _may_sample(p),
+        "you must use sampling when `best_of` is > 1",
+    ),
+    (lambda _, p, __: _not_positive(p.temperature), "`temperature` must be strictly positive"),
+    (
+        lambda _, p, __: _not_positive(p.repetition_penalty),
+        "`repetition_penalty` must be strictly positive",
+    ),
+    (
+        lambda _, p, __: p.frequency_penalty is not None and not -2 <= p.frequency_penalty <= 2,  # noqa: PLR2004 - the message says it
+        "`frequency_penalty` must be >= -2.0 and <= 2.0",
+    ),
+    (lambda _, p, __: _outside_unit(p.top_p), "`top_p` must be > 0.0 and < 1.0"),
+    (lambda _, p, __: _outside_unit(p.typical_p), "`typical_p` must be > 0.0 and < 1.0"),
+    (lambda _, p, __: _not_positive(p.top_k), "`top_k` must be strictly positive"),
+    (lambda _, p, __: p.max_new_tokens == 0, "`max_new_tokens` must be strictly positive"),
+    (
+        lambda _, p, limits: len(p.stop) > limits.max_stop_sequences,
+        "`stop` supports up to {limits.max_stop_sequences} stop sequences. Given: {stops}",
+    ),
+    (
+        lambda _, p, __: _best_of(p) > 1 and p.seed is not None,
+        "`seed` must not be set when `best_of` > 1",
+    ),
+    (
+        lambda _, p, limits: (p.top_n_tokens or 0) > limits.max_top_n_tokens,
+        "`top_n_tokens` must be >= 0 and <= {limits.max_top_n_tokens}. Given: {p.top_n_tokens}",
+    ),
+    (lambda request, _, __: not request.inputs, "`inputs` cannot be empty"),
+    (
+        lambda _, p, limits: (
+            p.truncate is not None and not 0 < p.truncate <= limits.max_input_tokens
+        ),
+        (
+            "`truncate` must be strictly positive and less than {limits.max_input_tokens}."
+            " Given: {p.truncate}"
+        ),
+    ),
+)
+
+# Not built yet. The words for `grammar` are those of a TGI without grammar support.
+_UNSUPPORTED: tuple[tuple[_Check, str], ...] = (
+    (lambda _, p, __: p.grammar is not None, "grammar is not supported"),
+    (lambda _, p, __: p.watermark, "`watermark` is not supported"),
+    (lambda _, p, __: p.adapter_id is not None, "`adapter_id` is not supported"),
+)
+
+# What a stream refuses before it is looked at any further (`generate_stream_internal`).
+_STREAM_CHECKS: tuple[tuple[_Check, str], ...] = (
+    (
+        lambda _, p, __: _best_of(p) != 1,
+        "`best_of` != 1 is not supported when streaming tokens",
+    ),
+    (
+        lambda _, p, __: p.decoder_input_details,
+        "`decoder_input_details` == true is not supported when streaming tokens",
+    ),
+)
+
+
+class Validator:
+    """Turns requests into jobs, or refuses them."""
+
+    def __init__(self, tokenizer: Tokenizer, limits: Limits) -> None:
+        self._tokenizer = tokenizer
+        self._limits = limits
+
+    def check_best_of(self, best_of: int) -> None:
+        """Refuse more sequences than the server gives; TGI looks at this before all else."""
+        most = self._limits.max_best_of
+        if most == 1 and best_of != 1:
+            raise ValidationError("`best_of` != 1 is not allowed for this endpoint")
+        if best_of > most:
+            raise ValidationError(f"`best_of` must be > 0 and <= {most}. Given: {best_of}")
+
+    def check_stream(self, request: GenerateRequest) -> None:
+        """Refuse what cannot be streamed."""
+        self._refuse(_STREAM_CHECKS, request)
+
+    async def encode(self, text: str) -> Encoding:
+        """Tokenize a text, with the special tokens that the model wants around a prompt."""
+        if len(text) > _TOKENIZE_INLINE:
+            return await asyncio.to_thread(self._tokenizer.encode, text)
+        return self._tokenizer.encode(text)
+
+    async def validate(self, request: GenerateRequest) -> Job:
+        """Return the job that a request asks for; each call draws a seed where none is given.
+
+        Raises:
+            ValidationError: It asks for something that the server does not do.
+        """
+        p = request.parameters
+        self._refuse(_CHECKS, request)
+        ids = (await self.encode(request.inputs)).ids
+        if p.truncate is not None:
+            ids = ids[-p.truncate :]
+        if not ids:  # a tokenizer may strip white space; nothing is nothing to go on from
+            raise ValidationError("`inputs` cannot be empty")
+        max_new_tokens = self._room(len(ids), p.max_new_tokens)
+        self._refuse(_UNSUPPORTED, request)
+        return Job(
+            input_ids=tuple(ids),
+            sampling=_sampling(p),
+            max_new_tokens=max_new_tokens,
+            stop=p.stop,
+            top_n_tokens=p.top_n_tokens or 0,
+            prefill_logprobs=p.decoder_input_details,
+        )
+
+    def _refuse(self, checks: tuple[tuple[_Check, str], ...], request: GenerateRequest) -> None:
+        p, limits = request.parameters, self._limits
+        for refused, words in checks:
+            if refused(request, p, limits):
+                raise ValidationError(words.format(p=p, limits=limits, stops=len(p.stop)))
+
+    def _room(self, length: int, wanted: int | None) -> int:
+        """Return how many tokens may be generated after a prompt."""
+        limits = self._limits
+        left = max(limits.max_total_tokens - length, 0)
+        reserved = min(left if wanted is None else wanted, _RESERVED_TOKENS)
+        if length + reserved > limits.max_total_tokens:
+            raise ValidationError(
+                f"`inputs` tokens + `max_new_tokens` must be <= {limits.max_total_tokens}."
+                f" Given: {length} `inputs` tokens and {reserved} `max_new_tokens`"
+            )
+        if length > limits.max_input_tokens:
+            raise ValidationError(
+                f"`inputs` must have less than {limits.max_input_tokens} tokens. Given: {length}"
+            )
+        return left if wanted is None else min(wanted, left)
+
+
+def _sampling(p: GenerateParameters) -> Sampling:
+    temperature = 1.0 if p.temperature is None else p.temperature
+    top_k, top_p, typical_p = p.top_k or 0, p.top_p or 1.0, p.typical_p or 1.0
+    return Sampling(
+        seed=secrets.randbits(64) if p.seed is None else p.seed,
+        do_sample=p.do_sample or temperature != 1 or top_k > 0 or top_p < 1 or typical_p < 1,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        typical_p=typical_p,
+        repetition_penalty=1.0 if p.repetition_penalty is None else p.repetition_penalty,
+        frequency_penalty=p.frequency_penalty or 0.0,
+    )

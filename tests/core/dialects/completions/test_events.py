@@ -1,0 +1,124 @@
+"""What events of completions may hold: errors in every shape, and what servers vary."""
+
+import json
+
+import pytest
+
+from helpers.completion_streams import chunks, only_usage, piece, read, texts
+from hfgen import (
+    MalformedStreamError,
+    ModelLoadingError,
+    OverloadedError,
+    ServerError,
+    ValidationError,
+)
+from hfgen._core.body import Events, whole_chunk
+from hfgen._core.dialects.completions import Completions
+from hfgen.testing import done, event, fault
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("said", "kind"),
+        [
+            (fault("no", server="tgi-v1"), ValidationError),
+            (fault("no", server="vllm"), ServerError),
+            (fault("no", server="vllm-old"), ServerError),
+            (fault("no", server="openai", kind="BadRequestError", code=400), ValidationError),
+            (fault("The request queue is full.", server="sglang"), OverloadedError),
+            (fault("Loading model", server="llama.cpp"), ModelLoadingError),
+            (fault("no", server="llama.cpp", kind="exceed_context", code=400), ValidationError),
+            (fault("no", server="hosted"), ServerError),
+            ({"error": "no"}, ServerError),
+            ({"detail": "no"}, ServerError),
+            ({"message": "no", "code": 400}, ValidationError),
+            ({"title": "no", "status": 400}, ValidationError),
+            # As a router in front of several servers says it.
+            ({"error": {"message": "no", "code": 502}, "choices": []}, ServerError),
+        ],
+    )
+    def test_6_06_in_every_shape(self, said, kind):
+        assert read(event(said), done())[:2] == ([], kind)
+        got, error, _, text = read(piece("a"), event(said), piece("b", "stop"), done())
+        assert (texts(got), error, text) == (["a"], kind, "a")
+
+    def test_in_a_field_or_an_event_of_that_name(self):
+        said = {"code": 500, "message": "no", "type": "server_error"}
+        assert read(piece("a"), b"error: " + json.dumps(said).encode() + b"\n\n")[1] is ServerError
+        assert read(event("no", name="error"))[1] is ServerError
+
+    @pytest.mark.parametrize("error", [None, "", {}, False])
+    def test_none_at_all(self, error):
+        said = {"error": error, "choices": [{"text": "a", "finish_reason": "stop"}]}
+        assert chunks(event(said), done())[-1].generated_text == "a"
+
+    @pytest.mark.parametrize(
+        "data",
+        [b"{", b"{}", b"5", b"null", b"[]", b"hello", b'{"choices": 5}', b'{"choices": [5]}',
+         b'{"choices": [{"text": 5}]}', b'{"choices": [{"text": "\xff"}]}', b"[done]",
+         b'{"choices": [{"text": "\\ud83d"}]}', b'{"choices": null}', b"{" * 9_000],
+        ids=lambda data: repr(data[:30]),
+    )  # fmt: skip
+    def test_malformed_ones_show_it(self, data):
+        got, error, message, text = read(piece("a"), b"data: " + data + b"\n\n")
+        assert (texts(got), error, text) == (["a"], MalformedStreamError, "a")
+        assert repr(data[:20])[:-1] in message
+
+
+class TestWhatServersVary:
+    @pytest.mark.parametrize(
+        "noise",
+        [
+            b":\n\n",
+            b": keepalive\n\n",
+            b"data: \n\n",
+            b"event: ping\ndata: {}\n\n",
+            b"event: progress\ndata: 50%\n\n",
+            event({"choices": []}),
+            event({"choices": [], "prompt_filter_results": [{}]}),
+            piece(""),
+            piece("", ""),
+            piece(None),
+            piece("", logprobs={}),
+            piece("", logprobs={"tokens": [], "token_logprobs": []}),
+            event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}),
+        ],
+    )
+    def test_6_04_and_6_12_what_says_nothing_is_no_chunk(self, noise):
+        steps = (noise, piece("a"), noise, piece("b", "length"), noise, done())
+        got = chunks(*steps)
+        assert (texts(got), got[-1].generated_text) == (["a", "b"], "ab")
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"finish_reason": ""},
+            {"finish_reason": 5},
+            {"index": None},
+            {"index": "0"},
+            {"token_ids": "?"},
+            {"token_ids": None, "prompt_token_ids": [1]},
+            {"logprobs": "?"},
+            {"logprobs": {"tokens": 5, "content": 6}},
+            {"seed": 7, "new": {"a": [None]}},
+        ],
+    )
+    def test_6_12_in_a_choice(self, more):
+        said = event({"choices": [{"text": "\u2028é", **more}], "usage": "?", "new": 1})
+        got = chunks(said, piece("b", "length"), done())
+        assert texts(got) == ["\u2028é", "b"]
+
+    def test_6_03_framing(self):
+        steps = [piece("a"), piece("é\u2028", "stop"), only_usage(), done()]
+        body = b"\xef\xbb\xbf" + b"".join(steps)
+        for end in (b"\r\n", b"\r"):
+            assert texts(chunks(body.replace(b"\n", end))) == ["a", "é\u2028"]
+        assert texts(chunks(body.replace(b"data: ", b"event: message\nid: 1\ndata:"))) == [
+            "a",
+            "é\u2028",
+        ]
+
+    def test_a_hundred_thousand_tokens_are_read_in_linear_time(self):
+        decoder = Events(Completions(), whole_chunk)
+        body = piece("a")
+        assert sum(1 for _ in range(100_000) for _ in decoder.feed(body)) == 100_000

@@ -1,0 +1,274 @@
+"""A request in TGI's words as the body of a completion, for each kind of server."""
+
+import json
+
+import pytest
+
+from hfgen import InvalidRequestError
+from hfgen._core.dialects.completions import Completions
+from hfgen._core.dialects.server_kind import Server
+
+KINDS = [None, "tgi", "vllm", "sglang", "llama.cpp", "ollama", "provider"]
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+JSON_SCHEMA = json.dumps(SCHEMA)
+
+
+def body(parameters=None, kind=None, *, stream=False, models=(), **request):
+    request = {"inputs": "Once", **request}
+    if parameters is not None:
+        request["parameters"] = parameters
+    return json.loads(Completions(request, Server(kind, models)).body(stream=stream))
+
+
+def added(parameters, kind, **facts):
+    """What the parameters add to the body that there is without them."""
+    plain = body({}, kind, **facts)
+    both = body(parameters, kind, **facts)
+    return {key: value for key, value in both.items() if plain.get(key, "none") != value}
+
+
+def refused(parameters, kind):
+    with pytest.raises(InvalidRequestError) as caught:
+        body(parameters, kind)
+    return str(caught.value)
+
+
+def test_the_whole_of_it():
+    assert body() == {"prompt": "Once", "max_tokens": 1024, "temperature": 1.0, "stream": False}
+    assert body(stream=True, model="a/b") == {
+        "prompt": "Once",
+        "model": "a/b",
+        "max_tokens": 1024,
+        "temperature": 1.0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_options_are_dropped():
+    assert body(options={"use_cache": False}) == body()
+
+
+def test_of_half_a_character_is_refused():
+    with pytest.raises(InvalidRequestError):
+        Completions({"inputs": "\ud83d"}).body(stream=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_max_tokens_is_always_there(kind):
+    without = {"tgi": None, "llama.cpp": -1}.get(kind, 1024)
+    assert body({}, kind)["max_tokens"] == without
+    assert body({"max_new_tokens": 5}, kind)["max_tokens"] == 5
+
+
+def test_vllm_cuts_what_its_context_would_be_to_what_is_left_of_it():
+    server = Server("vllm", ("a",), context=512)
+    for parameters, limit in (({}, 512), ({"max_new_tokens": 5}, 5)):
+        dialect = Completions({"inputs": "Once", "parameters": parameters}, server)
+        assert json.loads(dialect.body(stream=False))["max_tokens"] == limit
+
+
+class TestModel:
+    @pytest.mark.parametrize("kind", [k for k in KINDS if k != "tgi"])
+    def test_is_the_only_one_where_none_is_named(self, kind):
+        assert body({}, kind, models=("a",))["model"] == "a"
+        assert body({}, kind, models=("a",), model="b")["model"] == "b"
+        assert "model" not in body({}, kind, models=("a", "b"))
+        assert "model" not in body({}, kind)
+
+    def test_of_tgi_would_be_an_adapter(self):
+        assert "model" not in body({}, "tgi", models=("a",))
+        assert "model" not in body({}, "tgi", models=("a",), model="a")
+        assert body({}, "tgi", models=("a",), model="b")["model"] == "b"
+
+    @pytest.mark.parametrize(("kind", "model"), [("vllm", "x"), ("tgi", "x"), ("sglang", "base:x")])
+    def test_adapter(self, kind, model):
+        assert body({"adapter_id": "x"}, kind, models=("base",))["model"] == model
+
+    def test_adapter_of_sglang_without_a_base(self):
+        assert body({"adapter_id": "x"}, "sglang")["model"] == "default:x"
+
+
+class TestTemperature:
+    @pytest.mark.parametrize(
+        ("parameters", "temperature"),
+        [
+            (None, 1.0),
+            ({}, 0.0),
+            ({"max_new_tokens": 5, "seed": 1}, 0.0),
+            ({"do_sample": False}, 0.0),
+            ({"temperature": 1.0}, 0.0),
+            ({"top_p": 1.0}, 0.0),
+            ({"top_k": -1}, 0.0),
+            ({"do_sample": True}, 1.0),
+            ({"do_sample": True, "temperature": 1.0}, 1.0),
+            ({"top_k": 5}, 1.0),
+            ({"top_p": 0.5}, 1.0),
+            ({"temperature": 0.7}, 0.7),
+            ({"temperature": 0.7, "do_sample": False}, 0.7),
+            ({"temperature": 0.0}, 0.0),
+        ],
+    )
+    def test_is_greedy_where_tgi_is(self, parameters, temperature):
+        assert body(parameters)["temperature"] == temperature
+
+    def test_typical_p_is_sampling(self):
+        assert body({"typical_p": 0.5}, "llama.cpp")["temperature"] == 1.0
+
+
+KEEPS_STOP = {"vllm": {"include_stop_str_in_output": True}, "sglang": {"no_stop_trim": True}}
+GRAMMARS = {
+    "vllm": {"structured_outputs": {"json": SCHEMA}},
+    "llama.cpp": {"json_schema": SCHEMA},
+}
+REGEXES = {"vllm": {"structured_outputs": {"regex": "a|b"}}, "sglang": {"regex": "a|b"}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+class TestFields:
+    @pytest.mark.parametrize("name", ["seed", "frequency_penalty", "presence_penalty", "min_p"])
+    def test_of_the_same_name_and_unknown_ones(self, kind, name):
+        assert added({name: 1}, kind) == {name: 1}
+
+    def test_top_p(self, kind):
+        assert added({"top_p": 0.5}, kind) == {"top_p": 0.5, "temperature": 1.0}
+
+    def test_top_k(self, kind):
+        if kind in {"tgi", "ollama"}:
+            assert "top_k" in refused({"top_k": 5}, kind)
+        else:
+            assert added({"top_k": 5}, kind) == {"top_k": 5, "temperature": 1.0}
+
+    def test_typical_p(self, kind):
+        if kind == "llama.cpp":
+            assert added({"typical_p": 0.5}, kind)["typical_p"] == 0.5
+        else:
+            assert "typical_p" in refused({"typical_p": 0.5}, kind)
+
+    def test_repetition_penalty(self, kind):
+        if kind == "ollama":
+            assert "repetition_penalty" in refused({"repetition_penalty": 1.2}, kind)
+            return
+        name = "repeat_penalty" if kind == "llama.cpp" else "repetition_penalty"
+        assert added({"repetition_penalty": 1.2}, kind) == {name: 1.2}
+
+    def test_stop_stays_in_the_text_where_that_can_be_had(self, kind):
+        assert added({"stop": ["a", "b"]}, kind) == {"stop": ["a", "b"]} | KEEPS_STOP.get(kind, {})
+        assert added({"stop": []}, kind) == {}
+
+    def test_truncate(self, kind):
+        if kind == "vllm":
+            asked = {"truncate_prompt_tokens": 5, "truncation_side": "left"}
+            assert added({"truncate": 5}, kind) == asked
+        else:
+            assert "truncate" in refused({"truncate": 5}, kind)
+
+    def test_num_return_sequences(self, kind):
+        assert added({"num_return_sequences": 1}, kind) == {}
+        if kind in {"tgi", "ollama"}:
+            assert "num_return_sequences" in refused({"num_return_sequences": 2}, kind)
+        else:
+            assert added({"num_return_sequences": 2}, kind) == {"n": 2}
+
+    def test_best_of(self, kind):
+        assert added({"best_of": 1}, kind) == {}
+        if kind in {None, "provider"}:
+            assert added({"best_of": 2}, kind) == {"best_of": 2}
+        else:
+            assert "best_of" in refused({"best_of": 2}, kind)
+
+    def test_max_time(self, kind):
+        if kind == "llama.cpp":
+            assert added({"max_time": 1.5}, kind) == {"t_max_predict_ms": 1500}
+        else:
+            assert "max_time" in refused({"max_time": 1.5}, kind)
+
+    def test_adapter_id(self, kind):
+        if kind not in {"vllm", "tgi", "sglang"}:
+            assert "adapter_id" in refused({"adapter_id": "x"}, kind)
+
+    @pytest.mark.parametrize("name", ["decoder_input_details", "watermark"])
+    def test_what_only_tgi_has(self, kind, name):
+        assert added({name: False}, kind) == {}
+        assert name in refused({name: True}, kind)
+
+    @pytest.mark.parametrize(
+        ("parameters", "count"),
+        [
+            ({"details": True}, 1),
+            ({"top_n_tokens": 3}, 3),
+            ({"top_n_tokens": 3, "details": True}, 3),
+            ({"top_n_tokens": 0, "details": True}, 1),
+        ],
+    )
+    def test_details(self, kind, parameters, count):
+        ids = {"return_token_ids": True} if kind in {"vllm", "sglang"} else {}
+        assert added(parameters, kind) == {"logprobs": count} | ids
+
+    @pytest.mark.parametrize("parameters", [{"details": False}, {"top_n_tokens": 0}])
+    def test_no_details(self, kind, parameters):
+        assert added(parameters, kind) == {}
+
+    @pytest.mark.parametrize("value", [True, False])
+    def test_return_full_text(self, kind, value):
+        # It is hfgen that puts the prompt there.
+        assert added({"return_full_text": value}, kind) == {}
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("json", SCHEMA),
+            ("json", JSON_SCHEMA),
+            ("json_object", SCHEMA),
+            ("json_schema", SCHEMA),
+            ("json_schema", {"name": "card", "schema": SCHEMA}),
+            ("json_schema", json.dumps({"schema": SCHEMA})),
+        ],
+    )
+    def test_grammar_that_is_a_schema(self, kind, name, value):
+        parameters = {"grammar": {"type": name, "value": value}}
+        if kind in GRAMMARS:
+            assert added(parameters, kind) == GRAMMARS[kind]
+        elif kind == "sglang":
+            [(field, schema)] = added(parameters, kind).items()
+            assert (field, json.loads(schema)) == ("json_schema", SCHEMA)
+        else:
+            assert "grammar" in refused(parameters, kind)
+
+    def test_grammar_that_is_a_regular_expression(self, kind):
+        parameters = {"grammar": {"type": "regex", "value": "a|b"}}
+        if kind in REGEXES:
+            assert added(parameters, kind) == REGEXES[kind]
+        else:
+            assert "grammar" in refused(parameters, kind)
+
+    @pytest.mark.parametrize(
+        "grammar",
+        [
+            {"type": "gbnf", "value": "root ::= "},
+            {"value": SCHEMA},
+            {"type": "json", "value": "{"},
+            {"type": "json", "value": 5},
+            {"type": "json"},
+            {"type": "regex", "value": SCHEMA},
+        ],
+    )
+    def test_what_is_no_grammar(self, kind, grammar):
+        assert "grammar" in refused({"grammar": grammar}, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refusal_names_the_field_and_the_server_and_what_to_do(kind):
+    message = refused({"watermark": True}, kind)
+    assert message.startswith("request.parameters.watermark: ")
+    names = {None: "unknown kind", "provider": "provider", "sglang": "SGLang", "vllm": "vLLM"}
+    assert names.get(kind, kind).lower() in message.lower()
+    assert "leave it out" in message
+
+
+def test_what_is_passed_through_wins_but_for_prompt_and_stream():
+    sent = body({"max_tokens": 7, "stream": True, "prompt": "x", "logit_bias": {"5": 1}})
+    assert sent["max_tokens"] == 7
+    assert sent["logit_bias"] == {"5": 1}
+    assert sent["prompt"] == "Once"
+    assert sent["stream"] is False

@@ -1,0 +1,189 @@
+"""TGI's dialect: bodies, answers, events."""
+
+import json
+
+import pytest
+
+from hfgen import InvalidRequestError, MalformedAnswerError, MalformedStreamError
+from hfgen._core.dialects.tgi import TGI
+from hfgen._core.sse import Event
+
+TOKEN = {"id": 7, "text": " the", "logprob": -0.5, "special": False}
+CHUNK = {"index": 1, "token": TOKEN, "generated_text": None, "details": None}
+
+
+def read(*events):
+    reader = TGI().events()
+    said = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
+    return reader, [next(reader.read([Event(b"", data)]), None) for data in said]
+
+
+class TestBody:
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_says_whether_to_stream(self, stream):
+        body = TGI({"inputs": "x", "parameters": {"top_k": 1}}).body(stream=stream)
+        assert json.loads(body) == {
+            "inputs": "x",
+            "parameters": {"top_k": 1},
+            "stream": stream,
+        }
+
+    def test_is_utf8(self):
+        assert '"é\u2028👩"'.encode() in TGI({"inputs": "é\u2028👩"}).body(stream=False)
+
+    def test_of_half_a_character_is_refused(self):
+        with pytest.raises(InvalidRequestError):
+            TGI({"inputs": "\ud83d"}).body(stream=False)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("body", "texts"),
+        [
+            (b'{"generated_text": "a"}', ["a"]),
+            (b'[{"generated_text": "a"}]', ["a"]),
+            (b'[{"generated_text": "a"}, {"generated_text": "b"}]', ["a", "b"]),
+            (b' \r\n\t[{"generated_text": "a"}] \n', ["a"]),
+            (b'\n{"generated_text": ""}', [""]),
+        ],
+    )
+    def test_are_always_a_list(self, body, texts):
+        assert [answer.generated_text for answer in TGI().answers(body)] == texts
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b" ",
+            b"[]",
+            b"{}",
+            b"null",
+            b"5",
+            b'"text"',
+            b"[5]",
+            b"[[]]",
+            b'{"generated_text": null}',
+            b'{"generated_text": 5}',
+            b'{"generated_text": "a',
+            b'{"generated_text": "a"} {"generated_text": "b"}',
+            b'{"generated_text": "\xff"}',
+            b"<html>",
+            b"\xff\xfe",
+            b"{" * 100_000,
+            b"[" * 100_000,
+        ],
+        ids=lambda body: repr(body[:30]),
+    )
+    def test_that_are_none_are_an_error_that_shows_them(self, body):
+        with pytest.raises(MalformedAnswerError) as caught:
+            TGI().answers(body)
+        assert repr(body[:20])[:-1] in str(caught.value)
+        assert len(str(caught.value)) < 1200
+        assert not isinstance(caught.value, MalformedStreamError)
+
+    def test_6_12_unknown_fields_and_words_and_nulls(self):
+        said = {
+            "generated_text": "a",
+            "details": {
+                "finish_reason": "because",
+                "generated_tokens": 1,
+                "seed": 2**64 - 1,
+                "prefill": [{"id": 1, "text": "<s>", "logprob": None, "new": 1}],
+                "tokens": [{"id": 2, "text": "a", "logprob": None, "special": False, "new": [1]}],
+                "new": {"a": None},
+            },
+            "new": True,
+        }
+        [answer] = TGI().answers(json.dumps(said).encode())
+        assert answer.details.finish_reason == "because"
+        assert answer.details.seed == 2**64 - 1
+        assert answer.details.tokens[0].logprob is None
+        assert answer.to_dict() == said
+
+
+class TestEvents:
+    def test_the_one_with_the_generated_text_is_the_last(self):
+        reader, [chunk] = read(CHUNK)
+        assert chunk.token.text == " the"
+        assert not reader.complete
+        reader, _ = read(CHUNK, {**CHUNK, "generated_text": " the"})
+        assert reader.complete
+
+    def test_an_empty_generated_text_is_a_last_one_too(self):
+        reader, _ = read({**CHUNK, "generated_text": ""})
+        assert reader.complete
+
+    @pytest.mark.parametrize("done", [b"[DONE]", b" [DONE]", b"[DONE] "])
+    def test_6_07_done_counts_as_an_end(self, done):
+        reader, chunks = read(CHUNK, done)
+        assert chunks[1] is None
+        assert reader.complete
+
+    def test_empty_data_is_nothing(self):
+        reader, chunks = read(b"", b" ")
+        assert chunks == [None, None]
+        assert not reader.complete
+
+    @pytest.mark.parametrize(
+        "chunk",
+        [
+            {"token": {"text": "a"}},
+            {"token": {"text": ""}},
+            {"token": {**TOKEN, "logprob": None}},
+            {"token": {**TOKEN, "id": None}},
+            {"token": {**TOKEN, "new": {}}, "new": []},
+            {**CHUNK, "index": None},
+            {**CHUNK, "index": 0},
+            {**CHUNK, "top_tokens": [TOKEN, {**TOKEN, "logprob": None}]},
+            {**CHUNK, "top_tokens": None},
+            {**CHUNK, "top_tokens": []},
+            {**CHUNK, "details": {"finish_reason": ""}},
+            {**CHUNK, "details": {"finish_reason": None, "generated_tokens": 1, "seed": None}},
+            {**CHUNK, "details": {"finish_reason": "new", "input_length": 3, "new": 1}},
+        ],
+    )
+    def test_6_12_what_servers_vary(self, chunk):
+        _, [read_chunk] = read(chunk)
+        assert read_chunk.to_dict() == chunk
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"{",
+            b"{}",
+            b"5",
+            b"null",
+            b"[]",
+            b"hello",
+            b'{"token": null}',
+            b'{"token": {"text": 5}}',
+            b'{"token": {"text": "\xff"}}',
+            b'{"token": {"text": "\xe6\x97"}}',
+            b'{"token": {"text": "\\ud83d"}}',
+            b'{"token": {"text": "a", "special": null, "logprob": %d}}' % 10**400,
+            b'{"token": {"text": "a"}}{',
+            b"[done]",
+            b"{" * 100_000,
+            b"x" * 100_000,
+        ],
+        ids=lambda data: repr(data[:30]),
+    )
+    def test_malformed_ones_are_errors_that_show_them(self, data):
+        with pytest.raises(MalformedStreamError) as caught:
+            read(CHUNK, data)
+        assert repr(data[:20])[:-1] in str(caught.value)
+        assert len(str(caught.value)) < 1200
+
+    def test_what_is_not_utf8_is_shown_as_bytes(self):
+        with pytest.raises(MalformedStreamError, match=r"\\xff"):
+            read(b'{"token": {"text": "\xff"}}')
+
+    def test_an_unknown_field_that_is_not_utf8_harms_nobody_or_is_an_error(self):
+        try:
+            _, [chunk] = read(b'{"token": {"text": "a"}, "new": "\xff"}')
+        except MalformedStreamError:
+            return
+        assert chunk.to_dict()["token"] == {"text": "a"}
+        assert "other" not in chunk
+        assert chunk.get("other") is None
+        chunk.to_json()

@@ -1,0 +1,199 @@
+"""Answers: read by attribute and by key, and what the server said in full."""
+
+import copy
+import json
+import math
+import pickle
+
+import pytest
+
+import hfgen
+from hfgen import BestOfSequence, Chunk, Details, GeneratedText, PrefillToken, Token, _public
+from hfgen._core.dialects.tgi import TGI
+from hfgen._core.sse import Event
+
+TOKEN = {"id": 7, "text": " a", "logprob": -0.5, "special": False}
+SAID = {
+    "index": 1,
+    "token": {**TOKEN, "new": [1]},
+    "top_tokens": [TOKEN, {**TOKEN, "logprob": None}],
+    "generated_text": " a",
+    "details": {"finish_reason": "length", "generated_tokens": 1, "seed": None, "input_length": 3},
+    "future": {"a": None},
+}
+ANSWER = {
+    "generated_text": " a",
+    "details": {
+        "finish_reason": "length",
+        "generated_tokens": 1,
+        "seed": 5,
+        "prefill": [{"id": 1, "text": "<s>", "logprob": None}],
+        "tokens": [TOKEN],
+        "best_of_sequences": [
+            {
+                "generated_text": " b",
+                "finish_reason": "eos_token",
+                "generated_tokens": 1,
+                "seed": 6,
+                "prefill": [],
+                "tokens": [TOKEN],
+            }
+        ],
+        "top_tokens": [[TOKEN]],
+    },
+}
+
+
+@pytest.fixture
+def chunk():
+    [chunk] = TGI().events().read([Event(b"", json.dumps(SAID).encode())])
+    return chunk
+
+
+@pytest.fixture
+def answer():
+    [answer] = TGI().answers(json.dumps(ANSWER).encode())
+    return answer
+
+
+class TestReading:
+    def test_by_attribute_and_by_key(self, chunk):
+        assert chunk.token.text == chunk["token"]["text"] == " a"
+        assert chunk.top_tokens[1].logprob is chunk["top_tokens"][1]["logprob"] is None
+        assert chunk.details.finish_reason == chunk["details"]["finish_reason"] == "length"
+        assert chunk.get("index") == 1
+
+    def test_everything_of_an_answer(self, answer):
+        assert answer.details.prefill[0] == PrefillToken(id=1, text="<s>")
+        assert answer.details.best_of_sequences[0].seed == 6
+        assert isinstance(answer.details.best_of_sequences[0], BestOfSequence)
+        assert answer["details"]["best_of_sequences"][0]["tokens"][0]["text"] == " a"
+
+    def test_what_hfgen_does_not_know_is_there_by_key(self, chunk):
+        assert chunk["future"] == {"a": None}
+        assert "future" in chunk
+        assert chunk.get("future") == {"a": None}
+        with pytest.raises(AttributeError):
+            chunk.future  # noqa: B018 - reading it is the test
+
+    def test_what_a_part_has_that_is_not_known_is_in_the_whole(self, chunk):
+        assert chunk.to_dict()["token"]["new"] == [1]
+        assert "new" not in chunk.token
+
+    def test_what_is_not_there(self, chunk):
+        with pytest.raises(KeyError):
+            chunk["nonsense"]
+        with pytest.raises(KeyError):
+            chunk[0]
+        assert chunk.get("nonsense", 5) == 5
+        assert "nonsense" not in chunk
+        assert 0 not in chunk
+
+    def test_as_a_mapping(self, chunk):
+        assert dict(chunk)["token"] is chunk.token
+        assert {**chunk}["index"] == 1
+        assert list(chunk) == list(chunk.keys()) == [
+            "index", "token", "top_tokens", "generated_text", "details",
+            "sequence", "resumed",
+        ]  # fmt: skip
+
+
+class TestGivingBack:
+    def test_what_the_server_said(self, chunk, answer):
+        assert chunk.to_dict() == SAID
+        assert json.loads(chunk.to_json()) == SAID
+        assert answer.to_dict() == ANSWER
+        assert json.loads(answer.to_json()) == ANSWER
+
+    def test_its_own_words(self):
+        said = b'{ "generated_text" : "\\u00e9", "n": 1.0e2 }'
+        [answer] = TGI().answers(b"[" + said + b"]")
+        assert answer.to_json() == said.decode().strip()
+
+    def test_numbers_beyond_what_is_usual(self):
+        said = '{"generated_text": "a", "n": [1e400, %s, 7]}' % ("9" * 5000)
+        [answer] = TGI().answers(said.encode())
+        assert answer.to_dict() == {"generated_text": "a", "n": [math.inf, math.inf, 7]}
+        assert answer["n"][2] == 7
+        assert "other" not in answer
+        assert answer.to_json() == said
+
+    def test_each_time_anew(self, chunk):
+        chunk.to_dict()["token"]["text"] = "other"
+        assert chunk.to_dict() == SAID
+
+    def test_no_server_says_what_a_part_was_read_from(self):
+        data = json.dumps({"token": {**TOKEN, "\x7fraw": "fn5+"}}).encode()
+        with pytest.raises(hfgen.MalformedStreamError):
+            list(TGI().events().read([Event(b"", data)]))
+
+    def test_parts_in_tgis_shape(self, answer):
+        assert answer.details.to_dict() == ANSWER["details"]
+        assert answer.details.tokens[0].to_dict() == TOKEN
+        assert json.loads(answer.details.to_json()) == ANSWER["details"]
+
+    def test_what_a_caller_made(self):
+        made = Chunk(token=Token(text="é"))
+        assert made.to_dict() == {
+            "index": None,
+            "token": {"id": None, "text": "é", "logprob": None, "special": False},
+            "generated_text": None,
+            "details": None,
+        }
+        assert json.loads(made.to_json()) == made.to_dict()
+
+
+TWINS = [copy.copy, copy.deepcopy] + [
+    lambda value, protocol=protocol: pickle.loads(pickle.dumps(value, protocol))
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+]
+
+
+class TestValues:
+    @pytest.mark.parametrize("twin", TWINS)
+    def test_can_be_copied_and_pickled(self, chunk, answer, twin):
+        for value in (chunk, answer, chunk.token, answer.details):
+            other = twin(value)
+            assert type(other) is type(value)
+            assert other == value
+            assert other.to_dict() == value.to_dict()
+            assert repr(other) == repr(value)
+
+    def test_equality_is_of_what_is_known(self, chunk):
+        [same] = TGI().events().read([Event(b"", json.dumps({**SAID, "future": 5}).encode())])
+        assert same == chunk
+        assert same != Chunk(token=Token(text="x"))
+        assert Token(text="a") != PrefillToken(text="a")
+        assert Token(text="a") != {"text": "a"}
+        assert Details() != 5
+
+    def test_are_frozen(self, chunk):
+        with pytest.raises(AttributeError):
+            chunk.index = 5
+        with pytest.raises(TypeError):
+            chunk["index"] = 5
+
+    def test_lists_of_two_are_not_one(self):
+        first, second = Details(), Details()
+        first.tokens.append(Token(text="a"))
+        assert second.tokens == []
+
+    def test_repr_shows_the_fields(self, chunk):
+        assert repr(chunk.token) == "Token(id=7, text=' a', logprob=-0.5, special=False)"
+        assert repr(chunk).startswith("Chunk(index=1, token=Token(")
+        assert "raw" not in repr(chunk)
+        assert eval(repr(chunk), vars(_public)) == chunk
+
+    def test_matching(self, chunk):
+        match chunk:
+            case Chunk(token=Token(text=text)):
+                assert text == " a"
+            case _:
+                raise AssertionError
+
+    def test_an_empty_one(self):
+        assert GeneratedText(generated_text="").details is None
+        with pytest.raises(TypeError):
+            GeneratedText()
+        with pytest.raises(TypeError):
+            Token("a")

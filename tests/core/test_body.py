@@ -1,0 +1,306 @@
+"""The body of an answer to the items of a stream; always fed in every way."""
+
+import json
+
+import pytest
+
+from helpers.byte_cuts import cuts, same_every_way
+from helpers.completion_streams import USAGE, piece
+from helpers.scripted_answers import token
+from hfgen import (
+    AbortError,
+    ConnectError,
+    GenerationError,
+    IncompleteGenerationError,
+    MalformedAnswerError,
+    MalformedStreamError,
+    OverloadedError,
+    TimeoutError,  # noqa: A004
+)
+from hfgen._core.body import Bytes, Events, Whole, folded, token_text, whole_chunk
+from hfgen._core.dialects.completions import Completions
+from hfgen._core.dialects.tgi import TGI
+from hfgen.testing import event
+
+
+def outcome(make, pieces):
+    """What comes of the pieces: the items, and the error as class, message and text."""
+    decoder, items = make(), []
+    try:
+        for piece in pieces:
+            items.extend(decoder.feed(piece))
+        items.extend(decoder.finish())
+    except Exception as error:  # noqa: BLE001 - compared below
+        return items, type(error), str(error), getattr(error, "text", None)
+    return items, None, None, None
+
+
+def every_way(make, body):
+    return same_every_way(body, lambda pieces: outcome(make, pieces))
+
+
+def tokens(body):
+    return every_way(lambda: Events(TGI(), token_text), body)
+
+
+def chunks(body):
+    return every_way(lambda: Events(TGI(), whole_chunk), body)
+
+
+def whole(body):
+    return every_way(lambda: Whole(TGI(), token_text), body)
+
+
+STORY = [token("Once", index=1), token(" é", index=2), token("\u2028", index=3)]
+LAST = token("</s>", special=True, last="Once é\u2028", index=4)
+
+
+class TestEvents:
+    def test_tokens_joined_are_the_generated_text(self):
+        items, error, *_ = tokens(b"".join(map(event, [*STORY, LAST])))
+        assert error is None
+        assert "".join(items) == "Once é\u2028"
+
+    def test_chunks_are_what_the_server_said(self):
+        items, *_ = chunks(b"".join(map(event, [*STORY, LAST])))
+        assert [chunk.to_dict() for chunk in items] == [*STORY, LAST]
+
+    @pytest.mark.parametrize("data", [b"data:%b\n\n", b"data: %b\r\n\r\n", b"data: %b\r\r"])
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    @pytest.mark.parametrize("noise", [b"", b":\n", b": keepalive\n\n", b"event: x\nid: 1\n"])
+    def test_6_03_and_6_04_framing(self, data, mark, noise):
+        said = [json.dumps(each, ensure_ascii=False).encode() for each in [*STORY, LAST]]
+        items, error, *_ = tokens(mark + b"".join(noise + data % each for each in said))
+        assert error is None
+        assert items == ["Once", " é", "\u2028"]
+
+    def test_an_event_may_be_spread_over_data_lines(self):
+        lines = json.dumps(LAST, indent=1).splitlines()
+        items, error, *_ = chunks("".join(f"data: {line}\n" for line in lines).encode() + b"\n")
+        assert error is None
+        assert items[0].token.text == "</s>"
+
+    def test_6_15_special_tokens_are_no_text(self):
+        special = ["</s>", "<|eot_id|>", "<|im_end|>", "<|endoftext|>", "y</s>"]
+        body = [*(token(text, special=True) for text in special), token(" sky", last=" sky")]
+        items, *_ = tokens(b"".join(map(event, body)))
+        assert items == [" sky"]
+
+    def test_6_15_what_looks_special_but_is_not_is_text(self):
+        items, *_ = tokens(b"".join(map(event, [token("</s>"), token("\n\n", last="</s>\n\n")])))
+        assert items == ["</s>", "\n\n"]
+
+    def test_6_12_a_token_with_empty_text_is_an_item(self):
+        body = b"".join(map(event, [token(""), token("é", last="é")]))
+        assert tokens(body)[0] == ["", "é"]
+        assert [chunk.token.text for chunk in chunks(body)[0]] == ["", "é"]
+
+    def test_6_05_the_last_event_needs_no_blank_line(self):
+        body = b"".join(map(event, [*STORY, LAST])).rstrip(b"\n")
+        items, error, *_ = tokens(body)
+        assert error is None
+        assert "".join(items) == "Once é\u2028"
+
+    def test_6_07_an_end_without_the_last_event_is_incomplete(self):
+        items, error, message, text = tokens(b"".join(map(event, STORY)))
+        assert error is IncompleteGenerationError
+        assert items == ["Once", " é", "\u2028"]
+        assert text == "Once é\u2028"
+        assert "ended before the last event" in message
+
+    def test_6_07_text_leaves_special_tokens_out(self):
+        body = b"".join(map(event, [token("<s>", special=True), token("a"), token("b")]))
+        assert tokens(body)[3] == "ab"
+        assert chunks(body)[3] == "ab"
+
+    def test_6_07_done_is_an_end(self):
+        items, error, *_ = tokens(b"".join(map(event, STORY)) + b"data: [DONE]\n\n")
+        assert error is None
+        assert items == ["Once", " é", "\u2028"]
+
+    def test_6_07_done_unfinished_is_an_end(self):
+        assert tokens(event(token("a")) + b"data: [DONE]")[:2] == (["a"], None)
+
+    def test_6_07_an_event_cut_in_its_middle_is_an_error(self):
+        body = event(token("a")) + event(token("b", last="ab"))[:-20]
+        items, error, _, text = tokens(body)
+        assert items == ["a"]
+        assert issubclass(error, MalformedStreamError | IncompleteGenerationError)
+        assert text == "a"
+
+    def test_an_empty_body_is_incomplete(self):
+        assert tokens(b"") == (
+            [],
+            IncompleteGenerationError,
+            "the stream ended before the last event; `text` has what came",
+            "",
+        )
+
+    def test_6_06_an_error_after_tokens_keeps_their_text(self):
+        body = event(token("a")) + event({"error": "oh", "error_type": "generation"})
+        items, error, message, text = tokens(body + event(token("b", last="ab")))
+        assert items == ["a"]
+        assert error is GenerationError
+        assert "oh" in message
+        assert text == "a"
+
+    def test_6_06_an_error_before_tokens(self):
+        body = event({"error": "full", "error_type": "overloaded"})
+        assert tokens(body)[:2] == ([], OverloadedError)
+
+    def test_6_06_an_unfinished_error_counts(self):
+        body = event({"error": "full", "error_type": "overloaded"}).rstrip()
+        assert tokens(body)[:2] == ([], OverloadedError)
+
+    @pytest.mark.parametrize("bad", [b"\xff\xfe", b'{"token": {"text": "\xff"}}', b"{"])
+    def test_a_malformed_event_keeps_the_text(self, bad):
+        items, error, _, text = tokens(event(token("a")) + b"data: " + bad + b"\n\n")
+        assert items == ["a"]
+        assert error is MalformedStreamError
+        assert text == "a"
+
+    @pytest.mark.parametrize("wrong", [{"logprob": "?"}, {"id": "?"}, {"id": None}])
+    def test_of_a_token_nothing_but_its_text_is_read_where_that_is_asked_for(self, wrong):
+        said = token("a", last="a")
+        said["token"] |= wrong
+        assert tokens(event(said))[:2] == (["a"], None)
+        _, error, *_ = chunks(event(said))
+        assert error is (None if wrong == {"id": None} else MalformedStreamError)
+
+    def test_a_line_that_is_too_long_keeps_the_text(self):
+        decoder = Events(TGI(), token_text)
+        assert list(decoder.feed(event(token("a")))) == ["a"]
+        with pytest.raises(MalformedStreamError) as caught:
+            list(decoder.feed(b"data: " + b"x" * 20_000_000))
+        assert caught.value.text == "a"
+
+    def test_an_interruption_before_the_end(self):
+        decoder = Events(TGI(), token_text)
+        list(decoder.feed(event(token("a"))))
+        ending = decoder.interrupted(ConnectError("cut"))
+        assert isinstance(ending, IncompleteGenerationError)
+        assert ending.text == "a"
+        assert "cut" in str(ending)
+        for error in [TimeoutError("slow"), AbortError("enough")]:
+            assert decoder.interrupted(error) is error
+            assert error.text == "a"
+
+    def test_an_interruption_after_the_last_event_is_none(self):
+        decoder = Events(TGI(), token_text)
+        list(decoder.feed(event(token("a", last="a"))))
+        assert decoder.interrupted(ConnectError("cut")) is None
+
+    @pytest.mark.parametrize("has_begun", [False, True])
+    def test_an_interruption_before_the_last_item_is_one(self, has_begun):
+        decoder = Events(TGI(), token_text)
+        items = decoder.feed(event(token("a")) + event(token("b", last="ab")))
+        came = next(items)
+        if has_begun:
+            # What `accept` looks at is decoded before anybody asks for its item.
+            items = decoder.items(iter(list(decoder.chunks(event(token("b", last="ab"))))))
+        error = AbortError("enough")
+        assert decoder.interrupted(error) is error
+        assert error.text == came == "a"
+
+    def test_so_is_one_in_the_middle_of_the_last_event(self):
+        logprobs = {"tokens": ["a", "b"], "token_logprobs": [-1, -1], "text_offset": [0, 1]}
+        last = piece("ab", "length", logprobs=logprobs, usage=USAGE)
+        decoder = Events(Completions({"inputs": "x"}), token_text)
+        items = decoder.feed(last)
+        assert next(items) == "a"
+        error = AbortError("enough")
+        assert decoder.interrupted(error) is error
+        assert error.text == "a"
+
+    def test_a_hundred_thousand_tokens_are_read_in_linear_time(self):
+        decoder = Events(TGI(), token_text)
+        body = event(token("a"))
+        assert sum(1 for _ in range(100_000) for _ in decoder.feed(body)) == 100_000
+        assert decoder.text == "a" * 100_000
+
+
+class TestWhole:
+    def test_6_09_one_answer_without_details_is_one_item(self):
+        assert whole(b'{"generated_text": "a b"}')[:2] == (["a b"], None)
+        assert whole(b'[{"generated_text": "a b"}]')[:2] == (["a b"], None)
+
+    def test_6_09_details_give_its_tokens(self):
+        said = [token(" a")["token"], token("</s>", special=True)["token"]]
+        answer = {
+            "generated_text": " a",
+            "details": {
+                "finish_reason": "eos_token",
+                "generated_tokens": 2,
+                "seed": 5,
+                "prefill": [{"id": 1, "text": "x", "logprob": None}],
+                "tokens": said,
+                "top_tokens": [[said[0]], [said[1]]],
+            },
+        }
+        body = json.dumps(answer).encode()
+        assert whole(body)[:2] == ([" a"], None)
+        items, error, *_ = every_way(lambda: Whole(TGI(), whole_chunk), body)
+        assert error is None
+        assert [item.index for item in items] == [1, 2]
+        assert [item.token.to_dict() for item in items] == said
+        assert [item.generated_text for item in items] == [None, " a"]
+        assert items[0].details is None
+        assert items[1].details.finish_reason == "eos_token"
+        assert items[1].details.seed == 5
+        assert items[0].top_tokens[0].text == " a"
+
+    def test_6_10_an_error_object(self):
+        assert whole(b'{"error": "full", "error_type": "overloaded"}')[1] is OverloadedError
+
+    @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b"[]"])
+    def test_what_is_no_answer(self, body):
+        items, error, *_ = whole(body)
+        assert items == []
+        assert error is MalformedAnswerError
+
+    def test_an_interruption(self):
+        decoder = Whole(TGI(), token_text)
+        list(decoder.feed(b'{"generated_'))
+        assert isinstance(decoder.interrupted(ConnectError("cut")), IncompleteGenerationError)
+        slow = TimeoutError("slow")
+        assert decoder.interrupted(slow) is slow
+
+
+class TestBytes:
+    def test_are_as_they_came(self):
+        body = bytes(range(256)) + "\u2028\r\n\n".encode()
+        for pieces in cuts(body):
+            items, error, *_ = outcome(Bytes, pieces)
+            assert error is None
+            assert items == [piece for piece in pieces if piece]
+
+    def test_an_interruption_is_what_it_is(self):
+        cut = ConnectError("cut")
+        assert Bytes().interrupted(cut) is cut
+
+
+class TestFolded:
+    def read(self, *said):
+        return list(Events(TGI(), whole_chunk).feed(b"".join(map(event, said))))
+
+    def test_the_last_event_has_the_text(self):
+        [answer] = folded(self.read(token("a"), token("</s>", special=True, last="a")))
+        assert answer.to_dict() == {"generated_text": "a", "details": None}
+
+    def test_without_it_the_tokens_have(self):
+        [answer] = folded(self.read(token("<s>", special=True), token("a"), token("b")))
+        assert answer.generated_text == "ab"
+
+    def test_an_empty_text_is_one(self):
+        [answer] = folded(self.read(token("a", last="")))
+        assert answer.generated_text == ""
+
+    def test_details(self):
+        details = {"finish_reason": "length", "generated_tokens": 2, "seed": 3, "input_length": 4}
+        last = {**token("b", last="ab"), "details": details, "top_tokens": [token("c")["token"]]}
+        [answer] = folded(self.read(token("a"), last))
+        assert answer.details.finish_reason == "length"
+        assert answer.details.seed == 3
+        assert [t.text for t in answer.details.tokens] == ["a", "b"]
+        assert [[t.text for t in top] for top in answer.details.top_tokens] == [[], ["c"]]
+        assert len(answer.details.tokens) == len(answer.details.top_tokens)

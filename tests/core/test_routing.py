@@ -1,0 +1,384 @@
+"""Where a call goes, and in which dialect: by its URL, by its options, by asking the server."""
+
+import json
+import threading
+
+import pytest
+
+import hfgen
+from helpers.scripted_answers import answer
+from helpers.sync_and_async import reply
+from hfgen.testing import as_json, done, events, status, tokens
+
+MODELS = {
+    "object": "list",
+    "data": [{"id": "owner/name", "owned_by": "vllm", "parent": None, "max_model_len": 512}],
+}
+INFO = {"model_id": "owner/name", "version": "3.3.6"}
+GENERATED = {"generated_text": "a"}
+COMPLETED = {"choices": [{"index": 0, "text": "a", "finish_reason": "length"}]}
+REQUEST = {"inputs": "x", "model": "m", "parameters": {"max_new_tokens": 5}}
+
+
+def routed(**routes):
+    """A script in which each route has an answer of its own; there is no other."""
+
+    def answered(request):
+        said = routes.get(request.path.partition("?")[0].replace("/", "_").strip("_") or "root")
+        if said is None:
+            return as_json({"detail": "Not Found"}, status=404)
+        return as_json(said) if isinstance(said, dict) else said
+
+    return answered
+
+
+def paths(server):
+    return [f"{request.method} {request.path}" for request in server.requests]
+
+
+class TestByTheUrl:
+    @pytest.mark.parametrize(
+        ("path", "posted"),
+        [
+            ("/v1", "/v1/completions"),
+            ("/v1/", "/v1/completions"),
+            ("/v1/completions", "/v1/completions"),
+            ("/prefix/v1", "/prefix/v1/completions"),
+            ("/v1?x=1", "/v1/completions?x=1"),
+            ("/v3/openai/completions", "/v3/openai/completions"),
+        ],
+    )
+    def test_completions(self, side, serve, path, posted):
+        server = serve(as_json(COMPLETED), speaks=None)
+        [answered] = side.run(None, REQUEST, api_url=server.url + path)
+        assert answered.generated_text == "a"
+        assert paths(server) == [f"POST {posted}"]
+        assert server.request().json["max_tokens"] == 5
+
+    @pytest.mark.parametrize("path", ["/generate", "/generate_stream", "/generate/", "/p/generate"])
+    def test_run_and_stream_each_go_to_their_own_route_of_tgi(self, side, serve, path):
+        server = serve(as_json(GENERATED), tokens("a"), speaks=None)
+        side.run(None, REQUEST, api_url=server.url + path)
+        side.collect(side.stream(None, REQUEST, api_url=server.url + path))
+        prefix = "/p" if path.startswith("/p") else ""
+        assert paths(server) == [f"POST {prefix}/generate", f"POST {prefix}/generate_stream"]
+
+    def test_a_chat_is_refused(self, side):
+        with pytest.raises(hfgen.InvalidRequestError, match="without the chat"):
+            side.run(None, REQUEST, api_url="http://127.0.0.1:9/v1/chat/completions")
+
+
+class TestByTheOption:
+    def test_tgi_as_it_stands(self, side, serve):
+        server = serve(as_json(GENERATED), speaks=None)
+        side.run(None, REQUEST, api_url=f"{server.url}/any", dialect="tgi")
+        assert paths(server) == ["POST /any"]
+
+    @pytest.mark.parametrize(
+        ("path", "posted"),
+        [
+            ("", "/v1/completions"),
+            ("/", "/v1/completions"),
+            ("/any", "/any/v1/completions"),
+            ("/v1/openai", "/v1/openai/completions"),
+            ("/v2", "/v2/completions"),
+        ],
+    )
+    def test_completions(self, side, serve, path, posted):
+        server = serve(as_json(COMPLETED), speaks=None)
+        side.run(None, REQUEST, api_url=server.url + path, dialect="completions")
+        assert paths(server) == [f"POST {posted}"]
+
+    def test_a_route_of_the_other_dialect_is_refused(self, side):
+        url = "http://127.0.0.1:9/generate"
+        with pytest.raises(hfgen.InvalidRequestError, match="without it"):
+            side.run(None, REQUEST, api_url=url, dialect="completions")
+
+    @pytest.mark.parametrize("value", ["openai", 5, ""])
+    def test_another_name_is_refused(self, side, value):
+        with pytest.raises(hfgen.InvalidRequestError, match="auto, tgi, completions"):
+            side.client(dialect=value)
+
+
+class TestByAsking:
+    def test_tgi_is_asked_once(self, side, serve):
+        server = serve(routed(info=INFO, root=GENERATED), speaks=None)
+        for _ in range(3):
+            side.run(None, REQUEST, api_url=server.url)
+        assert paths(server) == ["GET /info", *["POST /"] * 3]
+
+    def test_others_are_asked_once(self, side, serve):
+        server = serve(routed(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
+        for _ in range(3):
+            assert side.run(None, "x", api_url=server.url)[0].generated_text == "a"
+        assert paths(server) == ["GET /info", "GET /v1/models", *["POST /v1/completions"] * 3]
+        assert server.requests[-1].json["model"] == "owner/name"
+        # Which vLLM cuts to the rest of the context.
+        assert server.requests[-1].json["max_tokens"] == 512
+
+    def test_the_options_of_a_copy_share_what_is_known(self, side, serve):
+        server = serve(routed(info=INFO, root=GENERATED), speaks=None)
+        client = side.client(api_url=server.url)
+        side.call(client.run, "x")
+        side.call(client.with_options(timeout=5).run, "x")
+        assert paths(server) == ["GET /info", "POST /", "POST /"]
+
+    def test_a_server_that_another_has_replaced_is_asked_anew(self, side, serve):
+        routes = {"info": INFO, "root": GENERATED}
+
+        def answered(request):
+            return routed(**routes)(request)
+
+        server = serve(answered, speaks=None)
+        side.run(None, REQUEST, api_url=server.url)
+        routes.clear()
+        routes.update(v1_models=MODELS, v1_completions=COMPLETED)
+        with pytest.raises(hfgen.NotFoundError):
+            side.run(None, REQUEST, api_url=server.url)
+        assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
+
+    def test_who_says_nothing_is_taken_for_tgi(self, side, serve):
+        server = serve(routed(root=GENERATED), speaks=None)
+        for _ in range(2):
+            side.run(None, REQUEST, api_url=server.url)
+        assert paths(server) == ["GET /info", "GET /v1/models", "POST /", "POST /"]
+
+    @pytest.mark.parametrize("refusal", [404, 405, 422])
+    def test_and_else_for_one_of_the_others(self, side, serve, refusal):
+        refused = as_json({"detail": "no"}, status=refusal)
+        server = serve(routed(root=refused, v1_completions=COMPLETED), speaks=None)
+        for _ in range(2):
+            assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
+        asked = ["GET /info", "GET /v1/models", "POST /", *["POST /v1/completions"] * 2]
+        assert paths(server) == asked
+
+    def test_in_streams_too(self, side, serve):
+        stream = events({"choices": [{"text": "a", "finish_reason": "length"}]}, done())
+        server = serve(routed(v1_completions=stream), speaks=None)
+        assert side.collect(side.stream_tokens(None, REQUEST, api_url=server.url)) == ["a"]
+
+    def test_what_it_generated_or_refused_is_not_asked_for_again(self, side, serve):
+        said = {"error": "`max_new_tokens` must be lower", "error_type": "validation"}
+        for refused in (
+            as_json(said, status=422),
+            as_json({"error": "x"}, status=400),
+            events(said),
+        ):
+            server = serve(routed(root=refused, v1_completions=COMPLETED), speaks=None)
+            with pytest.raises(hfgen.ValidationError):
+                side.run(None, REQUEST, api_url=server.url)
+            assert paths(server)[2:] == ["POST /"]
+
+    def test_neither_will_do(self, side, serve):
+        server = serve(routed(), speaks=None)
+        with pytest.raises(hfgen.NotFoundError, match=r"127\.0\.0\.1"):
+            side.run(None, REQUEST, api_url=server.url)
+        server = serve(
+            routed(v1_completions=as_json({"detail": "too long"}, status=422)), speaks=None
+        )
+        with pytest.raises(hfgen.ValidationError, match="too long"):
+            side.run(None, REQUEST, api_url=server.url)
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            answer(b"<html>", content_type="text/html"),
+            answer(b"{", content_type="application/json"),
+            answer(b"[" * 100_000, content_type="application/json"),
+            as_json([]),
+            as_json({"model_id": None}),
+            as_json({"data": 5}),
+            as_json({"data": [5, {"id": None}]}),
+            tokens("a"),
+        ],
+    )
+    def test_what_is_no_word_of_it_is_none(self, side, serve, said):
+        server = serve(routed(info=said, v1_models=said, root=GENERATED), speaks=None)
+        assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
+
+    def test_a_wrong_key_is_said_at_once(self, side, serve):
+        server = serve(as_json({"error": "Unauthorized"}, status=401), speaks=None)
+        with pytest.raises(hfgen.AuthenticationError):
+            side.run(None, REQUEST, api_url=server.url)
+        assert paths(server) == ["GET /info"]
+
+    def test_a_server_that_loads_is_waited_for(self, side, serve):
+        script = [status(503), as_json(INFO), as_json(GENERATED)]
+        server = serve(*script, speaks=None)
+        retry = hfgen.Retry(backoff=0.0)
+        assert side.run(None, REQUEST, api_url=server.url, retry=retry)
+        assert paths(server) == ["GET /info", "GET /info", "POST /"]
+
+    def test_what_failed_once_is_not_remembered(self, side, serve):
+        for end in ("", "/v1"):
+            script = [status(500)]
+
+            def answered(request, script=script):
+                asks = request.method == "GET"
+                if asks and script:
+                    return script.pop()
+                return routed(v1_models=MODELS, v1_completions=COMPLETED)(request)
+
+            client = side.client(api_url=serve(answered, speaks=None).url + end)
+            asked = {"inputs": "x", "parameters": {"truncate": 4}}
+            with pytest.raises(hfgen.ServerError):
+                side.call(client.run, asked)
+            assert side.call(client.run, asked)[0].generated_text == "a"
+
+    def test_a_request_that_cannot_be_sent_asks_nothing(self, side, serve):
+        server = serve(as_json(GENERATED), speaks=None)
+        with pytest.raises(hfgen.InvalidRequestError):
+            side.run(None, {"inputs": "x", "parameters": {"top_k": object()}}, api_url=server.url)
+        assert not server.requests
+
+    def test_threads_ask_once(self, serve):
+        server = serve(routed(info=INFO, root=GENERATED), speaks=None)
+        with hfgen.Client(api_url=server.url) as client:
+            barrier = threading.Barrier(8)
+
+            def run():
+                barrier.wait()
+                client.run("x")
+
+            threads = [threading.Thread(target=run) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert paths(server).count("GET /info") == 1
+        assert paths(server).count("POST /") == 8
+
+
+class TestWhatServersDifferIn:
+    @pytest.mark.parametrize(
+        "request_", ["x", {"inputs": "x", "model": "m"}, {**REQUEST, "parameters": {"stop": ["a"]}}]
+    )
+    def test_is_asked_for_once(self, side, serve, request_):
+        server = serve(routed(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
+        for _ in range(2):
+            side.run(None, request_, api_url=f"{server.url}/v1")
+        assert paths(server) == ["GET /v1/models", *["POST /v1/completions"] * 2]
+
+    def test_without_an_answer_it_goes_on(self, side, serve):
+        server = serve(routed(v1_completions=COMPLETED), speaks=None)
+        side.run(None, "x", api_url=f"{server.url}/v1")
+        assert server.requests[-1].json["max_tokens"] == 1024
+
+    def test_a_grammar_in_each_ones_words(self, side, serve):
+        grammar = {"type": "regex", "value": "a|b"}
+        request = {**REQUEST, "parameters": {"max_new_tokens": 5, "grammar": grammar}}
+        for owner, name, value in (
+            ("vllm", "structured_outputs", {"regex": "a|b"}),
+            ("sglang", "regex", "a|b"),
+        ):
+            models = {"data": [{"id": "m", "owned_by": owner}]}
+            server = serve(routed(v1_models=models, v1_completions=COMPLETED), speaks=None)
+            side.run(None, request, api_url=server.url)
+            assert server.requests[-1].json[name] == value
+        models = {"data": [{"id": "m", "owned_by": "llamacpp"}]}
+        server = serve(routed(v1_models=models, v1_completions=COMPLETED), speaks=None)
+        with pytest.raises(hfgen.InvalidRequestError, match=r"grammar.*llama\.cpp"):
+            side.run(None, request, api_url=server.url)
+
+
+TWO = {**REQUEST, "parameters": {"max_new_tokens": 5, "num_return_sequences": 2}}
+
+
+class TestSeveral:
+    CHOICES = tuple(
+        {"choices": [{"index": i, "text": t, "finish_reason": end}]}
+        for i, t, end in [(1, "b", None), (0, "a", None), (0, "A", "length"), (1, "B", "stop")]
+    )
+
+    def test_a_run(self, side, serve):
+        choices = [
+            {"index": i, "text": t, "finish_reason": "stop"} for i, t in [(1, "b"), (0, "a")]
+        ]
+        server = serve(as_json({"choices": choices}), speaks="vllm")
+        answers = side.run(None, TWO, api_url=server.url)
+        assert [a.generated_text for a in answers] == ["a", "b"]
+        assert server.request().json["n"] == 2
+
+    def test_a_run_that_is_streamed_regardless(self, side, serve):
+        server = serve(events(*self.CHOICES, done()), speaks="vllm")
+        answers = side.run(None, TWO, api_url=server.url)
+        assert [a.generated_text for a in answers] == ["aA", "bB"]
+        assert [a.details.finish_reason for a in answers] == ["length", "eos_token"]
+
+    def test_a_stream(self, side, serve):
+        server = serve(events(*self.CHOICES, done()), speaks="vllm")
+        chunks = side.collect(side.stream(None, TWO, api_url=server.url))
+        assert [(c.sequence, c.index, c.token.text) for c in chunks] == [
+            (1, 1, "b"), (0, 1, "a"), (0, 2, "A"), (1, 2, "B"),
+        ]  # fmt: skip
+        assert [c.generated_text for c in chunks] == [None, None, "aA", "bB"]
+
+    def test_texts_without_a_name_are_refused(self, side, serve):
+        server = serve(tokens("a"))
+        with pytest.raises(hfgen.InvalidRequestError, match="sequence"):
+            side.stream_tokens(None, TWO, api_url=server.url)
+
+
+def test_what_broke_off_behind_the_last_token_owes_it(side, serve):
+    from hfgen.testing import Cut  # noqa: PLC0415
+
+    end = {"choices": [{"text": "b", "finish_reason": "length"}]}
+    server = serve(events({"choices": [{"text": "a"}]}, end, Cut()), speaks="vllm")
+    chunks = side.collect(side.stream(None, REQUEST, api_url=server.url))
+    assert [c.token.text for c in chunks] == ["a", "b"]
+    assert chunks[-1].generated_text == "ab"
+
+
+def test_a_fetch_is_asked_in_the_same_way(side):
+    seen = []
+
+    def answered(request):
+        seen.append(request.url)
+        said = b'{"model_id": "m"}' if request.method == "GET" else b'{"generated_text": "a"}'
+        return reply(said, content_type="application/json")
+
+    client = side.client(fetch=side.fetch(answered), api_url="http://host/")
+    assert side.call(client.run, "x")[0].generated_text == "a"
+    assert seen == ["http://host/info", "http://host/"]
+
+
+class TestAUrlOfTheRouters:
+    """`router.huggingface.co/hf-inference/models/OWNER/NAME`, as it is copied from a page."""
+
+    BASE = "https://router.huggingface.co/hf-inference/models/owner/name"
+
+    def asked(self, side, api_url):
+        """What is posted where, of a router that knows nothing."""
+        requests = []
+
+        def answered(request):
+            requests.append(request)
+            return reply(b"", status=404)
+
+        client = side.client(fetch=side.fetch(answered), max_retries=0, api_key="hf_key")
+        with pytest.raises(hfgen.NotFoundError):
+            side.call(client.run, REQUEST, api_url=api_url)
+        return [(r.url, json.loads(r.body).get("model")) for r in requests]
+
+    @pytest.mark.parametrize("end", ["", "/"])
+    def test_of_a_model(self, side, end):
+        assert self.asked(side, self.BASE + end) == [
+            (self.BASE + end, "m"),
+            (f"{self.BASE}/v1/completions", "owner/name"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("route", "posted"),
+        [
+            ("/v1", "/v1/completions"),
+            ("/v1/", "/v1/completions"),
+            ("/v1/completions", "/v1/completions"),
+            ("/generate", "/generate"),
+        ],
+    )
+    def test_of_a_route(self, side, route, posted):
+        assert self.asked(side, self.BASE + route) == [(self.BASE + posted, "m")]
+
+    def test_of_models_below_a_path_of_that_name(self, side):
+        base = "https://host/models/of/models/"
+        assert self.asked(side, base) == [(f"{base}m", None), (f"{base}m/v1/completions", "m")]

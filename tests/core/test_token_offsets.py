@@ -1,0 +1,87 @@
+"""Where the tokens of a text stand in it, as servers tell."""
+
+import pytest
+
+from hfgen._core.token_offsets import Said, placed
+
+TEXT = "é 😶 a"
+
+
+def spelled(*texts):
+    return [Said(number, text, is_spelled=True) for number, text in enumerate(texts)]
+
+
+def said(*texts):
+    return [Said(number, text) for number, text in enumerate(texts)]
+
+
+def places(text, tokens):
+    return [(token.text, token.start, token.stop) for token in placed(text, tokens)]
+
+
+def test_offsets_in_bytes():
+    tokens = [Said(0, "é", (0, 2)), Said(1, "😶", (3, 7)), Said(2, "a", (8, 9))]
+    assert places(TEXT, tokens) == [("é", 0, 1), ("😶", 2, 3), ("a", 4, 5)]
+
+
+def test_tokens_that_share_a_character_share_its_place():
+    tokens = said("é", " ", b"\xf0\x9f", b"\x98", b"\xb6 ", "a")
+    shared = ("😶", 2, 3)
+    assert places(TEXT, tokens)[2:] == [shared, shared, ("😶 ", 2, 4), ("a", 4, 5)]
+
+
+def test_the_text_beside_offsets_in_bytes_is_cut_wrong():
+    assert places("éa", [Said(0, "éa", (0, 2)), Said(1, "", (2, 3))]) == [("é", 0, 1), ("a", 1, 2)]
+    assert places("a", [Said(0, "", (0, 0))]) == [(None, None, None)]
+
+
+@pytest.mark.parametrize("span", [(0, 0), (3, 2), (-1, 1), (0, 99)])
+def test_offsets_that_are_none(span):
+    assert places(TEXT, [Said(0, "<s>", span)]) == [("<s>", None, None)]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        ["é", " 😶", " a"],
+        ["Ã©", "ĠðŁĺ", "¶", "Ġa"],
+        ["▁é", "▁", "<0xF0>", "<0x9F>", "<0x98>", "<0xB6>", "▁a"],
+        ["é", "▁😶", "▁a"],
+    ],
+)
+def test_spellings(spelling):
+    got = places(TEXT, spelled("<s>", *spelling))
+    assert got[0] == ("<s>", None, None)
+    assert got[1] == ("é", 0, 1)
+    assert got[-1] == (" a", 3, 5)
+    assert all(TEXT[start:stop] == text for text, start, stop in got[1:])
+
+
+def test_a_text_that_begins_with_a_space():
+    assert places(" a", spelled("▁▁a")) == [(" a", 0, 2)]
+    assert places(" a", spelled("▁", "▁a")) == [("▁", None, None), (" a", 0, 2)]
+
+
+def test_a_text_that_looks_like_a_spelling():
+    assert places("Ġa▁", spelled("Äł", "a", "âĸģ")) == [("Ġ", 0, 1), ("a", 1, 2), ("▁", 2, 3)]
+
+
+def test_a_spelling_that_is_not_known_is_no_text():
+    assert places("playing", spelled("play", "##ing")) == [(None, None, None)] * 2
+
+
+def test_a_text_that_is_not_found_is_the_servers():
+    assert places("ﬁne", said("fi", "ne")) == [("fi", None, None), ("ne", None, None)]
+
+
+def test_ids_alone():
+    assert places("a", [Said(5)]) == [(None, None, None)]
+
+
+def test_no_text():
+    assert places("", []) == []
+    assert places("", spelled("<s>")) == [("<s>", None, None)]
+
+
+def test_a_lone_surrogate():
+    assert places("\ud800a", said("a")) == [("a", None, None)]

@@ -1,0 +1,86 @@
+"""A script: kill a writer at random moments, and look at what it leaves.
+
+    python kills.py FOLDER KILLS
+
+Prints how many of the writers were killed before they ended by themselves.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from helpers.finished_rows import ids, opened, record, rows
+from helpers.forked_processes import ended, forked
+
+ROWS = 6000
+
+
+def write(out, seed, ready):
+    """Finish rows out of order, a few at a time, some with errors; rewrite at the start."""
+    chance = random.Random(seed)
+    with opened(out) as store:
+        os.write(ready, b".")
+        if chance.random() < 0.5:
+            store.forget_errors()
+        if chance.random() < 0.5:
+            store.sort()
+        waiting = []
+        for row in store.remaining(rows(ROWS)):
+            waiting.append(row.index)
+            if len(waiting) == 12:
+                chance.shuffle(waiting)
+                store.commit([made(index, chance) for index in waiting[3:]])
+                waiting = waiting[:3]
+        store.commit([made(index, chance) for index in waiting])
+
+
+def made(index, chance):
+    error = "ServerError" if chance.random() < 0.05 else None
+    return record(index, error, size=chance.choice([0, 0, 10, 9000]))
+
+
+def killed(out, seed, seconds):
+    """Start a writer, and kill it so long after it has opened the output."""
+    reading, writing = os.pipe()
+    pid = forked(write, out, seed, writing)
+    os.close(writing)
+    opened_it = os.read(reading, 1)
+    os.close(reading)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    status = ended(pid)
+    assert opened_it == b"."
+    assert status in {0, -signal.SIGKILL}, status
+    return status != 0
+
+
+def main(folder, kills):
+    out = folder / "out.jsonl"
+    chance = random.Random(6)
+    in_the_middle, kept = 0, set()
+    for seed in range(kills):
+        in_the_middle += killed(out, seed, chance.uniform(0, 0.1))
+        if chance.random() < 0.3:
+            # What a machine that loses its power may leave behind the last sync.
+            with out.open("ab") as file:
+                file.write(b'{"id": 7, "text": "' + bytes(chance.randrange(5000)))
+        with opened(out) as store:
+            done = {index: json.loads(line) for index, line in store.lines()}
+            assert sorted(ids(out)) == list(done)
+            assert all(done[index]["id"] == index for index in done)
+            # A row that has its text keeps it; one with an error may be forgotten.
+            assert kept <= set(done)
+            kept = {index for index, columns in done.items() if "error" not in columns}
+    with opened(out) as store:
+        store.commit([record(row.index) for row in store.remaining(rows(ROWS))])
+        store.sort()
+    assert ids(out) == list(range(ROWS))
+    assert {path.name for path in folder.iterdir()} == {"out.jsonl", "out.jsonl.state"}
+    sys.stdout.write(f"{in_the_middle}\n")
+
+
+main(Path(sys.argv[1]), int(sys.argv[2]))

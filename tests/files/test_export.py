@@ -1,0 +1,201 @@
+"""Outputs that are made at the end."""
+
+import datetime as dt
+import gzip
+import json
+import sys
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from helpers.finished_rows import finish, largest_file, opened, record
+from hfgen import BulkFileError
+from hfgen._files.export import export, joins
+from hfgen._files.source import source
+from hfgen._files.target import target
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+UNPACK = {"gz": gzip.decompress, "zst": zstd.decompress}
+ERROR = "struct<type: string, message: string, status: int64, attempts: int64>"
+
+
+def made(given, out):
+    """Say the rows back, and make the output."""
+    with opened(out) as store:
+        finish(store, given, columns=not joins(given, target(str(out))))
+        export(store, given, target(str(out)))
+    assert not list(out.parent.glob("*.new"))
+    return out
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """An input of JSON Lines."""
+
+    def made(*rows):
+        path = tmp_path / "in.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return source(str(path))
+
+    return made
+
+
+@pytest.fixture
+def table(tmp_path):
+    """An input of Parquet."""
+
+    def made(table, **options):
+        pq.write_table(table, tmp_path / "in.parquet", **options)
+        return source(str(tmp_path / "in.parquet"))
+
+    return made
+
+
+class TestParquetOfJson:
+    def test_columns_then_results(self, lines, tmp_path):
+        given = lines({"id": 1, "inputs": "a b"}, {"inputs": "c", "score": 0.5}, {"id": 3})
+        read = pq.read_table(made(given, tmp_path / "out.parquet"))
+        assert {field.name: str(field.type) for field in read.schema} == {
+            "id": "int64",
+            "inputs": "string",
+            "score": "double",
+            "generated_text": "string",
+            "finish_reason": "string",
+            "generated_tokens": "int64",
+            "error": ERROR,
+        }
+        first, second, third = read.to_pylist()
+        assert first == {
+            "id": 1, "inputs": "a b", "score": None, "generated_text": "a b",
+            "finish_reason": "length", "generated_tokens": 2, "error": None,
+        }  # fmt: skip
+        assert (second["score"], second["id"]) == (0.5, None)
+        assert third["error"]["type"] == "InvalidRequestError"
+        assert third["generated_text"] is None
+
+    def test_the_types_of_results_are_always_the_same(self, lines, tmp_path):
+        schema = pq.read_schema(made(lines(), tmp_path / "out.parquet"))
+        assert schema.names == ["generated_text", "finish_reason", "generated_tokens", "error"]
+        assert str(schema.field("error").type) == ERROR
+
+    def test_rows_that_could_not_be_read_are_there(self, tmp_path):
+        (tmp_path / "in.jsonl").write_bytes(b'{"inputs": "a"}\nnot json \xff\n')
+        read = pq.read_table(
+            made(source(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet")
+        ).to_pylist()
+        assert read[1]["row"] == "not json \ufffd"
+        assert read[1]["error"]["message"].startswith("not UTF-8")
+
+    def test_numbers_that_nobody_can_hold_stay_json(self, tmp_path):
+        (tmp_path / "in.jsonl").write_bytes(b'{"inputs": "a", "n": 1e999}\n{"inputs": "b"}')
+        read = pq.read_table(made(source(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet"))
+        assert read["n"].to_pylist() == ["1e999", None]
+
+    def test_the_order_is_that_of_the_input(self, lines, tmp_path):
+        out = tmp_path / "out.parquet"
+        with opened(out) as store:
+            store.commit([record(n) for n in (3, 0, 2, 1)])
+            export(store, lines(), target(str(out)))
+        assert pq.read_table(out)["id"].to_pylist() == [0, 1, 2, 3]
+
+
+class TestParquetOfParquet:
+    def test_columns_keep_their_types(self, table, tmp_path):
+        day = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+        before = pa.table(
+            {
+                "inputs": pa.array(["a", "b c"], pa.large_string()),
+                "small": pa.array([1, None], pa.int8()),
+                "when": pa.array([day, None], pa.timestamp("ns", "UTC")),
+                "price": pa.array([Decimal("1.10"), None], pa.decimal128(5, 2)),
+                "raw": pa.array([b"\xff", None]),
+                "tags": pa.array([["x"], []], pa.list_(pa.string())),
+                "kind": pa.array(["x", "y"]).dictionary_encode(),
+            }
+        ).replace_schema_metadata({"huggingface": "{}", "mine": "kept"})
+        out = made(table(before), tmp_path / "out.parquet")
+        read = pq.read_table(out)
+        assert read.select(before.column_names).replace_schema_metadata() == (
+            before.replace_schema_metadata()
+        )
+        assert read["generated_text"].to_pylist() == ["a", "b c"]
+        assert read.schema.metadata == {b"mine": b"kept"}
+        kept = (tmp_path / "out.parquet.rows.jsonl").read_text()
+        assert "price" not in kept
+
+    def test_results_are_joined_by_index(self, table, tmp_path):
+        count = 5000
+        given = table(pa.table({"inputs": [str(n) for n in range(count)]}), row_group_size=777)
+        out = tmp_path / "out.parquet"
+        with opened(out) as store:
+            everything = list(given.rows())
+            for row in store.remaining(reversed(everything)):
+                assert row.index < count
+            finish(store, given, columns=False, batch=999)
+            export(store, given, target(str(out)))
+        read = pq.read_table(out)
+        assert read["generated_text"].to_pylist() == read["inputs"].to_pylist()
+        assert read.num_rows == count
+
+    def test_rows_that_are_not_finished_are_not_there(self, table, tmp_path):
+        given = table(pa.table({"inputs": [str(n) for n in range(3000)]}))
+        out = tmp_path / "out.parquet"
+        with opened(out) as store:
+            store.commit([record(n) for n in (7, 2999, 1024)])
+            export(store, given, target(str(out)))
+        assert pq.read_table(out)["inputs"].to_pylist() == ["7", "1024", "2999"]
+
+    def test_an_earlier_output_as_input(self, table, tmp_path):
+        before = pa.table({"inputs": ["a"], "generated_text": [1], "error": ["old"]})
+        read = pq.read_table(made(table(before), tmp_path / "out.parquet"))
+        assert read.to_pylist() == [
+            {"inputs": "a", "generated_text": "a", "finish_reason": "length",
+             "generated_tokens": 1, "error": None}
+        ]  # fmt: skip
+
+    def test_no_rows(self, table, tmp_path):
+        read = pq.read_table(
+            made(table(pa.table({"inputs": pa.array([], pa.string())})), tmp_path / "out.parquet")
+        )
+        assert read.num_rows == 0
+        assert read.column_names[0] == "inputs"
+
+
+@pytest.mark.parametrize("ending", UNPACK)
+def test_compressed_lines(lines, tmp_path, ending):
+    out = made(lines({"inputs": "a"}, {"inputs": "b"}), tmp_path / f"out.jsonl.{ending}")
+    unpacked = UNPACK[ending](out.read_bytes())
+    assert [json.loads(line)["generated_text"] for line in unpacked.splitlines()] == ["a", "b"]
+    assert len(list(source(str(out)).rows())) == 2
+
+
+def test_lines_that_are_the_output_stay_as_they_are(lines, tmp_path):
+    out = made(lines({"inputs": "a"}), tmp_path / "out.jsonl")
+    assert out.read_bytes().count(b"\n") == 1
+
+
+def test_it_takes_the_place_of_an_older_one(lines, tmp_path):
+    out = tmp_path / "out.jsonl.gz"
+    first = made(lines({"inputs": "a"}), out).read_bytes()
+    assert made(lines({"inputs": "a"}, {"inputs": "b"}), out).read_bytes() != first
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.jsonl.gz"])
+def test_without_room_the_older_one_stays(lines, tmp_path, name):
+    out = made(lines({"inputs": "a"}), tmp_path / name)
+    before = out.read_bytes()
+    given = lines({"inputs": "a"}, *({"inputs": str(n * 7919)} for n in range(9000)))
+    with opened(out) as store:
+        finish(store, given, batch=3000)
+        with largest_file(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
+            export(store, given, target(str(out)))
+        assert out.read_bytes() == before
+        assert not list(tmp_path.glob("*.new"))
+        export(store, given, target(str(out)))
+    assert out.read_bytes() != before

@@ -1,0 +1,125 @@
+"""From rows to requests."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hfgen import InvalidRequestError
+from hfgen._files import text as lines
+from hfgen._files.prompt import Prompt
+from hfgen._files.row import Row, unreadable
+
+
+def request(columns, template=None, **options):
+    return Prompt(template, **options)(Row(0, columns))
+
+
+def problem(columns, template=None):
+    with pytest.raises(InvalidRequestError) as caught:
+        request(columns, template)
+    return caught.value.message
+
+
+def test_the_column_is_inputs_or_else_prompt():
+    assert request({"id": 1, "inputs": "a"}) == {"inputs": "a"}
+    assert request({"prompt": "b"}) == {"inputs": "b"}
+    assert request({"prompt": "b", "inputs": "a"}) == {"inputs": "a"}
+
+
+def test_without_a_prompt():
+    assert "no column `inputs` or `prompt`" in problem({"text": "a", "id": 1})
+    assert "('text', 'id')" in problem({"text": "a", "id": 1})
+    assert "(none)" in problem({})
+    assert problem({"inputs": 7}) == "the column `inputs` holds no text: 7"
+    assert problem({"inputs": None}) == "the column `inputs` holds no text: None"
+    assert len(problem({"prompt": ["x" * 1000]})) < 200
+
+
+def test_an_unreadable_row_says_why():
+    with pytest.raises(InvalidRequestError, match=r"^not JSON$"):
+        Prompt("{inputs}")(unreadable(0, "{", "not JSON"))
+
+
+@pytest.mark.parametrize(
+    ("template", "inputs"),
+    [
+        ("Translate: {text}", "Translate: a {b}"),
+        ("{text}{text}", "a {b}a {b}"),
+        ("{{text}} {id}", "{text} 7"),
+        ("{a.b} {a[0]}", "dotted indexed"),
+        ("{tags}", '["x",null]'),
+        ("{flag}", "true"),
+        ("{with space}", "spaced"),
+        ("no column", "no column"),
+        ("", ""),
+    ],
+)
+def test_a_template_is_filled_in(template, inputs):
+    columns = {
+        "text": "a {b}", "id": 7, "a.b": "dotted", "a[0]": "indexed", "tags": ["x", None],
+        "flag": True, "with space": "spaced",
+    }  # fmt: skip
+    assert request(columns, template) == {"inputs": inputs}
+
+
+def test_a_template_reaches_columns_only():
+    assert problem({"text": "a"}, "{text.__class__}") == (
+        "the template names the column 'text.__class__', the row has 'text'"
+    )
+    assert "'0'" in problem({"text": "a"}, "{0}")
+    assert "'text[0]'" in problem({"text": "a"}, "{text[0]}")
+    assert "which is null" in problem({"text": None}, "{text}")
+
+
+@pytest.mark.parametrize("template", ["{", "a } b", "{}", "{text!r}", "{text:>10}", "{text:{w}}"])
+def test_a_template_that_is_none_is_refused_at_once(template):
+    with pytest.raises(InvalidRequestError, match=r"written twice: \{\{"):
+        Prompt(template)
+
+
+@given(st.text(), st.text())
+def test_any_text_goes_through_a_template(before, value):
+    template = before.replace("{", "{{").replace("}", "}}") + "{column}"
+    assert request({"column": value}, template) == {"inputs": before + value}
+
+
+def test_the_rows_own_parameters_win():
+    own = {"temperature": 0.2, "seed": None}
+    given = {"temperature": 0.7, "max_new_tokens": 5, "seed": 1}
+    assert request({"inputs": "a", "parameters": own}, parameters=given) == {
+        "inputs": "a",
+        "parameters": {"temperature": 0.2, "max_new_tokens": 5, "seed": 1},
+    }
+    assert given["seed"] == 1
+
+
+@pytest.mark.parametrize("parameters", [None, {}, ""])
+def test_no_parameters_of_its_own(parameters):
+    assert request({"inputs": "a", "parameters": parameters}) == {"inputs": "a"}
+    assert request({"inputs": "a", "parameters": parameters}, parameters={"seed": 1}) == {
+        "inputs": "a",
+        "parameters": {"seed": 1},
+    }
+
+
+def test_parameters_as_text():
+    columns = {"inputs": "a", "parameters": '{"seed": 1}'}
+    assert request(columns)["parameters"] == {"seed": 1}
+
+
+@pytest.mark.parametrize("parameters", [[1], 7, True, False, "{", "[]1", "[1]"])
+def test_parameters_that_are_none(parameters):
+    assert "`parameters` are no" in problem({"inputs": "a", "parameters": parameters})
+
+
+def test_a_column_named_model_is_a_column():
+    assert request({"inputs": "a", "model": "b"}) == {"inputs": "a"}
+
+
+def test_json_columns_are_read():
+    (row,) = lines.json_rows(
+        io.BytesIO(b'{"text": "\\u00fc", "n": 1.50, "parameters": {"seed": 1}}')
+    )
+    assert Prompt("{text} {n}")(row) == {"inputs": "ü 1.5", "parameters": {"seed": 1}}

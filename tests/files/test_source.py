@@ -1,0 +1,154 @@
+"""The input, as a file and as standard input."""
+
+import contextlib
+import gzip
+import os
+import sys
+
+import pytest
+
+from hfgen import BulkFileError
+from hfgen._files.source import source
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+ROWS = b'{"inputs": "a"}\n{"inputs": "b"}\n'
+PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
+
+
+@pytest.fixture
+def file(tmp_path):
+    def made(name, data):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return source(str(path))
+
+    return made
+
+
+def prompts(given):
+    return [row.value("inputs") for row in given.rows()]
+
+
+@pytest.mark.parametrize("ending", PACK)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [("jsonl", ROWS), ("txt", b"a\r\nb\r\n"), ("csv", b"inputs\na\nb\n"), ("tsv", b"inputs\na\nb")],
+)
+def test_every_format_compressed_and_with_a_mark(file, kind, data, mark, ending):
+    given = file(f"in.{kind}{ending}", PACK[ending](mark + data))
+    assert prompts(given) == ["a", "b"]
+    assert given.count() == 2
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_compressed_files_may_be_put_behind_one_another(file, ending):
+    assert len(prompts(file(f"in.jsonl{ending}", PACK[ending](ROWS) * 3))) == 6
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_a_torn_file_gives_what_it_has_and_says_so(file, ending):
+    lines = b"".join(b'{"inputs": "%d"}\n' % (n * 7919 % 100_003) for n in range(50_000))
+    packed = PACK[ending](lines)
+    given, seen = file(f"in.jsonl{ending}", packed[: len(packed) // 2]), []
+    with pytest.raises(BulkFileError, match="is torn"):
+        seen.extend(row.value("inputs") for row in given.rows())
+    assert 0 < len(seen) < 50_000
+    assert seen == [str(n * 7919 % 100_003) for n in range(len(seen))]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_what_is_not_compressed(file, ending):
+    with pytest.raises(BulkFileError, match="not compressed as its name says"):
+        prompts(file(f"in.jsonl{ending}", ROWS))
+
+
+@pytest.mark.parametrize(
+    "ask", [prompts, lambda given: given.count(), lambda given: given.digest()]
+)
+def test_what_cannot_be_opened(tmp_path, ask):
+    with pytest.raises(BulkFileError, match=r"cannot read .*none\.jsonl: No such file"):
+        ask(source(str(tmp_path / "none.jsonl")))
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(BulkFileError, match=r"cannot read .*folder\.jsonl: Is a directory"):
+        ask(source(str(tmp_path / "folder.jsonl")))
+
+
+def test_what_can_be_read_only_once(tmp_path):
+    os.mkfifo(tmp_path / "in.jsonl")
+    with pytest.raises(BulkFileError, match="pass it as standard input, with -"):
+        source(str(tmp_path / "in.jsonl"))
+
+
+def test_utf16_is_told_from_damage(file):
+    with pytest.raises(BulkFileError, match="UTF-16: iconv"):
+        prompts(file("in.txt", "a\nb".encode("utf-16")))
+
+
+def test_the_file_is_named_in_what_is_wrong_inside(file):
+    with pytest.raises(BulkFileError, match=r"cannot read .*in\.csv: the first line"):
+        prompts(file("in.csv", b"a,a\n"))
+
+
+def test_the_digest_is_that_of_the_content(file):
+    one, same, other = file("a.txt", b"a"), file("b.txt", b"a"), file("c.txt", b"b")
+    assert one.digest() == same.digest() != other.digest()
+
+
+def test_leaving_the_rows_closes_the_file(file):
+    rows = file("in.jsonl", ROWS).rows()
+    next(rows)
+    rows.close()
+
+
+def test_an_empty_file(file):
+    for name in ("in.jsonl", "in.txt", "in.csv"):
+        assert prompts(file(name, b"")) == []
+
+
+class TestStandardInput:
+    @pytest.fixture
+    def stdin(self, monkeypatch, tmp_path):
+        with contextlib.ExitStack() as files:
+
+            def put(data):
+                path = tmp_path / "stdin"
+                path.write_bytes(data)
+                file = files.enter_context(path.open())
+                monkeypatch.setattr(sys, "stdin", file)
+                return file
+
+            yield put
+
+    def test_json_lines_by_default(self, stdin):
+        stdin(b"\xef\xbb\xbf" + ROWS)
+        given = source("-")
+        assert (given.count(), given.digest(), given.name) == (None, None, "standard input")
+        assert prompts(given) == ["a", "b"]
+
+    @pytest.mark.parametrize(
+        ("kind", "data"),
+        [("txt", b"a\nb"), ("csv", b"inputs\na\nb"), ("jsonl.gz", PACK[".gz"](ROWS))],
+        ids=["txt", "csv", "gz"],
+    )
+    def test_any_format_that_is_given(self, stdin, kind, data):
+        stdin(data)
+        assert prompts(source("-", kind)) == ["a", "b"]
+
+    def test_it_stays_open(self, stdin):
+        file = stdin(ROWS)
+        prompts(source("-"))
+        assert os.fstat(file.fileno()).st_size == len(ROWS)
+
+    def test_not_parquet(self):
+        with pytest.raises(BulkFileError, match="give a file"):
+            source("-", "parquet")
+
+    def test_closed(self, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", None)
+        with pytest.raises(BulkFileError, match="cannot read standard input: it is closed"):
+            prompts(source("-"))

@@ -1,0 +1,91 @@
+"""Plain text and JSON Lines as rows."""
+
+import io
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hfgen._files import text as lines
+from hfgen._files.row import encode
+
+
+def text(data):
+    return list(lines.text_rows(io.BytesIO(data)))
+
+
+def objects(data):
+    return list(lines.json_rows(io.BytesIO(data)))
+
+
+def test_each_line_is_a_prompt():
+    assert [
+        (row.index, row.columns) for row in text("one\r\nzwei ü \n\n \t\r\nthree".encode())
+    ] == [
+        (0, {"inputs": "one"}),
+        (1, {"inputs": "zwei ü "}),
+        (2, {"inputs": "three"}),
+    ]
+
+
+def test_lines_end_at_line_feeds_only():
+    (row,) = text("a\rb\x0bc\u2028d\n".encode())
+    assert row.columns == {"inputs": "a\rb\x0bc\u2028d"}
+
+
+def test_what_is_no_utf8_spoils_its_own_line():
+    first, second, third = text(b"one\nt\xffo\nthree\n")
+    assert (first.problem, third.problem) == (None, None)
+    assert second.problem == "not UTF-8: byte 0xff at 1 in the line"
+    assert second.columns == {"row": "t\ufffdo"}
+    assert (second.index, third.index) == (1, 2)
+
+
+def test_the_count_is_that_of_the_rows():
+    data = b"a\n\n \r\n\xff\nb"
+    assert lines.count(io.BytesIO(data)) == len(text(data)) == 3
+    assert lines.count(io.BytesIO(b"")) == len(text(b"")) == 0
+
+
+def test_columns_are_kept_as_they_were_written():
+    line = b'{"a":1.10000000000000000001,"b":[1e999,{"c":null}],"d":123456789012345678901234567890}'
+    (row,) = objects(line + b"\r\n")
+    assert encode(row.columns) == line
+
+
+def test_blank_lines_are_no_objects():
+    assert [row.index for row in objects(b'\n{"a":1}\n \r\n\t\n{"a":2}')] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"not json", "not JSON: "),
+        (b'{"inputs": "torn', "not JSON: "),
+        (b"{'inputs': 'a'}", "not JSON: "),
+        (b'{"inputs": "a"} b', "not JSON: "),
+        (b'{"a": NaN}', "not JSON: "),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not JSON: "),
+        (b'"a prompt"', "not a JSON object: expected `object`, got `str`"),
+        (b"[1]", "not a JSON object: expected `object`, got `array`"),
+        (b"null", "not a JSON object: "),
+        (b'{"a": "\xff"}', "not UTF-8: byte 0xff at 7 in the line"),
+        (b'{"a": "\xed\xa0\x80"}', "not UTF-8: "),
+        (b'{"a": "\\ud800"}', "not JSON: "),
+    ],
+)
+def test_a_line_that_is_no_object_is_a_row_with_a_problem(line, problem):
+    before, bad, after = objects(b'{"a":1}\n' + line + b'\n{"a":2}\n')
+    assert (before.problem, after.problem, after.index) == (None, None, 2)
+    assert bad.problem.startswith(problem)
+    assert bad.index == 1
+    assert bad.columns == {"row": line.decode("utf-8", "replace")}
+
+
+@given(st.binary())
+def test_any_bytes_are_rows_that_can_be_written_again(data):
+    for number, row in enumerate(objects(data)):
+        assert row.index == number
+        assert msgspec.json.decode(encode(row.columns), type=dict[str, msgspec.Raw]) is not None
+        assert len(row.digest()) == 8

@@ -1,0 +1,45 @@
+"""Streams of OpenAI-compatible completions: how they are written, and read in every way."""
+
+from helpers.byte_cuts import same_every_way
+from hfgen._core.body import Events, whole_chunk
+from hfgen._core.dialects.completions import Completions
+from hfgen._core.dialects.server_kind import Server
+from hfgen.testing import event
+
+USAGE = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+
+
+def piece(text="", finish_reason=None, *, index=0, usage=None, **more):
+    choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
+    said = {"id": "c", "object": "text_completion", "choices": [{**choice, **more}]}
+    return event(said if usage is None else {**said, "usage": usage})
+
+
+def only_usage(**usage):
+    return event({"choices": [], "usage": {**USAGE, **usage}})
+
+
+def outcome(dialect, pieces):
+    decoder, chunks = Events(dialect, whole_chunk), []
+    try:
+        for each in pieces:
+            chunks.extend(decoder.feed(each))
+        chunks.extend(decoder.finish())
+    except Exception as error:  # noqa: BLE001 - compared below
+        return chunks, type(error), str(error), getattr(error, "text", None)
+    return chunks, None, None, None
+
+
+def read(*steps, kind=None, inputs="Once", **parameters):
+    dialect = Completions({"inputs": inputs, "parameters": parameters}, Server(kind))
+    return same_every_way(b"".join(steps), lambda pieces: outcome(dialect, pieces))
+
+
+def chunks(*steps, **asked):
+    got, error, message, _ = read(*steps, **asked)
+    assert error is None, message
+    return got
+
+
+def texts(got):
+    return [chunk.token.text for chunk in got]

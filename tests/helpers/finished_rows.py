@@ -1,0 +1,89 @@
+"""Rows that are finished, with no server: what the tests of `_bulk_files` keep and look for."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from hfgen import Details, GeneratedText, InvalidRequestError
+from hfgen._bulk.results import BulkResult
+from hfgen._files.prompt import Prompt
+from hfgen._files.record import Record, Records
+from hfgen._files.row import Row
+from hfgen._files.store import Store
+from hfgen._files.target import target
+
+SETTINGS = {"input": "a digest", "parameters": {"temperature": 0.7}}
+
+
+def run(*arguments, before=()):
+    """Run Python, in a process of its own that finds what this one finds."""
+    return subprocess.run(
+        [*before, sys.executable, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+def opened(path, **options):
+    """The store of that output."""
+    options.setdefault("settings", SETTINGS)
+    return Store(target(str(path)), **options)
+
+
+def record(index, error=None, *, tokens=None, size=0, digest=None):
+    """A finished row that says its number, in a line of at least `size` bytes."""
+    columns = {"id": index, "text": "x" * size}
+    if error:
+        columns["error"] = {"type": error}
+    return Record(index, json.dumps(columns).encode() + b"\n", error, tokens, digest)
+
+
+def rows(count):
+    """So many rows."""
+    for index in range(count):
+        yield Row(index, {"inputs": f"prompt {index}"})
+
+
+def ids(path):
+    """The numbers of the rows in an output, in its order."""
+    return [json.loads(line)["id"] for line in Path(path).read_bytes().splitlines()]
+
+
+def result(row, prompt=None, **facts):
+    """What comes of a row whose prompt is said back; of none, its error."""
+    try:
+        text = (prompt or Prompt())(row)["inputs"]
+    except InvalidRequestError as error:
+        return BulkResult(index=row.index, row=row, error=error)
+    details = Details(generated_tokens=len(text.split()), finish_reason="length")
+    answer = GeneratedText(generated_text=text, details=details)
+    return BulkResult(index=row.index, row=row, answers=[answer], attempts=1, **facts)
+
+
+def finish(store, source, *, batch=100, **options):
+    """Say back what remains of the input."""
+    recorder, records = Records(**options), []
+    for row in store.remaining(source.rows()):
+        records.append(recorder.record(result(row)))
+        if len(records) == batch:
+            store.commit(records)
+            records = []
+    store.commit(records)
+
+
+@contextmanager
+def largest_file(size):
+    """No file can grow beyond so many bytes: the one full disk that there is without root."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,0 +1,281 @@
+"""The key that the environment offers: which, and to whom it goes."""
+
+import logging
+
+import pytest
+
+import hfgen
+from helpers.scripted_answers import as_json, events, token
+from helpers.sync_and_async import reply
+from hfgen._core.call import user_agent
+from hfgen._io.credentials import ambient_key, tracking_allowed
+
+HUB = "https://router.huggingface.co/hf-inference/models/gpt2"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home directory with nothing in it, and the default places."""
+    monkeypatch.delenv("HF_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def write(path, text="hf_file"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+@pytest.mark.usefixtures("home")
+class TestOrder:
+    def test_nothing(self):
+        assert ambient_key(HUB) is None
+
+    def test_from_first_to_last(self, home, monkeypatch):
+        write(home / ".cache/huggingface/token", "hf_default")
+        assert ambient_key(HUB) == "hf_default"
+        write(home / "xdg/huggingface/token", "hf_xdg")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(home / "xdg"))
+        assert ambient_key(HUB) == "hf_xdg"
+        write(home / "hf/token", "hf_home")
+        monkeypatch.setenv("HF_HOME", str(home / "hf"))
+        assert ambient_key(HUB) == "hf_home"
+        monkeypatch.setenv("HF_TOKEN_PATH", write(home / "elsewhere", "hf_path"))
+        assert ambient_key(HUB) == "hf_path"
+        monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "hf_old")
+        assert ambient_key(HUB) == "hf_old"
+        monkeypatch.setenv("HF_TOKEN", "hf_new")
+        assert ambient_key(HUB) == "hf_new"
+
+    def test_it_is_the_order_of_huggingface_hub(self, monkeypatch):
+        pytest.importorskip("huggingface_hub")
+        from huggingface_hub.utils import _auth  # noqa: PLC0415
+
+        for values in [("a", "b"), ("", "b"), (" a ", ""), ("a\n", "b"), ("", "")]:
+            for name, value in zip(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), values, strict=True):
+                monkeypatch.setenv(name, value)
+            assert ambient_key(HUB) == _auth._get_token_from_environment()
+
+    def test_a_tilde_is_home(self, home, monkeypatch):
+        write(home / "hf/token", "hf_home")
+        monkeypatch.setenv("HF_HOME", "~/hf")
+        assert ambient_key(HUB) == "hf_home"
+        monkeypatch.setenv("HF_TOKEN_PATH", "~/path")
+        write(home / "path", "hf_path")
+        assert ambient_key(HUB) == "hf_path"
+
+    @pytest.mark.parametrize("text", ["hf_file\n", "  hf_file \r\n", "hf_file"])
+    def test_white_space_around_it_does_not_count(self, home, monkeypatch, text):
+        write(home / ".cache/huggingface/token", text)
+        assert ambient_key(HUB) == "hf_file"
+        monkeypatch.setenv("HF_TOKEN", text)
+        assert ambient_key(HUB) == "hf_file"
+
+    @pytest.mark.parametrize("value", ["", " ", "\n"])
+    def test_an_empty_one_is_none(self, home, monkeypatch, value):
+        monkeypatch.setenv("HF_TOKEN", value)
+        write(home / ".cache/huggingface/token", value)
+        assert ambient_key(HUB) is None
+
+    def test_a_file_that_cannot_be_read_is_none(self, home, monkeypatch):
+        path = home / "token"
+        monkeypatch.setenv("HF_TOKEN_PATH", str(path))
+        assert ambient_key(HUB) is None
+        path.mkdir()
+        assert ambient_key(HUB) is None
+        path.rmdir()
+        write(path, b"\xff\xfe")
+        assert ambient_key(HUB) is None
+
+    @pytest.mark.parametrize("name", ["HF_HOME", "HF_TOKEN_PATH", "XDG_CACHE_HOME"])
+    def test_a_home_that_does_not_exist_is_none(self, monkeypatch, name):
+        monkeypatch.setenv(name, "~no-such-user-here/x")
+        assert ambient_key(HUB) is None
+
+    @pytest.mark.parametrize("value", ["1", "true", "YES", "On"])
+    def test_it_can_be_turned_off(self, monkeypatch, value):
+        monkeypatch.setenv("HF_TOKEN", "hf_new")
+        monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", value)
+        assert ambient_key(HUB) is None
+
+    @pytest.mark.parametrize("value", ["0", "", "false", "no"])
+    def test_it_can_be_left_on(self, monkeypatch, value):
+        monkeypatch.setenv("HF_TOKEN", "hf_new")
+        monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", value)
+        assert ambient_key(HUB) == "hf_new"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://huggingface.co/x",
+        "https://router.huggingface.co/x",
+        "https://a.b.huggingface.co/x",
+        "https://abc.eu-west-1.aws.endpoints.huggingface.cloud/generate",
+        "https://HuggingFace.CO/x",
+        "https://huggingface.co:443/x",
+        "HTTPS://huggingface.co/x",
+    ],
+)
+def test_it_goes_to_hugging_face(side, monkeypatch, url):
+    monkeypatch.setenv("HF_TOKEN", "hf_key")
+    assert authorization(side, url) == "Bearer hf_key"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://huggingface.co/x",
+        "http://router.huggingface.co/x",
+        "https://huggingface.co.evil.com/x",
+        "https://evilhuggingface.co/x",
+        "https://evil-huggingface.co/x",
+        "https://huggingface.com/x",
+        "https://huggingface.cloud/x",
+        "https://endpoints.huggingface.cloud.evil.com/x",
+        "https://evilendpoints.huggingface.cloud/x",
+        "https://huggingface.co./x",
+        "https://evil.com/huggingface.co",
+        "https://evil.com/?huggingface.co",
+        "https://evil.com/#.huggingface.co",
+        "https://evil.com?.huggingface.co",
+        "https://evil.com#.huggingface.co",
+        "https://evil.com\\.huggingface.co/x",
+        "https://evil.com\\x.huggingface.co/x",
+        "https://evil.com%2f.huggingface.co/x",
+        "https://evil.com%23.huggingface.co/x",
+        "https://evil.com:443%2f.huggingface.co/x",
+        "https://evil.com;.huggingface.co/x",
+        "https://evil.com,.huggingface.co/x",
+        "https://huggingface.co@evil.com/x",
+        "https://huggingface.co:x@evil.com/x",
+        "https://127.0.0.1/x",
+        "https://localhost/x",
+        "http://127.0.0.1:8080/huggingface.co",
+    ],
+)
+def test_it_goes_to_nobody_else(side, monkeypatch, url):
+    monkeypatch.setenv("HF_TOKEN", "hf_key")
+    try:
+        assert authorization(side, url) is None
+    except hfgen.InvalidRequestError as error:
+        assert "hf_key" not in str(error)  # noqa: PT017 - refusing is as good
+
+
+def authorization(side, url, **options):
+    """The header that a call to this URL would send."""
+    seen = []
+
+    def answered(request):
+        seen.append(request.headers.get("authorization"))
+        return reply(b'{"generated_text": "a"}')
+
+    side.call(side.client(fetch=side.fetch(answered)).run, "x", api_url=url, **options)
+    return seen[0]
+
+
+def test_one_that_is_passed_goes_where_the_caller_says(side, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_ambient")
+    for url in ("http://localhost/x", "https://huggingface.co/x"):
+        assert authorization(side, url, api_key="hf_passed") == "Bearer hf_passed"
+
+
+def test_it_is_read_at_each_call(side, monkeypatch):
+    assert authorization(side, HUB) is None
+    monkeypatch.setenv("HF_TOKEN", "hf_key")
+    assert authorization(side, HUB) == "Bearer hf_key"
+
+
+def test_it_does_not_follow_a_redirect_elsewhere(side, serve, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_key")
+    seen = []
+
+    def answered(request):
+        seen.append(request)
+        if len(seen) == 1:
+            return reply(b"", status=307, location="https://evil.com/x")
+        return reply(b'{"generated_text": "a"}')
+
+    side.call(side.client(fetch=side.fetch(answered)).run, "x", api_url=HUB)
+    assert ["authorization" in request.headers for request in seen] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["hf_a\nb", "hf_a\r\nx-evil: 1", "hf_é", "hf_a b", "hf_\x00", "hf_\u2028a"],
+    ids=["newline", "header", "accent", "space", "nul", "separator"],
+)
+class TestBadKeys:
+    def test_passed(self, side, key):
+        with pytest.raises(hfgen.InvalidRequestError, match="api_key") as caught:
+            side.client(api_key=key)
+        assert "hf_" not in str(caught.value)
+
+    def test_ambient(self, side, monkeypatch, tmp_path, key):
+        monkeypatch.setenv("HF_TOKEN_PATH", write(tmp_path / "token", key))
+        try:
+            sent = authorization(side, HUB)
+        except hfgen.HfgenError as error:
+            assert "hf_" not in str(error)  # noqa: PT017
+        else:
+            # None, or cleaned as huggingface_hub cleans it.
+            assert sent is None or (sent.isascii() and sent.isprintable() and sent.count(" ") == 1)
+
+
+@pytest.mark.parametrize("key", ["", " ", "\n"])
+def test_an_empty_key_is_refused(side, key):
+    with pytest.raises(hfgen.InvalidRequestError, match="api_key"):
+        side.client(api_key=key)
+
+
+def test_a_key_is_stripped(side):
+    assert authorization(side, "http://h/", api_key=" hf_key\n") == "Bearer hf_key"
+
+
+def test_it_is_in_no_log_record(side, serve, caplog):
+    caplog.set_level(logging.DEBUG)
+    for name in ("hfgen", "urllib3", "aiohttp", "asyncio", ""):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    server = serve(
+        as_json({"error": "busy"}, 503, retry_after="0"),
+        events(token("a", last="a")),
+        as_json({"error": "no"}, 401),
+    )
+    options = {
+        "api_key": "hf_secretkey",
+        "headers": {"cookie": "hf_secretkey"},
+        "api_url": f"{server.url}/x?key=hf_secretkey",
+    }
+    assert side.collect(side.stream_tokens(server, **options)) == ["a"]
+    with pytest.raises(hfgen.AuthenticationError) as caught:
+        side.run(server, **options)
+    assert "hf_secretkey" not in f"{caught.value} {caught.value!r}"
+    assert any(record.name == "hfgen" for record in caplog.records)
+    for record in caplog.records:
+        if record.name.startswith("urllib3"):
+            continue  # its own; the query is no place for a key, headers it does not log
+        assert "hf_secretkey" not in f"{record.getMessage()} {record.args!r}"
+    shown = "".join(r.getMessage() for r in caplog.records if r.name.startswith("urllib3"))
+    assert "hf_secretkey" not in shown.replace("?key=hf_secretkey", "")
+
+
+@pytest.fixture
+def new_process():
+    """Forget what is looked up once a process."""
+    user_agent.cache_clear()
+    yield user_agent.cache_clear
+    user_agent.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"])
+def test_the_user_agent_says_no_more_than_allowed(side, serve, monkeypatch, name, new_process):
+    server = serve(as_json({"generated_text": "a"}))
+    side.run(server)
+    monkeypatch.setenv(name, "1")
+    new_process()
+    assert not tracking_allowed()
+    side.run(server)
+    first, second = (request.headers["user-agent"] for request in server.requests)
+    assert "python/" in first
+    assert second == f"hfgen/{hfgen.__version__}"

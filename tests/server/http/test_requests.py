@@ -1,0 +1,209 @@
+import msgspec
+import pytest
+
+from hfgen.server.http.requests import (
+    CompatGenerateRequest,
+    CompletionRequest,
+    GenerateRequest,
+    Unreadable,
+    decode,
+)
+
+GENERATE = msgspec.json.Decoder(GenerateRequest)
+COMPLETION = msgspec.json.Decoder(CompletionRequest)
+DATA = "Failed to deserialize the JSON body into the target type: "
+SYNTAX = "Failed to parse the request body as JSON: "
+
+NULLABLE = (
+    "adapter_id",
+    "best_of",
+    "frequency_penalty",
+    "grammar",
+    "max_new_tokens",
+    "repetition_penalty",
+    "return_full_text",
+    "seed",
+    "temperature",
+    "top_k",
+    "top_n_tokens",
+    "top_p",
+    "truncate",
+    "typical_p",
+)
+NOT_NULLABLE = ("decoder_input_details", "details", "do_sample", "stop", "watermark")
+
+
+def generate(**parameters):
+    body = msgspec.json.encode({"inputs": "hi", "parameters": parameters})
+    return decode(GENERATE, body).parameters
+
+
+def test_absent_parameters_sample_and_empty_ones_do_not():
+    assert decode(GENERATE, b'{"inputs": "hi"}').parameters.do_sample
+    assert not generate().do_sample
+
+
+def test_unknown_fields_are_ignored():
+    body = b'{"inputs": "hi", "options": {"use_cache": false}, "parameters": {"num_beams": 3}}'
+    assert decode(GENERATE, body).parameters == generate()
+
+
+@pytest.mark.parametrize("name", NULLABLE)
+def test_may_be_null(name):
+    assert generate(**{name: None}) == generate()
+
+
+@pytest.mark.parametrize("name", NOT_NULLABLE)
+def test_may_not_be_null(name):
+    with pytest.raises(Unreadable) as caught:
+        generate(**{name: None})
+    assert caught.value.status == 422
+    assert caught.value.text.startswith(f"{DATA}parameters.{name}: ")
+
+
+def test_the_two_tables_are_all_there_is():
+    fields = msgspec.structs.fields(type(generate()))
+    assert {field.name for field in fields} == {*NULLABLE, *NOT_NULLABLE}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("seed", 2**64 - 1, True),
+        ("seed", 2**64, False),
+        ("seed", -1, False),
+        ("seed", 1.0, False),
+        ("max_new_tokens", 2**32 - 1, True),
+        ("max_new_tokens", 2**32, False),
+        ("max_new_tokens", -1, False),
+        ("top_k", -(2**31), True),
+        ("top_k", 2**31, False),
+        ("best_of", 0, True),
+        ("best_of", 2**64, False),
+        ("truncate", 2**64, False),
+        ("top_n_tokens", "5", False),
+        ("temperature", 1, True),
+        ("temperature", "1", False),
+        ("temperature", 3.4e38, True),
+        ("temperature", 1e308, False),
+        ("repetition_penalty", 3.5e38, False),
+        ("frequency_penalty", -1e308, False),
+        ("top_p", 1e40, False),
+        ("typical_p", 1e40, False),
+        ("do_sample", 1, False),
+        ("stop", "end", False),
+        ("stop", ["end"], True),
+        ("grammar", {"type": "regex", "value": "a+"}, True),
+        ("grammar", {"type": "json", "value": {}}, True),
+        ("grammar", {"type": "json_object", "value": {}}, True),
+        ("grammar", {"type": "json_schema", "value": {"schema": {}, "strict": True}}, True),
+        ("grammar", {"type": "json_schema", "value": {}}, False),
+        ("grammar", {"type": "regex", "value": 1}, False),
+        ("grammar", {"type": "ebnf", "value": ""}, False),
+        ("grammar", {"value": ""}, False),
+    ],
+)
+def test_types_and_ranges_are_those_of_tgi(name, value, accepted):
+    if accepted:
+        assert getattr(generate(**{name: value}), name) is not None
+        return
+    with pytest.raises(Unreadable) as caught:
+        generate(**{name: value})
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        (b"{}", 422, DATA + "missing field `inputs`"),
+        (b"[]", 422, DATA + "Expected `object`, got `array`"),
+        (b"null", 422, DATA),
+        (b'{"inputs": 1}', 422, DATA + "inputs: Expected `str`, got `int`"),
+        (b'{"inputs": "a", "parameters": null}', 422, DATA + "parameters: "),
+        (b'{"inputs": "a", "parameters": {"stop": [1]}}', 422, DATA + "parameters.stop[0]: "),
+        (b"", 400, SYNTAX),
+        (b'{"inputs": "a"', 400, SYNTAX),
+        (b'{"inputs": "a"}}', 400, SYNTAX),
+        (b'{"inputs": "\xff"}', 400, SYNTAX),
+        (b'{"inputs": "\\ud800"}', 400, SYNTAX),
+        (b"inputs=a", 400, SYNTAX),
+        (b'{"x": ' + b"[" * 100_000, 400, SYNTAX),
+    ],
+)
+def test_a_body_that_cannot_be_read(body, status, text):
+    with pytest.raises(Unreadable) as caught:
+        decode(GENERATE, body)
+    assert caught.value.status == status
+    assert caught.value.text.startswith(text)
+
+
+def test_only_the_first_route_streams_on_request():
+    decoder = msgspec.json.Decoder(CompatGenerateRequest)
+    assert not decode(decoder, b'{"inputs": "a"}').stream
+    assert decode(decoder, b'{"inputs": "a", "stream": true}').stream
+    with pytest.raises(Unreadable):
+        decode(decoder, b'{"inputs": "a", "stream": null}')
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prompts"), [('"a"', ("a",)), ('""', ("",)), ('["a", "b"]', ("a", "b"))]
+)
+def test_a_completion_takes_a_prompt_or_a_list(prompt, prompts):
+    asked = decode(COMPLETION, b'{"prompt": %b}' % prompt.encode())
+    assert asked.prompts == prompts
+    assert [generation.inputs for generation in asked.generations()] == list(prompts)
+
+
+@pytest.mark.parametrize("prompt", ["[]", "null", "[1]", "1"])
+def test_a_completion_refuses_any_other_prompt(prompt):
+    with pytest.raises(Unreadable) as caught:
+        decode(COMPLETION, b'{"prompt": %b}' % prompt.encode())
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize(
+    ("asked", "sample", "temperature"),
+    [
+        ({}, True, None),
+        ({"temperature": 0}, False, None),
+        ({"temperature": 1e-50}, False, None),
+        ({"temperature": 0.7}, True, 0.7),
+    ],
+)
+def test_a_completion_samples_unless_its_temperature_is_zero(asked, sample, temperature):
+    body = msgspec.json.encode({"prompt": "a", "model": "any/name", **asked})
+    (generation,) = decode(COMPLETION, body).generations()
+    assert generation.parameters.do_sample is sample
+    assert generation.parameters.temperature == pytest.approx(temperature)
+    assert generation.parameters.adapter_id is None
+
+
+def test_a_completion_passes_on_what_it_was_asked():
+    body = b"""{"prompt": "a", "max_tokens": 3, "top_p": 0.5, "seed": 4, "stop": ["x"],
+               "repetition_penalty": 1.5, "frequency_penalty": 0.5, "stream": true,
+               "logprobs": 2}"""
+    (generation,) = decode(COMPLETION, body).generations()
+    p = generation.parameters
+    assert (p.max_new_tokens, p.top_p, p.seed, p.stop) == (3, 0.5, 4, ("x",))
+    assert (p.repetition_penalty, p.frequency_penalty, p.top_n_tokens) == (1.5, 0.5, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["temperature", "repetition_penalty", "frequency_penalty", "top_p", "typical_p"]
+)
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [(0.1, 0.10000000149011612), (0.99999999, 1.0), (1e-308, 0.0), (-1e-50, 0.0), (2, 2.0)],
+)
+def test_floats_have_32_bits(name, value, rounded):
+    assert getattr(generate(**{name: value}), name) == rounded
+
+
+@pytest.mark.parametrize(
+    "name", ["temperature", "repetition_penalty", "frequency_penalty", "top_p"]
+)
+def test_floats_of_a_completion_have_32_bits(name):
+    with pytest.raises(Unreadable) as caught:
+        decode(COMPLETION, msgspec.json.encode({"prompt": "a", name: 1e308}))
+    assert caught.value.status == 422
+    assert caught.value.text == f"{DATA}{name}: Expected `float` of 32 bits, got 1e+308"
