@@ -1,5 +1,6 @@
 """The public door: what is there, what is not, and what it costs."""
 
+import ast
 import inspect
 import subprocess
 import sys
@@ -8,39 +9,49 @@ from pathlib import Path
 import pytest
 
 import hfgen
+import hfgen.types
 
 VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
 
 
-def test_all_is_sorted_and_real():
-    assert hfgen.__all__ == sorted(hfgen.__all__)
-    assert len(set(hfgen.__all__)) == len(hfgen.__all__)
-    for name in hfgen.__all__:
-        assert hasattr(hfgen, name)
+@pytest.mark.parametrize("module", [hfgen, hfgen.types])
+def test_all_is_sorted_and_real(module):
+    assert module.__all__ == sorted(module.__all__)
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        assert hasattr(module, name)
 
 
-def test_no_public_name_is_missing():
-    public = {
-        name
-        for name in dir(hfgen)
-        if not name.startswith("_") and not inspect.ismodule(getattr(hfgen, name))
+def test_no_name_is_in_both_modules():
+    assert not set(hfgen.__all__) & set(hfgen.types.__all__)
+
+
+def test_type_checkers_read_the_same_names_from_the_same_modules():
+    tree = ast.parse(inspect.getsource(hfgen))
+    imported = {
+        alias.name: node.module.removeprefix("hfgen.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("hfgen.")
+        for alias in node.names
     }
-    assert public | {"__version__"} == set(hfgen.__all__)
+    assert imported == hfgen._MODULES
+    assert sorted(imported) == hfgen.__all__
 
 
 def test_no_error_and_no_answer_is_missing():
-    from hfgen._core import answers as _answers  # noqa: PLC0415
-    from hfgen._core import errors as _errors  # noqa: PLC0415
+    from hfgen._core import answers, errors  # noqa: PLC0415
 
-    for module, root in ((_errors, hfgen.HfgenError), (_answers, hfgen.Answer)):
+    roots = ((errors, hfgen.HfgenError, hfgen), (answers, hfgen.types.Answer, hfgen.types))
+    for module, root, public in roots:
         for name, value in vars(module).items():
             if inspect.isclass(value) and issubclass(value, root):
-                assert name in hfgen.__all__
+                assert name in public.__all__
 
 
-def test_what_is_public_is_documented():
-    for name in hfgen.__all__:
-        value = getattr(hfgen, name)
+@pytest.mark.parametrize("module", [hfgen, hfgen.types])
+def test_what_is_public_is_documented(module):
+    for name in module.__all__:
+        value = getattr(module, name)
         if inspect.isclass(value):
             assert inspect.getdoc(value), name
             for method, function in vars(value).items():
@@ -79,8 +90,10 @@ def test_a_client_imports_nothing_that_is_rarely_used(script, needed):
 def test_the_names_come_when_they_are_asked_for():
     loaded = loaded_by("from hfgen import *; assert issubclass(TimeoutError, HfgenError)")
     assert {"hfgen._sync.client", "hfgen._async.client"} <= loaded
-    assert "hfgen._sync.client" in loaded_by("import hfgen; assert 'Client' in dir(hfgen)")
-    assert "hfgen._sync.client" not in loaded_by("import hfgen, hfgen.fetch")
+    assert "hfgen._sync.client" in loaded_by("from hfgen import Client")
+    listed = loaded_by("import hfgen, hfgen.fetch; assert 'Client' in dir(hfgen)")
+    assert "hfgen._sync.client" not in listed
+    assert "hfgen._async.client" not in loaded_by("from hfgen import Client, HfgenError")
 
 
 def test_a_name_that_is_not_there():
@@ -131,8 +144,8 @@ def test_both_sides_generate_many_alike():
 
 @pytest.mark.parametrize(
     ("sync", "asynchronous"),
-    [(hfgen.Client, hfgen.AsyncClient), (hfgen.Stream, hfgen.AsyncStream),
-     (hfgen.Bulk, hfgen.AsyncBulk),
+    [(hfgen.Client, hfgen.AsyncClient), (hfgen.types.Stream, hfgen.types.AsyncStream),
+     (hfgen.types.Bulk, hfgen.types.AsyncBulk),
      (hfgen.HuggingFaceTextGeneration, hfgen.AsyncHuggingFaceTextGeneration)],
 )  # fmt: skip
 def test_both_sides_have_the_same_methods(sync, asynchronous):

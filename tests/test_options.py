@@ -8,8 +8,10 @@ from typing import get_type_hints
 import pytest
 
 import hfgen
-from hfgen import AbortController, _public
-from hfgen._options import _CHECKS, Settings
+import hfgen.types
+from hfgen import AbortController
+from hfgen._core.settings import Settings
+from hfgen._options import _CHECKS
 
 WRONG = {
     "api_key": [5, b"hf_key", ["hf_key"], True],
@@ -50,11 +52,11 @@ def test_none_means_not_given(side, name):
         "max_retries": 7,
     }
     client = side.client(**given)
-    settings = client.with_options(**{name: None})._settings
+    settings = client.with_options(**{name: None})._session.settings
     if name == "timeout":
         assert settings.timeout == hfgen.Timeout.of(None)
     else:
-        assert settings == client._settings
+        assert settings == client._session.settings
 
 
 @pytest.mark.parametrize("value", [0.001, 1, 5.5, 10**9, 10**400, math.inf, None])
@@ -71,7 +73,7 @@ def test_a_long_timeout_works(side, serve, value):
 
 
 def test_the_docs_name_every_option():
-    for options in (hfgen.Options, hfgen.AsyncOptions):
+    for options in (hfgen.types.Options, hfgen.types.AsyncOptions):
         assert set(get_type_hints(options)) == set(_CHECKS)
 
 
@@ -85,7 +87,7 @@ def test_headers_are_copied():
     mine = {"a": "1"}
     client = hfgen.Client(headers=mine)
     mine["a"] = "2"
-    assert client._settings.headers["A"] == "1"
+    assert client._session.settings.headers["A"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_settings_show_no_key():
 
 @pytest.mark.parametrize("value", [hfgen.Retry(max_retries=1), hfgen.Timeout(total=3)])
 def test_policies_are_values(value):
-    read = eval(repr(value), vars(_public))
+    read = eval(repr(value), {name: getattr(hfgen, name) for name in hfgen.__all__})
     for same in (pickle.loads(pickle.dumps(value)), copy.deepcopy(value), read):
         assert (same, hash(same)) == (value, hash(value))
     assert value != type(value)()

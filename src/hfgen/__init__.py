@@ -2,26 +2,133 @@
 
 `run`, `stream`, `stream_tokens` and `stream_bytes` are static methods of
 `HuggingFaceTextGeneration` and `AsyncHuggingFaceTextGeneration`, and methods of `Client` and
-`AsyncClient`.
+`AsyncClient`. `hfgen.types` has the types that only annotations need.
 """
 
-# `typing` takes longer to import than all of this.
+# Not from `typing`, which takes longer to import than all of this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hfgen._public import *  # noqa: F403 - what is public is decided there
-    from hfgen._public import __all__ as __all__
-    from hfgen._public import __version__ as __version__
-else:
+    from hfgen._async.client import AsyncClient
+    from hfgen._bulk.rate_limit import RateLimit
+    from hfgen._core.errors import (
+        AbortError,
+        AuthenticationError,
+        BulkFileError,
+        ConnectError,
+        GenerationError,
+        HfgenError,
+        IncompleteGenerationError,
+        InvalidRequestError,
+        LocalServerError,
+        MalformedAnswerError,
+        MalformedStreamError,
+        ModelLoadingError,
+        NotFoundError,
+        OverloadedError,
+        PermissionDeniedError,
+        RateLimitError,
+        ServerError,
+        StatusError,
+        StreamClosedError,
+        StreamingNotSupportedError,
+        TimeoutError,  # noqa: A004
+        ValidationError,
+    )
+    from hfgen._core.fetch import FetchRequest, FetchResponse
+    from hfgen._core.retry import Retry
+    from hfgen._core.timeout import Timeout
+    from hfgen._io.signal import AbortController, AbortSignal
+    from hfgen._static import AsyncHuggingFaceTextGeneration, HuggingFaceTextGeneration
+    from hfgen._sync.client import Client
+    from hfgen._version import __version__
+
+# Each name, and the module that is imported when the name is first asked for. tests/test_door.py
+# holds the imports above, which type checkers read, to this table.
+_MODULES = {
+    "AbortController": "_io.signal",
+    "AbortError": "_core.errors",
+    "AbortSignal": "_io.signal",
+    "AsyncClient": "_async.client",
+    "AsyncHuggingFaceTextGeneration": "_static",
+    "AuthenticationError": "_core.errors",
+    "BulkFileError": "_core.errors",
+    "Client": "_sync.client",
+    "ConnectError": "_core.errors",
+    "FetchRequest": "_core.fetch",
+    "FetchResponse": "_core.fetch",
+    "GenerationError": "_core.errors",
+    "HfgenError": "_core.errors",
+    "HuggingFaceTextGeneration": "_static",
+    "IncompleteGenerationError": "_core.errors",
+    "InvalidRequestError": "_core.errors",
+    "LocalServerError": "_core.errors",
+    "MalformedAnswerError": "_core.errors",
+    "MalformedStreamError": "_core.errors",
+    "ModelLoadingError": "_core.errors",
+    "NotFoundError": "_core.errors",
+    "OverloadedError": "_core.errors",
+    "PermissionDeniedError": "_core.errors",
+    "RateLimit": "_bulk.rate_limit",
+    "RateLimitError": "_core.errors",
+    "Retry": "_core.retry",
+    "ServerError": "_core.errors",
+    "StatusError": "_core.errors",
+    "StreamClosedError": "_core.errors",
+    "StreamingNotSupportedError": "_core.errors",
+    "Timeout": "_core.timeout",
+    "TimeoutError": "_core.errors",
+    "ValidationError": "_core.errors",
+    "__version__": "_version",
+}
+
+
+if not TYPE_CHECKING:  # type checkers would take every name for one of the module's
 
     def __getattr__(name: str) -> object:
-        # The first name loads them all. The import system asks for submodules, too.
-        if not name.startswith("_") or name in {"__all__", "__version__"}:
-            import hfgen._public as public  # noqa: PLC0415
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - `import hfgen` imports nothing
 
-            if name in {"__all__", *public.__all__}:
-                value = globals()[name] = getattr(public, name)
-                return value
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__getattr__("__all__")} - {"TYPE_CHECKING"})
+        return sorted({*globals(), *_MODULES} - {"TYPE_CHECKING"})
+
+
+__all__ = [
+    "AbortController",
+    "AbortError",
+    "AbortSignal",
+    "AsyncClient",
+    "AsyncHuggingFaceTextGeneration",
+    "AuthenticationError",
+    "BulkFileError",
+    "Client",
+    "ConnectError",
+    "FetchRequest",
+    "FetchResponse",
+    "GenerationError",
+    "HfgenError",
+    "HuggingFaceTextGeneration",
+    "IncompleteGenerationError",
+    "InvalidRequestError",
+    "LocalServerError",
+    "MalformedAnswerError",
+    "MalformedStreamError",
+    "ModelLoadingError",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "RateLimit",
+    "RateLimitError",
+    "Retry",
+    "ServerError",
+    "StatusError",
+    "StreamClosedError",
+    "StreamingNotSupportedError",
+    "Timeout",
+    "TimeoutError",
+    "ValidationError",
+    "__version__",
+]

@@ -1,25 +1,22 @@
-"""The options of a call and of a client, and how one overrides the other."""
+"""The options that calls and clients take: their types, checks, and what overrides what."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Hashable, Mapping
-from os import PathLike
+from collections.abc import Callable, Mapping
+from os import PathLike  # noqa: TC003 - typing.get_type_hints reads it
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
-import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from hfgen._core.errors import HfgenError, InvalidRequestError
 from hfgen._core.fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
-from hfgen._core.headers import NO_HEADERS, Headers
+from hfgen._core.headers import Headers
 from hfgen._core.providers import NAMES
 from hfgen._core.retry import Retry
-from hfgen._core.sse import MAX_EVENT_BYTES
+from hfgen._core.settings import Settings, check_key
 from hfgen._core.timeout import Timeout
-from hfgen._core.url import DEFAULT_API_URL, check, display
+from hfgen._core.url import check
 from hfgen._io.connecting import NAMES as CLIENT_ONLY
-from hfgen._io.credentials import checked_key
 from hfgen._io.signal import AbortSignal
 
 if TYPE_CHECKING:
@@ -123,91 +120,49 @@ class AsyncClientOptions(AsyncOptions, ConnectingOptions, total=False):
     """What `AsyncClient` takes by keyword: as `ClientOptions`."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Options with their defaults filled in; immutable."""
+def override_settings(settings: Settings, options: Mapping[str, Any]) -> Settings:
+    """Return a copy of the settings with what is given; headers are added to those there.
 
-    api_key: str | None = None
-    api_url: str | None = None
-    fetch: Any = None
-    headers: Headers = NO_HEADERS
-    signal: AbortSignal | None = None
-    timeout: Timeout = Timeout()
-    retry: Retry = Retry()
-    on_retry: OnRetry | None = None
-    resume: bool = False
-    max_event_bytes: int = MAX_EVENT_BYTES
-    dialect: str = "auto"
-    provider: str | None = None
-    bill_to: str | None = None
+    Raises:
+        TypeError: There is no option of that name.
+        InvalidRequestError: An option's value cannot be used.
+    """
+    if not options:
+        return settings
+    for name in options:
+        if name in CLIENT_ONLY:
+            raise TypeError(
+                f"{name} is an option of Client and AsyncClient, not of a call or a copy, "
+                f"which share connections: make a client with it, Client({name}=...)"
+            )
+        if name not in _CHECKS:
+            from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
 
-    def override(self, options: Mapping[str, Any]) -> Settings:
-        """Return a copy with what is given; headers are added to those that are there.
-
-        Raises:
-            TypeError: There is no option of that name.
-            InvalidRequestError: An option's value cannot be used.
-        """
-        if not options:
-            return self
-        for name in options:
-            if name in CLIENT_ONLY:
-                raise TypeError(
-                    f"{name} is an option of Client and AsyncClient, not of a call or a copy, "
-                    f"which share connections: make a client with it, Client({name}=...)"
-                )
-            if name not in _CHECKS:
-                from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
-
-                near = get_close_matches(name, _CHECKS, n=1)
-                hint = (
-                    f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_CHECKS)}"
-                )
-                raise TypeError(f"unknown option {name!r}{hint}")
-        given = {n: v for n, v in options.items() if v is not None or n == "timeout"}
-        checked = {name: _CHECKS[name](value) for name, value in given.items()}
-        if "headers" in checked:
-            checked["headers"] = self.headers | checked["headers"]
-        # They answer one question, so that a later answer replaces an earlier one.
-        if {"api_url", "provider"} <= checked.keys():
-            raise InvalidRequestError("api_url and provider exclude each other: pass one of them")
-        if "provider" in checked:
-            checked["api_url"] = None
-        elif "api_url" in checked:
-            checked["provider"] = None
-        # The short forms change the policy that is there, or that is given along with them.
-        short = {n: checked.pop(n) for n in ("max_retries", "wait_for_model") if n in checked}
-        if short:
-            checked["retry"] = replace(checked.get("retry", self.retry), **short)
-        return replace(self, **checked)
-
-    @property
-    def url(self) -> str:
-        """Where to post, before a model id is appended."""
-        return self.api_url or os.environ.get("HFGEN_API_URL") or DEFAULT_API_URL
-
-    @property
-    def asker(self) -> Hashable:
-        """What the outcome of a question to a server depends on, beside the server."""
-        return (self.api_key, *self.headers.items(), self.timeout, self.retry, id(self.fetch))
-
-    def __repr__(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        # msgspec's own shows the key.
-        shown = asdict(self)
-        if self.api_key is not None:
-            shown["api_key"] = "***"
-        if self.api_url is not None:
-            shown["api_url"] = display(self.api_url)
-        unset = Settings()
-        return [(name, v) for name, v in shown.items() if v != getattr(unset, name)]
+            near = get_close_matches(name, _CHECKS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_CHECKS)}"
+            raise TypeError(f"unknown option {name!r}{hint}")
+    given = {n: v for n, v in options.items() if v is not None or n == "timeout"}
+    checked = {name: _CHECKS[name](value) for name, value in given.items()}
+    if "headers" in checked:
+        checked["headers"] = settings.headers | checked["headers"]
+    # Both name a server, so that the one given later replaces the other.
+    if {"api_url", "provider"} <= checked.keys():
+        raise InvalidRequestError("api_url and provider exclude each other: pass one of them")
+    if "provider" in checked:
+        checked["api_url"] = None
+    elif "api_url" in checked:
+        checked["provider"] = None
+    # The short forms change the policy that is there, or that is given along with them.
+    short = {n: checked.pop(n) for n in ("max_retries", "wait_for_model") if n in checked}
+    if short:
+        checked["retry"] = replace(checked.get("retry", settings.retry), **short)
+    return replace(settings, **checked)
 
 
 def _api_key(value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidRequestError(f"api_key must be a string, not {type(value).__name__}")
-    return checked_key(value.strip(), "api_key")
+    return check_key(value.strip(), "api_key")
 
 
 def _api_url(value: Any) -> str:

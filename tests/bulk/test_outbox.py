@@ -2,8 +2,8 @@
 
 import random
 
-from hfgen import BulkResult
 from hfgen._bulk.outbox import Outbox
+from hfgen.types import BulkResult
 
 
 def taken(outbox):

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import hfgen
+import hfgen.types
 from chaos.tale import Tale
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Caller:
         finally:
             timer.cancel()
 
-    def _read(self, stream: hfgen.Stream[Any]) -> None:
+    def _read(self, stream: hfgen.types.Stream[Any]) -> None:
         if self.errand.leaving == "drop":
             for item in iter(partial(next, stream, None), None):
                 if self._leaves(item):
@@ -130,7 +131,7 @@ class Caller:
                 break
             stream.close()
 
-    async def _read_async(self, stream: hfgen.AsyncStream[Any]) -> None:
+    async def _read_async(self, stream: hfgen.types.AsyncStream[Any]) -> None:
         if self.errand.leaving == "drop":
             while (item := await anext(stream, None)) is not None:
                 if self._leaves(item):

@@ -8,9 +8,10 @@ import pickle
 import pytest
 
 import hfgen
-from hfgen import BestOfSequence, Chunk, Details, GeneratedText, PrefillToken, Token, _public
+import hfgen.types
 from hfgen._core.dialects.tgi import TGI
 from hfgen._core.sse import Event
+from hfgen.types import BestOfSequence, Chunk, Details, GeneratedText, PrefillToken, Token
 
 TOKEN = {"id": 7, "text": " a", "logprob": -0.5, "special": False}
 SAID = {
@@ -182,7 +183,7 @@ class TestValues:
         assert repr(chunk.token) == "Token(id=7, text=' a', logprob=-0.5, special=False)"
         assert repr(chunk).startswith("Chunk(index=1, token=Token(")
         assert "raw" not in repr(chunk)
-        assert eval(repr(chunk), vars(_public)) == chunk
+        assert eval(repr(chunk), vars(hfgen.types)) == chunk
 
     def test_matching(self, chunk):
         match chunk:

@@ -17,7 +17,14 @@ from hfgen import (
     OverloadedError,
     TimeoutError,  # noqa: A004
 )
-from hfgen._core.body import Bytes, Events, Whole, folded, token_text, whole_chunk
+from hfgen._core.body import (
+    EventBody,
+    JsonBody,
+    RawBody,
+    answers_from_chunks,
+    select_chunk,
+    select_text,
+)
 from hfgen._core.dialects.completions import Completions
 from hfgen._core.dialects.tgi import TGI
 from hfgen.testing import event
@@ -40,15 +47,15 @@ def every_way(make, body):
 
 
 def tokens(body):
-    return every_way(lambda: Events(TGI(), token_text), body)
+    return every_way(lambda: EventBody(TGI(), select_text), body)
 
 
 def chunks(body):
-    return every_way(lambda: Events(TGI(), whole_chunk), body)
+    return every_way(lambda: EventBody(TGI(), select_chunk), body)
 
 
 def whole(body):
-    return every_way(lambda: Whole(TGI(), token_text), body)
+    return every_way(lambda: JsonBody(TGI(), select_text), body)
 
 
 STORY = [token("Once", index=1), token(" é", index=2), token("\u2028", index=3)]
@@ -168,14 +175,14 @@ class TestEvents:
         assert error is (None if wrong == {"id": None} else MalformedStreamError)
 
     def test_a_line_that_is_too_long_keeps_the_text(self):
-        decoder = Events(TGI(), token_text)
+        decoder = EventBody(TGI(), select_text)
         assert list(decoder.feed(event(token("a")))) == ["a"]
         with pytest.raises(MalformedStreamError) as caught:
             list(decoder.feed(b"data: " + b"x" * 20_000_000))
         assert caught.value.text == "a"
 
     def test_an_interruption_before_the_end(self):
-        decoder = Events(TGI(), token_text)
+        decoder = EventBody(TGI(), select_text)
         list(decoder.feed(event(token("a"))))
         ending = decoder.interrupted(ConnectError("cut"))
         assert isinstance(ending, IncompleteGenerationError)
@@ -186,13 +193,13 @@ class TestEvents:
             assert error.text == "a"
 
     def test_an_interruption_after_the_last_event_is_none(self):
-        decoder = Events(TGI(), token_text)
+        decoder = EventBody(TGI(), select_text)
         list(decoder.feed(event(token("a", last="a"))))
         assert decoder.interrupted(ConnectError("cut")) is None
 
     @pytest.mark.parametrize("has_begun", [False, True])
     def test_an_interruption_before_the_last_item_is_one(self, has_begun):
-        decoder = Events(TGI(), token_text)
+        decoder = EventBody(TGI(), select_text)
         items = decoder.feed(event(token("a")) + event(token("b", last="ab")))
         came = next(items)
         if has_begun:
@@ -205,7 +212,7 @@ class TestEvents:
     def test_so_is_one_in_the_middle_of_the_last_event(self):
         logprobs = {"tokens": ["a", "b"], "token_logprobs": [-1, -1], "text_offset": [0, 1]}
         last = piece("ab", "length", logprobs=logprobs, usage=USAGE)
-        decoder = Events(Completions({"inputs": "x"}), token_text)
+        decoder = EventBody(Completions({"inputs": "x"}), select_text)
         items = decoder.feed(last)
         assert next(items) == "a"
         error = AbortError("enough")
@@ -213,7 +220,7 @@ class TestEvents:
         assert error.text == "a"
 
     def test_a_hundred_thousand_tokens_are_read_in_linear_time(self):
-        decoder = Events(TGI(), token_text)
+        decoder = EventBody(TGI(), select_text)
         body = event(token("a"))
         assert sum(1 for _ in range(100_000) for _ in decoder.feed(body)) == 100_000
         assert decoder.text == "a" * 100_000
@@ -239,7 +246,7 @@ class TestWhole:
         }
         body = json.dumps(answer).encode()
         assert whole(body)[:2] == ([" a"], None)
-        items, error, *_ = every_way(lambda: Whole(TGI(), whole_chunk), body)
+        items, error, *_ = every_way(lambda: JsonBody(TGI(), select_chunk), body)
         assert error is None
         assert [item.index for item in items] == [1, 2]
         assert [item.token.to_dict() for item in items] == said
@@ -259,7 +266,7 @@ class TestWhole:
         assert error is MalformedAnswerError
 
     def test_an_interruption(self):
-        decoder = Whole(TGI(), token_text)
+        decoder = JsonBody(TGI(), select_text)
         list(decoder.feed(b'{"generated_'))
         assert isinstance(decoder.interrupted(ConnectError("cut")), IncompleteGenerationError)
         slow = TimeoutError("slow")
@@ -270,35 +277,37 @@ class TestBytes:
     def test_are_as_they_came(self):
         body = bytes(range(256)) + "\u2028\r\n\n".encode()
         for pieces in cuts(body):
-            items, error, *_ = outcome(Bytes, pieces)
+            items, error, *_ = outcome(RawBody, pieces)
             assert error is None
             assert items == [piece for piece in pieces if piece]
 
     def test_an_interruption_is_what_it_is(self):
         cut = ConnectError("cut")
-        assert Bytes().interrupted(cut) is cut
+        assert RawBody().interrupted(cut) is cut
 
 
 class TestFolded:
     def read(self, *said):
-        return list(Events(TGI(), whole_chunk).feed(b"".join(map(event, said))))
+        return list(EventBody(TGI(), select_chunk).feed(b"".join(map(event, said))))
 
     def test_the_last_event_has_the_text(self):
-        [answer] = folded(self.read(token("a"), token("</s>", special=True, last="a")))
+        [answer] = answers_from_chunks(self.read(token("a"), token("</s>", special=True, last="a")))
         assert answer.to_dict() == {"generated_text": "a", "details": None}
 
     def test_without_it_the_tokens_have(self):
-        [answer] = folded(self.read(token("<s>", special=True), token("a"), token("b")))
+        [answer] = answers_from_chunks(
+            self.read(token("<s>", special=True), token("a"), token("b"))
+        )
         assert answer.generated_text == "ab"
 
     def test_an_empty_text_is_one(self):
-        [answer] = folded(self.read(token("a", last="")))
+        [answer] = answers_from_chunks(self.read(token("a", last="")))
         assert answer.generated_text == ""
 
     def test_details(self):
         details = {"finish_reason": "length", "generated_tokens": 2, "seed": 3, "input_length": 4}
         last = {**token("b", last="ab"), "details": details, "top_tokens": [token("c")["token"]]}
-        [answer] = folded(self.read(token("a"), last))
+        [answer] = answers_from_chunks(self.read(token("a"), last))
         assert answer.details.finish_reason == "length"
         assert answer.details.seed == 3
         assert [t.text for t in answer.details.tokens] == ["a", "b"]

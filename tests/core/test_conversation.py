@@ -6,17 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 import hfgen
+from helpers.conversations import StoppedClock, accept_with
 from helpers.scripted_answers import token
 from hfgen import ConnectError, FetchRequest, FetchResponse
 from hfgen import TimeoutError as ServerTooSlow
-from hfgen._core import conversation as exchange
-from hfgen._core import verbs as accepted
-from hfgen._core.body import Bytes, Events, Whole, token_text
-from hfgen._core.conversation import Drop, Elapsed, Peek, Read, Send
+from hfgen._core import verbs
+from hfgen._core.body import EventBody, JsonBody, RawBody
+from hfgen._core.conversation import Drop, Peek, Read, Send
+from hfgen._core.conversation import converse as conversation_of
 from hfgen._core.dialects.completions import Completions
-from hfgen._core.dialects.tgi import TGI
 from hfgen._core.headers import Headers
 from hfgen._core.retry import Retry
+from hfgen._core.verbs import RawBytes, Run, Texts
 from hfgen.testing import done, event
 
 REQUEST = FetchRequest(
@@ -46,31 +47,9 @@ def response(status=200, **headers):
     )
 
 
-class Timeless:
-    """A conversation whose questions for the time are answered: none has passed."""
-
-    def __init__(self, conversation, elapsed=0.0):
-        self._conversation = conversation
-        self.elapsed = elapsed
-
-    def __next__(self):
-        return self._past_clocks(next(self._conversation))
-
-    def send(self, reply):
-        return self._past_clocks(self._conversation.send(reply))
-
-    def throw(self, error):
-        return self._past_clocks(self._conversation.throw(error))
-
-    def _past_clocks(self, step):
-        while isinstance(step, Elapsed):
-            step = self._conversation.send(self.elapsed)
-        return step
-
-
-def converse(accept=None, *, request=REQUEST, **policy):
-    accept = accept or accepted.answers(TGI())
-    return Timeless(exchange.converse(request, Retry(**policy), accept))
+def converse(accept=None, *, request=REQUEST, clock=None, **policy):
+    accept = accept or accept_with(Run)
+    return conversation_of(request, Retry(**policy), accept, clock or StoppedClock())
 
 
 def result(conversation, reply):
@@ -98,7 +77,7 @@ class TestAnswers:
         conversation = converse()
         assert next(conversation) == Send(REQUEST)
         answer = response(content_type="application/json")
-        assert conversation.send(answer) == Read(answer, accepted.MAX_ANSWER_BYTES + 1)
+        assert conversation.send(answer) == Read(answer, verbs.MAX_ANSWER_BYTES + 1)
         [text] = result(conversation, ANSWER)
         assert text.generated_text == "a"
 
@@ -138,7 +117,7 @@ class TestAnswers:
 
 class TestItems:
     def open(self, content_type, accept=None):
-        conversation = converse(accept or accepted.items(TGI(), token_text))
+        conversation = converse(accept or accept_with(Texts))
         next(conversation)
         headers = {} if content_type is None else {"Content-Type": content_type}
         return conversation, FetchResponse(status=200, headers=headers)
@@ -146,18 +125,18 @@ class TestItems:
     @pytest.mark.parametrize(
         ("content_type", "decoder"),
         [
-            ("text/event-stream", Events),
-            ("text/event-stream; charset=utf-8", Events),
-            ("text/plain", Events),
-            (None, Events),
-            ("application/json", Whole),
-            ("APPLICATION/JSON; charset=utf-8", Whole),
-            ("application/problem+json", Whole),
+            ("text/event-stream", EventBody),
+            ("text/event-stream; charset=utf-8", EventBody),
+            ("text/plain", EventBody),
+            (None, EventBody),
+            ("application/json", JsonBody),
+            ("APPLICATION/JSON; charset=utf-8", JsonBody),
+            ("application/problem+json", JsonBody),
         ],
     )
     def test_6_09_the_type_chooses_the_decoder(self, content_type, decoder):
         conversation, answer = self.open(content_type)
-        if decoder is Events:
+        if decoder is EventBody:
             assert conversation.send(answer) == Peek(answer)
             opened = result(conversation, event(token("a")))
         else:
@@ -170,7 +149,7 @@ class TestItems:
         conversation.send(answer)
         for piece in [b"\n", b""] * 50 + [ANSWER]:
             assert conversation.send(piece) == Peek(answer)
-        assert type(result(conversation, None).decoder) is Whole
+        assert type(result(conversation, None).decoder) is JsonBody
 
     def test_6_10_a_web_page_is_an_error(self):
         conversation, answer = self.open("text/html; charset=utf-8")
@@ -180,7 +159,7 @@ class TestItems:
 
     @pytest.mark.parametrize("content_type", ["text/event-stream", "text/html", None])
     def test_bytes_are_bytes_whatever_they_are(self, content_type):
-        conversation, answer = self.open(content_type, accepted.raw(TGI()))
+        conversation, answer = self.open(content_type, accept_with(RawBytes))
         if content_type == "text/event-stream":
             assert conversation.send(answer) == Peek(answer)
             opened = result(conversation, event(token("a")))
@@ -188,7 +167,7 @@ class TestItems:
         else:
             opened = result(conversation, answer)
         assert opened.response is answer
-        assert type(opened.decoder) is Bytes
+        assert type(opened.decoder) is RawBody
 
 
 class TestLooking:
@@ -205,10 +184,10 @@ class TestLooking:
         return conversation, answer
 
     def items(self, **policy):
-        return self.look(accepted.items(TGI(), token_text), **policy)
+        return self.look(accept_with(Texts), **policy)
 
     def raw(self, **policy):
-        return self.look(accepted.raw(TGI()), **policy)
+        return self.look(accept_with(RawBytes), **policy)
 
     @pytest.mark.parametrize(("look", "items"), [(items, True), (raw, False)])
     def test_what_was_read_is_kept(self, look, items):
@@ -281,7 +260,7 @@ class TestLooking:
         assert list(opened.decoder.finish()) == []
 
     def test_an_end_without_token(self):
-        conversation, _ = self.look(accepted.items(Completions({}), token_text))
+        conversation, _ = self.look(accept_with(Texts, Completions({})))
         opened = result(conversation, done())
         assert list(opened.ready) == [""]
         assert opened.decoder.is_complete
@@ -389,13 +368,14 @@ class TestRetries:
         assert sent(conversation.throw(ConnectError("it broke"))).request == REQUEST
 
     def test_loading_is_waited_for_without_counting(self):
-        conversation = converse(max_retries=0, wait_for_model=60.0)
+        clock = StoppedClock()
+        conversation = converse(max_retries=0, wait_for_model=60.0, clock=clock)
         next(conversation)
         for attempt in range(1, 9):
             conversation.send(response(503))
             again = sent(conversation.send(b'{"error": "loading", "estimated_time": 2.0}'))
             assert (again.retries, again.wait) == (attempt, 2.0)
-        conversation.elapsed = 61.0
+        clock.seconds = 61.0
         conversation.send(response(503))
         with pytest.raises(hfgen.ModelLoadingError):
             conversation.send(b'{"error": "loading", "estimated_time": 2.0}')

@@ -66,7 +66,7 @@ def test_the_statuses_are_as_drawn():
         if name not in {"OverloadedError", "ModelLoadingError"}
     }
     for status, name in said.items():
-        assert type(faults.raised(faults.Fault("x"), status=status)).__name__ == name
+        assert type(faults.error_from(faults.ReportedError("x"), status=status)).__name__ == name
 
 
 @pytest.mark.parametrize("kind", ERRORS)

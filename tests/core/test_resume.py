@@ -2,16 +2,9 @@
 
 import pytest
 
-from hfgen import (
-    Chunk,
-    ConnectError,
-    IncompleteGenerationError,
-    ServerError,
-    StreamDetails,
-    TimeoutError,  # noqa: A004
-    Token,
-)
+from hfgen import ConnectError, IncompleteGenerationError, ServerError, TimeoutError  # noqa: A004
 from hfgen._core.resume import Resumption
+from hfgen.types import Chunk, StreamDetails, Token
 
 BROKE = IncompleteGenerationError("broke", text="…")
 

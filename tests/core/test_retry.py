@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 
 import pytest
 
@@ -13,7 +14,7 @@ REFUSED = hfgen.ConnectError("refused")
 
 def answered(status, **headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    return hfgen.StatusError("no", status=status, headers=headers)
+    return hfgen.StatusError("no", status=status, headers=headers, received=time.time())
 
 
 def test_by_default_twice():

@@ -1,9 +1,9 @@
 """What a server is, and how it cuts a text into tokens: each asked by its own routes."""
 
 import pytest
-from core.test_routing import paths, routed
 
 import hfgen
+from core.test_routing import paths, routed
 from hfgen.testing import answer, as_json
 
 INFO = {"model_id": "m", "version": "3.3.6", "max_input_tokens": 511, "max_total_tokens": 512}

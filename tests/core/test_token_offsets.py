@@ -2,25 +2,29 @@
 
 import pytest
 
-from hfgen._core.token_offsets import Said, placed
+from hfgen._core.token_offsets import ReportedToken, locate_tokens
 
 TEXT = "é 😶 a"
 
 
 def spelled(*texts):
-    return [Said(number, text, is_spelled=True) for number, text in enumerate(texts)]
+    return [ReportedToken(number, text, is_spelled=True) for number, text in enumerate(texts)]
 
 
 def said(*texts):
-    return [Said(number, text) for number, text in enumerate(texts)]
+    return [ReportedToken(number, text) for number, text in enumerate(texts)]
 
 
 def places(text, tokens):
-    return [(token.text, token.start, token.stop) for token in placed(text, tokens)]
+    return [(token.text, token.start, token.stop) for token in locate_tokens(text, tokens)]
 
 
 def test_offsets_in_bytes():
-    tokens = [Said(0, "é", (0, 2)), Said(1, "😶", (3, 7)), Said(2, "a", (8, 9))]
+    tokens = [
+        ReportedToken(0, "é", (0, 2)),
+        ReportedToken(1, "😶", (3, 7)),
+        ReportedToken(2, "a", (8, 9)),
+    ]
     assert places(TEXT, tokens) == [("é", 0, 1), ("😶", 2, 3), ("a", 4, 5)]
 
 
@@ -31,13 +35,16 @@ def test_tokens_that_share_a_character_share_its_place():
 
 
 def test_the_text_beside_offsets_in_bytes_is_cut_wrong():
-    assert places("éa", [Said(0, "éa", (0, 2)), Said(1, "", (2, 3))]) == [("é", 0, 1), ("a", 1, 2)]
-    assert places("a", [Said(0, "", (0, 0))]) == [(None, None, None)]
+    assert places("éa", [ReportedToken(0, "éa", (0, 2)), ReportedToken(1, "", (2, 3))]) == [
+        ("é", 0, 1),
+        ("a", 1, 2),
+    ]
+    assert places("a", [ReportedToken(0, "", (0, 0))]) == [(None, None, None)]
 
 
 @pytest.mark.parametrize("span", [(0, 0), (3, 2), (-1, 1), (0, 99)])
 def test_offsets_that_are_none(span):
-    assert places(TEXT, [Said(0, "<s>", span)]) == [("<s>", None, None)]
+    assert places(TEXT, [ReportedToken(0, "<s>", span)]) == [("<s>", None, None)]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +82,7 @@ def test_a_text_that_is_not_found_is_the_servers():
 
 
 def test_ids_alone():
-    assert places("a", [Said(5)]) == [(None, None, None)]
+    assert places("a", [ReportedToken(5)]) == [(None, None, None)]
 
 
 def test_no_text():

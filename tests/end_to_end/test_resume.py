@@ -9,7 +9,7 @@ import hfgen
 from helpers.scripted_answers import as_json, events, token
 from hfgen import FetchResponse
 from hfgen._async.transport import AsyncTransport
-from hfgen._io.connecting import Connecting
+from hfgen._io.connecting import ConnectionOptions
 from hfgen._sync.transport import SyncTransport
 from hfgen.testing import Cut, Hang
 
@@ -154,11 +154,11 @@ def breaking_fetch(side, count, transports):
         )
 
     if side.name == "sync":
-        transport = SyncTransport(Connecting())
+        transport = SyncTransport(ConnectionOptions())
         return lambda request: rewrapped(
             response := transport(request), breaking.cut(response.body)
         )
-    transport = AsyncTransport(Connecting())
+    transport = AsyncTransport(ConnectionOptions())
 
     async def fetch(request):
         response = await transport(request)

@@ -137,9 +137,9 @@ def test_but_not_for_ever(side, serve):
 
 
 def test_true_means_ten_minutes(side):
-    settings = side.client(wait_for_model=True)._settings
+    settings = side.client(wait_for_model=True)._session.settings
     assert settings.retry == Retry(wait_for_model=600.0)
-    assert side.client(wait_for_model=False)._settings.retry == Retry()
+    assert side.client(wait_for_model=False)._session.settings.retry == Retry()
 
 
 @pytest.mark.parametrize(

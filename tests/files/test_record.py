@@ -5,10 +5,11 @@ import json
 import pytest
 
 from helpers.finished_rows import result
-from hfgen import Details, GeneratedText, InvalidRequestError, RateLimitError
+from hfgen import InvalidRequestError, RateLimitError
 from hfgen._bulk.results import BulkResult
 from hfgen._files.record import RESULT_COLUMNS, Records
 from hfgen._files.row import Row, unreadable
+from hfgen.types import Details, GeneratedText
 
 ROW = Row(4, {"id": 1, "inputs": "two words"})
 

@@ -8,13 +8,19 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from hfgen import Chunk, ConnectError, FetchRequest, FetchResponse, GeneratedText, HfgenError
-from hfgen._core import conversation as exchange
+from helpers.conversations import StoppedClock, accept_with
+from hfgen import ConnectError, FetchRequest, FetchResponse, HfgenError
 from hfgen._core import server_errors as faults
-from hfgen._core import verbs as accept
 from hfgen._core.answers import Answer
-from hfgen._core.body import Bytes, Events, Whole, folded, token_text, whole_chunk
-from hfgen._core.conversation import Opened, Peek, Read, Send
+from hfgen._core.body import (
+    EventBody,
+    JsonBody,
+    RawBody,
+    answers_from_chunks,
+    select_chunk,
+    select_text,
+)
+from hfgen._core.conversation import Opened, Peek, Read, Send, converse
 from hfgen._core.dialects.completions import Completions
 from hfgen._core.dialects.server_kind import Server
 from hfgen._core.dialects.tgi import TGI
@@ -23,6 +29,8 @@ from hfgen._core.headers import Headers
 from hfgen._core.resume import Resumption
 from hfgen._core.retry import Retry
 from hfgen._core.url import may_carry_credentials
+from hfgen._core.verbs import Chunks, RawBytes, Run
+from hfgen.types import Chunk, GeneratedText
 
 _ALL = {"details": True, "top_n_tokens": 2, "stop": ["a"], "return_full_text": True}
 DIALECTS = [
@@ -70,11 +78,11 @@ def events(dialect, body, ends, limit=None):
     ways = ways_of(body, ends)
 
     def read(select, pieces):
-        decoder = Events(dialect, select, **limits)
+        decoder = EventBody(dialect, select, **limits)
         return _outcome(decoder, pieces, limit)
 
-    chunks, error = same([read(whole_chunk, pieces) for pieces in ways])
-    texts, same_error = same([read(token_text, pieces) for pieces in ways[:2]])
+    chunks, error = same([read(select_chunk, pieces) for pieces in ways])
+    texts, same_error = same([read(select_text, pieces) for pieces in ways[:2]])
     told = _texts(chunks)
     if error is None:
         assert (texts, same_error) == (told, None)
@@ -90,8 +98,8 @@ def events(dialect, body, ends, limit=None):
 def whole(dialect, body, ends):
     """One answer where a stream was asked for."""
     ways = ways_of(body, ends)
-    chunks, error = same([_outcome(Whole(dialect, whole_chunk), pieces) for pieces in ways])
-    texts, same_error = same([_outcome(Whole(dialect, token_text), pieces) for pieces in ways])
+    chunks, error = same([_outcome(JsonBody(dialect, select_chunk), pieces) for pieces in ways])
+    texts, same_error = same([_outcome(JsonBody(dialect, select_text), pieces) for pieces in ways])
     assert (texts, same_error) == (_texts(chunks), error)
     _check_chunks(chunks)
 
@@ -99,7 +107,7 @@ def whole(dialect, body, ends):
 def raw(body, ends):
     """The bytes as they are."""
     for pieces in ways_of(body, ends):
-        items, error = _outcome(Bytes(), pieces)
+        items, error = _outcome(RawBody(), pieces)
         assert b"".join(items) == body
         assert error is None
 
@@ -119,7 +127,7 @@ def answers(dialect, body):
 
 def fault(status, headers, body):
     """The body of a failed answer."""
-    error = faults.raised(faults.in_body(body), status=status, headers=headers, body=body)
+    error = faults.error_from(faults.error_in_body(body), status=status, headers=headers, body=body)
     assert isinstance(error, StatusError)
     assert status is None or error.status == status
     _check_error(error)
@@ -129,12 +137,12 @@ def fault(status, headers, body):
 def conversation(dialect, status, headers, body, ends, *, breaks=False):
     """All of an answer, as each verb takes it."""
     ways = ways_of(body, ends)
-    for kind in (accept.items(dialect, whole_chunk), accept.answers(dialect)):
+    for kind in (accept_with(Chunks, dialect), accept_with(Run, dialect)):
         items, _ = same([_converse(kind, status, headers, w, breaks) for w in ways])
         for item in items:
             if isinstance(item, Answer):
                 _check_answer(item)
-    read = [_converse(accept.raw(dialect), status, headers, w, breaks) for w in ways]
+    read = [_converse(accept_with(RawBytes, dialect), status, headers, w, breaks) for w in ways]
     same([(b"".join(items), error) for items, error in read])
 
 
@@ -173,7 +181,7 @@ def _converse(kind, status, headers, pieces, breaks):
     broke = ConnectError("it broke") if breaks else None
     server = _Server(status, headers, pieces, broke)
     try:
-        result = _led(exchange.converse(_REQUEST, Retry(max_retries=0), kind), server)
+        result = _led(converse(_REQUEST, Retry(max_retries=0), kind, StoppedClock()), server)
     except HfgenError as error:
         # Six redirects, each byte as three.
         return [], _facts(error, 18 * len(headers.get("location", "").encode("utf-8", "replace")))
@@ -236,7 +244,7 @@ def _check_chunks(chunks):
     for chunk in chunks:
         assert isinstance(chunk, Chunk)
         _check_answer(chunk)
-    for answer in folded(chunks):
+    for answer in answers_from_chunks(chunks):
         _check_answer(answer)
     resumption = Resumption({"inputs": "", "parameters": {"stop": ["é a", "b"]}})
     half = len(chunks) // 2

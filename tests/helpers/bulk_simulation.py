@@ -5,10 +5,11 @@ import random
 from collections import deque
 from itertools import count
 
-from hfgen import Details, GeneratedText, OverloadedError
+from hfgen import OverloadedError
 from hfgen._bulk.dispatcher import Dispatcher
 from hfgen._bulk.job import Outcome
 from hfgen._bulk.plan import BulkPlan
+from hfgen.types import Details, GeneratedText
 
 URL = "http://simulated"
 PREFILL = 0.05

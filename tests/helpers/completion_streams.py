@@ -1,7 +1,7 @@
 """Streams of OpenAI-compatible completions: how they are written, and read in every way."""
 
 from helpers.byte_cuts import same_every_way
-from hfgen._core.body import Events, whole_chunk
+from hfgen._core.body import EventBody, select_chunk
 from hfgen._core.dialects.completions import Completions
 from hfgen._core.dialects.server_kind import Server
 from hfgen.testing import event
@@ -20,7 +20,7 @@ def only_usage(**usage):
 
 
 def outcome(dialect, pieces):
-    decoder, chunks = Events(dialect, whole_chunk), []
+    decoder, chunks = EventBody(dialect, select_chunk), []
     try:
         for each in pieces:
             chunks.extend(decoder.feed(each))

@@ -8,13 +8,14 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from hfgen import Details, GeneratedText, InvalidRequestError
+from hfgen import InvalidRequestError
 from hfgen._bulk.results import BulkResult
 from hfgen._files.prompt import Prompt
 from hfgen._files.record import Record, Records
 from hfgen._files.row import Row
 from hfgen._files.store import Store
 from hfgen._files.target import target
+from hfgen.types import Details, GeneratedText
 
 SETTINGS = {"input": "a digest", "parameters": {"temperature": 0.7}}
 

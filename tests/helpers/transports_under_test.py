@@ -43,7 +43,7 @@ class Way:
 
     def ask(self, request):
         """Have the transport itself make a request; return the `FetchResponse`."""
-        fetch = self.fetch or self.client._transport
+        fetch = self.fetch or self.client._session._transport
         return self.side.call(fetch, request)
 
     def _close(self):

@@ -66,10 +66,10 @@ class TestParsing:
         ],
     )
     def test_of_a_place(self, value, url):
-        assert _proxy.parse(value) == _proxy.Proxy(url)
+        assert _proxy.parse_proxy(value) == _proxy.Proxy(url)
 
     def test_of_a_password(self):
-        proxy = _proxy.parse(f"http://me:{SECRET}@proxy:3128")
+        proxy = _proxy.parse_proxy(f"http://me:{SECRET}@proxy:3128")
         assert proxy.url == "http://proxy:3128"
         assert proxy.headers == {"proxy-authorization": BASIC}
         assert BASIC[6:] not in f"{proxy!r} {proxy}"
@@ -121,7 +121,7 @@ class TestEnvironment:
     def test_names_the_proxy(self, monkeypatch, variables, url, proxy):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        found = _proxy.from_environment(url)
+        found = _proxy.proxy_from_environment(url)
         assert (found and found.url) == proxy
 
     @pytest.mark.parametrize("value", ["socks5://me:hidden@a:1", "ftp://me:hidden@a:1"])
@@ -189,7 +189,7 @@ class TestOptions:
         client = side.client(proxy=f"http://me:{SECRET}@proxy:3128")
         assert "word" not in repr(client)
         assert secrets_in(Exception(repr(vars(client))), "word") == []
-        proxy = _proxy.parse(f"http://me:{SECRET}@proxy:3128")
+        proxy = _proxy.parse_proxy(f"http://me:{SECRET}@proxy:3128")
         shown = f"{proxy!r} {proxy} {proxy.__rich_repr__()}"
         assert "proxy:3128" in shown
         assert "Basic" not in shown

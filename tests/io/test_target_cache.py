@@ -67,7 +67,7 @@ def test_loops_in_several_threads_ask_once(serve):
         try:
             return await client.run("x")
         finally:
-            await client._transport.aclose()
+            await client._session._transport.aclose()
 
     assert len(in_threads(5, lambda: asyncio.run(main()))) == 5
     assert len(asked) == 1

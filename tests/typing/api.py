@@ -14,39 +14,41 @@ import hfgen
 from hfgen import (
     AbortController,
     AbortSignal,
-    AsyncBulk,
     AsyncClient,
-    AsyncFetch,
     AsyncHuggingFaceTextGeneration,
+    Client,
+    FetchRequest,
+    FetchResponse,
+    HfgenError,
+    HuggingFaceTextGeneration,
+    IncompleteGenerationError,
+    ModelLoadingError,
+    RateLimit,
+    StatusError,
+    TimeoutError,  # noqa: A004
+)
+from hfgen.fetch import from_aiohttp, from_asgi, from_httpx, from_requests
+from hfgen.types import (
+    AsyncBulk,
+    AsyncFetch,
     AsyncStream,
     BestOfSequence,
     Bulk,
     BulkResult,
     BulkStatistics,
     Chunk,
-    Client,
     Details,
     Fetch,
-    FetchRequest,
-    FetchResponse,
     GeneratedText,
     GenerateParameters,
     GenerationRequest,
-    HfgenError,
-    HuggingFaceTextGeneration,
-    IncompleteGenerationError,
-    ModelLoadingError,
     Options,
-    RateLimit,
     ServerInfo,
     SimpleToken,
-    StatusError,
     Stream,
     StreamDetails,
-    TimeoutError,  # noqa: A004
     Token,
 )
-from hfgen.fetch import from_aiohttp, from_asgi, from_httpx, from_requests
 
 parameters: GenerateParameters = {"max_new_tokens": 100, "temperature": 1, "stop": ["\n"]}
 request: GenerationRequest = {

@@ -10,15 +10,15 @@ from hfgen._io.interrupt import Interrupt
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from hfgen._core.settings import Settings
     from hfgen._io.signal import AbortSignal
-    from hfgen._options import Settings
 
 
-def begin(settings: Settings) -> Interrupt:
-    """Begin a call; its deadlines are checked until it is done."""
-    call = _AsyncInterrupt(settings.timeout, settings.signal)
-    call.watch()
-    return call
+def begin_interrupt(settings: Settings) -> Interrupt:
+    """Return the interrupt of a new call; its deadlines are checked until it has ended."""
+    interrupt = _AsyncInterrupt(settings.timeout, settings.signal)
+    interrupt.watch()
+    return interrupt
 
 
 class _AsyncInterrupt(Interrupt):
@@ -30,9 +30,10 @@ class _AsyncInterrupt(Interrupt):
         if (seconds := self.check()) is not None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self.watch)
 
-    def done(self) -> None:
-        super().done()
-        # Elsewhere, as when the garbage collector ends a stream, the timer finds the call done.
+    def end(self) -> None:
+        super().end()
+        # In another thread, as where the garbage collector ends a stream, the timer is left to find
+        # that the call has ended.
         if self._timer is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001
             self._timer.cancel()
 

@@ -1,4 +1,4 @@
-"""The async shell around a dispatcher: tasks, and callbacks instead of a loop that looks."""
+"""`AsyncClient.generate_many`: a dispatcher, a task for each request, and callbacks that wake."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import inspect
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hfgen._bulk.attempt import ask_async, askers
+from hfgen._bulk.attempt import AnswerCollector, run_call, sessions_by_server, stream_call
 from hfgen._bulk.dispatcher import Dispatcher
 from hfgen._bulk.plan import closed, requested
+from hfgen._core.errors import HfgenError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+    from types import TracebackType
 
-    from hfgen._async.client import AsyncClient
-    from hfgen._bulk.job import Attempt
+    from hfgen._async.session import AsyncSession
+    from hfgen._bulk.job import Attempt, Outcome
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.results import BulkResult
+    from hfgen._bulk.statistics import BulkStatistics
     from hfgen._core.request import RequestLike
 
 Row = TypeVar("Row")
@@ -26,21 +29,95 @@ Row = TypeVar("Row")
 _FAREWELL = 1.0
 
 
-class AsyncEngine(Generic[Row]):
-    """Takes rows, makes attempts, and wakes whoever waits for a result."""
+class AsyncBulk(Generic[Row]):
+    """The results of `AsyncClient.generate_many`: an async iterator and async context manager.
+
+    An `async for` loop over it closes it when it ends, however it ends: what is under way is
+    cancelled. To take some results and go on later, use `anext`. What is asked of it after it was
+    left early raises `StreamClosedError`.
+    """
 
     def __init__(
         self,
-        client: AsyncClient,
+        session: AsyncSession,
         rows: Iterable[Row] | AsyncIterable[Row],
         request: Callable[[Row], RequestLike] | None,
         plan: BulkPlan,
     ) -> None:
-        settings = client._settings
+        # What is under way holds no reference to this object, so that dropping it ends all of it.
+        self._engine = _Engine(session, rows, request, plan)
+
+    @property
+    def statistics(self) -> BulkStatistics:
+        """What has been; it changes while requests are under way."""
+        return self._engine.dispatcher.statistics
+
+    def drain(self) -> None:
+        """Take no more rows: what is under way ends and is handed out, and then the iteration ends.
+
+        Rows that have been taken and are not under way, or would have to be tried again, get no
+        result.
+        """
+        self._engine.drain()
+
+    async def aclose(self) -> None:
+        """Cancel what is under way, and close its connections. Repeating it is fine."""
+        await self._engine.aclose()
+
+    def __aiter__(self) -> AsyncIterator[BulkResult[Row]]:
+        return _Loop(self)
+
+    async def __anext__(self) -> BulkResult[Row]:
+        return await self._engine.next()
+
+    async def __aenter__(self) -> AsyncBulk[Row]:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        self._engine.leave_from_anywhere()
+
+
+class _Loop(Generic[Row]):
+    """What one `async for` loop iterates: when the loop drops it, the whole is left."""
+
+    __slots__ = ("_bulk",)
+
+    def __init__(self, bulk: AsyncBulk[Row]) -> None:
+        self._bulk = bulk
+
+    def __aiter__(self) -> AsyncIterator[BulkResult[Row]]:
+        return self
+
+    def __anext__(self) -> Awaitable[BulkResult[Row]]:
+        return self._bulk.__anext__()
+
+    def __del__(self) -> None:
+        self._bulk._engine.leave_from_anywhere()
+
+
+class _Engine(Generic[Row]):
+    """Takes rows, makes attempts, and wakes whoever waits for a result."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        rows: Iterable[Row] | AsyncIterable[Row],
+        request: Callable[[Row], RequestLike] | None,
+        plan: BulkPlan,
+    ) -> None:
+        settings = session.settings
         self.dispatcher: Dispatcher[Row] = Dispatcher(plan)
         self._signal = settings.signal
         self._on_retry = settings.on_retry
-        self._askers = askers(client, plan, None)
+        self._sessions = sessions_by_server(session, plan, None)
         self._request = request
         self._model = plan.model
         self._rows = rows
@@ -187,8 +264,8 @@ class AsyncEngine(Generic[Row]):
         assert self._loop is not None
         job, clock = attempt.job, self._loop.time
         try:
-            client = self._askers[attempt.server.url]
-            outcome = await ask_async(client, job.request, clock, stream=job.stream)
+            session = self._sessions[attempt.server.url]
+            outcome = await _attempt(session, job.request, clock, stream=job.stream)
             again = self.dispatcher.ended(attempt, outcome, clock())
             self._go_on()
             if again is not None and self._on_retry is not None:
@@ -248,3 +325,20 @@ class AsyncEngine(Generic[Row]):
     def _ring(self) -> None:
         self._timer = None
         self._go_on()
+
+
+async def _attempt(
+    session: AsyncSession, request: Mapping[str, Any], clock: Callable[[], float], *, stream: bool
+) -> Outcome:
+    collector = AnswerCollector(request, clock)
+    settings = session.settings
+    try:
+        if not stream:
+            call = run_call(request, settings)
+            return collector.outcome_of(await session.drive(call.converse, settings))
+        async with await session.open_stream(stream_call(request, settings), settings) as chunks:
+            async for chunk in chunks:
+                collector.take(chunk)
+    except HfgenError as error:
+        return collector.error_outcome(error)
+    return collector.outcome()

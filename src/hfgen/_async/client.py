@@ -1,41 +1,26 @@
-"""The async side: the client."""
+"""`AsyncClient`: the four verbs, async."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from msgspec.structs import replace
-
-from hfgen._async.abort_scope import begin
-from hfgen._async.driver import drive
-from hfgen._async.stream import AsyncStream
-from hfgen._core.asking import informing, plan_of_server, tokenizing
-from hfgen._core.body import token_text, whole_chunk
-from hfgen._core.call import finding, running, streaming, streaming_bytes
-from hfgen._core.errors import HfgenError, StatusError
-from hfgen._core.request import normalise
-from hfgen._io.connecting import split
-from hfgen._io.target_cache import Known
-from hfgen._options import AsyncClientOptions, AsyncOptions, Settings, refuse_resume
+from hfgen._async.session import AsyncSession
+from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
+from hfgen._options import AsyncClientOptions, AsyncOptions, override_settings, refuse_resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
-    from hfgen._async.bulk_results import AsyncBulk
+    from hfgen._async.bulk import AsyncBulk
+    from hfgen._async.stream import AsyncStream
     from hfgen._bulk.rate_limit import RateLimit
     from hfgen._core.answers import Chunk, GeneratedText, ServerInfo, SimpleToken
-    from hfgen._core.call import Call
-    from hfgen._core.conversation import Conversation, Opened
     from hfgen._core.request import RequestLike
-    from hfgen._core.resume import Resumption
-    from hfgen._core.routing import Plan
-    from hfgen._core.target import Target
-    from hfgen._io.interrupt import Interrupt
 
-T = TypeVar("T")
 Row = TypeVar("Row")
 
 
@@ -54,61 +39,47 @@ class AsyncClient:
     """
 
     def __init__(self, **options: Unpack[AsyncClientOptions]) -> None:
-        from hfgen._async.transport import AsyncTransport  # noqa: PLC0415 - aiohttp
-
-        connecting, others = split(options)
-        self._settings = Settings().override(others)
-        self._known = Known()
-        self._transport = AsyncTransport(connecting)
-        self._shares_pool = False
-        self._closed = False
+        self._session = AsyncSession(options)
 
     async def run(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> list[GeneratedText]:
         """Generate, and return the whole answer; see `Client.run`."""
         refuse_resume(options)
-        return await self._run(running(normalise(request), self._settings.override(options)))
+        return await self._session.run(Run, request, options)
 
     async def stream(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token; see `Client.stream`."""
-        return await self._open_items(request, options, whole_chunk)
+        return await self._session.open(Chunks, request, options)
 
     async def stream_tokens(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[str]:
         """Generate, and return a stream of the texts of the tokens; see `Client.stream_tokens`."""
-        return await self._open_items(request, options, token_text)
+        return await self._session.open(Texts, request, options)
 
     async def stream_bytes(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[bytes]:
         """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
         refuse_resume(options)
-        asked = streaming_bytes(normalise(request), self._settings.override(options))
-        return await self._open(asked, None)
+        return await self._session.open(RawBytes, request, options)
 
     async def info(self, **options: Unpack[AsyncOptions]) -> ServerInfo:
         """Ask the server what it is and what it serves; see `Client.info`."""
-        settings = self._settings.override(options)
-        call = begin(settings)
-        try:
-            return await self._drive(informing(settings, call), settings, call)
-        finally:
-            call.done()
+        from hfgen._core.server_info import read_info  # noqa: PLC0415 - few programs ask
+
+        settings = override_settings(self._session.settings, options)
+        return await self._session.drive(read_info, settings)
 
     async def tokenize(self, text: str, **options: Unpack[AsyncOptions]) -> list[SimpleToken]:
         """Ask the server for the tokens of a text; see `Client.tokenize`."""
-        settings = self._settings.override(options)
-        call = begin(settings)
-        try:
-            targets = await self._targets(plan_of_server(settings), settings, call)
-            conversation = tokenizing(text, targets[0], settings, call)
-            return await self._drive(conversation, settings, call)
-        finally:
-            call.done()
+        from hfgen._core.server_info import tokenize  # noqa: PLC0415 - few programs ask
+
+        settings = override_settings(self._session.settings, options)
+        return await self._session.drive(partial(tokenize, text), settings)
 
     def generate_many(
         self,
@@ -127,12 +98,13 @@ class AsyncClient:
 
         `rows` may be an async iterable. A sync one must not block: it is read in the event loop.
         """
-        from hfgen._async.bulk_results import AsyncBulk  # noqa: PLC0415 - few calls are for it
+        from hfgen._async.bulk import AsyncBulk  # noqa: PLC0415 - few calls are for it
         from hfgen._bulk.plan import checked_rows, planned  # noqa: PLC0415
 
         refuse_resume(options)
+        session = self._session.with_options(options)
         plan = planned(
-            self._settings.override(options),
+            session.settings,
             model=model,
             concurrency=concurrency,
             rate_limit=rate_limit,
@@ -140,9 +112,7 @@ class AsyncClient:
             ordered=ordered,
             stream=stream,
         )
-        return AsyncBulk(
-            self.with_options(**options), checked_rows(rows, AsyncIterable), request, plan
-        )
+        return AsyncBulk(session, checked_rows(rows, AsyncIterable), request, plan)
 
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.
@@ -150,8 +120,7 @@ class AsyncClient:
         The connections stay this client's: they close with it, not with the new one.
         """
         client = object.__new__(type(self))
-        client.__dict__.update(self.__dict__, _shares_pool=True)
-        client._settings = self._settings.override(options)
+        client.__dict__.update(self.__dict__, _session=self._session.with_options(options))
         return client
 
     async def aclose(self) -> None:
@@ -159,9 +128,7 @@ class AsyncClient:
 
         A stream that is not at its end breaks.
         """
-        self._closed = True
-        if not self._shares_pool:
-            await self._transport.aclose()
+        await self._session.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -175,70 +142,4 @@ class AsyncClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"AsyncClient({self._settings!r})"
-
-    async def _run(self, asked: Call[T]) -> T:
-        call = begin(asked.settings)
-        try:
-            return await self._ask(asked, call)
-        finally:
-            call.done()
-
-    async def _open_items(
-        self, request: RequestLike, options: AsyncOptions, select: Callable[[Chunk], T | None]
-    ) -> AsyncStream[T]:
-        settings = self._settings.override(options)
-        return await self._open(*streaming(normalise(request), settings, select))
-
-    async def _open(self, asked: Call[Opened[T]], resumption: Resumption | None) -> AsyncStream[T]:
-        call = begin(asked.settings)
-
-        async def reopen(error: HfgenError) -> Opened[T] | None:
-            broken = resumption.broken(error) if resumption is not None else None
-            if resumption is None or broken is None:
-                return None
-            rest, failure = broken
-            try:
-                return await self._ask(replace(asked, request=rest), call, failure)
-            except HfgenError as last:
-                resumption.given_up(last, failure)
-                return None
-
-        try:
-            # A connection of hfgen's own wakes a read when it is closed; a caller's may not.
-            return AsyncStream(
-                await self._ask(asked, call),
-                call,
-                reopen,
-                guarded=asked.settings.fetch is not None,
-            )
-        except BaseException:
-            call.done()
-            raise
-
-    async def _ask(self, asked: Call[T], call: Interrupt, after: HfgenError | None = None) -> T:
-        plan = asked.plan()
-        targets = await self._targets(plan, asked.settings, call)
-        conversation = asked.converse(targets, call, after)
-        try:
-            target, result = await self._drive(conversation, asked.settings, call)
-        except StatusError as error:
-            self._known.doubt(plan.key, error)
-            raise
-        if len(targets) > 1:
-            self._known.keep(plan.key, (target,))
-        return result
-
-    async def _targets(self, plan: Plan, settings: Settings, call: Interrupt) -> tuple[Target, ...]:
-        if targets := self._known.get(plan.key) or plan.targets:
-            return targets
-        asking = finding(plan, settings, call)
-        return await self._known.afind(
-            plan.key, settings.asker, lambda: self._drive(asking, settings, call), call
-        )
-
-    async def _drive(self, conversation: Conversation[T], settings: Settings, call: Interrupt) -> T:
-        if self._closed or self._transport.closed:
-            raise HfgenError("the client is closed")
-        fetch = settings.fetch or self._transport
-        return await drive(conversation, fetch, call, settings.on_retry)
+        return f"AsyncClient({self._session.settings!r})"

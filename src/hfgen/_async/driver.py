@@ -1,4 +1,4 @@
-"""The driver of the async side: it does what the conversation asks for."""
+"""`drive` of the async side: does what a conversation yields, in the caller's task."""
 
 from __future__ import annotations
 
@@ -9,95 +9,123 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hfgen._async.abort_scope import AbortScope
-from hfgen._async.stream import hang_up
-from hfgen._core import conversation as exchange
-from hfgen._core.boundary import checked, checked_piece, translated
+from hfgen._async.stream import close_on_loop
+from hfgen._core.conversation import Ask, Drop, Peek, Read, Send
+from hfgen._core.fetch import check_piece, check_response, to_hfgen_error
 
 if TYPE_CHECKING:
-    from hfgen._core.conversation import Conversation, Step
+    from hfgen._core.conversation import Conversation
     from hfgen._core.fetch import AsyncFetch, FetchResponse
+    from hfgen._core.target import Target
     from hfgen._io.interrupt import Interrupt
+    from hfgen._io.target_cache import Question, TargetCache
     from hfgen._options import OnRetry
 
 T = TypeVar("T")
 
 log = logging.getLogger("hfgen")
 
-_READS = (exchange.Read, exchange.Peek)
-_WAITS = (exchange.Send, *_READS)
+_READS = (Read, Peek)
+_WAITS = (Send, *_READS)
 
 
-async def drive(
-    conversation: Conversation[T], fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None
+async def drive(  # noqa: C901, PLR0912 - a branch for each step
+    conversation: Conversation[T],
+    fetch: AsyncFetch,
+    interrupt: Interrupt,
+    on_retry: OnRetry | None,
+    cache: TargetCache,
 ) -> T:
-    """Do what the conversation asks for until it returns."""
+    """Do what the conversation yields until it returns; return its result."""
     response: FetchResponse | None = None
     try:
         step = next(conversation)
         while True:
             waits = isinstance(step, _WAITS)
             try:
-                with AbortScope(call) if waits else contextlib.nullcontext():
-                    reply = await _perform(step, fetch, call, on_retry)
-            except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
+                with AbortScope(interrupt) if waits else contextlib.nullcontext():
+                    match step:
+                        case Send():
+                            reply: Any = await _send(step, fetch, interrupt, on_retry)
+                        case Read():
+                            reply = await _read(step.response, step.limit)
+                        case Peek():
+                            reply = await _peek(step.response)
+                        case Drop():
+                            reply = None
+                            await _close(step.response)
+                        case Ask():
+                            reply = await _ask(step, fetch, interrupt, on_retry, cache)
+            except Exception as error:  # noqa: BLE001 - a caller's `fetch` raises what it likes
                 if isinstance(step, _READS):
-                    # It may have been aborted before it was begun.
+                    # An abort may have come before the read began, which closes the response.
                     await _close(step.response)
-                step = conversation.throw(translated(error, call) or error)
+                step = conversation.throw(to_hfgen_error(error, interrupt) or error)
             else:
-                if isinstance(step, exchange.Send):
+                if isinstance(step, Send):
                     response = reply
                 step = conversation.send(reply)
     except StopIteration as stop:
-        # What has come may lie there: nobody waits before the caller does.
-        call.deadline = None
+        # The deadline does not run while the caller has not asked for an item.
+        interrupt.deadline = None
         result: T = stop.value
         return result
     except asyncio.CancelledError:
-        # Nobody else knows of the response yet.
+        # No stream holds the response yet that would close it.
         if response is not None:
             await _close(response)
         raise
 
 
-async def _perform(step: Step, fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None) -> Any:
-    match step:
-        case exchange.Send():
-            return await _send(step, fetch, call, on_retry)
-        case exchange.Read():
-            return await _read(step.response, step.limit)
-        case exchange.Peek():
-            piece = await anext(step.response.body, None)  # type: ignore[call-overload] # checked
-            return None if piece is None else checked_piece(piece)
-        case exchange.Drop():
-            return await _close(step.response)
-        case exchange.Elapsed():
-            return call.elapsed
+async def _ask(
+    step: Ask,
+    fetch: AsyncFetch,
+    interrupt: Interrupt,
+    on_retry: OnRetry | None,
+    cache: TargetCache,
+) -> tuple[Target, ...]:
+    async def wait(question: Question) -> None:
+        with AbortScope(interrupt):
+            # The asking call may be in another thread. Not awaited, which would cancel its future.
+            await asyncio.wait([asyncio.wrap_future(question)])
+
+    return await cache.aget_or_ask(
+        step.key,
+        step.caller,
+        lambda: drive(step.begin(), fetch, interrupt, on_retry, cache),
+        wait,
+        asyncio.current_task(),
+    )
+
+
+async def _peek(response: FetchResponse) -> bytes | None:
+    piece = await anext(response.body, None)  # type: ignore[call-overload] # checked
+    return None if piece is None else check_piece(piece)
 
 
 async def _send(
-    step: exchange.Send, fetch: AsyncFetch, call: Interrupt, on_retry: OnRetry | None
+    step: Send, fetch: AsyncFetch, interrupt: Interrupt, on_retry: OnRetry | None
 ) -> FetchResponse:
     if step.error is not None:
         log.info("trying again in %.1f s: %s", step.wait, step.error)
         if on_retry is not None and inspect.isawaitable(
-            told := on_retry(step.retries, step.wait, step.error)
+            outcome := on_retry(step.retries, step.wait, step.error)
         ):
-            await told
-        call.deadline = None
+            await outcome
+        interrupt.deadline = None
         await asyncio.sleep(step.wait)
-    call.expect_first()
+    interrupt.expect_first()
     log.debug("%r", step.request)
-    return checked(await fetch(step.request), asynchronous=True)
+    return check_response(await fetch(step.request), asynchronous=True)
 
 
-async def _read(response: FetchResponse, limit: int | None) -> bytes:
+async def _read(response: FetchResponse, limit: int) -> bytes:
     body = bytearray()
     try:
         async for piece in response.body:  # type: ignore[union-attr] # checked
-            body += checked_piece(piece)
-            if limit is not None and len(body) >= limit:
-                # In place: there is enough of it.
+            body += check_piece(piece)
+            if len(body) >= limit:
+                # In place, because a copy may be large.
                 del body[limit:]
                 break
     finally:
@@ -106,5 +134,5 @@ async def _read(response: FetchResponse, limit: int | None) -> bytes:
 
 
 async def _close(response: FetchResponse) -> None:
-    if (closing := hang_up(asyncio.get_running_loop(), response.close)) is not None:
+    if (closing := close_on_loop(asyncio.get_running_loop(), response.close)) is not None:
         await closing

@@ -1,4 +1,4 @@
-"""The stream of the async side: a thin shell around a body and a decoder."""
+"""`AsyncStream`: pulls bytes from a body, pushes them into a decoder, and hands out its items."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from hfgen._async.abort_scope import AbortScope
-from hfgen._core.boundary import broken_off, checked_piece
 from hfgen._core.conversation import Opened
-from hfgen._core.errors import HfgenError, StreamClosedError, untie
+from hfgen._core.errors import HfgenError, StreamClosedError, drop_tracebacks
+from hfgen._core.fetch import check_piece, end_of_broken_body
 from hfgen._core.headers import Headers
 from hfgen._sync.stream import state
 
@@ -43,14 +43,14 @@ class AsyncStream(Generic[T]):
     def __init__(
         self,
         opened: Opened[T],
-        call: Interrupt,
+        interrupt: Interrupt,
         reopen: AsyncReopen[T],
         *,
         guarded: bool,
     ) -> None:
         self._ended = False
         self._left = False
-        self._call = call
+        self._interrupt = interrupt
         self._reopen = reopen
         self._guarded = guarded
         self._loop = asyncio.get_running_loop()
@@ -63,8 +63,8 @@ class AsyncStream(Generic[T]):
     def _change(self, opened: Opened[T]) -> None:
         """Read on from this answer."""
         self._release()
-        self._hang_up = partial(hang_up, self._loop, opened.response.close)
-        self._unsubscribe = self._call.subscribe(self._hang_up)
+        self._close_response = partial(close_on_loop, self._loop, opened.response.close)
+        self._unsubscribe = self._interrupt.subscribe(self._close_response)
         self._decoder = opened.decoder
         body: Any = opened.response.body
         self._next: Callable[[], Awaitable[bytes]] = body.__anext__
@@ -75,27 +75,27 @@ class AsyncStream(Generic[T]):
         if opened.broke is not None:
             self._next, quick = partial(_raise, opened.broke), None
         elif self._guarded:
-            self._next = partial(_guard, self._call, self._next)
+            self._next = partial(_guard, self._interrupt, self._next)
         self._read: Callable[[], Awaitable[bytes]] = quick or self._next
         self._ready: Iterator[T] = iter(opened.ready)
         self._drained = False
         self._waits = self._ends = False
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return _Loop(self)
+        return _LoopIterator(self)
 
     async def __anext__(self) -> T:  # noqa: C901 - one loop, in order
         if self._left:
             raise StreamClosedError("the stream was closed before its end")
-        call = self._call
+        interrupt = self._interrupt
         try:
             while True:
                 try:
-                    if self._drained or not call.aborted:
+                    if self._drained or not interrupt.aborted:
                         for item in self._ready:
                             if self._waits or self._ends:
-                                # While the caller works on it, nobody waits.
-                                call.deadline = None
+                                # The deadline does not run while the caller handles an item.
+                                interrupt.deadline = None
                                 self._waits = self._ends = False
                             return item
                         if self._drained:
@@ -104,47 +104,47 @@ class AsyncStream(Generic[T]):
                         self._expect()
                         piece = await self._read()
                     except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-                        self._stop(error)
+                        self._take_end(error)
                     else:
                         if not piece:
                             self._read = self._next
                         self._ready = self._decoder.feed(
-                            piece if type(piece) is bytes else checked_piece(piece)
+                            piece if type(piece) is bytes else check_piece(piece)
                         )
                 except HfgenError as error:
-                    call.deadline = None
+                    interrupt.deadline = None
                     if (opened := await self._reopen(error)) is None:
                         raise
-                    untie(error)
+                    drop_tracebacks(error)
                     self._change(opened)
         except BaseException as error:
             # A cancelled read leaves the stream; an error, or the end, ends it.
             self._ended = isinstance(error, Exception)
-            self._leave()
+            self._close()
             raise
 
     def _expect(self) -> None:
         """Begin to wait for a piece, or go on with it."""
-        call = self._call
-        if call.aborted:
-            raise call.error()
+        interrupt = self._interrupt
+        if interrupt.aborted:
+            raise interrupt.error()
         if self._decoder.is_complete:
-            # Once: a server may go on sending for ever. Nearly always the end is here already.
+            # Once only: a server may go on sending for ever. Mostly the end is here already.
             if not self._ends and (self._at_eof is None or not self._at_eof()):
-                self._loop.call_later(call.expect_end(), call.check)
+                self._loop.call_later(interrupt.expect_end(), interrupt.check)
                 self._ends = True
         elif not self._waits:
-            call.expect_next()
+            interrupt.expect_next()
             self._waits = True
 
-    def _stop(self, error: Exception) -> None:
+    def _take_end(self, error: Exception) -> None:
         """Take in why no piece came, or ask who can say it; raise if one ought to have come."""
         if self._read is not self._next:
             self._read = self._next
             return
         if isinstance(error, StopAsyncIteration):
             self._ready = self._decoder.finish()
-        elif (failure := broken_off(self._decoder, error, self._call)) is not None:
+        elif (failure := end_of_broken_body(self._decoder, error, self._interrupt)) is not None:
             raise failure
         else:
             self._ready = self._decoder.rest()
@@ -152,14 +152,14 @@ class AsyncStream(Generic[T]):
 
     async def aclose(self) -> None:
         """Close the connection, which ends the generation on the server. Repeating it is fine."""
-        if (closing := self._leave()) is not None:
+        if (closing := self._close()) is not None:
             await closing
 
-    def _leave(self) -> asyncio.Future[object] | None:
+    def _close(self) -> asyncio.Future[object] | None:
         if not self._ended:
             self._left = True
         if self._unsubscribe is not None:
-            self._call.done()
+            self._interrupt.end()
             self._release()
         return self._closing
 
@@ -167,7 +167,7 @@ class AsyncStream(Generic[T]):
         """Close the answer at hand, once."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-            self._closing = self._hang_up()
+            self._closing = self._close_response()
             self._unsubscribe = None
 
     async def __aenter__(self) -> AsyncStream[T]:
@@ -182,7 +182,7 @@ class AsyncStream(Generic[T]):
         await self.aclose()
 
     def __del__(self) -> None:
-        self._leave()
+        self._close()
 
     def __repr__(self) -> str:
         return f"<AsyncStream {self.status} {state(ended=self._ended, left=self._left)}>"
@@ -192,13 +192,13 @@ async def _raise(error: HfgenError) -> bytes:
     raise error
 
 
-async def _guard(call: Interrupt, read: Callable[[], Awaitable[bytes]]) -> bytes:
+async def _guard(interrupt: Interrupt, read: Callable[[], Awaitable[bytes]]) -> bytes:
     """Read from who does not listen to the signal."""
-    with AbortScope(call):
+    with AbortScope(interrupt):
         return await read()
 
 
-class _Loop(Generic[T]):
+class _LoopIterator(Generic[T]):
     """What one `async for` loop iterates: when the loop drops it, the stream is left."""
 
     # `async for` finds here the stream's own method: one of this class would be one more call for
@@ -214,17 +214,17 @@ class _Loop(Generic[T]):
         return self
 
     def __del__(self) -> None:
-        self._stream._leave()  # noqa: SLF001 - the two are one mechanism
+        self._stream._close()  # noqa: SLF001 - the two are one mechanism
 
 
-def hang_up(
+def close_on_loop(
     loop: asyncio.AbstractEventLoop, close: Callable[[], Any]
 ) -> asyncio.Future[object] | None:
     """Call a response's `close` in its loop, from wherever; return what is left to wait for."""
     if loop.is_closed():
         return None
     if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - documented, and raises nothing
-        loop.call_soon_threadsafe(hang_up, loop, close)
+        loop.call_soon_threadsafe(close_on_loop, loop, close)
         return None
     closing = close()
     if not inspect.isawaitable(closing):

@@ -18,14 +18,14 @@ from hfgen._core.headers import Headers
 from hfgen._core.url import display
 from hfgen._io import tls as _tls
 from hfgen._io.async_unpacking import Unpacked
-from hfgen._io.library_errors import reason, refusal
+from hfgen._io.library_errors import certificate_problem, one_line
 from hfgen._io.unpacking import unpacker
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator
 
-    from hfgen._io.connecting import Connecting
+    from hfgen._io.connecting import ConnectionOptions
     from hfgen._io.proxy import Proxy
 
 _Responses: TypeAlias = WeakSet[aiohttp.ClientResponse]
@@ -39,7 +39,7 @@ _FRAMED = {"content-length", "transfer-encoding"}
 class AsyncTransport:
     """A pool of connections for each event loop; called with a request it is an `AsyncFetch`."""
 
-    def __init__(self, connecting: Connecting) -> None:
+    def __init__(self, connecting: ConnectionOptions) -> None:
         self.closed = False
         self._connecting = connecting
         self._sessions: _Sessions = {}
@@ -77,7 +77,7 @@ class AsyncTransport:
     @cached_property
     def _context(self) -> ssl.SSLContext:
         # Not aiohttp's, which heeds only what the environment said when it was imported.
-        return self._connecting.ssl or _tls.default()
+        return self._connecting.ssl or _tls.default_context()
 
     async def _begin(self) -> _Session:
         """Return the pool of the running loop, which is new."""
@@ -162,7 +162,7 @@ def _end_with_connection(response: aiohttp.ClientResponse) -> None:
         lost = _seen(closed)
         why = protocol.exception() or lost
         if not content.is_eof() and content.exception() is None:
-            said = reason(getattr(why, "message", why) or "the connection was lost")
+            said = one_line(getattr(why, "message", why) or "the connection was lost")
             content.set_exception(aiohttp.ClientPayloadError(f"what came is no HTTP ({said})"))
 
     def let_go() -> None:
@@ -274,18 +274,20 @@ def _translated(error: Exception, request: FetchRequest, proxy: Proxy | None = N
         failure = TimeoutError(f"{where} sent nothing in time")
     elif isinstance(error, aiohttp.ClientConnectorCertificateError):
         # A kind of the next one, but in older versions without an `os_error`.
-        failure = ConnectError(f"cannot connect to {where}: {refusal(error) or error}")
+        failure = ConnectError(f"cannot connect to {where}: {certificate_problem(error) or error}")
     elif isinstance(error, aiohttp.ClientConnectorError):
-        failure = ConnectError(f"cannot connect to {where}: {refusal(error) or error.os_error}")
+        failure = ConnectError(
+            f"cannot connect to {where}: {certificate_problem(error) or error.os_error}"
+        )
     elif isinstance(error, aiohttp.ClientHttpProxyError):
-        why = f"{error.status} {reason(error.message)}"
+        why = f"{error.status} {one_line(error.message)}"
         return ConnectError(f"cannot connect to {where}: {why}")
     elif isinstance(error, aiohttp.ClientResponseError):
         # Not chained: it holds the headers of the request, and the key with them.
         return ConnectError(
-            f"the connection to {where} broke: what came is no HTTP ({reason(error.message)})"
+            f"the connection to {where} broke: what came is no HTTP ({one_line(error.message)})"
         )
     else:
-        failure = ConnectError(f"the connection to {where} broke: {reason(error)}")
+        failure = ConnectError(f"the connection to {where} broke: {one_line(error)}")
     failure.__cause__ = error
     return failure

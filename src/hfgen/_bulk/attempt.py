@@ -1,89 +1,73 @@
-"""One attempt at one row: a single call, without retries of its own, sync and async."""
+"""One attempt at one row: a single call, without retries of its own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from msgspec.structs import replace
 
 from hfgen._bulk.job import Outcome
 from hfgen._core.answers import Details, GeneratedText
-from hfgen._core.body import folded, whole_chunk
-from hfgen._core.call import running, streaming
-from hfgen._core.errors import HfgenError
+from hfgen._core.body import answers_from_chunks
+from hfgen._core.call import Call
+from hfgen._core.verbs import Chunks, Run
+from hfgen._options import override_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeVar
 
-    from hfgen._async.client import AsyncClient
     from hfgen._bulk.plan import BulkPlan
     from hfgen._core.answers import Chunk
-    from hfgen._core.call import Call
     from hfgen._core.conversation import Opened
+    from hfgen._core.errors import HfgenError
+    from hfgen._core.settings import Settings
     from hfgen._io.signal import AbortSignal
-    from hfgen._options import Settings
-    from hfgen._sync.client import Client
 
-    C = TypeVar("C", Client, AsyncClient)
+    S = TypeVar("S", bound="_Session")
 
 # With one of these, a row asks for more than the text, its end, and how long it is.
 _DETAILS = ("details", "decoder_input_details", "top_n_tokens")
 
 
-def askers(client: C, plan: BulkPlan, signal: AbortSignal | None) -> dict[str, C]:
-    """Return clients for attempts, one a server, on the connections of `client`.
+class _Session(Protocol):
+    settings: Settings
+
+    def with_settings(self, settings: Settings) -> Self: ...
+
+
+def sessions_by_server(session: S, plan: BulkPlan, signal: AbortSignal | None) -> dict[str, S]:
+    """Return a session for each server, on the connections of `session`.
 
     Args:
-        client: The client, with the options of the whole.
+        session: The session, with the options of the whole run.
         plan: Which servers there are.
-        signal: What aborts the attempts; the caller's own aborts the whole.
+        signal: What aborts the attempts; the caller's own signal aborts the whole run.
     """
-    return {url: _asker(client, url, signal) for url in plan.urls}
+    settings = session.settings
+    # The dispatcher tries again, and knows of all attempts.
+    retry = replace(settings.retry, max_retries=0, wait_for_model=0.0)
+    settings = replace(settings, retry=retry, signal=signal, resume=False)
+    return {
+        url: session.with_settings(
+            settings if url == settings.provider else override_settings(settings, {"api_url": url})
+        )
+        for url in plan.urls
+    }
 
 
-def _asker(client: C, url: str, signal: AbortSignal | None) -> C:
-    is_provider = url == client._settings.provider
-    one = client.with_options() if is_provider else client.with_options(api_url=url)
-    retry = replace(one._settings.retry, max_retries=0, wait_for_model=0.0)
-    one._settings = replace(one._settings, retry=retry, signal=signal, resume=False)
-    return one
+def run_call(request: Mapping[str, Any], settings: Settings) -> Call[list[GeneratedText]]:
+    """Return the call of an attempt that reads the answer whole."""
+    return Call(request, Run(request, settings), is_counted=True)
 
 
-async def ask_async(
-    client: AsyncClient, request: Mapping[str, Any], clock: Callable[[], float], *, stream: bool
-) -> Outcome:
-    """Make the attempt, and return how it went."""
-    reading = _Reading(request, clock)
-    try:
-        if not stream:
-            return reading.whole(await client._run(_whole(request, client._settings)))
-        async with await client._open(_stream(request, client._settings), None) as chunks:
-            async for chunk in chunks:
-                reading.take(chunk)
-    except HfgenError as error:
-        return reading.failed(error)
-    return reading.ended()
+def stream_call(request: Mapping[str, Any], settings: Settings) -> Call[Opened[Chunk]]:
+    """Return the call of an attempt that reads the answer as a stream."""
+    return Call(request, Chunks(request, settings), is_counted=True)
 
 
-def ask(
-    client: Client, request: Mapping[str, Any], clock: Callable[[], float], *, stream: bool
-) -> Outcome:
-    """Make the attempt, and return how it went."""
-    reading = _Reading(request, clock)
-    try:
-        if not stream:
-            return reading.whole(client._run(_whole(request, client._settings)))
-        with client._open(_stream(request, client._settings), None) as chunks:
-            for chunk in chunks:
-                reading.take(chunk)
-    except HfgenError as error:
-        return reading.failed(error)
-    return reading.ended()
-
-
-class _Reading:
-    """What is kept of an answer while it is read."""
+class AnswerCollector:
+    """What is kept of an answer while it is read; it makes the outcome."""
 
     def __init__(self, request: Mapping[str, Any], clock: Callable[[], float]) -> None:
         parameters = request.get("parameters") or {}
@@ -101,31 +85,23 @@ class _Reading:
         if self._is_detailed or chunk.generated_text is not None:
             self._chunks.append(chunk)
 
-    def ended(self) -> Outcome:
-        """Return how it went, at the end of a stream."""
-        return self.whole(folded(self._chunks))
+    def outcome(self) -> Outcome:
+        """Return the outcome at the end of a stream."""
+        return self.outcome_of(answers_from_chunks(self._chunks))
 
-    def whole(self, answers: list[GeneratedText]) -> Outcome:
-        """Return how it went, with these answers."""
+    def outcome_of(self, answers: list[GeneratedText]) -> Outcome:
+        """Return the outcome of an attempt with these answers."""
         if not self._is_detailed:
-            answers = [_bare(answer) for answer in answers]
+            answers = [_without_tokens(answer) for answer in answers]
         return Outcome(answers, None, self._first)
 
-    def failed(self, error: HfgenError) -> Outcome:
-        """Return how it went, with an error."""
+    def error_outcome(self, error: HfgenError) -> Outcome:
+        """Return the outcome of an attempt that failed."""
         return Outcome([], error, self._first)
 
 
-def _whole(request: Mapping[str, Any], settings: Settings) -> Call[list[GeneratedText]]:
-    return replace(running(request, settings), counted=True)
-
-
-def _stream(request: Mapping[str, Any], settings: Settings) -> Call[Opened[Chunk]]:
-    return replace(streaming(request, settings, whole_chunk)[0], counted=True)
-
-
-def _bare(answer: GeneratedText) -> GeneratedText:
-    """Return the answer without its tokens, which nobody has asked for, and the server's words."""
+def _without_tokens(answer: GeneratedText) -> GeneratedText:
+    """Return the answer without its tokens, which the row did not ask for, and without its JSON."""
     details = answer.details
     if details is not None:
         details = Details(

@@ -18,7 +18,7 @@ from hfgen._bulk.rate_limit import Limiter
 from hfgen._bulk.results import BulkResult
 from hfgen._bulk.servers import Fleet
 from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
-from hfgen._core.errors import HfgenError, untie
+from hfgen._core.errors import HfgenError, drop_tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -155,7 +155,7 @@ class Dispatcher(Generic[Row]):
             self._by_server[server].failed += 1
             wait = self._failed(attempt, error, now)
             # Its frames hold what the attempt held.
-            untie(error)
+            drop_tracebacks(error)
             if self.failure is not None or (wait is not None and self._drains):
                 self._outbox.skip(job.index)
             elif wait is None:

@@ -20,7 +20,7 @@ from hfgen._core.errors import (
     StreamingNotSupportedError,
     TimeoutError,  # noqa: A004
 )
-from hfgen._io.library_errors import root
+from hfgen._io.library_errors import root_cause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def _of_status(status: int, *, names_its_own: bool) -> Verdict:
 
 
 def _was_unreachable(error: ConnectError) -> bool:
-    cause = root(error)
+    cause = root_cause(error)
     if isinstance(cause, ConnectionRefusedError | socket.gaierror):
         return True
     return isinstance(cause, OSError) and cause.errno in _UNREACHABLE

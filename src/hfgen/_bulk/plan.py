@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from hfgen._bulk.rate_limit import RateLimit
 from hfgen._core.errors import HfgenError, InvalidRequestError, StreamClosedError
-from hfgen._core.request import normalise
+from hfgen._core.request import normalize_request
 from hfgen._core.retry import Retry
+from hfgen._core.routing import base_url
 from hfgen._core.url import check
+from hfgen._io.environment import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hfgen._options import Settings
+    from hfgen._core.settings import Settings
 
 _PAIR = 2
 
@@ -80,7 +82,7 @@ def requested(
 ) -> Mapping[str, Any] | HfgenError:
     """Return the normalised request that a row makes, or why it makes none."""
     try:
-        request = normalise(row if make is None else make(row))
+        request = normalize_request(row if make is None else make(row))
         return request if model is None else {"model": model, **request}
     except HfgenError as error:
         return error.with_traceback(None)
@@ -112,7 +114,7 @@ def closed() -> StreamClosedError:
 
 def _urls(settings: Settings, api_urls: Sequence[str] | None) -> tuple[str, ...]:
     if api_urls is None:
-        return (settings.url if settings.provider is None else settings.provider,)
+        return (settings.provider or base_url(settings, ENVIRONMENT)[0],)
     if isinstance(api_urls, str) or not isinstance(api_urls, Sequence):
         raise InvalidRequestError(
             f"api_urls must be a list of URLs, not {type(api_urls).__name__}; "

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from hfgen._core.providers import NAMES
 from hfgen._core.retry import Retry
-from hfgen._core.routing import plan
-from hfgen._options import DIALECTS, CommonOptions, ConnectingOptions, Settings
+from hfgen._core.routing import plan_route
+from hfgen._core.settings import Settings
+from hfgen._io.environment import ENVIRONMENT
+from hfgen._options import DIALECTS, CommonOptions, ConnectingOptions, override_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -113,7 +115,8 @@ def check(options: argparse.Namespace) -> None:
     if options.local:
         return
     for url in options.api_url or (None,):
-        plan(Settings().override({**_given(options), "api_url": url}), model(options))
+        settings = override_settings(Settings(), {**_given(options), "api_url": url})
+        plan_route(model(options), settings, ENVIRONMENT)
 
 
 def _given(options: argparse.Namespace) -> Where:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
-from hfgen._core.dialects.base import malformed
+from hfgen._core.dialects.base import malformed_error
 from hfgen._core.errors import (
     ConnectError,
     HfgenError,
@@ -49,7 +49,7 @@ class Decoder(Protocol[T_co]):
         """Yield the items that a body which broke off, but had all that it needed, still owes."""
 
 
-class Bytes:
+class RawBody:
     """The body itself, in the pieces in which it comes."""
 
     is_complete = False
@@ -68,7 +68,7 @@ class Bytes:
         return iter(())
 
 
-class Events(Generic[T]):
+class EventBody(Generic[T]):
     """A body of server-sent events, in a dialect."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Events(Generic[T]):
     ) -> None:
         self._events = EventDecoder(max_event_bytes)
         # Then nothing else is read of a token.
-        self._only_text = select is token_text
+        self._only_text = select is select_text
         self._reader = dialect.events(headers, only_text=self._only_text)
         self._select = select
         self._texts: list[str] = []
@@ -164,7 +164,7 @@ class Events(Generic[T]):
         )
 
 
-class Whole(Generic[T]):
+class JsonBody(Generic[T]):
     """A JSON body in answer to a request for a stream: its tokens where it has them, else one.
 
     Beyond `MAX_ANSWER_BYTES` it is a `MalformedStreamError`.
@@ -189,13 +189,13 @@ class Whole(Generic[T]):
         self._size += len(piece)
         if self._size > MAX_ANSWER_BYTES:
             what = f"the answer exceeds {MAX_ANSWER_BYTES} bytes"
-            raise malformed(b"".join(self._pieces[:99]), what, MalformedStreamError)
+            raise malformed_error(b"".join(self._pieces[:99]), what, MalformedStreamError)
         return iter(())
 
     def finish(self) -> Iterator[T]:
         answers = self._dialect.answers(b"".join(self._pieces), self._headers)
         for sequence, answer in enumerate(answers):
-            for chunk in _unfolded(answer, sequence):
+            for chunk in chunks_from_answer(answer, sequence):
                 if (item := self._select(chunk)) is not None:
                     yield item
 
@@ -208,25 +208,25 @@ class Whole(Generic[T]):
         return iter(())
 
 
-def whole_chunk(chunk: Chunk) -> Chunk:
+def select_chunk(chunk: Chunk) -> Chunk:
     """Select the chunk: what `stream` yields."""
     return chunk
 
 
-def token_text(chunk: Chunk) -> str | None:
+def select_text(chunk: Chunk) -> str | None:
     """Select the text of the token, nothing of a special one: what `stream_tokens` yields."""
     return None if chunk.token.special else chunk.token.text
 
 
-def folded(chunks: Iterable[Chunk]) -> list[GeneratedText]:
+def answers_from_chunks(chunks: Iterable[Chunk]) -> list[GeneratedText]:
     """Return a stream's chunks as the answers that `run` would have had."""
     sequences: dict[int, list[Chunk]] = {}
     for chunk in chunks:
         sequences.setdefault(chunk.sequence, []).append(chunk)
-    return [_folded(sequences[number]) for number in sorted(sequences)]
+    return [_answer_from_chunks(sequences[number]) for number in sorted(sequences)]
 
 
-def _folded(chunks: list[Chunk]) -> GeneratedText:
+def _answer_from_chunks(chunks: list[Chunk]) -> GeneratedText:
     tokens = [chunk.token for chunk in chunks]
     last = next((c for c in reversed(chunks) if c.generated_text is not None), None)
     text = last.generated_text if last else None
@@ -248,7 +248,7 @@ def _folded(chunks: list[Chunk]) -> GeneratedText:
     return GeneratedText(generated_text=text, details=details)
 
 
-def _unfolded(answer: GeneratedText, sequence: int) -> Iterator[Chunk]:
+def chunks_from_answer(answer: GeneratedText, sequence: int) -> Iterator[Chunk]:
     details = answer.details or Details()
     tokens, tops = details.tokens, details.top_tokens or []
     text = "".join(token.text for token in tokens if not token.special)

@@ -1,218 +1,116 @@
-"""A call, before it is known where it goes: the same for sync and async."""
+"""One call: from a request and options to a value, or to a stream that has been opened.
+
+1. `routing` says where the request goes, or what must be asked to know. Then the call yields `Ask`:
+   the driver asks once for all callers, and remembers the answer.
+2. The dialect of the target writes the body of the HTTP request.
+3. `conversation.converse` sends it, follows redirects, and tries again as `Retry` says.
+4. The verb (`verbs`) makes its value of an answer with a good status.
+5. When a stream breaks, `resume` makes a second conversation for the rest.
+
+All of it is one generator without I/O. `_sync.driver` and `_async.driver` do what it yields.
+"""
 
 from __future__ import annotations
 
-import math
-import sys
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from hfgen._core import conversation as exchange
-from hfgen._core import discovery
-from hfgen._core import url as _url
-from hfgen._core import verbs as accept
-from hfgen._core.body import token_text
+from hfgen._core import discovery, routing
+from hfgen._core.conversation import Opened, converse
 from hfgen._core.dialects.tgi import TGI
-from hfgen._core.errors import InvalidRequestError
-from hfgen._core.fetch import FetchRequest
-from hfgen._core.headers import NO_HEADERS, Headers
-from hfgen._core.resume import Resumption
-from hfgen._core.routing import plan
-from hfgen._io.credentials import ambient_key, tracking_allowed
-from hfgen._version import __version__
+from hfgen._core.errors import HfgenError, StatusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from hfgen._core.answers import Chunk, GeneratedText
-    from hfgen._core.conversation import Accept, Conversation, Opened
-    from hfgen._core.dialects.base import Dialect
-    from hfgen._core.errors import HfgenError
-    from hfgen._core.routing import Plan
-    from hfgen._core.target import Get, Target
-    from hfgen._core.timeout import Timeout
-    from hfgen._io.signal import AbortSignal
-    from hfgen._options import Settings
+    from hfgen._core.context import CallContext
+    from hfgen._core.conversation import Conversation
+    from hfgen._core.target import Target
+    from hfgen._core.verbs import Verb
 
 T = TypeVar("T")
+U = TypeVar("U")
+
+# The statuses after which another kind of server may stand at the URL than the one remembered.
+_NO_SUCH_ROUTE = frozenset({404, 405})
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):
-    """What is asked for, and how its answer is read.
+    """A request, and the verb that reads its answer.
 
     Attributes:
-        request: The request, normalised.
-        settings: Where it goes, and how.
-        stream: Whether a stream is asked for.
-        accept: What becomes of the answer, in the dialect in which it comes.
-        counted: Whether the answer is to say why it ended and how long it is, wherever a server
-            says so only if it is asked.
+        request: The normalised request.
+        verb: What becomes of the answer.
+        is_counted: Whether to ask the server for the finish reason and the number of tokens,
+            where it gives them on request only.
     """
 
     request: Mapping[str, Any]
-    settings: Settings
-    stream: bool
-    accept: Callable[[Dialect], Accept[T]]
-    counted: bool = False
+    verb: Verb[T]
+    is_counted: bool = False
 
-    def plan(self) -> Plan:
-        """Return where it goes.
+    def converse(self, context: CallContext, after: HfgenError | None = None) -> Conversation[T]:
+        """Ask for the answer, and return what the verb makes of it.
+
+        Args:
+            context: What the call knows beside the request.
+            after: A failure that came before, and counts as an attempt.
 
         Raises:
-            InvalidRequestError: The options contradict each other, or miss something.
+            InvalidRequestError: The request cannot be sent as the options say.
+            HfgenError: The error of the last attempt.
         """
-        found = plan(self.settings, self.request)
-        if (ask := found.find) is None:
-            return found
-
-        def find(get: Get) -> Conversation[tuple[Target, ...]]:
-            # Before anything is asked: what cannot be written in one dialect cannot in another.
-            TGI(self.request).body(stream=self.stream)
-            return ask(get)
-
-        return found._replace(find=find)
-
-    def converse(
-        self, targets: tuple[Target, ...], signal: AbortSignal, after: HfgenError | None = None
-    ) -> Conversation[tuple[Target, T]]:
-        """Ask at one of these places; return which one took it, and what came of it."""
-
-        def attempt(target: Target) -> Conversation[T]:
-            dialect = target.put(self.request, counted=self.counted)
-            request = post_request(
-                target.place(stream=self.stream),
-                dialect.body(stream=self.stream),
-                self.settings,
-                signal,
-                stream=self.stream,
+        plan = routing.plan_route(self.request, context.settings, context.environment)
+        targets = context.targets.get(plan.key) or plan.targets
+        if not targets:
+            # A request that one dialect cannot express, none can: fail before anything is asked.
+            TGI(self.request).body(stream=self.verb.streams)
+            targets = yield from routing.find_targets(plan, context)
+        try:
+            target, result = yield from discovery.try_targets(
+                targets, partial(self._converse_at, context, after)
             )
-            accept = self.accept(dialect)
-            return exchange.converse(request, self.settings.retry, accept, after=after)
+        except StatusError as error:
+            if error.status in _NO_SUCH_ROUTE:
+                context.targets.pop(plan.key, None)
+            raise
+        if len(targets) > 1:
+            context.targets[plan.key] = (target,)
+        return result
 
-        return discovery.first(targets, attempt)
+    def resume(
+        self: Call[Opened[U]], context: CallContext, error: HfgenError
+    ) -> Conversation[Opened[U] | None]:
+        """Ask for the rest of a stream that broke; None if the error is to be raised instead.
 
+        Args:
+            context: What the call knows beside the request.
+            error: What the stream would raise; its `text` is set to all that has come.
 
-def running(request: Mapping[str, Any], settings: Settings) -> Call[list[GeneratedText]]:
-    """Return the call of `run`."""
-    most = settings.max_event_bytes
-    return Call(request, settings, False, lambda dialect: accept.answers(dialect, most))
+        Raises:
+            HfgenError: The rest could not be had.
+        """
+        resumption = self.verb.resumption
+        broken = resumption.broken(error) if resumption is not None else None
+        if resumption is None or broken is None:
+            return None
+        rest, failure = broken
+        try:
+            return (yield from replace(self, request=rest).converse(context, failure))
+        except HfgenError as last:
+            resumption.given_up(last, failure)
+            return None
 
-
-def streaming_bytes(request: Mapping[str, Any], settings: Settings) -> Call[Opened[bytes]]:
-    """Return the call of `stream_bytes`."""
-    most = settings.max_event_bytes
-    return Call(request, settings, True, lambda dialect: accept.raw(dialect, most))
-
-
-def streaming(
-    request: Mapping[str, Any], settings: Settings, select: Callable[[Chunk], T | None]
-) -> tuple[Call[Opened[T]], Resumption | None]:
-    """Return the call of a stream of items, and what picks it up if that is wanted.
-
-    Raises:
-        InvalidRequestError: There are to be several texts, and no telling them apart.
-    """
-    parameters = request.get("parameters") or {}
-    if select is token_text and (parameters.get("num_return_sequences") or 1) > 1:
-        raise InvalidRequestError(
-            "stream_tokens gives one text; for several (num_return_sequences) use run, or stream, "
-            "whose chunks say in `sequence` which one they belong to"
+    def _converse_at(
+        self, context: CallContext, after: HfgenError | None, target: Target
+    ) -> Conversation[T]:
+        streams = self.verb.streams
+        dialect = target.dialect_for(self.request, is_counted=self.is_counted)
+        request = context.post_request(
+            target.url_for(stream=streams), dialect.body(stream=streams), stream=streams
         )
-    resumption = Resumption(request) if settings.resume else None
-    chosen = select
-    if resumption is not None:
-
-        def chosen(chunk: Chunk) -> T | None:
-            return select(resumption.take(chunk))
-
-    most = settings.max_event_bytes
-    call = Call(request, settings, True, lambda dialect: accept.items(dialect, chosen, most))
-    return call, resumption
-
-
-def finding(
-    plan: Plan, settings: Settings, signal: AbortSignal
-) -> Conversation[tuple[Target, ...]]:
-    """Return what finds out where a call goes.
-
-    Raises:
-        InvalidRequestError: The request cannot be sent anywhere.
-    """
-    assert plan.find is not None
-    return plan.find(lambda url: get_request(url, settings, signal, of_hub=plan.of_hub))
-
-
-def get_request(
-    url: str, settings: Settings, signal: AbortSignal, *, of_hub: bool = False
-) -> FetchRequest:
-    """Return the HTTP request that reads something from a server, or from the Hub."""
-    if of_hub:
-        # Neither a provider's own key nor who pays is the Hub's business.
-        key = settings.api_key if (settings.api_key or "").startswith("hf_") else None
-        settings = replace(settings, api_key=key, bill_to=None, headers=NO_HEADERS)
-    headers = {n: v for n, v in _headers(url, settings).items() if n != "content-type"}
-    return _request(url, Headers(headers), settings, signal)
-
-
-def post_request(
-    url: str, body: bytes, settings: Settings, signal: AbortSignal, *, stream: bool = False
-) -> FetchRequest:
-    """Return the HTTP request that posts something to a server."""
-    return _request(url, _headers(url, settings, stream=stream), settings, signal, body)
-
-
-def _request(
-    url: str,
-    headers: Headers,
-    settings: Settings,
-    signal: AbortSignal,
-    body: bytes | None = None,
-) -> FetchRequest:
-    return FetchRequest(
-        method="GET" if body is None else "POST",
-        url=url,
-        headers=headers,
-        body=body or b"",
-        timeout=_silence(settings.timeout),
-        connect_timeout=settings.timeout.connect,
-        signal=signal,
-    )
-
-
-def _silence(timeout: Timeout) -> float | None:
-    if timeout.first_token is None or timeout.between_tokens is None:
-        return None
-    return max(timeout.first_token, timeout.between_tokens)
-
-
-def _headers(url: str, settings: Settings, *, stream: bool = False) -> Headers:
-    headers = {
-        "accept": "text/event-stream, application/json" if stream else "application/json",
-        # An event must not wait for the block of a compressor to fill.
-        "accept-encoding": "identity",
-        "user-agent": user_agent(),
-    }
-    if settings.retry.wait_for_model and _url.is_endpoint(url):
-        # The proxy in front of an endpoint that sleeps holds the request so many seconds.
-        headers["x-scale-up-timeout"] = str(math.ceil(settings.retry.wait_for_model))
-    if key := settings.api_key or ambient_key(url):
-        headers["authorization"] = f"Bearer {key}"
-    if settings.bill_to is not None:
-        if not _url.is_router(url):
-            raise InvalidRequestError(
-                f"bill_to is for Hugging Face's router; this goes to {_url.display(url)}"
-            )
-        headers["x-hf-bill-to"] = settings.bill_to
-    return Headers({**headers, **settings.headers, "content-type": "application/json"})
-
-
-@cache
-def user_agent() -> str:
-    """Return how hfgen names itself; what it may say is looked up once a process."""
-    agent = f"hfgen/{__version__}"
-    if not tracking_allowed():
-        return agent
-    return f"{agent}; python/{'.'.join(map(str, sys.version_info[:3]))}"
+        accept = partial(self.verb.accept, dialect)
+        return converse(request, context.settings.retry, accept, context.clock, after=after)

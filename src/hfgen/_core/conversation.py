@@ -6,15 +6,15 @@ what came of it or is thrown the error, and returns what the caller wants or rai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 import msgspec
 from msgspec.structs import replace
 
-from hfgen._core import server_errors as faults
+from hfgen._core import server_errors
 from hfgen._core import url as _url
 from hfgen._core.errors import (
     ConnectError,
@@ -22,7 +22,7 @@ from hfgen._core.errors import (
     ModelLoadingError,
     StatusError,
     TimeoutError,  # noqa: A004
-    untie,
+    drop_tracebacks,
 )
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
@@ -60,7 +60,7 @@ class Read(msgspec.Struct, frozen=True):
     """Read the body of the response, at most so many bytes of it, close it, send the bytes back."""
 
     response: FetchResponse
-    limit: int | None = None
+    limit: int
 
 
 class Peek(msgspec.Struct, frozen=True):
@@ -75,8 +75,15 @@ class Drop(msgspec.Struct, frozen=True):
     response: FetchResponse
 
 
-class Elapsed(msgspec.Struct, frozen=True):
-    """Send back the seconds since the call began."""
+class Ask(msgspec.Struct, frozen=True):
+    """Send back the result of a conversation that many calls wait for, and that is held once.
+
+    Calls with an equal `key` share the answer. A failure is shared where `caller` is equal too.
+    """
+
+    key: Hashable
+    caller: Hashable
+    begin: Callable[[], Conversation[Any]]
 
 
 class Opened(msgspec.Struct, Generic[T], frozen=True):
@@ -89,11 +96,21 @@ class Opened(msgspec.Struct, Generic[T], frozen=True):
     """How the body broke off after these items, if it did."""
 
 
-Step: TypeAlias = Send | Read | Peek | Drop | Elapsed
+class Clock(Protocol):
+    """The time, handed in so that nothing here reads it."""
+
+    def elapsed(self) -> float:
+        """Return the seconds since the call began."""
+
+    def now(self) -> float:
+        """Return the seconds since 1970."""
+
+
+Step: TypeAlias = Send | Read | Peek | Drop | Ask
 Conversation: TypeAlias = Generator[Step, Any, T]
-WillRetry: TypeAlias = Callable[[HfgenError], Conversation[bool]]
-# What becomes of an answer with a good status; the first argument tells of an error whether the
-# call will be tried again after it.
+# Tells whether the call will be tried again after an error.
+WillRetry: TypeAlias = Callable[[HfgenError], bool]
+# What becomes of an answer with a good status.
 Accept: TypeAlias = Callable[[WillRetry, FetchResponse], Conversation[T]]
 
 
@@ -101,6 +118,7 @@ def converse(
     request: FetchRequest,
     retry: Retry,
     accept: Accept[T],
+    clock: Clock,
     *,
     after: HfgenError | None = None,
 ) -> Conversation[T]:
@@ -110,6 +128,7 @@ def converse(
         request: What to send.
         retry: The policy.
         accept: What to do with an answer that has a good status.
+        clock: The clock of the call.
         after: A failure that came before and counts as an attempt.
 
     Raises:
@@ -120,29 +139,28 @@ def converse(
     while True:
         send = Send(request)
         if error is not None:
-            elapsed: float = yield Elapsed()
+            elapsed = clock.elapsed()
             wait = retry.wait(retries, error, elapsed)
             if wait is None:
-                raise _given_up(error, retry)
-            untie(error)
+                raise _add_asked_wait(error, retry)
+            drop_tracebacks(error)
             attempts += 1
             retries += not retry.waits_for_model(error, elapsed)
             send = Send(request, wait, attempts, error)
         try:
             response = yield from _follow(send)
             if not 200 <= response.status < 300:  # noqa: PLR2004 - the statuses of success
-                raise (yield from _refused(request, response))
-            return (yield from accept(partial(_will_retry, retry, retries), response))
+                raise (yield from _status_error(request, response, clock))
+            return (yield from accept(partial(_will_retry, retry, retries, clock), response))
         except HfgenError as failure:
             error = failure
 
 
-def _will_retry(retry: Retry, retries: int, error: HfgenError) -> Conversation[bool]:
-    elapsed: float = yield Elapsed()
-    return retry.wait(retries, error, elapsed) is not None
+def _will_retry(retry: Retry, retries: int, clock: Clock, error: HfgenError) -> bool:
+    return retry.wait(retries, error, clock.elapsed()) is not None
 
 
-def _given_up(error: HfgenError, retry: Retry) -> HfgenError:
+def _add_asked_wait(error: HfgenError, retry: Retry) -> HfgenError:
     asked = retry.asked(error)
     if asked is not None and asked > retry.max_wait:
         _add(error, f"the server asks to be left alone for {asked:g} s; max_wait allows less")
@@ -158,12 +176,12 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
         location = Headers(response.headers).get("location")
         if not location:
             return response
-        yield from _read_refusal(response)
+        yield from _read_error_body(response)
         source = send.request.url
         try:
             target = urljoin(source, location)
             _url.check(target, "the location")
-            target = _url.ascii_only(target)
+            target = _url.encode_ascii(target)
         except ValueError as error:
             raise StatusError(
                 f"{response.status}: the server redirects, but {error}",
@@ -182,7 +200,7 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
     )
 
 
-def _read_refusal(response: FetchResponse) -> Conversation[bytes]:
+def _read_error_body(response: FetchResponse) -> Conversation[bytes]:
     """Read a body that is no answer; without it the status says enough."""
     try:
         content: bytes = yield Read(response, MAX_ERROR_BYTES)
@@ -191,11 +209,17 @@ def _read_refusal(response: FetchResponse) -> Conversation[bytes]:
     return content
 
 
-def _refused(request: FetchRequest, response: FetchResponse) -> Conversation[StatusError]:
-    content = yield from _read_refusal(response)
+def _status_error(
+    request: FetchRequest, response: FetchResponse, clock: Clock
+) -> Conversation[StatusError]:
+    content = yield from _read_error_body(response)
     headers = Headers(response.headers)
-    error = faults.raised(
-        faults.in_body(content), status=response.status, headers=headers, body=content
+    error = server_errors.error_from(
+        server_errors.error_in_body(content),
+        status=response.status,
+        headers=headers,
+        body=content,
+        received=clock.now(),
     )
     if response.status in _WAKING and _url.is_endpoint(request.url):
         return ModelLoadingError(
@@ -204,6 +228,7 @@ def _refused(request: FetchRequest, response: FetchResponse) -> Conversation[Sta
             headers=headers,
             body=content,
             error_type=error.error_type,
+            received=clock.now(),
         )
     hint = ""
     if 300 <= response.status < 400:  # noqa: PLR2004 - the statuses of redirection

@@ -13,23 +13,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hfgen._core import conversation as exchange
 from hfgen._core import url as _url
-from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read
+from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read, converse
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.errors import AuthenticationError, ModelLoadingError, StatusError
 from hfgen._core.headers import Headers, media_type
-from hfgen._core.server_errors import is_tgis
+from hfgen._core.server_errors import is_tgi_error
 from hfgen._core.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hfgen._core.context import CallContext
     from hfgen._core.conversation import Conversation
     from hfgen._core.dialects.server_kind import Kind
     from hfgen._core.fetch import FetchRequest, FetchResponse
-    from hfgen._core.retry import Retry
-    from hfgen._core.target import Get
 
 T = TypeVar("T")
 
@@ -39,49 +37,54 @@ _KINDS: dict[str, Kind] = {
     "llamacpp": "llama.cpp",
     "library": "ollama",
 }
-# What a server answers who has no such route, or does not understand what is posted there.
+# The answers of a server without such a route, or with another one there.
 _NOT_THERE = frozenset({404, 405, 422})
-# It may yet speak, later; what is taken for its answer now would be remembered.
+# The server may answer later. What it says now must not be remembered as its answer.
 _NOT_NOW = frozenset({429, 500, 502, 503, 504})
 
 
-def targets(url: str, get: Get, retry: Retry) -> Conversation[tuple[Target, ...]]:
+def find_targets(url: str, context: CallContext) -> Conversation[tuple[Target, ...]]:
     """Ask a server what it speaks; return where to post, the likeliest first."""
     tgi = Target(dialect="tgi", url=url)
-    info, models = yield from said_of_itself(url, get, retry)
+    info, models = yield from ask_info(url, context)
     if info is not None:
         return (tgi,)
     server = server_of(models)
-    other = Target(
-        dialect="completions", url=_url.extended(url, "v1/completions"), server=server or UNKNOWN
+    completions = Target(
+        dialect="completions", url=_url.extend(url, "v1/completions"), server=server or UNKNOWN
     )
-    return (tgi, other) if server is None else (other,)
+    return (tgi, completions) if server is None else (completions,)
 
 
-def said_of_itself(url: str, get: Get, retry: Retry) -> Conversation[tuple[Any, Any]]:
-    """Ask a server what it is; return TGI's `/info`, or else None and `/v1/models`."""
-    info = yield from facts(get(_url.extended(url, "info")), retry)
-    if isinstance(info, dict) and isinstance(info.get("model_id"), str):
-        return info, None
-    return None, (yield from facts(get(_url.extended(url, "v1/models")), retry))
-
-
-def informed(target: Target, get: Get, retry: Retry) -> Conversation[tuple[Target, ...]]:
-    """Ask a server that speaks completions which one it is."""
-    models = yield from facts(get(_url.sibling(target.url, "models")), retry)
+def find_server(target: Target, context: CallContext) -> Conversation[tuple[Target, ...]]:
+    """Ask a server that speaks completions which kind of server it is."""
+    models = yield from read_document(
+        context.get_request(_url.sibling(target.url, "models")), context
+    )
     return (replace(target, server=server_of(models) or UNKNOWN),)
 
 
-def facts(request: FetchRequest, retry: Retry) -> Conversation[Any]:
-    """Read a JSON document; None where there is none.
+def ask_info(url: str, context: CallContext) -> Conversation[tuple[Any, Any]]:
+    """Ask a server what it is; return TGI's `/info`, or else None and `/v1/models`."""
+    info = yield from read_document(context.get_request(_url.extend(url, "info")), context)
+    if isinstance(info, dict) and isinstance(info.get("model_id"), str):
+        return info, None
+    models = yield from read_document(context.get_request(_url.extend(url, "v1/models")), context)
+    return None, models
+
+
+def read_document(request: FetchRequest, context: CallContext) -> Conversation[Any]:
+    """Read a JSON document; return None where there is none.
 
     Raises:
-        StatusError: The key is refused, or the server does not answer anything at present.
+        StatusError: The key is refused, or the server answers nothing at present.
         ConnectError: It cannot be reached.
         TimeoutError: It took too long.
     """
     try:
-        return (yield from exchange.converse(request, retry, document))
+        return (
+            yield from converse(request, context.settings.retry, accept_document, context.clock)
+        )
     except (AuthenticationError, ModelLoadingError):
         raise
     except StatusError as error:
@@ -90,19 +93,23 @@ def facts(request: FetchRequest, retry: Retry) -> Conversation[Any]:
         return None
 
 
-def first(
-    places: Sequence[Target], attempt: Callable[[Target], Conversation[T]]
+def try_targets(
+    targets: Sequence[Target], attempt: Callable[[Target], Conversation[T]]
 ) -> Conversation[tuple[Target, T]]:
-    """Make the attempt at one place after the other; return the first that takes it."""
+    """Make the attempt at one target after the other; return the first that takes it.
+
+    Raises:
+        StatusError: None of them took it. The error is that of the target that read the request.
+    """
     refusals: list[StatusError] = []
-    for place in places:
+    for target in targets:
         try:
-            return place, (yield from attempt(place))
+            return target, (yield from attempt(target))
         except StatusError as error:
-            if error.status not in _NOT_THERE or is_tgis(error):
+            if error.status not in _NOT_THERE or is_tgi_error(error):
                 raise
             refusals.append(error)
-    # Who read the request says more than who has no such route.
+    # A server that has read the request says more than one without such a route.
     raise next((e for e in refusals if e.status == 422), refusals[0])  # noqa: PLR2004
 
 
@@ -123,7 +130,7 @@ def server_of(document: Any) -> Server | None:
     return Server(kind, tuple(m["id"] for m in bases), context)
 
 
-def document(_: object, response: FetchResponse) -> Conversation[Any]:
+def accept_document(_: object, response: FetchResponse) -> Conversation[Any]:
     """Accept an answer as a JSON document; None if it is none."""
     if media_type(Headers(response.headers)) != "application/json":
         yield Drop(response)

@@ -31,7 +31,7 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Any, Literal
 
-from hfgen._core.headers import Headers, asked_wait
+from hfgen._core.headers import Headers, parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,19 +64,19 @@ def _restore(kind: type[HfgenError], args: tuple[Any, ...], state: dict[str, Any
     return error
 
 
-def untie(error: BaseException | None) -> None:
-    """Take the tracebacks off an error that is over, because the call goes on.
+def drop_tracebacks(error: BaseException | None) -> None:
+    """Take the tracebacks off an error and all that it is chained to, because the call goes on.
 
-    Their frames hold the call, and others' frames the error: dropping a stream would not close it
-    before the garbage collector comes.
+    Their frames hold the call, and other frames the error. With them, a dropped stream would be
+    closed by the garbage collector only.
     """
     pending, seen = [error], set[int]()
     while pending:
-        each = pending.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            each.__traceback__ = None
-            pending += each.__cause__, each.__context__
+        link = pending.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            link.__traceback__ = None
+            pending += link.__cause__, link.__context__
 
 
 class InvalidRequestError(HfgenError, ValueError):
@@ -144,8 +144,10 @@ class StatusError(HfgenError):
         body: bytes = b"",
         error_type: str | None = None,
         text: str = "",
+        received: float | None = None,
     ) -> None:
         super().__init__(message, text=text)
+        self._received = received
         self.status = status
         self.headers = Headers(headers or {})
         self.body = body
@@ -157,7 +159,7 @@ class StatusError(HfgenError):
 
     @property
     def retry_after(self) -> float | None:
-        return asked_wait(self.headers)
+        return parse_retry_after(self.headers, self._received)
 
 
 class AuthenticationError(StatusError):

@@ -1,16 +1,23 @@
-"""The seam between hfgen and the network: what a transport is given, and what it returns."""
+"""`FetchRequest` and `FetchResponse`: what a transport, or the caller's `fetch`, takes and returns.
+
+Below them: the checks of what a fetch returns, and hfgen's errors for what it raises.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+import builtins
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
+from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.headers import Headers
 from hfgen._core.url import display
 
 if TYPE_CHECKING:
+    from hfgen._core.body import Decoder
     from hfgen._io.signal import AbortSignal
 
 
@@ -81,3 +88,86 @@ Fetch: TypeAlias = Callable[[FetchRequest], FetchResponse]
 
 AsyncFetch: TypeAlias = Callable[[FetchRequest], Awaitable[FetchResponse]]
 """What `AsyncClient` takes as `fetch`: the same, awaited."""
+
+
+def to_hfgen_error(error: Exception, signal: AbortSignal | None) -> HfgenError | None:
+    """Return what to raise in place of what a transport raised; None to let it through.
+
+    The transports of hfgen speak its own errors. A caller's `fetch` raises what it likes: the
+    builtins for time-outs and broken connections are understood, the rest is the caller's.
+    """
+    failure: HfgenError
+    if signal is not None and signal.aborted:
+        # An abort closes the connection, and that can surface as any error.
+        failure = signal.error()
+    elif isinstance(error, HfgenError):
+        if isinstance(error, TimeoutError) and error.phase == "read":
+            # A transport's own limit, which is a backstop for the call's.
+            error.phase = getattr(signal, "phase", error.phase)
+        return error
+    elif isinstance(error, builtins.TimeoutError):
+        failure = TimeoutError(f"no answer in time: {str(error) or type(error).__name__}")
+    elif isinstance(error, OSError):
+        failure = ConnectError(f"no connection: {str(error) or type(error).__name__}")
+    else:
+        return None
+    failure.__cause__ = error
+    return failure
+
+
+def end_of_broken_body(
+    decoder: Decoder[Any], error: Exception, signal: AbortSignal | None
+) -> HfgenError | None:
+    """Return what a stream raises after reading its body failed; None if nothing is missing."""
+    failure = to_hfgen_error(error, signal)
+    if failure is None:
+        raise error
+    ending = decoder.interrupted(failure)
+    if ending is not None and ending is not failure:
+        ending.__cause__ = failure
+    return ending
+
+
+def check_response(response: Any, *, asynchronous: bool) -> FetchResponse:
+    """Return what a `fetch` returned, with `Headers` and an iterator as its body.
+
+    Raises:
+        TypeError: It is no response that can be read.
+    """
+    if not isinstance(response, FetchResponse):
+        if isinstance(response, Coroutine):
+            response.close()
+        raise TypeError(f"fetch must return a FetchResponse, not {type(response).__name__}")
+    try:
+        if not isinstance(response.status, int):
+            raise TypeError(f"its status must be an int, not {type(response.status).__name__}")
+        if not isinstance(response.headers, Mapping):
+            raise TypeError(f"its headers must be a mapping, not {type(response.headers).__name__}")
+    except TypeError as error:
+        response.close()
+        raise TypeError(f"fetch returned a FetchResponse that is none: {error}") from None
+    try:
+        if isinstance(response.body, bytes | str):
+            raise TypeError("text and bytes are to be put into a list")
+        body = aiter(response.body) if asynchronous else iter(response.body)  # type: ignore[arg-type]
+    except TypeError as error:
+        response.close()
+        kind = "an async iterable" if asynchronous else "an iterable"
+        raise TypeError(
+            f"the body of a FetchResponse must be {kind} of bytes here, "
+            f"not {type(response.body).__name__} ({error})"
+        ) from None
+    if body is response.body and isinstance(response.headers, Headers):
+        return response
+    return replace(response, headers=Headers(response.headers), body=body)
+
+
+def check_piece(piece: Any) -> bytes:
+    """Return a piece of a body.
+
+    Raises:
+        TypeError: It is not of bytes.
+    """
+    if not isinstance(piece, bytes):
+        raise TypeError(f"the body of a FetchResponse gives bytes, not {type(piece).__name__}")
+    return piece

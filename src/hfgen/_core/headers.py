@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -51,8 +50,12 @@ class Headers(Mapping[str, str]):
 NO_HEADERS = Headers({})
 
 
-def asked_wait(headers: Headers) -> float | None:
+def parse_retry_after(headers: Headers, received: float | None = None) -> float | None:
     """Return the seconds that a server asks to be left alone, None if it does not.
+
+    Args:
+        headers: The headers of its answer.
+        received: When they came, in seconds since 1970, for an answer without a `Date`.
 
     In this order: `retry-after-ms`; `Retry-After`, in seconds (also with a fraction) or as a date,
     which counts from the answer's own `Date`; the `t=` of `RateLimit` once nothing is left (`r=0`;
@@ -65,7 +68,8 @@ def asked_wait(headers: Headers) -> float | None:
     if (seconds := _number(asked)) is not None:
         return seconds
     if (until := _date(asked)) is not None:
-        return max(0.0, (until - (_date(headers.get("date")) or time.time())))
+        sent = _date(headers.get("date")) or received
+        return None if sent is None else max(0.0, until - sent)
     limit = headers.get("ratelimit", "")
     if re.search(r"\br=0\b", limit) and (left := re.search(r"\bt=(\d+)", limit)):
         return float(left[1])

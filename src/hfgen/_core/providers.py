@@ -8,17 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from hfgen._core import conversation as exchange
 from hfgen._core import discovery
 from hfgen._core import url as _url
+from hfgen._core.conversation import converse
 from hfgen._core.dialects.server_kind import Server
 from hfgen._core.errors import MalformedAnswerError, NotFoundError
 from hfgen._core.target import Target
 
 if TYPE_CHECKING:
+    from hfgen._core.context import CallContext
     from hfgen._core.conversation import Conversation
-    from hfgen._core.retry import Retry
-    from hfgen._core.target import Get
 
 ROUTER = "https://router.huggingface.co"
 HF_INFERENCE = "hf-inference"
@@ -49,22 +48,21 @@ PROVIDERS = {
 NAMES = (*sorted([*PROVIDERS, HF_INFERENCE]),)
 
 
-def question(model: str) -> str:
-    """Return what to ask the Hub for a model's providers."""
+def mapping_route(model: str) -> str:
+    """Return the route of the Hub that tells which providers serve a model."""
     return f"/api/models/{quote(model, safe='/')}?expand=inferenceProviderMapping"
 
 
-def targets(
-    provider: str, model: str, url: str, get: Get, retry: Retry, *, routed: bool
+def find_targets(
+    provider: str, model: str, url: str, context: CallContext, *, routed: bool
 ) -> Conversation[tuple[Target, ...]]:
     """Ask the Hub who serves a model, and under which name; return where to post.
 
     Args:
         provider: Who is to serve it.
         model: The model's id at the Hub.
-        url: What to ask.
-        get: Makes the request for it.
-        retry: The policy.
+        url: What to read at the Hub.
+        context: What the call knows beside the request.
         routed: Whether the key is Hugging Face's, for its router.
 
     Raises:
@@ -73,12 +71,17 @@ def targets(
         MalformedAnswerError: The Hub answers something else.
     """
     try:
-        said = yield from exchange.converse(get(url), retry, discovery.document)
+        document = yield from converse(
+            context.hub_request(url),
+            context.settings.retry,
+            discovery.accept_document,
+            context.clock,
+        )
     except NotFoundError:
         raise NotFoundError(
             f"the Hub knows no model {model!r}, or the key may not see it", status=404
         ) from None
-    served = _served(said)
+    served = _providers_of_text(document)
     if served is None:
         raise MalformedAnswerError(f"the Hub does not say who serves {model!r}")
     if provider not in served:
@@ -87,8 +90,8 @@ def targets(
     name, task = served[provider]
     if provider == HF_INFERENCE:
         base = f"{ROUTER}/{HF_INFERENCE}/models/{quote(model, safe='/')}"
-        places = hf_inference(base, model)
-        return places[::-1] if task == "conversational" else places
+        targets = hf_inference_targets(base, model)
+        return targets[::-1] if task == "conversational" else targets
     host, route = PROVIDERS[provider]
     return (
         Target(
@@ -100,7 +103,7 @@ def targets(
     )
 
 
-def hf_inference(url: str, model: str, *, model_in_url: bool = True) -> tuple[Target, ...]:
+def hf_inference_targets(url: str, model: str, *, model_in_url: bool = True) -> tuple[Target, ...]:
     """Return the two ways of asking hf-inference for the model in this URL, TGI's first.
 
     Args:
@@ -112,28 +115,30 @@ def hf_inference(url: str, model: str, *, model_in_url: bool = True) -> tuple[Ta
         Target(dialect="tgi", url=url, model_in_url=model_in_url),
         Target(
             dialect="completions",
-            url=_url.extended(url, "v1/completions"),
+            url=_url.extend(url, "v1/completions"),
             server=_HOSTED,
             model=model,
         ),
     )
 
 
-def _served(document: Any) -> dict[str, tuple[str, str]] | None:
+def _providers_of_text(document: Any) -> dict[str, tuple[str, str]] | None:
     """Return the providers of text, each with its name for the model and its task."""
     mapping = document.get("inferenceProviderMapping") if isinstance(document, dict) else None
     if isinstance(mapping, dict):
         entries = [
-            {"provider": name, **said} for name, said in mapping.items() if isinstance(said, dict)
+            {"provider": name, **entry}
+            for name, entry in mapping.items()
+            if isinstance(entry, dict)
         ]
     elif isinstance(mapping, list):
-        entries = [said for said in mapping if isinstance(said, dict)]
+        entries = [entry for entry in mapping if isinstance(entry, dict)]
     else:
         # The Hub leaves it out where nobody serves the model.
         return {} if isinstance(document, dict) and "id" in document else None
     return {
-        str(said.get("provider")): (said["providerId"], said["task"])
-        for said in entries
-        # `in` asks for a hash, and it may be anything.
-        if str(said.get("task")) in _TASKS and isinstance(said.get("providerId"), str)
+        str(entry.get("provider")): (entry["providerId"], entry["task"])
+        for entry in entries
+        # As a string: the value may be of any type, and `in` needs a hash.
+        if str(entry.get("task")) in _TASKS and isinstance(entry.get("providerId"), str)
     }

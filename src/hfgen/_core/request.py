@@ -77,15 +77,6 @@ class GenerateParameters(TypedDict, total=False):
     """Return so many sequences. Transformers pipelines only."""
 
 
-class InferenceOptions(TypedDict, total=False):
-    """Options of the hosted Inference API; no longer documented, and ignored where unknown."""
-
-    use_cache: bool | None
-    """Whether an answer may come from the cache of earlier ones."""
-    wait_for_model: bool | None
-    """Whether the server should hold the request until the model is loaded."""
-
-
 class _Required(TypedDict):
     inputs: str
     """The prompt."""
@@ -98,8 +89,8 @@ class GenerationRequest(_Required, total=False):
     """Id of the model, `owner/name`. Needed where the URL is made from it, as by default."""
     parameters: GenerateParameters | None
     """How to generate."""
-    options: InferenceOptions | None
-    """Options of the hosted Inference API."""
+    options: dict[str, Any] | None
+    """Options of the former hosted Inference API, which servers ignore now; sent as they are."""
 
 
 RequestLike: TypeAlias = GenerationRequest | Mapping[str, Any] | str
@@ -109,7 +100,7 @@ _PARAMETERS = frozenset(GenerateParameters.__annotations__)
 _TOP_LEVEL = ("inputs", "model", "options", "parameters")
 
 
-def normalise(request: RequestLike) -> dict[str, Any]:
+def normalize_request(request: RequestLike) -> dict[str, Any]:
     """Return the request as a dict of its own, checked, without what is None.
 
     Raises:
@@ -143,7 +134,7 @@ def normalise(request: RequestLike) -> dict[str, Any]:
     return body
 
 
-def encode(body: Mapping[str, Any]) -> bytes:
+def encode_json(body: Mapping[str, Any]) -> bytes:
     """Return the body as JSON.
 
     Raises:

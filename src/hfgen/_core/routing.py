@@ -1,23 +1,24 @@
-"""Where a call goes: by its options as far as they say it, else by asking."""
+"""Where a request goes: what its options and URL say, and else what must be asked."""
 
 from __future__ import annotations
 
-import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hfgen._core import discovery, providers
 from hfgen._core import url as _url
+from hfgen._core.conversation import Ask
 from hfgen._core.errors import InvalidRequestError
 from hfgen._core.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
+    from hfgen._core.context import CallContext, Environment
     from hfgen._core.conversation import Conversation
-    from hfgen._core.target import Get
-    from hfgen._options import Settings
+    from hfgen._core.settings import Settings
 
 # The last part of a path after which OpenAI's clients put "completions".
 _BASE = re.compile(r"v\d+|openai")
@@ -29,80 +30,96 @@ _COMMON = frozenset(
 
 
 class Plan(NamedTuple):
-    """Where to post: known, or to be found out.
+    """Where a request goes: known, or to be found out.
 
     Attributes:
-        key: What the answer depends on.
-        targets: The places, the likeliest first; empty if that is to be asked.
-        find: Asks.
-        of_hub: Whether it is the Hub that is asked, which has keys of its own.
+        key: What the targets depend on.
+        targets: The targets, the likeliest first; empty if a server must be asked.
+        find: Asks for them.
     """
 
     key: Hashable
     targets: tuple[Target, ...]
-    find: Callable[[Get], Conversation[tuple[Target, ...]]] | None = None
-    of_hub: bool = False
+    find: Callable[[CallContext], Conversation[tuple[Target, ...]]] | None = None
 
 
-def plan(settings: Settings, request: Mapping[str, Any]) -> Plan:  # noqa: PLR0911 - one a case
+def plan_route(  # noqa: PLR0911 - one return for each kind of URL
+    request: Mapping[str, Any], settings: Settings, environment: Environment
+) -> Plan:
     """Return where a normalised request goes.
 
     Raises:
-        InvalidRequestError: The options contradict each other, or miss something.
+        InvalidRequestError: The options contradict each other, or one is missing.
     """
     if settings.provider is not None:
-        return _provided(settings, settings.provider, request.get("model"))
-    source = "api_url" if settings.api_url else "HFGEN_API_URL"
-    url, model_in_url = _url.resolve(settings.url, request.get("model"), source)
-    wanted = settings.dialect
+        return _plan_provider(settings, settings.provider, request.get("model"), environment)
+    url, source = base_url(settings, environment)
+    url, model_in_url = _url.resolve(url, request.get("model"), source)
+    dialect = settings.dialect
     path = _path(url)
-    model = request.get("model") if model_in_url else _pasted(url, path)
+    model = request.get("model") if model_in_url else _model_of(url, path)
     if model is not None:
-        # A model has a URL of its own, and no server there would say what it speaks.
-        places = providers.hf_inference(url, model, model_in_url=model_in_url)
-        return Plan((url, wanted), _spoken(places, wanted))
+        # A model behind the router has a URL of its own, and no server there says what it speaks.
+        targets = providers.hf_inference_targets(url, model, model_in_url=model_in_url)
+        return Plan((url, dialect), _select_dialect(targets, dialect))
     name = path.rpartition("/")[2]
     if name in {"generate", "generate_stream"}:
-        if wanted == "completions":
+        if dialect == "completions":
             raise InvalidRequestError(
                 f"/{name} is a route of TGI's own dialect; for completions, "
                 "pass the server's URL without it"
             )
-        return Plan((url, wanted), (_tgi(url),))
+        return Plan((url, dialect), (_tgi_routes(url),))
     if path.endswith("/chat/completions"):
         raise InvalidRequestError("hfgen completes text: pass /v1/completions, without the chat")
-    if wanted == "tgi":
-        return Plan((url, wanted), (Target(dialect="tgi", url=url),))
+    if dialect == "tgi":
+        return Plan((url, dialect), (Target(dialect="tgi", url=url),))
     if name == "completions":
-        return _completions(settings, url, request)
-    if wanted == "completions" or name == "v1":
+        return _plan_completions(url, request)
+    if dialect == "completions" or name == "v1":
         route = "completions" if _BASE.fullmatch(name) else "v1/completions"
-        return _completions(settings, _url.extended(url, route), request)
-    key = urlunsplit(urlsplit(url)._replace(path=path)), wanted
-    return Plan(key, (), lambda get: discovery.targets(url, get, settings.retry))
+        return _plan_completions(_url.extend(url, route), request)
+    key = urlunsplit(urlsplit(url)._replace(path=path)), dialect
+    return Plan(key, (), partial(discovery.find_targets, url))
+
+
+def find_targets(plan: Plan, context: CallContext) -> Conversation[tuple[Target, ...]]:
+    """Ask for the targets of a plan that has none; once for all calls that need them."""
+    assert plan.find is not None
+    targets: tuple[Target, ...] = yield Ask(
+        plan.key, context.settings.caller, partial(plan.find, context)
+    )
+    return targets
+
+
+def base_url(settings: Settings, environment: Environment) -> tuple[str, str]:
+    """Return the URL to post to, before a model's id is appended, and what has named it."""
+    if settings.api_url is not None:
+        return settings.api_url, "api_url"
+    return environment.api_url or _url.DEFAULT_API_URL, "HFGEN_API_URL"
+
+
+def server_url(settings: Settings, environment: Environment) -> str:
+    """Return the URL of the server that the options name, without a route.
+
+    Raises:
+        InvalidRequestError: They name no server, but the router.
+    """
+    url, source = base_url(settings, environment)
+    _url.check(url, source)
+    if settings.provider is not None or _url.is_router(url):
+        raise InvalidRequestError(
+            "only a server answers this, and behind the router there are many: pass its api_url"
+        )
+    parts = urlsplit(_url.encode_ascii(url))
+    return urlunsplit(parts._replace(path=_ROUTES.sub("", parts.path)))
 
 
 @_url.cached
-def _tgi(url: str) -> Target:
+def _tgi_routes(url: str) -> Target:
     """Return the two routes of TGI's dialect, of which the URL is one."""
     whole, stream = _url.sibling(url, "generate"), _url.sibling(url, "generate_stream")
     return Target(dialect="tgi", url=whole, stream_url=stream)
-
-
-def base(settings: Settings) -> str:
-    """Return the URL of the server that the settings name, without a route.
-
-    Raises:
-        InvalidRequestError: They name none, but the router.
-    """
-    url = settings.url
-    _url.check(url, "api_url" if settings.api_url else "HFGEN_API_URL")
-    if settings.provider is not None or _url.is_router(url):
-        raise InvalidRequestError(
-            "this is asked of a server; behind the router there are many: pass its api_url"
-        )
-    parts = urlsplit(_url.ascii_only(url))
-    return urlunsplit(parts._replace(path=_ROUTES.sub("", parts.path)))
 
 
 @_url.cached
@@ -110,48 +127,47 @@ def _path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 
 
-def _pasted(url: str, path: str) -> str | None:
+def _model_of(url: str, path: str) -> str | None:
     """Return the model if this is its URL behind the router, and no route of its server's."""
     model = path.partition("/models/")[2]
     return unquote(model) if model and _url.is_router(url) and not _ROUTES.search(path) else None
 
 
-def _spoken(places: tuple[Target, ...], dialect: str) -> tuple[Target, ...]:
-    return tuple(place for place in places if dialect in {"auto", place.dialect})
+def _select_dialect(targets: tuple[Target, ...], dialect: str) -> tuple[Target, ...]:
+    return tuple(target for target in targets if dialect in {"auto", target.dialect})
 
 
-def _completions(settings: Settings, url: str, request: Mapping[str, Any]) -> Plan:
+def _plan_completions(url: str, request: Mapping[str, Any]) -> Plan:
     target = Target(dialect="completions", url=url)
     parameters = request.get("parameters") or {}
-    # What is off or empty asks for nothing.
-    asked = {name for name, value in parameters.items() if value or name in _COMMON}
-    if "model" in request and "max_new_tokens" in parameters and asked <= _COMMON:
+    # A parameter that is off or empty asks for nothing.
+    used = {name for name, value in parameters.items() if value or name in _COMMON}
+    if "model" in request and "max_new_tokens" in parameters and used <= _COMMON:
         return Plan((url, "common"), (target,))
-    # Servers differ in the rest.
-    return Plan((url, "all"), (), lambda get: discovery.informed(target, get, settings.retry))
+    # Servers differ in the other parameters.
+    return Plan((url, "all"), (), partial(discovery.find_server, target))
 
 
-def _provided(settings: Settings, provider: str, model: str | None) -> Plan:
+def _plan_provider(
+    settings: Settings, provider: str, model: str | None, environment: Environment
+) -> Plan:
     if not model:
         raise InvalidRequestError(f"the request needs a `model`, to be served by {provider}")
     _url.check_model(model)
     if settings.dialect == "tgi" and provider != providers.HF_INFERENCE:
         raise InvalidRequestError(f"{provider} does not speak TGI's dialect, but completions")
-    # What the environment offers is Hugging Face's, whatever it looks like.
+    # A key from the environment is Hugging Face's, whatever it looks like.
     routed = settings.api_key is None or settings.api_key.startswith("hf_")
     if not routed and provider == providers.HF_INFERENCE:
         raise InvalidRequestError("hf-inference takes keys of Hugging Face only, which begin hf_")
     if not routed and settings.bill_to is not None:
         raise InvalidRequestError(f"bill_to is for Hugging Face's router; this key is {provider}'s")
-    # As for huggingface_hub.
-    hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    hub = environment.hub_url
     _url.check(hub, "HF_ENDPOINT")
-    url = hub.rstrip("/") + providers.question(model)
+    url = hub + providers.mapping_route(model)
 
-    def find(get: Get) -> Conversation[tuple[Target, ...]]:
-        found = yield from providers.targets(
-            provider, model, url, get, settings.retry, routed=routed
-        )
-        return _spoken(found, settings.dialect)
+    def find(context: CallContext) -> Conversation[tuple[Target, ...]]:
+        found = yield from providers.find_targets(provider, model, url, context, routed=routed)
+        return _select_dialect(found, settings.dialect)
 
-    return Plan((provider, model, routed, settings.dialect), (), find, of_hub=True)
+    return Plan((provider, model, routed, settings.dialect), (), find)

@@ -70,7 +70,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], tuple[int, ...], type[errors.StatusError
 )
 
 
-class Fault(msgspec.Struct, frozen=True):
+class ReportedError(msgspec.Struct, frozen=True):
     """What a server said of an error, in whatever shape."""
 
     message: str
@@ -79,7 +79,7 @@ class Fault(msgspec.Struct, frozen=True):
     estimated_time: float | None = None
 
 
-def in_answer(body: Any) -> Fault | None:
+def error_in_json(body: Any) -> ReportedError | None:
     """Return the error that a decoded JSON body or event is, None if it is none."""
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
@@ -89,7 +89,7 @@ def in_answer(body: Any) -> Fault | None:
     if isinstance(error, dict):
         return _from_object(error)
     if error:
-        return Fault(
+        return ReportedError(
             message=_words(error),
             error_type=_text(body.get("error_type")),
             status=_number(body.get("code") or body.get("status")),
@@ -100,22 +100,23 @@ def in_answer(body: Any) -> Fault | None:
     return None
 
 
-def in_body(body: bytes) -> Fault:
+def error_in_body(body: bytes) -> ReportedError:
     """Return the error that the body of a failed answer tells of, as well as it does."""
     try:
-        fault = in_answer(msgspec.json.decode(body))
+        fault = error_in_json(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         fault = None
-    return fault or Fault(_readable(body))
+    return fault or ReportedError(_readable(body))
 
 
-def raised(
-    fault: Fault,
+def error_from(
+    fault: ReportedError,
     *,
     status: int | None = None,
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     text: str = "",
+    received: float | None = None,
 ) -> errors.StatusError:
     """Return the error to raise.
 
@@ -125,6 +126,7 @@ def raised(
         headers: The headers of the answer.
         body: The body, or the event.
         text: What had been generated before.
+        received: When the answer came, in seconds since 1970.
     """
     status, kind = _classify(fault, status)
     facts: dict[str, Any] = {
@@ -133,6 +135,7 @@ def raised(
         "body": body,
         "error_type": fault.error_type,
         "text": text,
+        "received": received,
     }
     if kind is errors.ModelLoadingError:
         facts["estimated_time"] = fault.estimated_time
@@ -142,12 +145,12 @@ def raised(
     return kind(f"{name}: {message}" if message else name, **facts)
 
 
-def is_tgis(error: errors.StatusError) -> bool:
+def is_tgi_error(error: errors.StatusError) -> bool:
     """Tell whether an error is of a type that TGI names."""
     return (error.error_type or "").lower() in _BY_TYPE
 
 
-def _classify(fault: Fault, status: int | None) -> tuple[int, type[errors.StatusError]]:
+def _classify(fault: ReportedError, status: int | None) -> tuple[int, type[errors.StatusError]]:
     status = status or fault.status
     if fault.estimated_time is not None:
         return status or 503, errors.ModelLoadingError
@@ -162,10 +165,10 @@ def _classify(fault: Fault, status: int | None) -> tuple[int, type[errors.Status
     return status, _BY_STATUS.get(status, fallback)
 
 
-def _from_object(error: dict[str, Any]) -> Fault:
+def _from_object(error: dict[str, Any]) -> ReportedError:
     said = next((error[k] for k in ("message", "detail", "title", "error") if error.get(k)), error)
     numbers = (error.get(key) for key in ("http_status_code", "code", "status"))
-    return Fault(
+    return ReportedError(
         message=_words(said),
         error_type=_text(error.get("type")) or _text(error.get("error_type")),
         status=next((n for value in numbers if (n := _number(value))), None),

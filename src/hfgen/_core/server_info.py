@@ -1,4 +1,4 @@
-"""What a server says of itself, and how it cuts a text into tokens. No I/O.
+"""`Client.info` and `Client.tokenize`: what a server is, and how it cuts a text into tokens.
 
 Routes and shapes: TGI's router/src/server.rs; vLLM's vllm/entrypoints/serve/tokenize; llama.cpp's
 tools/server/README.md; SGLang's sglang/srt/entrypoints/http_server.py.
@@ -6,83 +6,91 @@ tools/server/README.md; SGLang's sglang/srt/entrypoints/http_server.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
-from hfgen._core import conversation as exchange
-from hfgen._core import discovery
+from hfgen._core import discovery, routing
 from hfgen._core import url as _url
 from hfgen._core.answers import ServerInfo, SimpleToken, with_raw
-from hfgen._core.dialects.base import UNREADABLE, malformed
+from hfgen._core.conversation import converse
+from hfgen._core.dialects.base import UNREADABLE, malformed_error
 from hfgen._core.errors import InvalidRequestError, MalformedAnswerError, NotFoundError
-from hfgen._core.fetch import FetchRequest
-from hfgen._core.request import encode
-from hfgen._core.token_offsets import Said, placed
-from hfgen._core.verbs import body
+from hfgen._core.request import encode_json
+from hfgen._core.token_offsets import ReportedToken, locate_tokens
+from hfgen._core.verbs import accept_body
 
 if TYPE_CHECKING:
+    from hfgen._core.context import CallContext
     from hfgen._core.conversation import Conversation
-    from hfgen._core.retry import Retry
-    from hfgen._core.target import Get, Target
+    from hfgen._core.target import Target
 
-Post: TypeAlias = Callable[[str, bytes], FetchRequest]
-"""Makes the request that posts a body to a URL."""
-
-# Where a server says more than its list of models does, and how that is called here.
-_MORE = {"vllm": "version", "llama.cpp": "props", "sglang": "server_info"}
+# The route on which a server says more than in its list of models.
+_DETAILS_ROUTE = {"vllm": "version", "llama.cpp": "props", "sglang": "server_info"}
 
 
-def information(base: str, get: Get, retry: Retry) -> Conversation[ServerInfo]:
-    """Ask a server what it is.
+def read_info(context: CallContext) -> Conversation[ServerInfo]:
+    """Ask the server that the options name what it is.
 
     Raises:
-        NotFoundError: It has neither of the routes that tell.
+        InvalidRequestError: The options name no server, but the router.
+        NotFoundError: The server has neither of the routes that tell.
     """
-    info, models = yield from discovery.said_of_itself(base, get, retry)
+    base = routing.server_url(context.settings, context.environment)
+    info, models = yield from discovery.ask_info(base, context)
     if info is not None:
-        return _informed("tgi", info, info)
+        return _server_info("tgi", info, info)
     server = discovery.server_of(models)
     if server is None:
         raise NotFoundError(
             f"{_url.display(base)} has neither /info nor /v1/models to tell what it is", status=404
         )
-    said = {"models": models["data"]}
-    more: dict[str, Any] = {}
-    if route := _MORE.get(server.kind or ""):
-        found = yield from discovery.facts(get(_url.extended(base, route)), retry)
-        more = found if isinstance(found, dict) else {route: found}
-        said = {**more, **said} if route == "version" else {**said, route: found}
-    settings = more.get("default_generation_settings")
+    document = {"models": models["data"]}
+    details: dict[str, Any] = {}
+    if route := _DETAILS_ROUTE.get(server.kind or ""):
+        found = yield from discovery.read_document(
+            context.get_request(_url.extend(base, route)), context
+        )
+        details = found if isinstance(found, dict) else {route: found}
+        document = {**details, **document} if route == "version" else {**document, route: found}
+    settings = details.get("default_generation_settings")
     known = {
         "model_id": server.models[0] if len(server.models) == 1 else None,
         "max_total_tokens": server.context
         or (settings.get("n_ctx") if isinstance(settings, dict) else None),
-        "version": more.get("build_info") or more.get("version"),
+        "version": details.get("build_info") or details.get("version"),
     }
-    return _informed(server.kind, known, said)
+    return _server_info(server.kind, known, document)
 
 
-def tokens(text: str, target: Target, base: str, post: Post, retry: Retry) -> Conversation[
-    list[SimpleToken]
-]:  # fmt: skip
-    """Ask a server for the tokens of a text.
+def tokenize(text: str, context: CallContext) -> Conversation[list[SimpleToken]]:
+    """Ask the server that the options name for the tokens of a text.
 
     Raises:
-        InvalidRequestError: It is not known to tell.
-        MalformedAnswerError: It answers something else.
+        InvalidRequestError: The text is no string, or the server is not known to tokenize.
+        MalformedAnswerError: The server answers something else.
     """
-    asked = _question(text, target)
-    request = post(_url.extended(base, "tokenize"), encode(asked))
-    content: bytes = yield from exchange.converse(request, retry, body)
+    if not isinstance(text, str):
+        raise InvalidRequestError(f"the text must be a string, not {type(text).__name__}")
+    base = routing.server_url(context.settings, context.environment)
+    settings = replace(context.settings, api_url=base, dialect="auto")
+    plan = routing.plan_route({}, settings, context.environment)
+    targets = context.targets.get(plan.key) or plan.targets
+    if not targets:
+        targets = yield from routing.find_targets(plan, context)
+    body = encode_json(_tokenize_body(text, targets[0]))
+    request = context.post_request(_url.extend(base, "tokenize"), body)
+    content: bytes = yield from converse(
+        request, context.settings.retry, accept_body, context.clock
+    )
     try:
-        return placed(text, _entries(msgspec.json.decode(content)))
+        return locate_tokens(text, _reported_tokens(msgspec.json.decode(content)))
     except (*UNREADABLE, TypeError, KeyError, ValueError) as error:
-        raise malformed(content, f"the answer holds no tokens ({error!r})") from None
+        raise malformed_error(content, f"the answer holds no tokens ({error!r})") from None
 
 
-def _question(text: str, target: Target) -> dict[str, Any]:
+def _tokenize_body(text: str, target: Target) -> dict[str, Any]:
     kind = "tgi" if target.dialect == "tgi" else target.server.kind
     models = target.server.models
     match kind:
@@ -94,32 +102,33 @@ def _question(text: str, target: Target) -> dict[str, Any]:
             return {"prompt": text, "return_token_strs": True, **_model(models)}
         case "sglang":
             return {"prompt": text, **_model(models)}
-    what = kind or "this server"
-    raise InvalidRequestError(f"{what} is not known to have a route that tokenizes")
+    raise InvalidRequestError(
+        f"{kind or 'this server'} is not known to have a route that tokenizes"
+    )
 
 
 def _model(models: tuple[str, ...]) -> dict[str, str]:
     return {"model": models[0]} if models else {}
 
 
-def _entries(said: Any) -> list[Said]:
-    """Return what is said of the tokens, in whatever shape it comes."""
-    if isinstance(said, list):
-        return [_native(token) for token in said]
-    entries = said["tokens"]
+def _reported_tokens(document: Any) -> list[ReportedToken]:
+    """Return the tokens of an answer: TGI's list, llama.cpp's objects, or ids with spellings."""
+    if isinstance(document, list):
+        return [_tgi_token(token) for token in document]
+    entries = document["tokens"]
     if entries and isinstance(entries[0], dict):
-        return [Said(_id(entry["id"]), _piece(entry["piece"])) for entry in entries]
-    spelled = said.get("token_strs") or [None] * len(entries)
+        return [ReportedToken(_id(entry["id"]), _piece(entry["piece"])) for entry in entries]
+    spellings = document.get("token_strs") or [None] * len(entries)
     return [
-        Said(_id(entry), written, is_spelled=True)
-        for entry, written in zip(entries, spelled, strict=True)
+        ReportedToken(_id(entry), spelling, is_spelled=True)
+        for entry, spelling in zip(entries, spellings, strict=True)
     ]
 
 
-def _native(token: dict[str, Any]) -> Said:
-    said = Said(_id(token["id"]), token["text"])
+def _tgi_token(token: dict[str, Any]) -> ReportedToken:
+    reported = ReportedToken(_id(token["id"]), token["text"])
     start, stop = _number(token.get("start")), _number(token.get("stop"))
-    return said if start is None or stop is None else said._replace(span=(start, stop))
+    return reported if start is None or stop is None else reported._replace(span=(start, stop))
 
 
 def _id(value: Any) -> int:
@@ -129,11 +138,11 @@ def _id(value: Any) -> int:
 
 
 def _piece(piece: Any) -> str | bytes:
-    # llama.cpp gives the bytes of what is no text by itself.
+    # llama.cpp gives bytes where a token is no text by itself.
     return piece if isinstance(piece, str) else bytes([*piece])
 
 
-def _informed(server: str | None, known: dict[str, Any], said: dict[str, Any]) -> ServerInfo:
+def _server_info(server: str | None, known: dict[str, Any], document: dict[str, Any]) -> ServerInfo:
     info = ServerInfo(
         server=server,
         model_id=_string(known.get("model_id")),
@@ -141,7 +150,7 @@ def _informed(server: str | None, known: dict[str, Any], said: dict[str, Any]) -
         max_input_tokens=_number(known.get("max_input_tokens")),
         max_total_tokens=_number(known.get("max_total_tokens")),
     )
-    return with_raw(info, msgspec.json.encode({**info.to_dict(), **said}))
+    return with_raw(info, msgspec.json.encode({**info.to_dict(), **document}))
 
 
 def _string(value: Any) -> str | None:

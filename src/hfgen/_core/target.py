@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.dialects.tgi import TGI
-from hfgen._core.fetch import FetchRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +15,6 @@ if TYPE_CHECKING:
     from hfgen._core.dialects.base import Dialect
 
 DialectName: TypeAlias = Literal["tgi", "completions"]
-
-Get: TypeAlias = Callable[[str], FetchRequest]
-"""Makes the request that reads a URL of the server's."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,27 +36,27 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     model_in_url: bool = False
 
-    def place(self, *, stream: bool) -> str:
+    def url_for(self, *, stream: bool) -> str:
         """Return the URL to post to."""
         return self.stream_url or self.url if stream else self.url
 
-    def put(self, request: Mapping[str, Any], *, counted: bool = False) -> Dialect:
-        """Return the normalised request as it is put here.
+    def dialect_for(self, request: Mapping[str, Any], *, is_counted: bool = False) -> Dialect:
+        """Return the dialect in which this target is asked, for a normalised request.
 
         Args:
             request: The request.
-            counted: Whether to ask why the answer ends, and how long it is.
+            is_counted: Whether to ask for the finish reason and the number of tokens.
         """
         if self.model is not None:
             request = {**request, "model": self.model}
         if self.dialect == "completions":
-            # Many a program never meets a server that speaks them.
+            # Imported late: many programs never meet a server that speaks completions.
             from hfgen._core.dialects.completions import Completions  # noqa: PLC0415
 
             return Completions(request, self.server)
         if self.model_in_url:
             request = {key: value for key, value in request.items() if key != "model"}
-        if counted:
+        if is_counted:
             parameters = {"details": True, **request.get("parameters", {})}
             request = {**request, "parameters": parameters}
         return TGI(request)

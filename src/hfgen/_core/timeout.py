@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from threading import TIMEOUT_MAX
 from typing import Any
 
 import msgspec
 from msgspec.structs import force_setattr
 
 from hfgen._core.errors import InvalidRequestError
+
+# Seconds, 49 days: Windows cannot wait longer (`threading.TIMEOUT_MAX` there). No limit then.
+_LONGEST = 4_294_967
 
 
 class Timeout(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,5 +58,4 @@ def _seconds(value: Any, what: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise InvalidRequestError(f"{what} must be seconds above 0, or None, not {value!r}")
-    # Beyond it a wait overflows; it is longer than anybody waits.
-    return float(value) if value < TIMEOUT_MAX else None
+    return float(value) if value < _LONGEST else None

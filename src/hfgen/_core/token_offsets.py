@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _Span: TypeAlias = tuple[int, int]
 
 
-class Said(NamedTuple):
+class ReportedToken(NamedTuple):
     """What a server says of a token.
 
     Attributes:
@@ -37,25 +37,29 @@ class Said(NamedTuple):
     is_spelled: bool = False
 
 
-def placed(text: str, said: Sequence[Said]) -> list[SimpleToken]:
+def locate_tokens(text: str, said: Sequence[ReportedToken]) -> list[SimpleToken]:
     """Return the tokens, each with its place in the text.
 
     Tokens that share a character share its place, as in TGI. A token that is not in the text, as
     one that marks its beginning, has none, and the text that the server gives it.
     """
     characters = [_bytes(character) for character in text]
-    spans = [each.span for each in said]
+    spans = [token.span for token in said]
     if None in spans:
-        found = _found(b"".join(characters), said)
+        found = _find_spans(b"".join(characters), said)
         if found is None:
-            said = [each._replace(text=None) if each.is_spelled else each for each in said]
+            said = [token._replace(text=None) if token.is_spelled else token for token in said]
         spans = found or [None] * len(said)
     # Where each character begins, in bytes, and where the last one ends.
     edges = [0, *accumulate(map(len, characters))]
-    return [_token(each, span, text, edges) for each, span in zip(said, spans, strict=True)]
+    return [
+        _simple_token(token, span, text, edges) for token, span in zip(said, spans, strict=True)
+    ]
 
 
-def _token(said: Said, span: _Span | None, text: str, edges: Sequence[int]) -> SimpleToken:
+def _simple_token(
+    said: ReportedToken, span: _Span | None, text: str, edges: Sequence[int]
+) -> SimpleToken:
     if span is None or not 0 <= span[0] < span[1] <= edges[-1]:
         # TGI has an empty text for what it cannot place.
         own = said.text if isinstance(said.text, str) else None
@@ -65,20 +69,20 @@ def _token(said: Said, span: _Span | None, text: str, edges: Sequence[int]) -> S
     return SimpleToken(id=said.id, text=text[start:stop], start=start, stop=stop)
 
 
-def _found(data: bytes, said: Sequence[Said]) -> list[_Span | None] | None:
+def _find_spans(data: bytes, said: Sequence[ReportedToken]) -> list[_Span | None] | None:
     """Look for the tokens in the text, in each spelling until one tells of all of it."""
-    for spelling in _SPELLINGS if any(each.is_spelled for each in said) else _SPELLINGS[:1]:
+    for spelling in _SPELLINGS if any(token.is_spelled for token in said) else _SPELLINGS[:1]:
         pieces = [spelling(s.text) if isinstance(s.text, str) else s.text for s in said]
         # SentencePiece puts a space before a text.
         for before in (b"", b" "):
-            spans = _walk(before + data, pieces)
+            spans = _match_pieces(before + data, pieces)
             if sum(stop - start for start, stop in filter(None, spans)) == len(before + data):
                 shift = len(before)
                 return [span and (max(span[0] - shift, 0), span[1] - shift) for span in spans]
     return None
 
 
-def _walk(data: bytes, pieces: Sequence[bytes | None]) -> list[_Span | None]:
+def _match_pieces(data: bytes, pieces: Sequence[bytes | None]) -> list[_Span | None]:
     spans: list[_Span | None] = []
     at = 0
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Where a request goes: the `api_url`, the model in it, and what may be shown of it."""
+"""URLs: checks of an `api_url`, the model in it, routes beside it, what a message may show."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DEFAULT_API_URL = "https://router.huggingface.co/hf-inference/models/"
 
 # It answers 410 and names this successor in its body.
 _RETIRED = {"api-inference.huggingface.co": DEFAULT_API_URL}
-# A name of any script, or an IPv6 address; readers of URLs disagree on other characters.
+# A name of any script, or an IPv6 address; parsers of URLs disagree on other characters.
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[0-9A-Za-z_]+)?")
 _RESERVED = string.punctuation
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# A program has few URLs, and each of its calls looks at its own some times.
+# A program has few URLs, and each call parses its own several times.
 cached = lru_cache(maxsize=256)
 
 
@@ -28,7 +28,7 @@ def resolve(api_url: str, model: str | None, source: str = "api_url") -> tuple[s
         InvalidRequestError: The URL is not one to post to, or needs a model and has none.
     """
     check(api_url, source)
-    api_url = ascii_only(api_url)
+    api_url = encode_ascii(api_url)
     if not api_url.endswith("/models/"):
         return api_url, False
     if not model:
@@ -45,39 +45,39 @@ def check_model(model: str) -> None:
         raise InvalidRequestError(f"{model!r} is no model id; one looks like 'owner/name'")
 
 
-def check(url: str, what: str = "api_url") -> None:
+def check(url: str, source: str = "api_url") -> None:
     """Raise `InvalidRequestError` if `url` is not an http or https URL to send requests to."""
     if not isinstance(url, str):
-        raise InvalidRequestError(f"{what} must be a string, not {type(url).__name__}")
-    _check(url, what)
+        raise InvalidRequestError(f"{source} must be a string, not {type(url).__name__}")
+    _check(url, source)
 
 
 @cached
-def _check(url: str, what: str) -> None:
+def _check(url: str, source: str) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise InvalidRequestError(f"{what} is no URL: {url.rpartition('@')[2]!r}") from None
+        raise InvalidRequestError(f"{source} is no URL: {url.rpartition('@')[2]!r}") from None
     if parts.username is not None or parts.password is not None:
         # Not shown: what stands there is a secret.
         raise InvalidRequestError(
-            f"{what} must not hold a user name or password; pass api_key= or headers= instead"
+            f"{source} must not hold a user name or password; pass api_key= or headers= instead"
         )
     if parts.scheme not in _DEFAULT_PORTS or not host or not _HOST.fullmatch(host):
         shown = url.rpartition("@")[2]
         raise InvalidRequestError(
-            f"{what} must start with http:// or https:// and name a host, not {shown!r}"
+            f"{source} must start with http:// or https:// and name a host, not {shown!r}"
         )
     if not url.isprintable() or " " in url:
-        raise InvalidRequestError(f"{what} must not hold spaces or control characters: {url!r}")
+        raise InvalidRequestError(f"{source} must not hold spaces or control characters: {url!r}")
     if host in _RETIRED:
         raise InvalidRequestError(
             f"{host} is gone (it answers 410); its successor is {_RETIRED[host]}"
         )
 
 
-def ascii_only(url: str) -> str:
+def encode_ascii(url: str) -> str:
     """Return the URL as it goes over the wire: other characters than ASCII's encoded."""
     if url.isascii():
         return url
@@ -93,7 +93,7 @@ def ascii_only(url: str) -> str:
 
 
 @cached
-def extended(url: str, route: str) -> str:
+def extend(url: str, route: str) -> str:
     """Return the URL with this route at the end of its path."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))

@@ -1,112 +1,195 @@
-"""What becomes of an answer with a good status: each verb's part of the conversation. No I/O."""
+"""What each verb makes of an answer with a good status: `Run`, `Chunks`, `Texts`, `RawBytes`."""
 
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from hfgen._core.body import MAX_ANSWER_BYTES, Bytes, Events, Whole, folded, whole_chunk
+from hfgen._core.answers import Chunk
+from hfgen._core.body import (
+    MAX_ANSWER_BYTES,
+    EventBody,
+    JsonBody,
+    RawBody,
+    answers_from_chunks,
+    select_chunk,
+    select_text,
+)
 from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Opened, Peek, Read
-from hfgen._core.dialects.base import malformed
+from hfgen._core.dialects.base import malformed_error
 from hfgen._core.errors import (
     ConnectError,
     HfgenError,
     IncompleteGenerationError,
+    InvalidRequestError,
     MalformedStreamError,
     StatusError,
     TimeoutError,  # noqa: A004
 )
 from hfgen._core.headers import Headers, media_type
-from hfgen._core.sse import MAX_EVENT_BYTES
+from hfgen._core.resume import Resumption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from hfgen._core.answers import Chunk, GeneratedText
+    from hfgen._core.answers import GeneratedText
     from hfgen._core.body import Decoder
-    from hfgen._core.conversation import Accept, Conversation, WillRetry
+    from hfgen._core.conversation import Conversation, WillRetry
     from hfgen._core.dialects.base import Dialect
     from hfgen._core.fetch import FetchResponse
+    from hfgen._core.settings import Settings
 
 T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
 
 
-def answers(
-    dialect: Dialect, max_event_bytes: int = MAX_EVENT_BYTES
-) -> Accept[list[GeneratedText]]:
-    """Accept an answer as `run` returns it, also from a server that streams regardless."""
+class Verb(Protocol[R_co]):
+    """What one of the four verbs makes of an answer with a good status.
 
-    def accept(_: object, response: FetchResponse) -> Conversation[list[GeneratedText]]:
-        content = yield from body(None, response)
+    Attributes:
+        streams: Whether the server is asked for a stream.
+        resumption: What has come of the stream so far, if it is to go on after a break.
+    """
+
+    @property
+    def streams(self) -> bool: ...
+
+    @property
+    def resumption(self) -> Resumption | None: ...
+
+    def accept(
+        self, dialect: Dialect, will_retry: WillRetry, response: FetchResponse, /
+    ) -> Conversation[R_co]:
+        """Read as much of the answer as the verb needs; return the verb's result."""
+
+
+class Run:
+    """`run`: the whole answer, also from a server that streams regardless."""
+
+    streams = False
+    resumption = None
+
+    def __init__(self, _: Mapping[str, Any], settings: Settings) -> None:
+        self._max_event_bytes = settings.max_event_bytes
+
+    def accept(
+        self, dialect: Dialect, will_retry: WillRetry, response: FetchResponse
+    ) -> Conversation[list[GeneratedText]]:
+        content = yield from accept_body(will_retry, response)
         headers = Headers(response.headers)
         if media_type(headers) != "text/event-stream":
             return dialect.answers(content, headers)
-        events: Events[Chunk] = Events(
-            dialect, whole_chunk, headers, max_event_bytes=max_event_bytes
+        events: EventBody[Chunk] = EventBody(
+            dialect, select_chunk, headers, max_event_bytes=self._max_event_bytes
         )
-        return folded([*events.feed(content), *events.finish()])
-
-    return accept
+        return answers_from_chunks([*events.feed(content), *events.finish()])
 
 
-def items(
-    dialect: Dialect,
-    select: Callable[[Chunk], T | None],
-    max_event_bytes: int = MAX_EVENT_BYTES,
-) -> Accept[Opened[T]]:
-    """Accept an answer as `stream` reads it, also from a server that does not stream."""
+class _Items(Generic[T]):
+    """A stream of what `select` takes of each chunk, also from a server that does not stream."""
 
-    def accept(_: object, response: FetchResponse) -> Conversation[Opened[T]]:
+    streams = True
+    select: Callable[[Chunk], T | None]
+
+    def __init__(self, request: Mapping[str, Any], settings: Settings) -> None:
+        self._max_event_bytes = settings.max_event_bytes
+        self.resumption: Resumption | None = None
+        self._select = self.select
+        if settings.resume:
+            select, resumption = self.select, Resumption(request)
+            self.resumption = resumption
+            self._select = lambda chunk: select(resumption.take(chunk))
+
+    def accept(
+        self, dialect: Dialect, _: WillRetry, response: FetchResponse
+    ) -> Conversation[Opened[T]]:
+        select, max_event_bytes = self._select, self._max_event_bytes
         headers = Headers(response.headers)
         kind = media_type(headers)
         if kind == "text/html":
             page: bytes = yield Read(response, MAX_ERROR_BYTES)
-            raise malformed(page, "the server answered with a web page", MalformedStreamError)
+            raise malformed_error(page, "the server answered with a web page", MalformedStreamError)
         if kind == "application/json" or kind.endswith("+json"):
-            return Opened(response, Whole(dialect, select, headers))
-        events = Events(dialect, select, headers, max_event_bytes=max_event_bytes)
-        seen = yield from _look(events, response, max_event_bytes)
-        if isinstance(seen.error, IncompleteGenerationError) and _is_json(seen.pieces):
-            # It did not say so.
-            whole = Whole(dialect, select, headers)
-            return Opened(response, whole, _fed(whole, seen.pieces), seen.broke)
-        if seen.error is not None:
+            return Opened(response, JsonBody(dialect, select, headers))
+        events = EventBody(dialect, select, headers, max_event_bytes=max_event_bytes)
+        start = yield from _peek_first_chunk(events, response, max_event_bytes)
+        if isinstance(start.error, IncompleteGenerationError) and _is_json(start.pieces):
+            # JSON without a JSON content type.
+            body = JsonBody(dialect, select, headers)
+            return Opened(response, body, _feed_all(body, start.pieces), start.broke)
+        if start.error is not None:
             yield Drop(response)
-            raise seen.error
-        return Opened(response, events, events.items(seen.chunks))
-
-    return accept
+            raise start.error
+        return Opened(response, events, events.items(start.chunks))
 
 
-def raw(dialect: Dialect, max_event_bytes: int = MAX_EVENT_BYTES) -> Accept[Opened[bytes]]:
-    """Accept an answer as `stream_bytes` hands it out, unless it is better to try again."""
+class Chunks(_Items[Chunk]):
+    """`stream`: a stream of chunks."""
 
-    def accept(will_retry: WillRetry, response: FetchResponse) -> Conversation[Opened[bytes]]:
+    select = staticmethod(select_chunk)
+
+
+class Texts(_Items[str]):
+    """`stream_tokens`: a stream of the texts of the tokens.
+
+    Raises:
+        InvalidRequestError: Several texts are asked for, which their tokens would not tell apart.
+    """
+
+    select = staticmethod(select_text)
+
+    def __init__(self, request: Mapping[str, Any], settings: Settings) -> None:
+        super().__init__(request, settings)
+        parameters = request.get("parameters") or {}
+        if (parameters.get("num_return_sequences") or 1) > 1:
+            raise InvalidRequestError(
+                "stream_tokens gives one text; for several (num_return_sequences) use run, or "
+                "stream, whose chunks say in `sequence` which one they belong to"
+            )
+
+
+class RawBytes:
+    """`stream_bytes`: the body as it comes, unless its first event is an error to retry after."""
+
+    streams = True
+    resumption = None
+
+    def __init__(self, _: Mapping[str, Any], settings: Settings) -> None:
+        self._max_event_bytes = settings.max_event_bytes
+
+    def accept(
+        self, dialect: Dialect, will_retry: WillRetry, response: FetchResponse
+    ) -> Conversation[Opened[bytes]]:
         headers = Headers(response.headers)
         if media_type(headers) != "text/event-stream":
-            return Opened(response, Bytes())
-        events = Events(dialect, whole_chunk, headers, max_event_bytes=max_event_bytes)
-        seen = yield from _look(events, response, max_event_bytes)
-        if seen.error is not None and (yield from will_retry(seen.error)):
+            return Opened(response, RawBody())
+        events = EventBody(dialect, select_chunk, headers, max_event_bytes=self._max_event_bytes)
+        start = yield from _peek_first_chunk(events, response, self._max_event_bytes)
+        if start.error is not None and will_retry(start.error):
             yield Drop(response)
-            raise seen.error
-        return Opened(response, Bytes(), _fed(Bytes(), seen.pieces), seen.broke)
-
-    return accept
+            raise start.error
+        return Opened(response, RawBody(), _feed_all(RawBody(), start.pieces), start.broke)
 
 
-def body(_: object, response: FetchResponse) -> Conversation[bytes]:
-    """Accept an answer as nothing but its body."""
+def accept_body(_: WillRetry, response: FetchResponse) -> Conversation[bytes]:
+    """Return the body of the answer."""
     content: bytes = yield Read(response, MAX_ANSWER_BYTES + 1)
     if len(content) > MAX_ANSWER_BYTES:
-        raise malformed(content, f"the answer exceeds {MAX_ANSWER_BYTES} bytes")
+        raise malformed_error(content, f"the answer exceeds {MAX_ANSWER_BYTES} bytes")
     return content
 
 
-class _Seen(msgspec.Struct, frozen=True):
-    """What was read to look at the first chunk, what is wrong with it, and how it broke off."""
+class _Start(msgspec.Struct, frozen=True):
+    """The pieces of a body up to its first chunk.
+
+    Attributes:
+        pieces: The bytes.
+        chunks: The first chunk, and those that follow it in these bytes.
+        error: What the server reported in place of a chunk, or what is wrong with the bytes.
+        broke: How the body broke off.
+    """
 
     pieces: list[bytes]
     chunks: Iterable[Chunk] = ()
@@ -114,9 +197,9 @@ class _Seen(msgspec.Struct, frozen=True):
     broke: HfgenError | None = None
 
 
-def _look(
-    events: Events[Any], response: FetchResponse, max_event_bytes: int
-) -> Conversation[_Seen]:
+def _peek_first_chunk(
+    events: EventBody[Any], response: FetchResponse, max_event_bytes: int
+) -> Conversation[_Start]:
     """Read until the first chunk has come: servers report overload in its place, under a 200."""
     pieces: list[bytes] = []
     size = 0
@@ -129,24 +212,24 @@ def _look(
                 pieces.append(piece)
                 chunks = events.chunks(piece)
             for first in chunks:
-                return _Seen(pieces, chain((first,), chunks))
+                return _Start(pieces, chain((first,), chunks))
             if piece is None or events.has_ended:
-                return _Seen(pieces)
+                return _Start(pieces)
             size += len(piece)
             if size > 2 * max_event_bytes:
-                # Comments: what has been looked at is kept, and these may go on for ever.
-                what = f"{size} bytes have come, and no token among them (max_event_bytes)"
-                return _Seen(pieces, error=malformed(piece, what, MalformedStreamError))
+                # Only comments so far. Peeked bytes are buffered, so stop at a limit.
+                problem = f"{size} bytes have come, and no token among them (max_event_bytes)"
+                return _Start(pieces, error=malformed_error(piece, problem, MalformedStreamError))
     except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
-        return _Seen(pieces, error=error)
+        return _Start(pieces, error=error)
     except (ConnectError, TimeoutError) as error:
         ending = events.interrupted(error)
         if ending is not None and ending is not error:
             ending.__cause__ = error
-        return _Seen(pieces, error=ending, broke=error)
+        return _Start(pieces, error=ending, broke=error)
 
 
-def _fed(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
+def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
     return chain.from_iterable(map(decoder.feed, pieces))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAMES = ("proxy", "ssl")
 
 
-class Connecting(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a client that no call of it can change; immutable."""
 
     proxy: Proxy | Literal[False] | None = None
@@ -31,11 +31,13 @@ class Connecting(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequestError: The environment names a proxy that cannot be used.
         """
         if self.proxy is None:
-            return _proxy.from_environment(url)
+            return _proxy.proxy_from_environment(url)
         return self.proxy or None
 
 
-def split(options: Mapping[str, Any]) -> tuple[Connecting, dict[str, Any]]:
+def split_connection_options(
+    options: Mapping[str, Any],
+) -> tuple[ConnectionOptions, dict[str, Any]]:
     """Return what connections are made by, and the options that are left.
 
     Raises:
@@ -48,17 +50,17 @@ def split(options: Mapping[str, Any]) -> tuple[Connecting, dict[str, Any]]:
             f"{' and '.join(given)} would have no effect beside fetch, which makes the connections"
         )
     checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in given.items()}
-    return Connecting(**checked), rest
+    return ConnectionOptions(**checked), rest
 
 
 def _proxy_option(value: Any) -> Proxy | Literal[False]:
-    return False if value is False else _proxy.parse(value)
+    return False if value is False else _proxy.parse_proxy(value)
 
 
 def _ssl_option(value: Any) -> SSLContext:
     from hfgen._io import tls as _tls  # noqa: PLC0415 - imports ssl
 
-    return _tls.checked(value)
+    return _tls.check_ssl(value)
 
 
 _CHECKS = {"proxy": _proxy_option, "ssl": _ssl_option}

@@ -58,10 +58,13 @@ class Interrupt(AbortSignal):
         """What the call waits for, or waited for last."""
         return self._phase
 
-    @property
     def elapsed(self) -> float:
-        """Seconds since the call began."""
+        """Return the seconds since the call began."""
         return time.monotonic() - self._started
+
+    def now(self) -> float:
+        """Return the seconds since 1970."""
+        return time.time()
 
     def expect_first(self) -> None:
         """Begin to wait for the first token, or the whole answer."""
@@ -84,8 +87,8 @@ class Interrupt(AbortSignal):
         self._expect("between_tokens", _END_GRACE)
         return _END_GRACE
 
-    def done(self) -> None:
-        """End the watch, and let go of the caller's signal."""
+    def end(self) -> None:
+        """End the call: no deadline is checked any more, and the caller's signal is left."""
         self.is_done = True
         if self._unsubscribe is not None:
             self._unsubscribe()

@@ -10,7 +10,7 @@ _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
 _MAX_REASON = 300
 
 
-def root(error: BaseException) -> Exception | None:
+def root_cause(error: BaseException) -> Exception | None:
     """Return the innermost error of Python's own under a library's, None if there is none."""
     found = None
     inner: BaseException | None = error
@@ -24,14 +24,14 @@ def root(error: BaseException) -> Exception | None:
     return found
 
 
-def reason(error: object) -> str:
+def one_line(error: object) -> str:
     """Return what an error says, or its name if it says nothing; in one line that can be read."""
     said = " ".join(str(error).split()) or type(error).__name__
     # It may quote what a server sent.
     return said if len(said) <= _MAX_REASON else f"{said[:_MAX_REASON]} ..."
 
 
-def refusal(
+def certificate_problem(
     error: BaseException, remedy: str = "ssl= or SSL_CERT_FILE can name more certificates to trust"
 ) -> str | None:
     """Return why a certificate was refused, None if the error is of another kind.
@@ -40,7 +40,7 @@ def refusal(
         error: What a library raised.
         remedy: What helps if the certificate is good.
     """
-    cause = root(error)
+    cause = root_cause(error)
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return None
     why = f"its certificate is refused: {cause.verify_message.rstrip('.') or cause}"

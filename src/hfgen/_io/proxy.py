@@ -44,7 +44,7 @@ class Proxy(msgspec.Struct, frozen=True):
         return [("url", self.url)]
 
 
-def parse(value: object, what: str = "proxy") -> Proxy:
+def parse_proxy(value: object, what: str = "proxy") -> Proxy:
     """Return the proxy that a URL names; one without a scheme is spoken to in plain HTTP.
 
     Raises:
@@ -75,7 +75,7 @@ def parse(value: object, what: str = "proxy") -> Proxy:
     return Proxy(f"{parts.scheme}://{shown}:{port or _DEFAULT_PORTS[parts.scheme]}", authorization)
 
 
-def from_environment(url: str) -> Proxy | None:
+def proxy_from_environment(url: str) -> Proxy | None:
     """Return the proxy that the environment names for a URL, None if it is to go without.
 
     `HTTPS_PROXY`, `HTTP_PROXY`, then `ALL_PROXY`, and `NO_PROXY`, in either case, as
@@ -101,4 +101,4 @@ def from_environment(url: str) -> Proxy | None:
     bypass = library.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed lacks it
     if bypass(host, proxies) or bypass(f"{host}:{port}", proxies):
         return None
-    return parse(proxies[kind], f"{kind.upper()}_PROXY")
+    return parse_proxy(proxies[kind], f"{kind.upper()}_PROXY")

@@ -1,4 +1,11 @@
-"""What a client has found out about servers, and what it is finding out: each thing once."""
+"""Where requests go, as far as a client has asked: one question for all calls that need it.
+
+1. The first call that needs a target asks for it.
+2. Calls with the same key and the same options wait for that answer. Calls with other options ask
+   for themselves, because an error may be about a key or a time limit.
+3. An answer goes into `found`, for all later calls. An error is raised in each call that waited,
+   unless only the patience of the first call had ended; then the next call asks.
+"""
 
 from __future__ import annotations
 
@@ -11,125 +18,107 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
     from concurrent.futures import Future
 
-    from hfgen._core.errors import StatusError
     from hfgen._core.target import Target
-    from hfgen._io.interrupt import Interrupt
 
     _Targets: TypeAlias = tuple[Target, ...]
-    # Why nothing was found, None if something was.
-    _Asking: TypeAlias = Future[BaseException | None]
-
-_NO_SUCH_ROUTE = frozenset({404, 405})
-# Seconds after which a thread that waits for another's answer looks whether it still may.
-_LOOK = 0.05
+    # Holds the error of the call that asked, None if it got an answer.
+    Question: TypeAlias = Future[BaseException | None]
 
 
-class Known:
-    """The places to post to, by what they depend on. Safe for threads, and for many loops.
+class TargetCache:
+    """The targets that calls have asked for. Safe for threads, and for several event loops.
 
-    Whoever comes first asks; who comes meanwhile with the same options gets the same answer, or the
-    same error, unless that was about the first one's patience only. Who has another key, or other
-    limits, asks as well: an error may be about those.
+    Attributes:
+        found: The targets for each key.
     """
 
     def __init__(self) -> None:
-        self._found: dict[Hashable, _Targets] = {}
-        self._asking: dict[Hashable, tuple[_Asking, object]] = {}
+        self.found: dict[Hashable, _Targets] = {}
+        self._questions: dict[Hashable, tuple[Question, object]] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable) -> _Targets | None:
-        """Return what is remembered."""
-        return self._found.get(key)
-
-    def keep(self, key: Hashable, targets: _Targets) -> None:
-        """Remember an answer."""
-        self._found[key] = targets
-
-    def doubt(self, key: Hashable, error: StatusError) -> None:
-        """Forget what was remembered if an error tells that another server stands there now."""
-        if error.status in _NO_SUCH_ROUTE:
-            self._found.pop(key, None)
-
-    def find(
-        self, key: Hashable, who: Hashable, ask: Callable[[], _Targets], call: Interrupt
+    def get_or_ask(
+        self,
+        key: Hashable,
+        caller: Hashable,
+        ask: Callable[[], _Targets],
+        wait: Callable[[Question], None],
     ) -> _Targets:
-        """Return the answer: the known one, or the one that is asked for now.
+        """Return the targets: the known ones, or those that are asked for now.
 
         Args:
-            key: What the answer depends on.
-            who: What an error depends on besides: how it is asked.
-            ask: Asks.
-            call: The call that needs to know.
+            key: What the targets depend on.
+            caller: Options of the caller. Only callers with equal options share a failure.
+            ask: Asks a server.
+            wait: Waits until another call's question is answered.
         """
-        question = key, who
-        while (found := self._found.get(key)) is None:
-            asking, is_first = self._begin(question, threading.current_thread())
+        question_key = key, caller
+        while (found := self.found.get(key)) is None:
+            question, is_first = self._begin(question_key, threading.current_thread())
             if not is_first:
-                while not asking.done():
-                    call.wait(_LOOK)
-                    call.throw_if_aborted()
-                _raise_shared(asking)
+                wait(question)
+                _raise_shared(question)
                 continue
             try:
-                self._found[key] = ask()
+                self.found[key] = ask()
             except BaseException as error:
-                self._end(question, asking, error)
+                self._end(question_key, question, error)
                 raise
-            self._end(question, asking)
+            self._end(question_key, question)
         return found
 
-    async def afind(
-        self, key: Hashable, who: Hashable, ask: Callable[[], Awaitable[_Targets]], call: Interrupt
+    async def aget_or_ask(
+        self,
+        key: Hashable,
+        caller: Hashable,
+        ask: Callable[[], Awaitable[_Targets]],
+        wait: Callable[[Question], Awaitable[None]],
+        task: object,
     ) -> _Targets:
-        """Return the answer, as `find` does."""
-        # Who has no loop does without them.
-        import asyncio  # noqa: PLC0415
-
-        from hfgen._async.abort_scope import AbortScope  # noqa: PLC0415
-
-        question = key, who
-        while (found := self._found.get(key)) is None:
-            asking, is_first = self._begin(question, asyncio.current_task())
+        """Return the targets as `get_or_ask` does; `task` is the one that needs them."""
+        question_key = key, caller
+        while (found := self.found.get(key)) is None:
+            question, is_first = self._begin(question_key, task)
             if not is_first:
-                with AbortScope(call):
-                    # Whoever asks may be in another thread. Not awaited: that would cancel it.
-                    await asyncio.wait([asyncio.wrap_future(asking)])
-                _raise_shared(asking)
+                await wait(question)
+                _raise_shared(question)
                 continue
             try:
-                self._found[key] = await ask()
+                self.found[key] = await ask()
             except BaseException as error:
-                self._end(question, asking, error)
+                self._end(question_key, question, error)
                 raise
-            self._end(question, asking)
+            self._end(question_key, question)
         return found
 
-    def _begin(self, question: Hashable, asker: object) -> tuple[_Asking, bool]:
-        from concurrent.futures import Future  # noqa: PLC0415 - many a URL leaves nothing to ask
+    def _begin(self, question_key: Hashable, asker: object) -> tuple[Question, bool]:
+        from concurrent.futures import Future  # noqa: PLC0415 - many URLs leave nothing to ask
 
         with self._lock:
-            asking, first = self._asking.get(question, (None, None))
-            if asking is not None and first is not asker:
-                return asking, False
-            # Who asks already is in the middle of it, as in `on_retry`, and cannot wait for itself.
-            mine: _Asking = Future()
-            if asking is None:
-                self._asking[question] = mine, asker
-            return mine, True
+            question, first = self._questions.get(question_key, (None, None))
+            if question is not None and first is not asker:
+                return question, False
+            # Re-entrant: `on_retry` may make a call of its own, which must not wait for this one.
+            own: Question = Future()
+            if question is None:
+                self._questions[question_key] = own, asker
+            return own, True
 
-    def _end(self, question: Hashable, asking: _Asking, error: BaseException | None = None) -> None:
+    def _end(
+        self, question_key: Hashable, question: Question, error: BaseException | None = None
+    ) -> None:
         with self._lock:
-            if self._asking[question][0] is asking:
-                del self._asking[question]
-        asking.set_result(error)
+            if self._questions[question_key][0] is question:
+                del self._questions[question_key]
+        question.set_result(error)
 
 
-def _raise_shared(asking: _Asking) -> None:
-    error = asking.result()
+def _raise_shared(question: Question) -> None:
+    error = question.result()
     if isinstance(error, AbortError) or getattr(error, "phase", None) == "total":
         return
     if isinstance(error, HfgenError):
         import copy  # noqa: PLC0415 - rarely needed
 
-        # A copy: an exception that is raised in several places collects all of their frames.
+        # A copy: an exception that is raised in several calls collects the frames of all of them.
         raise copy.copy(error) from error.__cause__

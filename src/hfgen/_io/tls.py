@@ -8,7 +8,7 @@ import ssl
 from hfgen._core.errors import InvalidRequestError
 
 
-def checked(value: object) -> ssl.SSLContext:
+def check_ssl(value: object) -> ssl.SSLContext:
     """Return the context that `ssl=` stands for.
 
     Raises:
@@ -37,6 +37,6 @@ def checked(value: object) -> ssl.SSLContext:
         raise InvalidRequestError(f"ssl: no certificates in {value!r}: {error}") from error
 
 
-def default() -> ssl.SSLContext:
+def default_context() -> ssl.SSLContext:
     """Return a context that trusts the system, or `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
     return ssl.create_default_context()

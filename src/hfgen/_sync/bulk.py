@@ -1,4 +1,4 @@
-"""The sync shell: threads, as many as there are requests at once."""
+"""`Client.generate_many`: a dispatcher, and a thread for each request at once."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import os
 import threading
 import time
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hfgen._bulk.attempt import ask, askers
+from hfgen._bulk.attempt import AnswerCollector, run_call, sessions_by_server, stream_call
 from hfgen._bulk.dispatcher import Dispatcher
 from hfgen._bulk.plan import closed, requested
 from hfgen._core.errors import HfgenError
 from hfgen._io.signal import AbortController
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
-    from hfgen._bulk.job import Attempt
+    from hfgen._bulk.job import Attempt, Outcome
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.results import BulkResult
     from hfgen._bulk.statistics import BulkStatistics
     from hfgen._core.request import RequestLike
-    from hfgen._sync.client import Client
+    from hfgen._sync.session import Session
 
 Row = TypeVar("Row")
 
@@ -47,13 +47,13 @@ class Bulk(Generic[Row]):
 
     def __init__(
         self,
-        client: Client,
+        session: Session,
         rows: Iterable[Row],
         request: Callable[[Row], RequestLike] | None,
         plan: BulkPlan,
     ) -> None:
         # Its threads hold no reference to this object, so that dropping it ends all of it.
-        self._engine = _Engine(client, rows, request, plan)
+        self._engine = _Engine(session, rows, request, plan)
 
     @property
     def statistics(self) -> BulkStatistics:
@@ -107,17 +107,17 @@ class _Engine(Generic[Row]):
 
     def __init__(
         self,
-        client: Client,
+        session: Session,
         rows: Iterable[Row],
         request: Callable[[Row], RequestLike] | None,
         plan: BulkPlan,
     ) -> None:
-        settings = client._settings
+        settings = session.settings
         self.dispatcher: Dispatcher[Row] = Dispatcher(plan, eager=True)
         self._signal = settings.signal
         self._on_retry = settings.on_retry
         self._controller = AbortController()
-        self._askers = askers(client, plan, self._controller.signal)
+        self._sessions = sessions_by_server(session, plan, self._controller.signal)
         self._request = request
         self._model = plan.model
         self._rows = rows
@@ -256,8 +256,8 @@ class _Engine(Generic[Row]):
 
     def _try(self, attempt: Attempt[Row]) -> None:
         job = attempt.job
-        client = self._askers[attempt.server.url]
-        outcome = ask(client, job.request, time.monotonic, stream=job.stream)
+        session = self._sessions[attempt.server.url]
+        outcome = _attempt(session, job.request, stream=job.stream)
         with self._changed:
             if self._left:
                 return
@@ -274,3 +274,18 @@ class _Engine(Generic[Row]):
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _attempt(session: Session, request: Mapping[str, Any], *, stream: bool) -> Outcome:
+    collector = AnswerCollector(request, time.monotonic)
+    settings = session.settings
+    try:
+        if not stream:
+            call = run_call(request, settings)
+            return collector.outcome_of(session.drive(call.converse, settings))
+        with session.open_stream(stream_call(request, settings), settings) as chunks:
+            for chunk in chunks:
+                collector.take(chunk)
+    except HfgenError as error:
+        return collector.error_outcome(error)
+    return collector.outcome()

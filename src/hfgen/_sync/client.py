@@ -1,23 +1,13 @@
-"""The sync side: the client."""
+"""`Client`: the four verbs, sync."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from msgspec.structs import replace
-
-from hfgen._core.asking import informing, plan_of_server, tokenizing
-from hfgen._core.body import token_text, whole_chunk
-from hfgen._core.call import finding, running, streaming, streaming_bytes
-from hfgen._core.errors import HfgenError, StatusError
-from hfgen._core.request import normalise
-from hfgen._io.connecting import split
-from hfgen._io.interrupt import Interrupt
-from hfgen._io.target_cache import Known
-from hfgen._options import ClientOptions, Options, Settings, refuse_resume
-from hfgen._sync.deadlines import end, watchdog
-from hfgen._sync.driver import drive
-from hfgen._sync.stream import Stream
+from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
+from hfgen._options import ClientOptions, Options, override_settings, refuse_resume
+from hfgen._sync.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,15 +16,10 @@ if TYPE_CHECKING:
 
     from hfgen._bulk.rate_limit import RateLimit
     from hfgen._core.answers import Chunk, GeneratedText, ServerInfo, SimpleToken
-    from hfgen._core.call import Call
-    from hfgen._core.conversation import Conversation, Opened
     from hfgen._core.request import RequestLike
-    from hfgen._core.resume import Resumption
-    from hfgen._core.routing import Plan
-    from hfgen._core.target import Target
     from hfgen._sync.bulk import Bulk
+    from hfgen._sync.stream import Stream
 
-T = TypeVar("T")
 Row = TypeVar("Row")
 
 
@@ -52,14 +37,7 @@ class Client:
     """
 
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
-        from hfgen._sync.transport import SyncTransport  # noqa: PLC0415 - imports urllib3
-
-        connecting, others = split(options)
-        self._settings = Settings().override(others)
-        self._known = Known()
-        self._transport = SyncTransport(connecting)
-        self._shares_pool = False
-        self._closed = False
+        self._session = Session(options)
 
     def run(self, request: RequestLike, **options: Unpack[Options]) -> list[GeneratedText]:
         """Generate, and return the whole answer.
@@ -80,7 +58,7 @@ class Client:
             MalformedAnswerError: It answered with something else.
         """
         refuse_resume(options)
-        return self._run(running(normalise(request), self._settings.override(options)))
+        return self._session.run(Run, request, options)
 
     def stream(self, request: RequestLike, **options: Unpack[Options]) -> Stream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token.
@@ -97,7 +75,7 @@ class Client:
                 `MalformedStreamError`; each with the `text` so far.
             StreamingNotSupportedError: The model cannot stream.
         """
-        return self._open_items(request, options, whole_chunk)
+        return self._session.open(Chunks, request, options)
 
     def stream_tokens(self, request: RequestLike, **options: Unpack[Options]) -> Stream[str]:
         """Generate, and return a stream of the texts of the tokens.
@@ -112,7 +90,7 @@ class Client:
         Raises:
             HfgenError: As from `stream`.
         """
-        return self._open_items(request, options, token_text)
+        return self._session.open(Texts, request, options)
 
     def stream_bytes(self, request: RequestLike, **options: Unpack[Options]) -> Stream[bytes]:
         """Generate, and return the body of the server's stream byte for byte, as it comes.
@@ -128,8 +106,7 @@ class Client:
                 `ConnectError` from the stream.
         """
         refuse_resume(options)
-        asked = streaming_bytes(normalise(request), self._settings.override(options))
-        return self._open(asked, None)
+        return self._session.open(RawBytes, request, options)
 
     def info(self, **options: Unpack[Options]) -> ServerInfo:
         """Ask the server what it is and what it serves.
@@ -144,12 +121,9 @@ class Client:
             NotFoundError: The server does not say.
             HfgenError: As from `run`.
         """
-        settings = self._settings.override(options)
-        call = _begin(settings)
-        try:
-            return self._drive(informing(settings, call), settings, call)
-        finally:
-            end(call)
+        from hfgen._core.server_info import read_info  # noqa: PLC0415 - few programs ask
+
+        return self._session.drive(read_info, override_settings(self._session.settings, options))
 
     def tokenize(self, text: str, **options: Unpack[Options]) -> list[SimpleToken]:
         """Ask the server for the tokens of a text, special ones included (`/tokenize`).
@@ -167,14 +141,10 @@ class Client:
             InvalidRequestError: The server is not known to have such a route.
             HfgenError: As from `run`.
         """
-        settings = self._settings.override(options)
-        call = _begin(settings)
-        try:
-            targets = self._targets(plan_of_server(settings), settings, call)
-            conversation = tokenizing(text, targets[0], settings, call)
-            return self._drive(conversation, settings, call)
-        finally:
-            end(call)
+        from hfgen._core.server_info import tokenize  # noqa: PLC0415 - few programs ask
+
+        settings = override_settings(self._session.settings, options)
+        return self._session.drive(partial(tokenize, text), settings)
 
     def generate_many(
         self,
@@ -217,8 +187,9 @@ class Client:
         from hfgen._sync.bulk import Bulk  # noqa: PLC0415
 
         refuse_resume(options)
+        session = self._session.with_options(options)
         plan = planned(
-            self._settings.override(options),
+            session.settings,
             model=model,
             concurrency=concurrency,
             rate_limit=rate_limit,
@@ -226,7 +197,7 @@ class Client:
             ordered=ordered,
             stream=stream,
         )
-        return Bulk(self.with_options(**options), checked_rows(rows), request, plan)
+        return Bulk(session, checked_rows(rows), request, plan)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.
@@ -234,15 +205,12 @@ class Client:
         The connections stay this client's: they close with it, not with the new one.
         """
         client = object.__new__(type(self))
-        client.__dict__.update(self.__dict__, _shares_pool=True)
-        client._settings = self._settings.override(options)
+        client.__dict__.update(self.__dict__, _session=self._session.with_options(options))
         return client
 
     def close(self) -> None:
         """Close the idle connections; further calls raise `HfgenError`. Streams go on."""
-        self._closed = True
-        if not self._shares_pool:
-            self._transport.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -256,70 +224,4 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({self._settings!r})"
-
-    def _run(self, asked: Call[T]) -> T:
-        call = _begin(asked.settings)
-        try:
-            return self._ask(asked, call)
-        finally:
-            end(call)
-
-    def _open_items(
-        self, request: RequestLike, options: Options, select: Callable[[Chunk], T | None]
-    ) -> Stream[T]:
-        settings = self._settings.override(options)
-        return self._open(*streaming(normalise(request), settings, select))
-
-    def _open(self, asked: Call[Opened[T]], resumption: Resumption | None) -> Stream[T]:
-        call = _begin(asked.settings)
-
-        def reopen(error: HfgenError) -> Opened[T] | None:
-            broken = resumption.broken(error) if resumption is not None else None
-            if resumption is None or broken is None:
-                return None
-            rest, failure = broken
-            try:
-                return self._ask(replace(asked, request=rest), call, failure)
-            except HfgenError as last:
-                resumption.given_up(last, failure)
-                return None
-
-        try:
-            return Stream(self._ask(asked, call), call, reopen)
-        except BaseException:
-            end(call)
-            raise
-
-    def _ask(self, asked: Call[T], call: Interrupt, after: HfgenError | None = None) -> T:
-        plan = asked.plan()
-        targets = self._targets(plan, asked.settings, call)
-        conversation = asked.converse(targets, call, after)
-        try:
-            target, result = self._drive(conversation, asked.settings, call)
-        except StatusError as error:
-            self._known.doubt(plan.key, error)
-            raise
-        if len(targets) > 1:
-            self._known.keep(plan.key, (target,))
-        return result
-
-    def _targets(self, plan: Plan, settings: Settings, call: Interrupt) -> tuple[Target, ...]:
-        if targets := self._known.get(plan.key) or plan.targets:
-            return targets
-        asking = finding(plan, settings, call)
-        return self._known.find(
-            plan.key, settings.asker, lambda: self._drive(asking, settings, call), call
-        )
-
-    def _drive(self, conversation: Conversation[T], settings: Settings, call: Interrupt) -> T:
-        if self._closed or self._transport.closed:
-            raise HfgenError("the client is closed")
-        fetch = settings.fetch or self._transport
-        return drive(conversation, fetch, call, settings.on_retry)
-
-
-def _begin(settings: Settings) -> Interrupt:
-    call = Interrupt(settings.timeout, settings.signal)
-    watchdog.watch(call)
-    return call
+        return f"Client({self._session.settings!r})"

@@ -1,4 +1,4 @@
-"""One thread that checks the deadlines of all calls of the sync side."""
+"""Deadlines of the sync side: one thread checks those of all calls."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hfgen._io.interrupt import Interrupt
 
-# Seconds that the thread stays when nothing is to be watched: starting one costs more than a wait.
+# Seconds that the idle thread stays: starting one costs more than letting it wait.
 _LINGER = 1.0
 
 
-class Watchdog:
-    """Checks each `Interrupt` when the last check said so."""
+class _Watchdog:
+    """Checks each `Interrupt` when its last check said to."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -61,7 +61,7 @@ class Watchdog:
                 now = time.monotonic()
                 due = [interrupt for interrupt, at in self._due.items() if at <= now]
             for interrupt in due:
-                # Outside the lock: an abort runs other people's code.
+                # Outside the lock, because an abort calls listeners.
                 seconds = interrupt.check()
                 with self._changed:
                     if seconds is None:
@@ -70,10 +70,11 @@ class Watchdog:
                         self._due[interrupt] = time.monotonic() + seconds
 
 
-watchdog = Watchdog()
+_watchdog = _Watchdog()
+watch = _watchdog.watch
 
 
-def end(call: Interrupt) -> None:
-    """End a call of the sync side."""
-    call.done()
-    watchdog.forget(call)
+def unwatch(interrupt: Interrupt) -> None:
+    """End a call of the sync side: its deadlines are checked no more."""
+    interrupt.end()
+    _watchdog.forget(interrupt)

@@ -1,17 +1,19 @@
-"""The driver of the sync side: it does what the conversation asks for."""
+"""`drive` of the sync side: does what a conversation yields, in the caller's thread."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hfgen._core import conversation as exchange
-from hfgen._core.boundary import checked, checked_piece, translated
+from hfgen._core.conversation import Ask, Drop, Peek, Read, Send
+from hfgen._core.fetch import check_piece, check_response, to_hfgen_error
 
 if TYPE_CHECKING:
-    from hfgen._core.conversation import Conversation, Step
+    from hfgen._core.conversation import Conversation
     from hfgen._core.fetch import Fetch, FetchResponse
+    from hfgen._core.target import Target
     from hfgen._io.interrupt import Interrupt
+    from hfgen._io.target_cache import Question, TargetCache
     from hfgen._options import OnRetry
 
 T = TypeVar("T")
@@ -19,89 +21,110 @@ T = TypeVar("T")
 log = logging.getLogger("hfgen")
 
 
-def drive(
-    conversation: Conversation[T], fetch: Fetch, call: Interrupt, on_retry: OnRetry | None
+# Seconds after which a thread that waits for another call's question checks for an abort.
+_CHECK_INTERVAL = 0.05
+
+
+def drive(  # noqa: C901 - a branch for each step
+    conversation: Conversation[T],
+    fetch: Fetch,
+    interrupt: Interrupt,
+    on_retry: OnRetry | None,
+    cache: TargetCache,
 ) -> T:
-    """Do what the conversation asks for until it returns."""
+    """Do what the conversation yields until it returns; return its result."""
     response: FetchResponse | None = None
     try:
         step = next(conversation)
         while True:
             try:
-                reply = _perform(step, fetch, call, on_retry)
-            except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-                step = conversation.throw(translated(error, call) or error)
+                match step:
+                    case Send():
+                        reply: Any = _send(step, fetch, interrupt, on_retry)
+                        response = reply
+                    case Read():
+                        reply = _read(step.response, step.limit, interrupt)
+                    case Peek():
+                        reply = _peek(step.response, interrupt)
+                    case Drop():
+                        reply = step.response.close()
+                    case Ask():
+                        reply = _ask(step, fetch, interrupt, on_retry, cache)
+            except Exception as error:  # noqa: BLE001 - a caller's `fetch` raises what it likes
+                step = conversation.throw(to_hfgen_error(error, interrupt) or error)
             else:
-                if isinstance(step, exchange.Send):
-                    response = reply
                 step = conversation.send(reply)
     except StopIteration as stop:
-        # What has come may lie there: nobody waits before the caller does.
-        call.deadline = None
+        # The deadline does not run while the caller has not asked for an item.
+        interrupt.deadline = None
         result: T = stop.value
         return result
     except Exception:
         raise
     except BaseException:
-        # Ctrl-C: nobody else knows of the response yet.
+        # Ctrl-C: no stream holds the response yet that would close it.
         if response is not None:
             response.close()
         raise
 
 
-def _perform(step: Step, fetch: Fetch, call: Interrupt, on_retry: OnRetry | None) -> Any:
-    match step:
-        case exchange.Send():
-            return _send(step, fetch, call, on_retry)
-        case exchange.Read():
-            return _read(step.response, step.limit, call)
-        case exchange.Peek():
-            return _peek(step.response, call)
-        case exchange.Drop():
-            return step.response.close()
-        case exchange.Elapsed():
-            return call.elapsed
+def _ask(
+    step: Ask,
+    fetch: Fetch,
+    interrupt: Interrupt,
+    on_retry: OnRetry | None,
+    cache: TargetCache,
+) -> tuple[Target, ...]:
+    def ask() -> tuple[Target, ...]:
+        return drive(step.begin(), fetch, interrupt, on_retry, cache)
+
+    def wait(question: Question) -> None:
+        while not question.done():
+            interrupt.wait(_CHECK_INTERVAL)
+            interrupt.throw_if_aborted()
+
+    return cache.get_or_ask(step.key, step.caller, ask, wait)
 
 
 def _send(
-    step: exchange.Send, fetch: Fetch, call: Interrupt, on_retry: OnRetry | None
+    step: Send, fetch: Fetch, interrupt: Interrupt, on_retry: OnRetry | None
 ) -> FetchResponse:
     if step.error is not None:
         log.info("trying again in %.1f s: %s", step.wait, step.error)
         if on_retry is not None:
             on_retry(step.retries, step.wait, step.error)
-        call.deadline = None
+        interrupt.deadline = None
         if step.wait:
-            call.wait(step.wait)
-    call.throw_if_aborted()
-    call.expect_first()
+            interrupt.wait(step.wait)
+    interrupt.throw_if_aborted()
+    interrupt.expect_first()
     log.debug("%r", step.request)
-    return checked(fetch(step.request), asynchronous=False)
+    return check_response(fetch(step.request), asynchronous=False)
 
 
-def _peek(response: FetchResponse, call: Interrupt) -> bytes | None:
-    unsubscribe = call.subscribe(response.close)
+def _peek(response: FetchResponse, interrupt: Interrupt) -> bytes | None:
+    unsubscribe = interrupt.subscribe(response.close)
     try:
         piece = next(response.body, None)  # type: ignore[call-overload] # checked
     finally:
         unsubscribe()
     # A connection that was cut can look like one that has come to its end.
-    call.throw_if_aborted()
-    return None if piece is None else checked_piece(piece)
+    interrupt.throw_if_aborted()
+    return None if piece is None else check_piece(piece)
 
 
-def _read(response: FetchResponse, limit: int | None, call: Interrupt) -> bytes:
-    unsubscribe = call.subscribe(response.close)
+def _read(response: FetchResponse, limit: int, interrupt: Interrupt) -> bytes:
+    unsubscribe = interrupt.subscribe(response.close)
     body = bytearray()
     try:
         for piece in response.body:  # type: ignore[union-attr] # checked
-            body += checked_piece(piece)
-            if limit is not None and len(body) >= limit:
-                # In place: there is enough of it.
+            body += check_piece(piece)
+            if len(body) >= limit:
+                # In place, because a copy may be large.
                 del body[limit:]
                 break
     finally:
         unsubscribe()
         response.close()
-    call.throw_if_aborted()
+    interrupt.throw_if_aborted()
     return bytes(body)

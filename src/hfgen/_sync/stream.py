@@ -1,15 +1,15 @@
-"""The stream of the sync side: a thin shell around a body and a decoder."""
+"""`Stream`: pulls bytes from a body, pushes them into a decoder, and hands out its items."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-from hfgen._core.boundary import broken_off, checked_piece
 from hfgen._core.conversation import Opened
 from hfgen._core.errors import HfgenError, StreamClosedError
+from hfgen._core.fetch import check_piece, end_of_broken_body
 from hfgen._core.headers import Headers
-from hfgen._sync.deadlines import end, watchdog
+from hfgen._sync.deadlines import unwatch, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,20 +40,20 @@ class Stream(Generic[T]):
         headers: Its headers, a mapping that does not care for case.
     """
 
-    def __init__(self, opened: Opened[T], call: Interrupt, reopen: Reopen[T]) -> None:
+    def __init__(self, opened: Opened[T], interrupt: Interrupt, reopen: Reopen[T]) -> None:
         self._ended = False
         self._left = False
         self.status = opened.response.status
         self.headers = Headers(opened.response.headers)
         # They hold no reference to this object, so that dropping the stream ends them at once.
-        self._body = _Body(opened, call)
-        self._items = _pump(self._body, call, reopen)
+        self._body = _Body(opened, interrupt)
+        self._items = _pump(self._body, interrupt, reopen)
 
     def __iter__(self) -> Iterator[T]:
-        # An iterator of its own for each loop: when the loop drops it, the stream is left.
+        # Each loop gets an iterator of its own: when the loop drops it, the stream is closed.
         try:
             if not self._left:
-                # Not by `__next__`: every token goes through here.
+                # Not by `__next__`, which would be one more call for every token.
                 for item in self._items:
                     yield item
                     if self._left:
@@ -113,8 +113,8 @@ def state(*, ended: bool, left: bool) -> str:
 class _Body(Generic[T]):
     """The answer that a stream reads at present: another one after a break that was mended."""
 
-    def __init__(self, opened: Opened[T], call: Interrupt) -> None:
-        self._call = call
+    def __init__(self, opened: Opened[T], interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
         self._unsubscribe: Callable[[], object] | None = None
         self._is_closed = False
         self.change(opened)
@@ -125,7 +125,7 @@ class _Body(Generic[T]):
         self.opened = opened
         body: Iterable[bytes] = opened.response.body  # type: ignore[assignment] # sync
         self.pieces = iter(() if opened.broke is not None else body)
-        self._unsubscribe = self._call.subscribe(opened.response.close)
+        self._unsubscribe = self._interrupt.subscribe(opened.response.close)
         if self._is_closed:
             opened.response.close()
 
@@ -137,64 +137,64 @@ class _Body(Generic[T]):
             self._unsubscribe = None
 
     def close(self) -> None:
-        """Close what is open, and end the call."""
+        """Close what is open, and end the interrupt."""
         self._is_closed = True
         if self._unsubscribe is not None:
-            end(self._call)
+            unwatch(self._interrupt)
             self.release()
 
 
-def _pump(body: _Body[T], call: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
+def _pump(body: _Body[T], interrupt: Interrupt, reopen: Reopen[T]) -> Iterator[T]:
     while True:
         try:
-            yield from _read(body, call)
+            yield from _read(body, interrupt)
             return
         except HfgenError as error:
-            call.deadline = None
+            interrupt.deadline = None
             if (opened := reopen(error)) is None:
                 raise
             body.change(opened)
 
 
-def _read(body: _Body[T], call: Interrupt) -> Iterator[T]:  # noqa: C901, PLR0912 - one loop
+def _read(body: _Body[T], interrupt: Interrupt) -> Iterator[T]:  # noqa: C901, PLR0912 - one loop
     """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
     decoder, pieces, broke = body.opened.decoder, body.pieces, body.opened.broke
     items: Iterable[T] = body.opened.ready
     waits = ends = False
     while True:
-        if not call.aborted:
+        if not interrupt.aborted:
             for item in items:
                 if waits or ends:
-                    # While the caller works on it, nobody waits.
-                    call.deadline = None
+                    # The deadline does not run while the caller handles an item.
+                    interrupt.deadline = None
                     waits = ends = False
                 yield item
-                if call.aborted:
+                if interrupt.aborted:
                     break
         try:
-            if call.aborted:
-                raise call.error()
+            if interrupt.aborted:
+                raise interrupt.error()
             if decoder.is_complete:
-                # Once: a server may go on sending for ever.
+                # Once only, because a server may go on sending for ever.
                 if not ends:
-                    call.expect_end()
-                    watchdog.watch(call)
+                    interrupt.expect_end()
+                    watch(interrupt)
                     ends = True
             elif not waits:
-                call.expect_next()
+                interrupt.expect_next()
                 waits = True
             piece = next(pieces, None)
             # A connection that was cut can look like one that has come to its end.
-            if call.aborted:
-                raise call.error()
+            if interrupt.aborted:
+                raise interrupt.error()
             if piece is None and broke is not None:
                 raise broke
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-            if (failure := broken_off(decoder, error, call)) is not None:
+            if (failure := end_of_broken_body(decoder, error, interrupt)) is not None:
                 raise failure  # noqa: B904 - chained where it was made
             yield from decoder.rest()
             return
         if piece is None:
             break
-        items = decoder.feed(piece if type(piece) is bytes else checked_piece(piece))
+        items = decoder.feed(piece if type(piece) is bytes else check_piece(piece))
     yield from decoder.finish()

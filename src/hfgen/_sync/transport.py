@@ -14,12 +14,12 @@ from urllib.parse import SplitResult, urlsplit
 import urllib3
 from urllib3 import exceptions
 
-from hfgen._core.errors import ConnectError, HfgenError, TimeoutError, untie  # noqa: A004
+from hfgen._core.errors import ConnectError, HfgenError, TimeoutError, drop_tracebacks  # noqa: A004
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
 from hfgen._core.url import display
 from hfgen._io import tls as _tls
-from hfgen._io.library_errors import reason, refusal, root
+from hfgen._io.library_errors import certificate_problem, one_line, root_cause
 from hfgen._io.unpacking import unpacker
 from hfgen._sync.connections import HTTPPool, HTTPSPool
 from hfgen._sync.reading import Reading
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from urllib3.connectionpool import HTTPConnectionPool
 
-    from hfgen._io.connecting import Connecting
+    from hfgen._io.connecting import ConnectionOptions
     from hfgen._io.proxy import Proxy
     from hfgen._io.unpacking import Unpacker
 
@@ -48,7 +48,7 @@ FAILURES = (exceptions.HTTPError, OSError, ValueError, OverflowError)
 class SyncTransport:
     """A pool of connections; called with a request it is a `Fetch`. Safe for threads."""
 
-    def __init__(self, connecting: Connecting) -> None:
+    def __init__(self, connecting: ConnectionOptions) -> None:
         self.closed = False
         self._connecting = connecting
         self._open()
@@ -128,7 +128,7 @@ class SyncTransport:
     @cached_property
     def _context(self) -> ssl.SSLContext:
         # One for all connections: to read the system's certificates takes longer than a handshake.
-        return self._connecting.ssl or _tls.default()
+        return self._connecting.ssl or _tls.default_context()
 
 
 def made(
@@ -150,7 +150,7 @@ def made(
     except failures as error:
         failure = translate(error, line)
         # Frames of urllib3 hold it, and so it would hold all callers until the collector comes.
-        untie(error)
+        drop_tracebacks(error)
     except BaseException:
         # Ctrl-C in a handshake leaves the socket to the traceback, which may be held for long.
         line.cut()
@@ -219,7 +219,7 @@ def translated(
 ) -> HfgenError:
     """Return the error of hfgen that stands for one of urllib3."""
     where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
-    inmost, refused = root(error), refusal(error)
+    inmost, refused = root_cause(error), certificate_problem(error)
     if isinstance(error, exceptions.ProxyError):
         error = error.original_error
     cause: object = error.__cause__ or error.__context__ or error
@@ -238,16 +238,16 @@ def translated(
         failure = TimeoutError(f"{where} sent nothing in time")
     elif proxy is not None and line.state != "connected":
         why = str(error).removeprefix("Tunnel connection failed: ")
-        failure = ConnectError(f"cannot connect to {where}: {reason(why)}")
+        failure = ConnectError(f"cannot connect to {where}: {one_line(why)}")
     else:
         if isinstance(error, ValueError | OverflowError):
-            cause = f"what came is no HTTP ({reason(cause)})"
+            cause = f"what came is no HTTP ({one_line(cause)})"
         elif isinstance(inmost, ValueError):
             # The size of a chunk, which http.client reports as a lack of bytes.
-            cause = f"what came is no HTTP ({reason(inmost)})"
+            cause = f"what came is no HTTP ({one_line(inmost)})"
         elif isinstance(error, exceptions.ProtocolError) and isinstance(cause, IncompleteRead):
             cause = "the server closed it inside the answer"
-        failure = ConnectError(f"the connection to {where} broke: {reason(cause)}")
+        failure = ConnectError(f"the connection to {where} broke: {one_line(cause)}")
     # Not urllib3's own: it holds the pool, and that the password for the proxy.
     failure.__cause__ = inmost
     return failure

@@ -10,7 +10,7 @@ from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.url import display
 from hfgen._io.async_unpacking import Unpacked
-from hfgen._io.library_errors import reason, refusal, root
+from hfgen._io.library_errors import certificate_problem, one_line, root_cause
 from hfgen._io.unpacking import unpacker
 from hfgen._sync.reading import Reading
 
@@ -234,13 +234,13 @@ def _translated(error: Exception, request: FetchRequest, library: ModuleType) ->
         failure = TimeoutError(f"{where} sent nothing in time")
     elif isinstance(error, library.ConnectError | library.ProxyError):
         failure = ConnectError(
-            f"cannot connect to {where}: {refusal(error, _REMEDY) or reason(error)}"
+            f"cannot connect to {where}: {certificate_problem(error, _REMEDY) or one_line(error)}"
         )
     elif isinstance(error, library.RemoteProtocolError):
-        failure = ConnectError(f"the connection to {where} broke: {reason(error)}")
+        failure = ConnectError(f"the connection to {where} broke: {one_line(error)}")
     else:
-        why = type(error).__name__ if isinstance(error, library.ProtocolError) else reason(error)
+        why = type(error).__name__ if isinstance(error, library.ProtocolError) else one_line(error)
         failure = ConnectError(f"the connection to {where} broke: {why}")
     # Not the library's own error: it holds the request, and its key.
-    failure.__cause__ = root(error)
+    failure.__cause__ = root_cause(error)
     return failure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.url import display
-from hfgen._io.library_errors import reason, refusal, root
+from hfgen._io.library_errors import certificate_problem, one_line, root_cause
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -93,9 +93,11 @@ def _translated(
     error: Exception, request: FetchRequest, line: Line, library: ModuleType
 ) -> HfgenError:
     where = display(request.url)
-    cause = root(error)
+    cause = root_cause(error)
     # Of the library's own message, which shows the query, nothing.
-    why = refusal(error, _REMEDY) or (reason(cause) if cause else type(error).__name__)
+    why = certificate_problem(error, _REMEDY) or (
+        one_line(cause) if cause else type(error).__name__
+    )
     failure: HfgenError
     if isinstance(error, library.ConnectTimeout) or (
         isinstance(error, library.Timeout) and line.state == "connecting"

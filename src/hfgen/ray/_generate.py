@@ -12,7 +12,7 @@ from hfgen._bulk.plan import planned
 from hfgen._core.errors import InvalidRequestError
 from hfgen._files.prompt import Prompt
 from hfgen._files.row import Row
-from hfgen._io.credentials import ambient_key
+from hfgen._io.environment import ENVIRONMENT
 from hfgen.ray._plan import Plan, calls_at_once, share_of_concurrency, share_of_rate
 from hfgen.ray._worker import Worker
 
@@ -161,7 +161,7 @@ def make_plan(
             raise InvalidRequestError(f"{name} cannot be sent to other processes: leave it out")
     urls = [api_url] if isinstance(api_url, str) else api_url
     # Whatever is wrong is said here, and not by each worker.
-    settings = AsyncClient(**options)._settings  # noqa: SLF001 - they are one package's
+    settings = AsyncClient(**options)._session.settings  # noqa: SLF001 - they are one package's
     whole = planned(
         settings,
         model=model,
@@ -181,7 +181,7 @@ def make_plan(
         api_urls=None if settings.provider is not None else whole.urls,
         stream=stream,
         options=dict(options),
-        ambient_key=ambient_key(_HUGGING_FACE),
+        ambient_key=ENVIRONMENT.find_key(_HUGGING_FACE),
     )
 
 

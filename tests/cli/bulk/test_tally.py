@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from hfgen import BulkResult, Details, GeneratedText, InvalidRequestError
+from hfgen import InvalidRequestError
 from hfgen._cli.bulk.tally import Tally
+from hfgen.types import BulkResult, Details, GeneratedText
 
 
 def results(count, *, tokens=3, error=None):

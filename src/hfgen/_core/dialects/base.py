@@ -71,7 +71,7 @@ class Dialect(Protocol):
         """
 
 
-def read_other(event: Event, headers: Headers, why: str) -> bool:
+def read_non_chunk(event: Event, headers: Headers, why: str) -> bool:
     """Take in an event that is no chunk; return whether it says that the stream is at its end.
 
     Raises:
@@ -84,31 +84,31 @@ def read_other(event: Event, headers: Headers, why: str) -> bool:
     if data == b"[DONE]":
         # Servers that end with `finish_reason: null` say only so that it is the end.
         return True
-    if fault := fault_in(data):
-        raise faults.raised(fault, headers=headers, body=data)
+    if fault := find_error(data):
+        raise faults.error_from(fault, headers=headers, body=data)
     if event.name == b"error":
-        raise faults.raised(faults.in_body(data), headers=headers, body=data)
+        raise faults.error_from(faults.error_in_body(data), headers=headers, body=data)
     if event.name not in {b"", b"message"}:
         # As a browser does: who does not listen to a type of event does not get it.
         return False
-    raise malformed(data, f"an event in the stream is {why}", MalformedStreamError) from None
+    raise malformed_error(data, f"an event in the stream is {why}", MalformedStreamError) from None
 
 
-def fault_in(data: bytes) -> faults.Fault | None:
+def find_error(data: bytes) -> faults.ReportedError | None:
     """Return the error that a body or an event reports, None if it reports none."""
     try:
-        return faults.in_answer(msgspec.json.decode(data))
+        return faults.error_in_json(msgspec.json.decode(data))
     except UNREADABLE:
         return None
 
 
-def shown(data: bytes) -> str:
+def preview(data: bytes) -> str:
     """Return the bytes as a message shows them: cut to a readable length."""
     return repr(data if len(data) <= _SHOWN else data[:_SHOWN] + b"...")
 
 
-def malformed(
+def malformed_error(
     data: bytes, what: str, kind: type[MalformedAnswerError] = MalformedAnswerError
 ) -> MalformedAnswerError:
     """Return the error for bytes that cannot be read as what they ought to be."""
-    return kind(f"{what}: {shown(data)}")
+    return kind(f"{what}: {preview(data)}")

@@ -9,9 +9,9 @@ import msgspec
 
 from hfgen._core import server_errors as faults
 from hfgen._core.answers import Chunk, GeneratedText, with_raw
-from hfgen._core.dialects.base import UNREADABLE, fault_in, malformed, read_other
+from hfgen._core.dialects.base import UNREADABLE, find_error, malformed_error, read_non_chunk
 from hfgen._core.headers import NO_HEADERS, Headers
-from hfgen._core.request import encode
+from hfgen._core.request import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,18 +50,18 @@ class TGI:
         self._request = request
 
     def body(self, *, stream: bool) -> bytes:
-        return encode({**self._request, "stream": stream})
+        return encode_json({**self._request, "stream": stream})
 
     def answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
             items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
             if not items:
-                raise malformed(body, "the answer holds no generation")
+                raise malformed_error(body, "the answer holds no generation")
             return [with_raw(_tolerant(_answer, item), bytes(item)) for item in items]
         except UNREADABLE as error:
-            if fault := fault_in(body):
-                raise faults.raised(fault, headers=headers, body=body) from None
-            raise malformed(body, f"the answer is no generation ({error})") from None
+            if fault := find_error(body):
+                raise faults.error_from(fault, headers=headers, body=body) from None
+            raise malformed_error(body, f"the answer is no generation ({error})") from None
 
     def events(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> TGIEvents:
         return TGIEvents(headers, only_text=only_text)
@@ -90,7 +90,7 @@ class TGIEvents:
                 except msgspec.ValidationError:
                     chunk = _tolerant(decoder, data)
             except UNREADABLE as error:
-                if read_other(event, self._headers, f"no chunk ({error})"):
+                if read_non_chunk(event, self._headers, f"no chunk ({error})"):
                     self.complete = True
                 continue
             if is_whole:

@@ -5,7 +5,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from hfgen import BulkResult, Details, GeneratedText, ValidationError
+from hfgen import ValidationError
+from hfgen.types import BulkResult, Details, GeneratedText
 
 pytest.importorskip("matplotlib")
 

@@ -2,8 +2,9 @@
 
 import tracemalloc
 
-from hfgen import BulkResult, Details, GeneratedText, HfgenError, InvalidRequestError
+from hfgen import HfgenError, InvalidRequestError
 from hfgen._cli.bulk.report.recorder import Recorder
+from hfgen.types import BulkResult, Details, GeneratedText
 
 ANSWER = GeneratedText(generated_text="x", details=Details(generated_tokens=5))
 

@@ -4,16 +4,11 @@ import json
 
 import pytest
 
-from hfgen import (
-    MalformedAnswerError,
-    MalformedStreamError,
-    ServerError,
-    Token,
-    ValidationError,
-)
-from hfgen._core.body import Whole, token_text
+from hfgen import MalformedAnswerError, MalformedStreamError, ServerError, ValidationError
+from hfgen._core.body import JsonBody, select_text
 from hfgen._core.dialects.completions import Completions
 from hfgen._core.dialects.server_kind import Server
+from hfgen.types import Token
 
 USAGE = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
 END = "</s>"
@@ -216,6 +211,8 @@ class TestFullText:
 )
 def test_in_answer_to_a_stream_no_text_is_lost_for_its_tokens(more):
     said = {"choices": [{"text": " upon a", "finish_reason": "length", **more}]}
-    decoder = Whole(Completions({"inputs": "Once", "parameters": {"details": True}}), token_text)
+    decoder = JsonBody(
+        Completions({"inputs": "Once", "parameters": {"details": True}}), select_text
+    )
     assert list(decoder.feed(json.dumps(said).encode())) == []
     assert list(decoder.finish()) == [" upon a"]

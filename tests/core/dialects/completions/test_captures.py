@@ -6,7 +6,8 @@ llama.cpp (b1-0c1e570), `transformers serve` and vLLM (0.32.0), all with the sam
 import pytest
 
 from helpers.completion_streams import chunks, read, texts
-from hfgen import IncompleteGenerationError, ServerError, Token
+from hfgen import IncompleteGenerationError, ServerError
+from hfgen.types import Token
 
 LLAMA_CPP = rb"""
 data: {"choices":[{"text":",","index":0,"logprobs":{"content":[{"id":12,"token":",","bytes":[44],"logprob":-7.117047789506614e-05,"top_logprobs":[{"id":12,"token":",","bytes":[44],"logprob":-7.117047789506614e-05},{"id":378,"token":" time","bytes":[32,116,105,109,101],"logprob":-9.927058219909668},{"id":14,"token":".","bytes":[46],"logprob":-12.008344650268555}]}]},"finish_reason":null}],"created":1795344668,"model":"storyteller","system_fingerprint":"b1-0c1e570","object":"text_completion","id":"chatcmpl-3GkrEbNyJ3Tl99eO4MiVNKtc9DteWmze"}

@@ -4,7 +4,7 @@ import pytest
 
 from helpers.completion_streams import USAGE, chunks, only_usage, piece, read, texts
 from hfgen import IncompleteGenerationError
-from hfgen._core.body import Events, whole_chunk
+from hfgen._core.body import EventBody, select_chunk
 from hfgen._core.dialects.completions import Completions
 from hfgen.testing import done, event
 
@@ -86,7 +86,7 @@ class TestTheEnd:
         assert read(only_usage())[1] is IncompleteGenerationError
 
     def test_is_not_the_reason_but_what_follows_it(self):
-        decoder = Events(Completions(), whole_chunk)
+        decoder = EventBody(Completions(), select_chunk)
         assert list(decoder.feed(piece("a", "stop"))) == []
         assert decoder.is_complete
         [last] = decoder.rest()

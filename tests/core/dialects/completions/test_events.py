@@ -12,7 +12,7 @@ from hfgen import (
     ServerError,
     ValidationError,
 )
-from hfgen._core.body import Events, whole_chunk
+from hfgen._core.body import EventBody, select_chunk
 from hfgen._core.dialects.completions import Completions
 from hfgen.testing import done, event, fault
 
@@ -119,6 +119,6 @@ class TestWhatServersVary:
         ]
 
     def test_a_hundred_thousand_tokens_are_read_in_linear_time(self):
-        decoder = Events(Completions(), whole_chunk)
+        decoder = EventBody(Completions(), select_chunk)
         body = piece("a")
         assert sum(1 for _ in range(100_000) for _ in decoder.feed(body)) == 100_000

@@ -3,8 +3,8 @@
 import pytest
 
 from helpers.completion_streams import USAGE, chunks, only_usage, piece, texts
-from hfgen import Token
 from hfgen.testing import done
+from hfgen.types import Token
 
 END = "</s>"
 

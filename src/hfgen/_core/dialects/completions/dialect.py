@@ -10,21 +10,21 @@ import msgspec
 
 from hfgen._core import server_errors as faults
 from hfgen._core.answers import Details, GeneratedText
-from hfgen._core.dialects.base import UNREADABLE, fault_in, malformed, read_other
-from hfgen._core.dialects.completions.logprobs import Usage, tokens_said
-from hfgen._core.dialects.completions.request import completion
+from hfgen._core.dialects.base import UNREADABLE, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.completions.logprobs import Usage, report_tokens
+from hfgen._core.dialects.completions.request import make_body
 from hfgen._core.dialects.completions.response import (
-    Asked,
     Choice,
     Completion,
-    decoded,
-    reason,
-    with_end,
+    RequestedOutput,
+    decode_completion,
+    finish_reason,
+    mark_end_token,
 )
-from hfgen._core.dialects.completions.sequence import Generation
+from hfgen._core.dialects.completions.sequence import SequenceReader
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.headers import NO_HEADERS, Headers
-from hfgen._core.request import encode
+from hfgen._core.request import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,24 +48,24 @@ class Completions:
         self._server = server
 
     def body(self, *, stream: bool) -> bytes:
-        return encode(completion(self._request, self._server, stream=stream))
+        return encode_json(make_body(self._request, self._server, stream=stream))
 
     def answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
-            said = decoded(body)
+            said = decode_completion(body)
         except UNREADABLE as error:
             said, why = Completion(), str(error)
         else:
             why = "it has no choices"
         choices = said.choices or []
         if said.error or not choices or any(c.text is msgspec.UNSET for c in choices):
-            if fault := fault_in(body):
-                raise faults.raised(fault, headers=headers, body=body)
+            if fault := find_error(body):
+                raise faults.error_from(fault, headers=headers, body=body)
             why = "a choice has no text" if choices else why
-            raise malformed(body, f"the answer is no completion ({why})")
+            raise malformed_error(body, f"the answer is no completion ({why})")
         usage = said.usage or Usage()
         choices.sort(key=lambda choice: choice.index or 0)
-        return [_generated(each, usage, self._asked(), len(choices)) for each in choices]
+        return [_generated_text(choice, usage, self._asked(), len(choices)) for choice in choices]
 
     def events(
         self, headers: Headers = NO_HEADERS, *, only_text: bool = False
@@ -74,9 +74,9 @@ class Completions:
         del only_text
         return CompletionsEvents(self._asked(), headers)
 
-    def _asked(self) -> Asked:
+    def _asked(self) -> RequestedOutput:
         parameters = self._request.get("parameters") or {}
-        return Asked(
+        return RequestedOutput(
             prompt=self._request.get("inputs", ""),
             returns_prompt=bool(parameters.get("return_full_text")),
             stop=tuple(parameters.get("stop") or ()),
@@ -95,10 +95,10 @@ class CompletionsEvents:
 
     __slots__ = ("_asked", "_headers", "_is_done", "_sequences", "_usage", "complete")
 
-    def __init__(self, asked: Asked, headers: Headers = NO_HEADERS) -> None:
+    def __init__(self, asked: RequestedOutput, headers: Headers = NO_HEADERS) -> None:
         self._asked = asked
         self._headers = headers
-        self._sequences: dict[int, Generation] = {}
+        self._sequences: dict[int, SequenceReader] = {}
         self._usage = Usage()
         self._is_done = False
         self.complete = False
@@ -110,7 +110,7 @@ class CompletionsEvents:
         if self._is_done:
             return ()
         try:
-            said = decoded(event.data)
+            said = decode_completion(event.data)
         except UNREADABLE as error:
             return self._read_other(event, str(error))
         usage = said.usage
@@ -150,25 +150,27 @@ class CompletionsEvents:
             chunks += self.rest()
         return chunks
 
-    def _sequence(self, number: int) -> Generation:
+    def _sequence(self, number: int) -> SequenceReader:
         if number not in self._sequences:
-            self._sequences[number] = Generation(number, self._asked)
+            self._sequences[number] = SequenceReader(number, self._asked)
         return self._sequences[number]
 
     def _read_other(self, event: Event, why: str) -> Sequence[Chunk]:
-        if not read_other(event, self._headers, f"no completion ({why})"):
+        if not read_non_chunk(event, self._headers, f"no completion ({why})"):
             return ()
         self._is_done = self.complete = True
-        self._sequences = self._sequences or {0: Generation(0, self._asked)}
+        self._sequences = self._sequences or {0: SequenceReader(0, self._asked)}
         return self.rest()
 
 
-def _generated(choice: Choice, usage: Usage, asked: Asked, count: int) -> GeneratedText:
+def _generated_text(
+    choice: Choice, usage: Usage, asked: RequestedOutput, count: int
+) -> GeneratedText:
     generated = choice.text if isinstance(choice.text, str) else ""
-    why = reason(choice, generated, asked)
-    said = tokens_said(choice.logprobs, choice.token_ids, asked.top)
-    said = with_end(said, generated, why) or said
-    tokens = [each.token for each in said]
+    why = finish_reason(choice, generated, asked)
+    said = report_tokens(choice.logprobs, choice.token_ids, asked.top)
+    said = mark_end_token(said, generated, why) or said
+    tokens = [token.token for token in said]
     return GeneratedText(
         generated_text=asked.whole(generated),
         details=Details(
@@ -179,6 +181,6 @@ def _generated(choice: Choice, usage: Usage, asked: Asked, count: int) -> Genera
             generated_tokens=usage.completion_tokens if count == 1 else len(tokens) or None,
             input_length=usage.prompt_tokens,
             tokens=tokens,
-            top_tokens=[each.top or [] for each in said] if asked.top and tokens else None,
+            top_tokens=[token.top or [] for token in said] if asked.top and tokens else None,
         ),
     )

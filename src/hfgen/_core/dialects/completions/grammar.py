@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.completions.refusal import refusal
+from hfgen._core.dialects.completions.refusal import unsupported_parameter_error
 from hfgen._core.errors import InvalidRequestError
-from hfgen._core.request import encode
+from hfgen._core.request import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ _SCHEMAS = frozenset({"json", "json_object", "json_schema"})
 _BY_SCHEMA: dict[Kind | None, Callable[[Any], dict[str, Any]]] = {
     "vllm": lambda schema: {"structured_outputs": {"json": schema}},
     # A text, unlike everywhere else.
-    "sglang": lambda schema: {"json_schema": encode(schema).decode()},
+    "sglang": lambda schema: {"json_schema": encode_json(schema).decode()},
     "llama.cpp": lambda schema: {"json_schema": schema},
 }
 _BY_REGEX: dict[Kind | None, Callable[[str], dict[str, Any]]] = {
@@ -30,7 +30,7 @@ _BY_REGEX: dict[Kind | None, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def grammar(asked: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
+def grammar_fields(asked: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
     """Return the fields that ask for the grammar.
 
     Raises:
@@ -42,12 +42,14 @@ def grammar(asked: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
             raise InvalidRequestError("request.parameters.grammar.value: a regex is a string")
         if kind not in _BY_REGEX:
             other = "use a JSON schema, or " if kind in _BY_SCHEMA else ""
-            raise refusal("grammar", kind, f"{other}leave it out and say it in the prompt")
+            raise unsupported_parameter_error(
+                "grammar", kind, f"{other}leave it out and say it in the prompt"
+            )
         return _BY_REGEX[kind](value)
     if name not in _SCHEMAS:
         raise InvalidRequestError(f"request.parameters.grammar.type: there is none named {name!r}")
     if kind not in _BY_SCHEMA:
-        raise refusal("grammar", kind, "leave it out and say it in the prompt")
+        raise unsupported_parameter_error("grammar", kind, "leave it out and say it in the prompt")
     return _BY_SCHEMA[kind](_schema(name, value))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class TokenSaid(NamedTuple):
+class TokenReport(NamedTuple):
     """A token, and its likeliest alternatives if they were asked for."""
 
     token: Token
@@ -51,7 +51,7 @@ class Logprobs(msgspec.Struct):
     content: list[Likely] | None = None
 
 
-def tokens_said(said: Logprobs | None, ids: list[int] | None, top: int) -> list[TokenSaid]:
+def report_tokens(said: Logprobs | None, ids: list[int] | None, top: int) -> list[TokenReport]:
     """Return the tokens that a choice tells of.
 
     Args:
@@ -60,17 +60,17 @@ def tokens_said(said: Logprobs | None, ids: list[int] | None, top: int) -> list[
         top: How many alternatives were asked for.
     """
     if said is not None and said.content:
-        return [_from_content(each, top) for each in said.content]
+        return [_from_content(token, top) for token in said.content]
     if said is None or said.tokens is None:
         # A server may give ids and no texts.
-        return [TokenSaid(Token(id=each, text="")) for each in ids or ()]
+        return [TokenReport(Token(id=token_id, text="")) for token_id in ids or ()]
     texts = said.tokens
     ids = said.token_ids if ids is None else ids
     numbers = _padded(said.token_logprobs, len(texts))
     tops = _padded(said.top_logprobs, len(texts))
     known = _padded(ids if ids and len(ids) == len(texts) else None, len(texts))
     return [
-        TokenSaid(
+        TokenReport(
             Token(id=number, text=text, logprob=logprob),
             _likeliest(
                 (
@@ -89,15 +89,15 @@ def is_silent(token: Token) -> bool:
     return token.id is not None and not token.text
 
 
-def special(token: Token) -> Token:
+def as_special(token: Token) -> Token:
     """Return it as one that is no text."""
     return msgspec.structs.replace(token, special=True)
 
 
-def _from_content(said: Likely, top: int) -> TokenSaid:
+def _from_content(said: Likely, top: int) -> TokenReport:
     others = (Token(id=o.id, text=o.token, logprob=o.logprob) for o in said.top_logprobs or ())
     token = Token(id=said.id, text=said.token, logprob=said.logprob)
-    return TokenSaid(token, _likeliest(others, top))
+    return TokenReport(token, _likeliest(others, top))
 
 
 def _likeliest(tokens: Iterable[Token], top: int) -> list[Token] | None:

@@ -20,7 +20,9 @@ _NAMES: dict[Kind | None, str] = {
 }
 
 
-def refusal(name: str, kind: Kind | None, what_to_do: str) -> InvalidRequestError:
+def unsupported_parameter_error(
+    name: str, kind: Kind | None, what_to_do: str
+) -> InvalidRequestError:
     """Return the error for a parameter.
 
     Args:

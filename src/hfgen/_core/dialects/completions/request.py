@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hfgen._core.dialects.completions.grammar import grammar
-from hfgen._core.dialects.completions.refusal import refusal
+from hfgen._core.dialects.completions.grammar import grammar_fields
+from hfgen._core.dialects.completions.refusal import unsupported_parameter_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ _LIMIT = 1024
 _SGLANG_BASE = "default"
 
 
-def completion(request: Mapping[str, Any], server: Server, *, stream: bool) -> dict[str, Any]:
+def make_body(request: Mapping[str, Any], server: Server, *, stream: bool) -> dict[str, Any]:
     """Return the body, as a dict.
 
     Raises:
@@ -78,7 +78,7 @@ def completion(request: Mapping[str, Any], server: Server, *, stream: bool) -> d
     return body | {"stream_options": {"include_usage": True}} if stream else body
 
 
-def samples(parameters: Mapping[str, Any]) -> bool:
+def is_sampled(parameters: Mapping[str, Any]) -> bool:
     """Return whether TGI would draw tokens with these parameters instead of taking the likeliest.
 
     Source: TGI `router/src/validation.rs` and `server/text_generation_server/utils/tokens.py`.
@@ -108,7 +108,7 @@ def _model(request: Mapping[str, Any], parameters: Mapping[str, Any], server: Se
     if server.kind in {"vllm", "tgi"}:
         return adapter
     what = "leave it out, or pass the name under which the server has the adapter as `model`"
-    raise refusal("adapter_id", server.kind, what)
+    raise unsupported_parameter_error("adapter_id", server.kind, what)
 
 
 def _limit(parameters: Mapping[str, Any], server: Server) -> int | None:
@@ -124,7 +124,7 @@ def _limit(parameters: Mapping[str, Any], server: Server) -> int | None:
 
 def _temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
     # TGI samples where there are no parameters at all, and not where there are none in them.
-    if request.get("parameters") is not None and not samples(parameters):
+    if request.get("parameters") is not None and not is_sampled(parameters):
         return 0.0
     temperature: float | None = parameters.get("temperature")
     return 1.0 if temperature is None else temperature
@@ -151,25 +151,29 @@ def _stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:
 
 def _top_k(top_k: int, kind: Kind | None) -> dict[str, Any]:
     if kind in _WITHOUT_TOP_K:
-        raise refusal("top_k", kind, "leave it out, or use `top_p`")
+        raise unsupported_parameter_error("top_k", kind, "leave it out, or use `top_p`")
     return {"top_k": top_k}
 
 
 def _typical_p(typical_p: float, kind: Kind | None) -> dict[str, Any]:
     if kind != "llama.cpp":
-        raise refusal("typical_p", kind, "leave it out, or use `top_p`")
+        raise unsupported_parameter_error("typical_p", kind, "leave it out, or use `top_p`")
     return {"typical_p": typical_p}
 
 
 def _repetition_penalty(penalty: float, kind: Kind | None) -> dict[str, Any]:
     if kind in _WITHOUT_REPETITION_PENALTY:
-        raise refusal("repetition_penalty", kind, "leave it out, or use `frequency_penalty`")
+        raise unsupported_parameter_error(
+            "repetition_penalty", kind, "leave it out, or use `frequency_penalty`"
+        )
     return {"repeat_penalty" if kind == "llama.cpp" else "repetition_penalty": penalty}
 
 
 def _truncate(truncate: int, kind: Kind | None) -> dict[str, Any]:
     if kind != "vllm":
-        raise refusal("truncate", kind, "cut the prompt to length before it is sent")
+        raise unsupported_parameter_error(
+            "truncate", kind, "cut the prompt to length before it is sent"
+        )
     # TGI keeps the end of a prompt; a vLLM that does not know the side yet passes over it.
     return {"truncate_prompt_tokens": truncate, "truncation_side": "left"}
 
@@ -178,7 +182,9 @@ def _n(count: int, kind: Kind | None) -> dict[str, Any]:
     if count == 1:
         return {}
     if kind in _WITHOUT_N:
-        raise refusal("num_return_sequences", kind, "ask so many times, with a `seed` for each")
+        raise unsupported_parameter_error(
+            "num_return_sequences", kind, "ask so many times, with a `seed` for each"
+        )
     return {"n": count}
 
 
@@ -186,20 +192,24 @@ def _best_of(count: int, kind: Kind | None) -> dict[str, Any]:
     if count == 1:
         return {}
     if kind not in {None, "provider"}:
-        raise refusal("best_of", kind, "leave it out, or use `num_return_sequences` and choose")
+        raise unsupported_parameter_error(
+            "best_of", kind, "leave it out, or use `num_return_sequences` and choose"
+        )
     return {"best_of": count}
 
 
 def _max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
     if kind != "llama.cpp":
-        raise refusal("max_time", kind, "bound the call by `timeout`, or by `max_new_tokens`")
+        raise unsupported_parameter_error(
+            "max_time", kind, "bound the call by `timeout`, or by `max_new_tokens`"
+        )
     return {"t_max_predict_ms": round(seconds * 1000)}
 
 
 def _never(name: str, what: str) -> Callable[[Any, Kind | None], dict[str, Any]]:
     def translate(value: Any, kind: Kind | None) -> dict[str, Any]:
         if value:
-            raise refusal(name, kind, what)
+            raise unsupported_parameter_error(name, kind, what)
         return {}
 
     return translate
@@ -214,7 +224,7 @@ _TRANSLATIONS: dict[str, Callable[[Any, Kind | None], dict[str, Any]]] = {
     "num_return_sequences": _n,
     "best_of": _best_of,
     "max_time": _max_time,
-    "grammar": grammar,
+    "grammar": grammar_fields,
     "decoder_input_details": _never(
         "decoder_input_details", "leave it out; only TGI's own routes tell of the prompt's tokens"
     ),

@@ -10,11 +10,11 @@ from msgspec import UNSET
 from hfgen._core.answers import Token
 from hfgen._core.dialects.completions.logprobs import (
     Logprobs,
-    TokenSaid,
+    TokenReport,
     Usage,
+    as_special,
     is_silent,
-    special,
-    tokens_said,
+    report_tokens,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _completion = msgspec.json.Decoder(Completion)
 _STRUCTS: dict[str, type[msgspec.Struct]] = {"logprobs": Logprobs, "usage": Usage}
 
 
-def decoded(data: bytes) -> Completion:
+def decode_completion(data: bytes) -> Completion:
     """Return the completion that the JSON is.
 
     Raises:
@@ -59,7 +59,7 @@ def decoded(data: bytes) -> Completion:
         said = msgspec.json.decode(data)
         if not isinstance(said, dict) or not isinstance(said.get("choices"), list):
             raise
-        kept = _readable(said, Completion)
+        kept = _without_unreadable(said, Completion)
         kept["choices"] = [_readable_choice(choice) for choice in said["choices"]]
         return msgspec.convert(kept, Completion)
 
@@ -69,16 +69,16 @@ def _readable_choice(said: Any) -> Any:
         return said
     # All but the text is decoration.
     text = {"text": said["text"]} if "text" in said else {}
-    return _readable(said, Choice) | text
+    return _without_unreadable(said, Choice) | text
 
 
-def _readable(said: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+def _without_unreadable(said: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the fields that are as they ought to be."""
     kept = {}
     for field in msgspec.structs.fields(kind):
         value = said.get(field.name, UNSET)
         if field.name in _STRUCTS and isinstance(value, dict):
-            value = _readable(value, _STRUCTS[field.name])
+            value = _without_unreadable(value, _STRUCTS[field.name])
         if value is not UNSET and _fits(value, field.type):
             kept[field.name] = value
     return kept
@@ -92,7 +92,7 @@ def _fits(value: Any, kind: Any) -> bool:
     return True
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RequestedOutput(msgspec.Struct, frozen=True):
     """What of a request one must know to read the answer.
 
     Attributes:
@@ -118,7 +118,7 @@ class Asked(msgspec.Struct, frozen=True):
         return self.prompt + generated if self.returns_prompt else generated
 
 
-def reason(choice: Choice, generated: str, asked: Asked) -> str | None:
+def finish_reason(choice: Choice, generated: str, asked: RequestedOutput) -> str | None:
     """Return the reason in TGI's terms, or the server's own word where there is none.
 
     Args:
@@ -145,7 +145,7 @@ def reason(choice: Choice, generated: str, asked: Asked) -> str | None:
     return "eos_token" if is_end else native
 
 
-def tokens(choice: Choice, text: str, why: str | None, asked: Asked) -> list[TokenSaid]:
+def tokens(choice: Choice, text: str, why: str | None, asked: RequestedOutput) -> list[TokenReport]:
     """Return the tokens of a piece of a stream; none if there is nothing to be read of them.
 
     Args:
@@ -154,36 +154,36 @@ def tokens(choice: Choice, text: str, why: str | None, asked: Asked) -> list[Tok
         why: The reason for which it is the last, in TGI's terms.
         asked: What was asked for.
     """
-    said = tokens_said(choice.logprobs, choice.token_ids, asked.top)
+    said = report_tokens(choice.logprobs, choice.token_ids, asked.top)
     # TGI's own stream has the end-of-sequence token in the text, and no other word for it.
     if text and choice.finish_reason == "eos_token" and asked.kind in {None, "tgi"}:
-        said = fitted(said or [TokenSaid(Token(text=text))], text)
+        said = fit_text(said or [TokenReport(Token(text=text))], text)
         return [*said[:-1], _special(said[-1])]
-    return with_end(said, text, why) or fitted(said, text)
+    return mark_end_token(said, text, why) or fit_text(said, text)
 
 
-def with_end(said: list[TokenSaid], text: str, why: str | None) -> list[TokenSaid]:
+def mark_end_token(said: list[TokenReport], text: str, why: str | None) -> list[TokenReport]:
     """Return the tokens, the last one special if it is an end that is not in the text.
 
     Nothing if they are not the tokens of this text.
     """
-    texts = [each.token.text for each in said]
+    texts = [token.token.text for token in said]
     is_end = why == "eos_token" and said and (is_silent(said[-1].token) or "".join(texts) != text)
     if is_end and "".join(texts[:-1]) == text:
         return [*said[:-1], _special(said[-1])]
     return said if "".join(texts) == text else []
 
 
-def fitted(said: list[TokenSaid], text: str) -> list[TokenSaid]:
+def fit_text(said: list[TokenReport], text: str) -> list[TokenReport]:
     """Return the tokens with the text in the last one, unless it is their text anyway."""
-    if not said or "".join(each.token.text for each in said) == text:
+    if not said or "".join(token.token.text for token in said) == text:
         return said
     ends = [""] * (len(said) - 1) + [text]
     return [
-        each._replace(token=msgspec.structs.replace(each.token, text=end))
-        for each, end in zip(said, ends, strict=True)
+        token._replace(token=msgspec.structs.replace(token.token, text=end))
+        for token, end in zip(said, ends, strict=True)
     ]
 
 
-def _special(said: TokenSaid) -> TokenSaid:
-    return said._replace(token=special(said.token))
+def _special(said: TokenReport) -> TokenReport:
+    return said._replace(token=as_special(said.token))

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hfgen._core.answers import Chunk, StreamDetails, Token
-from hfgen._core.dialects.completions.logprobs import TokenSaid, is_silent, special
-from hfgen._core.dialects.completions.response import reason, tokens
+from hfgen._core.dialects.completions.logprobs import TokenReport, as_special, is_silent
+from hfgen._core.dialects.completions.response import finish_reason, tokens
 
 if TYPE_CHECKING:
     from hfgen._core.dialects.completions.logprobs import Usage
-    from hfgen._core.dialects.completions.response import Asked, Choice
+    from hfgen._core.dialects.completions.response import Choice, RequestedOutput
 
 
-class Generation:
+class SequenceReader:
     """One sequence, of which the last chunk carries the whole text.
 
     Args:
@@ -36,7 +36,7 @@ class Generation:
         "has_ended",
     )
 
-    def __init__(self, number: int, asked: Asked) -> None:
+    def __init__(self, number: int, asked: RequestedOutput) -> None:
         self._number = number
         self._asked = asked
         self._texts: list[str] = []
@@ -59,7 +59,7 @@ class Generation:
             return []
         why = None
         if native is not None:
-            why = reason(choice, "".join([*self._texts, text]), self._asked)
+            why = finish_reason(choice, "".join([*self._texts, text]), self._asked)
             self._why, self._native, self.has_ended = why, native, True
         said = tokens(choice, text, why, self._asked)
         if self._tokens is not None:
@@ -67,8 +67,8 @@ class Generation:
             is_end = not said and why == "eos_token"
             self._tokens = None if text and not said else self._tokens + len(said) + is_end
         if not said and (text or (native is not None and self._held is None)):
-            said = [TokenSaid(Token(text=text))]
-        chunks = [self._chunk(each) for each in said]
+            said = [TokenReport(Token(text=text))]
+        chunks = [self._chunk(token) for token in said]
         if self._held is not None:
             chunks.insert(0, self._held)
             self._held = None
@@ -92,9 +92,9 @@ class Generation:
             return []
         self._is_given = True
         # All that it has said is gone already where the server gave no reason for the end.
-        last = self._held or self._chunk(TokenSaid(Token(text="")))
+        last = self._held or self._chunk(TokenReport(Token(text="")))
         if self._why == "eos_token" and is_silent(last.token):
-            last = msgspec.structs.replace(last, token=special(last.token))
+            last = msgspec.structs.replace(last, token=as_special(last.token))
         self._held = None
         counted = usage.completion_tokens if is_its_own else None
         details = StreamDetails(
@@ -109,7 +109,7 @@ class Generation:
         }
         return [msgspec.structs.replace(last, **changes)]
 
-    def _chunk(self, said: TokenSaid) -> Chunk:
+    def _chunk(self, said: TokenReport) -> Chunk:
         self._count += 1
         if not said.token.special:
             self._texts.append(said.token.text)

@@ -7,8 +7,7 @@ import pytest
 import hfgen
 from helpers.scripted_answers import as_json, events, token
 from helpers.sync_and_async import reply
-from hfgen._core.call import user_agent
-from hfgen._io.credentials import ambient_key, tracking_allowed
+from hfgen._io.environment import ENVIRONMENT, is_tracking_allowed, user_agent
 
 HUB = "https://router.huggingface.co/hf-inference/models/gpt2"
 
@@ -30,23 +29,23 @@ def write(path, text="hf_file"):
 @pytest.mark.usefixtures("home")
 class TestOrder:
     def test_nothing(self):
-        assert ambient_key(HUB) is None
+        assert ENVIRONMENT.find_key(HUB) is None
 
     def test_from_first_to_last(self, home, monkeypatch):
         write(home / ".cache/huggingface/token", "hf_default")
-        assert ambient_key(HUB) == "hf_default"
+        assert ENVIRONMENT.find_key(HUB) == "hf_default"
         write(home / "xdg/huggingface/token", "hf_xdg")
         monkeypatch.setenv("XDG_CACHE_HOME", str(home / "xdg"))
-        assert ambient_key(HUB) == "hf_xdg"
+        assert ENVIRONMENT.find_key(HUB) == "hf_xdg"
         write(home / "hf/token", "hf_home")
         monkeypatch.setenv("HF_HOME", str(home / "hf"))
-        assert ambient_key(HUB) == "hf_home"
+        assert ENVIRONMENT.find_key(HUB) == "hf_home"
         monkeypatch.setenv("HF_TOKEN_PATH", write(home / "elsewhere", "hf_path"))
-        assert ambient_key(HUB) == "hf_path"
+        assert ENVIRONMENT.find_key(HUB) == "hf_path"
         monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "hf_old")
-        assert ambient_key(HUB) == "hf_old"
+        assert ENVIRONMENT.find_key(HUB) == "hf_old"
         monkeypatch.setenv("HF_TOKEN", "hf_new")
-        assert ambient_key(HUB) == "hf_new"
+        assert ENVIRONMENT.find_key(HUB) == "hf_new"
 
     def test_it_is_the_order_of_huggingface_hub(self, monkeypatch):
         pytest.importorskip("huggingface_hub")
@@ -55,55 +54,55 @@ class TestOrder:
         for values in [("a", "b"), ("", "b"), (" a ", ""), ("a\n", "b"), ("", "")]:
             for name, value in zip(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), values, strict=True):
                 monkeypatch.setenv(name, value)
-            assert ambient_key(HUB) == _auth._get_token_from_environment()
+            assert ENVIRONMENT.find_key(HUB) == _auth._get_token_from_environment()
 
     def test_a_tilde_is_home(self, home, monkeypatch):
         write(home / "hf/token", "hf_home")
         monkeypatch.setenv("HF_HOME", "~/hf")
-        assert ambient_key(HUB) == "hf_home"
+        assert ENVIRONMENT.find_key(HUB) == "hf_home"
         monkeypatch.setenv("HF_TOKEN_PATH", "~/path")
         write(home / "path", "hf_path")
-        assert ambient_key(HUB) == "hf_path"
+        assert ENVIRONMENT.find_key(HUB) == "hf_path"
 
     @pytest.mark.parametrize("text", ["hf_file\n", "  hf_file \r\n", "hf_file"])
     def test_white_space_around_it_does_not_count(self, home, monkeypatch, text):
         write(home / ".cache/huggingface/token", text)
-        assert ambient_key(HUB) == "hf_file"
+        assert ENVIRONMENT.find_key(HUB) == "hf_file"
         monkeypatch.setenv("HF_TOKEN", text)
-        assert ambient_key(HUB) == "hf_file"
+        assert ENVIRONMENT.find_key(HUB) == "hf_file"
 
     @pytest.mark.parametrize("value", ["", " ", "\n"])
     def test_an_empty_one_is_none(self, home, monkeypatch, value):
         monkeypatch.setenv("HF_TOKEN", value)
         write(home / ".cache/huggingface/token", value)
-        assert ambient_key(HUB) is None
+        assert ENVIRONMENT.find_key(HUB) is None
 
     def test_a_file_that_cannot_be_read_is_none(self, home, monkeypatch):
         path = home / "token"
         monkeypatch.setenv("HF_TOKEN_PATH", str(path))
-        assert ambient_key(HUB) is None
+        assert ENVIRONMENT.find_key(HUB) is None
         path.mkdir()
-        assert ambient_key(HUB) is None
+        assert ENVIRONMENT.find_key(HUB) is None
         path.rmdir()
         write(path, b"\xff\xfe")
-        assert ambient_key(HUB) is None
+        assert ENVIRONMENT.find_key(HUB) is None
 
     @pytest.mark.parametrize("name", ["HF_HOME", "HF_TOKEN_PATH", "XDG_CACHE_HOME"])
     def test_a_home_that_does_not_exist_is_none(self, monkeypatch, name):
         monkeypatch.setenv(name, "~no-such-user-here/x")
-        assert ambient_key(HUB) is None
+        assert ENVIRONMENT.find_key(HUB) is None
 
     @pytest.mark.parametrize("value", ["1", "true", "YES", "On"])
     def test_it_can_be_turned_off(self, monkeypatch, value):
         monkeypatch.setenv("HF_TOKEN", "hf_new")
         monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", value)
-        assert ambient_key(HUB) is None
+        assert ENVIRONMENT.find_key(HUB) is None
 
     @pytest.mark.parametrize("value", ["0", "", "false", "no"])
     def test_it_can_be_left_on(self, monkeypatch, value):
         monkeypatch.setenv("HF_TOKEN", "hf_new")
         monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", value)
-        assert ambient_key(HUB) == "hf_new"
+        assert ENVIRONMENT.find_key(HUB) == "hf_new"
 
 
 @pytest.mark.parametrize(
@@ -274,7 +273,7 @@ def test_the_user_agent_says_no_more_than_allowed(side, serve, monkeypatch, name
     side.run(server)
     monkeypatch.setenv(name, "1")
     new_process()
-    assert not tracking_allowed()
+    assert not is_tracking_allowed()
     side.run(server)
     first, second = (request.headers["user-agent"] for request in server.requests)
     assert "python/" in first

@@ -1,0 +1,133 @@
+"""What one call knows beside its request, and the HTTP requests that it makes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from hfgen._core.errors import InvalidRequestError
+from hfgen._core.fetch import FetchRequest
+from hfgen._core.headers import NO_HEADERS, Headers
+from hfgen._core.url import display, is_endpoint, is_router
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from hfgen._core.conversation import Clock
+    from hfgen._core.settings import Settings
+    from hfgen._core.target import Target
+    from hfgen._core.timeout import Timeout
+    from hfgen._io.signal import AbortSignal
+
+
+class Environment(Protocol):
+    """What the environment of the process says; `hfgen._io.environment` reads it.
+
+    Attributes:
+        api_url: The URL to post to where no option names one, None if there is none.
+        hub_url: The URL of the Hugging Face Hub, without a slash at its end.
+        user_agent: The value of the header `user-agent`.
+    """
+
+    @property
+    def api_url(self) -> str | None: ...
+
+    @property
+    def hub_url(self) -> str: ...
+
+    @property
+    def user_agent(self) -> str: ...
+
+    def find_key(self, url: str) -> str | None:
+        """Return the key that may be sent to this URL, None if there is none."""
+
+
+class CallContext(msgspec.Struct, frozen=True):
+    """What one call knows beside its request.
+
+    Attributes:
+        settings: The options of the call.
+        environment: What the environment says.
+        signal: Aborted when the call is over; its HTTP requests carry it.
+        clock: The clock of the call.
+        targets: Where requests go, for each key that has been asked about. Calls share it.
+    """
+
+    settings: Settings
+    environment: Environment
+    signal: AbortSignal
+    clock: Clock
+    targets: dict[Hashable, tuple[Target, ...]]
+
+    def get_request(self, url: str) -> FetchRequest:
+        """Return the HTTP request that reads a document from a server.
+
+        Raises:
+            InvalidRequestError: The options do not fit the URL.
+        """
+        headers = {n: v for n, v in self._headers(url).items() if n != "content-type"}
+        return self._request(url, Headers(headers))
+
+    def hub_request(self, url: str) -> FetchRequest:
+        """Return the HTTP request that reads a document from the Hub.
+
+        The Hub gets Hugging Face's keys only: neither a provider's key, nor the caller's headers.
+        """
+        key = self.settings.api_key
+        settings = replace(
+            self.settings,
+            api_key=key if key is not None and key.startswith("hf_") else None,
+            bill_to=None,
+            headers=NO_HEADERS,
+        )
+        return replace(self, settings=settings).get_request(url)
+
+    def post_request(self, url: str, body: bytes, *, stream: bool = False) -> FetchRequest:
+        """Return the HTTP request that posts a body to a server.
+
+        Raises:
+            InvalidRequestError: The options do not fit the URL.
+        """
+        return self._request(url, self._headers(url, stream=stream), body)
+
+    def _request(self, url: str, headers: Headers, body: bytes | None = None) -> FetchRequest:
+        timeout = self.settings.timeout
+        return FetchRequest(
+            method="GET" if body is None else "POST",
+            url=url,
+            headers=headers,
+            body=body or b"",
+            timeout=_longest_silence(timeout),
+            connect_timeout=timeout.connect,
+            signal=self.signal,
+        )
+
+    def _headers(self, url: str, *, stream: bool = False) -> Headers:
+        settings = self.settings
+        headers = {
+            "accept": "text/event-stream, application/json" if stream else "application/json",
+            # An event must not wait until the block of a compressor is full.
+            "accept-encoding": "identity",
+            "user-agent": self.environment.user_agent,
+        }
+        if settings.retry.wait_for_model and is_endpoint(url):
+            # The proxy in front of a sleeping endpoint holds the request for these seconds.
+            headers["x-scale-up-timeout"] = str(math.ceil(settings.retry.wait_for_model))
+        if key := settings.api_key or self.environment.find_key(url):
+            headers["authorization"] = f"Bearer {key}"
+        if settings.bill_to is not None:
+            if not is_router(url):
+                raise InvalidRequestError(
+                    f"bill_to is for Hugging Face's router; this goes to {display(url)}"
+                )
+            headers["x-hf-bill-to"] = settings.bill_to
+        return Headers({**headers, **settings.headers, "content-type": "application/json"})
+
+
+def _longest_silence(timeout: Timeout) -> float | None:
+    if timeout.first_token is None or timeout.between_tokens is None:
+        return None
+    return max(timeout.first_token, timeout.between_tokens)

@@ -1,0 +1,73 @@
+"""`Settings`: the options of a call with their defaults filled in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import asdict
+
+from hfgen._core.errors import InvalidRequestError
+from hfgen._core.headers import NO_HEADERS, Headers
+from hfgen._core.retry import Retry
+from hfgen._core.sse import MAX_EVENT_BYTES
+from hfgen._core.timeout import Timeout
+from hfgen._core.url import display
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from hfgen._io.signal import AbortSignal
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Options with their defaults filled in; immutable.
+
+    `hfgen._options` describes each option, checks it, and puts it into a copy.
+    """
+
+    api_key: str | None = None
+    api_url: str | None = None
+    fetch: Any = None
+    headers: Headers = NO_HEADERS
+    signal: AbortSignal | None = None
+    timeout: Timeout = Timeout()
+    retry: Retry = Retry()
+    on_retry: Callable[..., object] | None = None
+    resume: bool = False
+    max_event_bytes: int = MAX_EVENT_BYTES
+    dialect: str = "auto"
+    provider: str | None = None
+    bill_to: str | None = None
+
+    @property
+    def caller(self) -> Hashable:
+        """Options that a failed question to a server depends on, beside the server itself.
+
+        Only calls for which these are equal share such a failure.
+        """
+        return (self.api_key, *self.headers.items(), self.timeout, self.retry, id(self.fetch))
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # msgspec's own representation would show the key.
+        shown = asdict(self)
+        if self.api_key is not None:
+            shown["api_key"] = "***"
+        if self.api_url is not None:
+            shown["api_url"] = display(self.api_url)
+        unset = Settings()
+        return [(name, v) for name, v in shown.items() if v != getattr(unset, name)]
+
+
+def check_key(key: str, source: str) -> str:
+    """Return the key if a header can hold it: an HTTP library would show a wrong one in its error.
+
+    Raises:
+        InvalidRequestError: It cannot be a key. The message names its source, and not the key.
+    """
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise InvalidRequestError(f"{source} must be printable ASCII without spaces")
+    return key

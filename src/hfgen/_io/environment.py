@@ -1,0 +1,97 @@
+"""What the environment says: the key and where it may go, default URLs, the user agent.
+
+Order and names of the keys are huggingface_hub's (`huggingface_hub/utils/_auth.py`,
+`constants.py`). Unlike there, such a key goes to Hugging Face's own hosts only, over https only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hfgen._core.settings import check_key
+from hfgen._core.url import cached
+from hfgen._version import __version__
+
+_TRUE = frozenset({"1", "on", "yes", "true"})
+_HOSTS = frozenset({"huggingface.co"})
+_DOMAINS = (".huggingface.co", ".endpoints.huggingface.cloud")
+
+
+class ProcessEnvironment:
+    """The environment of this process, read anew each time: programs change it as they run."""
+
+    @property
+    def api_url(self) -> str | None:
+        """`HFGEN_API_URL`, None if it is not set."""
+        return os.environ.get("HFGEN_API_URL") or None
+
+    @property
+    def hub_url(self) -> str:
+        """`HF_ENDPOINT`, as huggingface_hub reads it; by default the public Hub."""
+        return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+    @property
+    def user_agent(self) -> str:
+        """The name and version of hfgen; the one of Python too, unless the user objects."""
+        return user_agent()
+
+    def find_key(self, url: str) -> str | None:
+        """Return the key that the environment offers for this URL, None if there is none.
+
+        Raises:
+            InvalidRequestError: What stands there cannot be a key.
+        """
+        if not _is_hugging_face(url) or _is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+            return None
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+            if key := os.environ.get(name, "").strip():
+                return check_key(key, name)
+        path = _key_file()
+        try:
+            key = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return check_key(key, str(path)) if key else None
+
+
+ENVIRONMENT = ProcessEnvironment()
+
+
+@cache
+def user_agent() -> str:
+    """Return the name under which hfgen sends requests; computed once in a process."""
+    agent = f"hfgen/{__version__}"
+    if not is_tracking_allowed():
+        return agent
+    return f"{agent}; python/{'.'.join(map(str, sys.version_info[:3]))}"
+
+
+def is_tracking_allowed() -> bool:
+    """Tell whether the user agent may say more than name and version."""
+    return not (_is_set("HF_HUB_DISABLE_TELEMETRY") or _is_set("DO_NOT_TRACK"))
+
+
+@cached
+def _is_hugging_face(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "https" and (host in _HOSTS or host.endswith(_DOMAINS))
+
+
+def _key_file() -> Path:
+    # Not Path.expanduser, which raises where there is no home.
+    if path := os.environ.get("HF_TOKEN_PATH"):
+        return Path(os.path.expanduser(path))  # noqa: PTH111
+    home = os.environ.get("HF_HOME")
+    if not home:
+        cache_folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        home = os.path.join(cache_folder, "huggingface")  # noqa: PTH118
+    return Path(os.path.expanduser(home)) / "token"  # noqa: PTH111
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() in _TRUE

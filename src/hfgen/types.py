@@ -1,0 +1,55 @@
+"""The types that annotations need: options, requests, and what the verbs return.
+
+What a program calls or catches is in `hfgen` itself.
+"""
+
+from hfgen._async.bulk import AsyncBulk
+from hfgen._async.stream import AsyncStream
+from hfgen._bulk.results import BulkResult
+from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
+from hfgen._core.answers import (
+    Answer,
+    BestOfSequence,
+    Chunk,
+    Details,
+    GeneratedText,
+    PrefillToken,
+    ServerInfo,
+    SimpleToken,
+    StreamDetails,
+    Token,
+)
+from hfgen._core.fetch import AsyncFetch, Fetch
+from hfgen._core.request import GenerateParameters, GenerationRequest, Grammar
+from hfgen._options import AsyncClientOptions, AsyncOptions, ClientOptions, Options
+from hfgen._sync.bulk import Bulk
+from hfgen._sync.stream import Stream
+
+__all__ = [
+    "Answer",
+    "AsyncBulk",
+    "AsyncClientOptions",
+    "AsyncFetch",
+    "AsyncOptions",
+    "AsyncStream",
+    "BestOfSequence",
+    "Bulk",
+    "BulkResult",
+    "BulkStatistics",
+    "Chunk",
+    "ClientOptions",
+    "Details",
+    "Fetch",
+    "GenerateParameters",
+    "GeneratedText",
+    "GenerationRequest",
+    "Grammar",
+    "Options",
+    "PrefillToken",
+    "ServerInfo",
+    "ServerStatistics",
+    "SimpleToken",
+    "Stream",
+    "StreamDetails",
+    "Token",
+]
