@@ -147,7 +147,7 @@ def test_left_in_the_middle_it_leaves_no_thread_that_may_call_ray(serve):
 
 @pytest.mark.parametrize(("count", "workers"), [(60, 1), (10**9, 2)])
 def test_rows_that_take_their_worker_with_them_end_it(serve, monkeypatch, count, workers):
-    monkeypatch.setattr(_blocks, "_MOST_LOSSES", 3)
+    monkeypatch.setattr(_blocks, "_MAX_LOSSES", 3)
 
     def deadly(row):
         if row.index == 27:

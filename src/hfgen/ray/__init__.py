@@ -1,10 +1,10 @@
-"""Bulk generation on a Ray cluster: a Ray dataset in, the same rows with their texts out.
+"""Bulk generation on a Ray cluster: a Ray dataset in, the same rows with generated texts out.
 
-`generate` needs the extra `hfgen[ray]`; it is not imported before `hfgen.ray` is.
+`generate` needs the extra `hfgen[ray]`. `import hfgen` does not import this package.
 """
 
 try:
-    import pyarrow  # noqa: F401, ICN001 - only to see that it is there
+    import pyarrow  # noqa: F401, ICN001 - only to check that it is installed
     import ray.data  # noqa: F401 - the same
 except ImportError as error:
     raise ImportError(

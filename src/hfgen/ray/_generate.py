@@ -1,4 +1,4 @@
-"""From a dataset to the dataset with texts."""
+"""`generate`: from a Ray dataset to the dataset with generated texts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from hfgen._core.errors import InvalidRequestError
 from hfgen._files.prompt import Prompt
 from hfgen._files.row import Row
 from hfgen._io.environment import ENVIRONMENT
-from hfgen.ray._plan import Plan, calls_at_once, share_of_concurrency, share_of_rate
-from hfgen.ray._worker import Worker
+from hfgen.ray._plan import (
+    WorkerPlan,
+    count_blocks_at_once,
+    share_concurrency,
+    share_rate_limit,
+)
+from hfgen.ray._worker import TableWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +32,9 @@ if TYPE_CHECKING:
     from hfgen._options import RemoteOptions
 
 ROWS_PER_BLOCK = 256
-_CONCURRENCY_OF_A_WORKER = 256
-_OF_ONE_PROCESS = ("fetch", "on_retry", "signal")
+_MAX_CONCURRENCY_PER_WORKER = 256
+# Options that hold objects of this process, which other processes cannot have.
+_LOCAL_OPTIONS = ("fetch", "on_retry", "signal")
 _HUGGING_FACE = "https://huggingface.co"
 
 
@@ -48,50 +54,57 @@ def generate(
     num_cpus: float = 1.0,
     **options: Unpack[RemoteOptions],
 ) -> Dataset:
-    """Generate a text for each row of a Ray dataset, on as many processes as there are workers.
+    """Generate a text for each row of a Ray dataset, on several processes of the cluster.
 
-    The rows come out with the columns `generated_text`, `finish_reason`, `generated_tokens` and
-    `error` (a struct of `type`, `message`, `status` and `attempts`, null where there is a text); of
-    these names, columns of the input are replaced. A row that fails is a row with an `error`. Like
-    all of Ray Data this is lazy: nothing is asked before the dataset is consumed.
+    The dataset that is returned has the columns of the input and `generated_text`, `finish_reason`,
+    `generated_tokens` and `error`, a struct of `type`, `message`, `status` and `attempts` that is
+    null in rows with a text. Columns of the input with these names are replaced. A row that fails
+    has an `error`; the other rows go on. Like all of Ray Data this is lazy: requests are sent when
+    the dataset is consumed.
 
-    A block comes out when all of its rows are done. If a worker is lost, Ray starts another, which
-    asks for the rows of its unfinished blocks again: each row comes out once, but the server may
-    have seen it twice.
+    Each worker takes blocks of rows, several at once, and returns a block when all of its rows are
+    done. If a worker is lost, Ray starts another one, which repeats the rows of the unfinished
+    blocks: each row comes out once, but the server may have answered it twice.
 
     Args:
-        dataset: The rows. The prompt is the column `inputs`, or else `prompt`; the column
-            `parameters`, if there is one, goes over `parameters` row by row.
+        dataset: The rows. The prompt is the column `inputs`, or else `prompt`. A column
+            `parameters`, if there is one, overrides `parameters` in its row.
         model: Id of the model of rows that name none.
-        api_url: The server; or several, of which each row goes to the one with the fewest requests
-            under way. Default: as for `Client`, read from the environment of the caller.
+        api_url: The URL of the server; or several, of which each row goes to the one with the
+            fewest requests under way. Default: as for `Client`, read from the environment of the
+            process that calls this.
         template: The prompt, with names of columns in braces: `"Translate: {text}"`.
         parameters: How to generate.
-        request: Makes the request of a row, in place of `template` and `parameters`. What
-            it raises is that row's error. It must be importable by the workers, or a function that
-            cloudpickle can send.
-        workers: How many processes, each an actor of Ray. Default: one a node of the cluster.
-        concurrency: How many requests at once, over all workers: a number, or least and most, in
-            between which each worker finds its share. Default: 1 to 256 a worker.
-        rate_limit: What may be asked for in a minute, over all workers.
-        stream: Whether to read answers as streams.
-        rows_per_block: How many rows are given out, done, and done again after a loss, together.
-            Their texts together should stay below 128 MiB, above which Ray Data cuts a block up.
-        num_cpus: How many of a node's processors Ray sets aside for each worker.
-        **options: See `RemoteOptions`; `HF_TOKEN` and its kin are read where this is called.
+        request: A function that takes a row as a dict and returns its request, in place of
+            `template` and `parameters`. What it raises becomes the `error` of that row. Workers
+            must be able to import it, or cloudpickle to send it.
+        workers: How many processes, each an actor of Ray. Default: one for each node of the
+            cluster.
+        concurrency: How many requests at once, of all workers together: a number, or a minimum and
+            a maximum, between which each worker adapts its share. Default: 1 to 256 for each
+            worker.
+        rate_limit: How much may be asked for in a minute, of all workers together. Default: no
+            limit.
+        stream: Whether to read answers as streams. Default: True.
+        rows_per_block: How many rows make a block. The texts of a block should stay below 128 MiB;
+            Ray Data cuts larger blocks up. Default: 256.
+        num_cpus: How many processors Ray reserves for each worker. Default: 1.
+        **options: See `RemoteOptions`. `HF_TOKEN` and similar variables are read in the process
+            that calls this.
 
     Raises:
         TypeError: There is no option of that name.
-        InvalidRequestError: A value cannot be used, or the limits are too low to be shared.
+        InvalidRequestError: A value cannot be used, or a limit is too low to be divided among the
+            workers.
     """
     if request is None:
-        request = _Columns(Prompt(template, parameters=parameters))
+        request = _PromptOfColumns(Prompt(template, parameters=parameters))
     elif (template, parameters) != (None, None):
         raise InvalidRequestError(
             "request makes the whole request: leave out template and parameters"
         )
     _check_count("rows_per_block", rows_per_block)
-    workers = worker_count(workers)
+    workers = count_workers(workers)
     plan = make_plan(
         request,
         model=model,
@@ -102,26 +115,26 @@ def generate(
         stream=stream,
         options=options,
     )
-    calls = calls_at_once(plan, rows_per_block)
-    # Strictly, because otherwise small blocks stay small, and a worker has too few rows.
+    blocks_at_once = count_blocks_at_once(plan, rows_per_block)
+    # Without `strict`, Ray Data leaves small blocks small, and workers have too few rows.
     blocks = dataset.repartition(target_num_rows_per_block=rows_per_block, strict=True)
     return blocks.map_batches(
-        Worker,
+        TableWorker,
         fn_constructor_args=(plan,),
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(
             size=workers,
-            max_concurrent_calls_per_actor=calls,
-            max_tasks_in_flight_per_actor=calls + 1,
+            max_concurrent_calls_per_actor=blocks_at_once,
+            max_tasks_in_flight_per_actor=blocks_at_once + 1,
             enable_true_multi_threading=True,
         ),
         num_cpus=num_cpus,
     )
 
 
-class _Columns:
-    """Makes requests of rows as Ray Data has them."""
+class _PromptOfColumns:
+    """Makes requests from rows as Ray Data has them: dicts of columns."""
 
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
@@ -130,18 +143,21 @@ class _Columns:
         return self._prompt(Row(0, columns))
 
 
-def worker_count(given: int | None) -> int:
-    """Return how many workers there are to be: by default one a node of the cluster.
+def count_workers(workers: int | None) -> int:
+    """Return the number of workers: as given, or one for each node of the cluster.
+
+    Args:
+        workers: The option of that name; None for one worker on each node.
 
     Raises:
-        InvalidRequestError: It is no whole number from 1 on.
+        InvalidRequestError: The number is not a whole number from 1 on.
     """
-    if given is None:
+    if workers is None:
         if not ray.is_initialized():
             ray.init()
         return sum(node["Alive"] for node in ray.nodes())
-    _check_count("workers", given)
-    return given
+    _check_count("workers", workers)
+    return workers
 
 
 def make_plan(
@@ -154,18 +170,24 @@ def make_plan(
     rate_limit: RateLimit | None,
     stream: bool,
     options: Mapping[str, Any],
-) -> Plan:
-    """Return what each worker is told; see `generate`."""
-    for name in _OF_ONE_PROCESS:
+) -> WorkerPlan:
+    """Check the arguments of `generate`, and return the plan of each worker.
+
+    Raises:
+        TypeError: There is no option of that name.
+        InvalidRequestError: A value cannot be used, or a limit is too low to be divided among the
+            workers.
+    """
+    for name in _LOCAL_OPTIONS:
         if options.get(name) is not None:
             raise InvalidRequestError(f"{name} cannot be sent to other processes: leave it out")
     urls = [api_url] if isinstance(api_url, str) else api_url
-    # Whatever is wrong is said here, and not by each worker.
+    # Checks the options here, before any worker starts.
     settings = AsyncClient(**options)._session.settings  # noqa: SLF001 - they are one package's
-    whole = planned(
+    bulk_plan = planned(
         settings,
         model=model,
-        concurrency=(workers, _CONCURRENCY_OF_A_WORKER * workers)
+        concurrency=(workers, _MAX_CONCURRENCY_PER_WORKER * workers)
         if concurrency is None
         else concurrency,
         rate_limit=rate_limit,
@@ -173,12 +195,12 @@ def make_plan(
         ordered=False,
         stream=stream,
     )
-    return Plan(
+    return WorkerPlan(
         request=request,
         model=model,
-        concurrency=share_of_concurrency(whole.concurrency, workers),
-        rate_limit=share_of_rate(rate_limit, workers),
-        api_urls=None if settings.provider is not None else whole.urls,
+        concurrency=share_concurrency(bulk_plan.concurrency, workers),
+        rate_limit=share_rate_limit(rate_limit, workers),
+        api_urls=None if settings.provider is not None else bulk_plan.urls,
         stream=stream,
         options=dict(options),
         ambient_key=ENVIRONMENT.find_key(_HUGGING_FACE),

@@ -1,4 +1,4 @@
-"""What the workers are told, and how a limit of all is shared among them. No I/O."""
+"""The plan of a worker, and how limits for all workers together are divided among them. No I/O."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ if TYPE_CHECKING:
 
     from hfgen._core.request import RequestLike
 
-# How many times the mean the slowest answer of a block takes.
+# How many times as long as the mean answer the slowest answer of a block takes.
 _SLOWEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What each worker asks, where, and how much at once; pickled on the way to it.
+class WorkerPlan:
+    """How each row becomes a request, where requests go, and how many at once.
+
+    All workers of a run have equal plans. A plan is pickled and sent to each worker.
 
     Attributes:
-        request: Makes a row's request.
-        model: The model of rows that name none.
-        concurrency: How many requests at once, of one worker: at first, and at most.
+        request: Makes the request of a row.
+        model: The model of requests that name none.
+        concurrency: How many requests one worker may have at once: at first, and at most.
         rate_limit: What one worker may ask for in a minute.
-        api_urls: The servers; None for the provider among the options.
-        stream: Whether answers are read as streams.
-        options: The client's.
-        ambient_key: The key that the driver's environment offers for Hugging Face's own hosts.
+        api_urls: The servers; None for the provider that `options` names.
+        stream: Whether to read answers as streams.
+        options: The options of the worker's client.
+        ambient_key: The key for Hugging Face's own hosts that the driver's environment has.
     """
 
     request: Callable[[Any], RequestLike]
@@ -42,17 +44,19 @@ class Plan:
     ambient_key: str | None = field(repr=False)
 
 
-def share_of_concurrency(whole: tuple[int, int], workers: int) -> tuple[int, int]:
-    """Return what each worker may have at once, so that all together never exceed the whole.
+def share_concurrency(total: tuple[int, int], workers: int) -> tuple[int, int]:
+    """Return how many requests each worker may have at once, at first and at most.
+
+    The shares are rounded down, so that the workers together never exceed the maximum.
 
     Args:
-        whole: At first and at most, of all workers together.
-        workers: How many there are.
+        total: How many requests all workers together may have at once, at first and at most.
+        workers: How many workers there are.
 
     Raises:
         InvalidRequestError: There are more workers than requests at once.
     """
-    first, most = whole
+    first, most = total
     if most < workers:
         raise InvalidRequestError(
             f"concurrency {most} cannot be shared among {workers} workers: "
@@ -61,20 +65,21 @@ def share_of_concurrency(whole: tuple[int, int], workers: int) -> tuple[int, int
     return max(first // workers, 1), most // workers
 
 
-def share_of_rate(whole: RateLimit | None, workers: int) -> RateLimit | None:
+def share_rate_limit(total: RateLimit | None, workers: int) -> RateLimit | None:
     """Return what each worker may ask for in a minute."""
-    if whole is None:
+    if total is None:
         return None
-    requests, tokens = whole.requests_per_minute, whole.tokens_per_minute
+    requests, tokens = total.requests_per_minute, total.tokens_per_minute
     return RateLimit(
         requests_per_minute=None if requests is None else requests / workers,
         tokens_per_minute=None if tokens is None else tokens / workers,
     )
 
 
-def calls_at_once(plan: Plan, rows_per_block: int) -> int:
-    """Return how many blocks a worker needs at once, so that no request idles.
+def count_blocks_at_once(plan: WorkerPlan, rows_per_block: int) -> int:
+    """Return how many blocks a worker needs at once to use all of its concurrency.
 
-    A block is held until the slowest of its rows is done, while all the others have been long.
+    A block stays in the worker until its slowest row is done, long after most of its rows. Rows of
+    other blocks have to take their places meanwhile.
     """
     return -(-_SLOWEST * plan.concurrency[1] // rows_per_block) + 1

@@ -1,64 +1,71 @@
-"""What there is one of in each worker, an actor of Ray: of Ray Data's, or of the command's."""
+"""The worker: an actor of Ray, which is a process on some node of the cluster.
+
+`generate` has Ray Data start `TableWorker`s, which turn Arrow tables into Arrow tables.
+`hfgen bulk --engine ray` starts `BlockWorker`s, which return results.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
+
 from hfgen._core.errors import HfgenError
-from hfgen.ray._block_runner import Asker
-from hfgen.ray._columns import with_answers
+from hfgen._files.record import failure
+from hfgen.ray._block_runner import BlockRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
-
     from hfgen._bulk.results import BulkResult
     from hfgen._bulk.statistics import BulkStatistics
     from hfgen._files.row import Row
-    from hfgen.ray._plan import Plan
+    from hfgen.ray._plan import WorkerPlan
 
-# Rows that are made Python objects at a time.
-_SLICE = 256
+# How many rows of a table are turned into Python objects at a time.
+_ROWS_PER_SLICE = 256
+# The types are fixed, so that they are the same in each block, also where a column is all null.
+_ERROR = pa.struct(
+    [
+        ("type", pa.string()),
+        ("message", pa.string()),
+        ("status", pa.int64()),
+        ("attempts", pa.int64()),
+    ]
+)
 
 
-class Worker:
-    """Turns a block of rows into the block of these rows and what came of them.
-
-    Threads may share it.
+class TableWorker:
+    """Turns a block of a dataset, a table, into the table with its results. Threads may share it.
 
     Args:
-        plan: What to ask.
+        plan: How each row becomes a request, where requests go, and how many at once.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._asker = Asker(plan)
+    def __init__(self, plan: WorkerPlan) -> None:
+        self._runner = BlockRunner(plan)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Return the output block: one table, whole, in the order of the input.
+        """Return the table with its results, in the order of the input.
 
-        Not a part at a time, as a generator could: if a worker is lost in the middle of a block,
-        Ray has another do all of it, and goes on behind the parts that the first had handed out.
-        Where these held what was done first, rows would be lost, and others doubled.
+        The whole table comes at once, and not in parts as a generator could give it. If a worker is
+        lost in the middle of a block, Ray has another worker do the whole block, and skips as many
+        parts as the first one had given. These parts would have to hold the same rows both times;
+        but rows are done in no fixed order, so some would be lost, and others come twice.
 
         Raises:
-            HfgenError: No server can be asked at all.
+            HfgenError: Requests fail for all rows alike, for example because of a wrong key.
         """
-        return with_answers(table, self._asker.ask(_rows(table)))
-
-
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for start in range(0, table.num_rows, _SLICE):
-        yield from table.slice(start, _SLICE).to_pylist()
+        return _append_results(table, self._runner.run(_iterate_rows(table)))
 
 
 class Outcome(NamedTuple):
-    """What came of a block.
+    """What a `BlockWorker` returns for a block.
 
     Attributes:
-        statistics: What has been in the worker.
-        results: What came of the rows; or why no server can be asked at all. As a value: of an
-            exception, Ray hands on a wrapper of its own.
+        statistics: The counts of the worker, over all of its blocks.
+        results: The results of the rows; or the error, if requests fail for all rows alike. The
+            error is returned and not raised, because Ray wraps what an actor raises.
     """
 
     statistics: BulkStatistics
@@ -66,23 +73,42 @@ class Outcome(NamedTuple):
 
 
 class BlockWorker:
-    """Turns blocks of rows into what came of them. Threads may share it.
+    """Turns a block of rows into their results. Threads may share it.
 
     Args:
-        plan: What to ask.
+        plan: How each row becomes a request, where requests go, and how many at once.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._asker = Asker(plan)
+    def __init__(self, plan: WorkerPlan) -> None:
+        self._runner = BlockRunner(plan)
 
     def start(self) -> None:
-        """Return: the worker is there."""
+        """Do nothing. When this call returns, Ray has started the worker."""
 
-    def ask(self, rows: list[Row]) -> Outcome:
-        """Return what came of the rows of a block."""
+    def run(self, rows: list[Row]) -> Outcome:
+        """Return the results of the rows of a block."""
         results: list[BulkResult[Row]] | HfgenError
         try:
-            results = self._asker.ask(rows)
+            results = self._runner.run(rows)
         except HfgenError as error:
             results = error
-        return Outcome(self._asker.statistics, results)
+        return Outcome(self._runner.statistics, results)
+
+
+def _iterate_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    for start in range(0, table.num_rows, _ROWS_PER_SLICE):
+        yield from table.slice(start, _ROWS_PER_SLICE).to_pylist()
+
+
+def _append_results(table: pa.Table, results: list[BulkResult[Any]]) -> pa.Table:
+    """Return the table with the columns of the results, which replace columns of the same names."""
+    columns = {
+        "generated_text": pa.array([r.generated_text for r in results], pa.string()),
+        "finish_reason": pa.array([r.finish_reason for r in results], pa.string()),
+        "generated_tokens": pa.array([r.generated_tokens for r in results], pa.int64()),
+        "error": pa.array([failure(r) for r in results], _ERROR),
+    }
+    table = table.drop_columns([name for name in columns if name in table.column_names])
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table

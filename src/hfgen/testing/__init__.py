@@ -1,14 +1,18 @@
-"""A scripted server, for tests of whatever talks to a text generation server.
+"""A scripted server, for tests of programs that talk to a text generation server.
 
-`ScriptedServer` answers on a real socket what a script says: tokens, errors, delays, stalls, cuts
-at any place. It records what it was asked, and whether and when its client hung up. Under pytest
-the fixture `scripted_server` starts and closes it; pytest itself is not needed for anything else.
+`ScriptedServer` listens on a real socket and answers what its script says: tokens, errors, delays,
+stalls, and connections that break at any place. It records the requests, and whether and when a
+client hung up. Under pytest, the fixture `scripted_server` starts and closes it; nothing else here
+needs pytest.
 """
 
-from hfgen.testing._answer import Cut, Framing, Hang, Pause, ScriptedAnswer, Step
-from hfgen.testing._discovery import Speaks
-from hfgen.testing._events import ServerKind, Special, chunk, comment, done, event, fault
-from hfgen.testing._ready_answers import (
+from hfgen.testing._answers import (
+    Cut,
+    Framing,
+    Hang,
+    Pause,
+    ScriptedAnswer,
+    Step,
     answer,
     as_json,
     events,
@@ -18,8 +22,10 @@ from hfgen.testing._ready_answers import (
     status,
     tokens,
 )
+from hfgen.testing._discovery import Speaks
+from hfgen.testing._events import ServerKind, Special, chunk, comment, done, event, fault
+from hfgen.testing._record import Scripted
 from hfgen.testing._request import RecordedRequest
-from hfgen.testing._script import Scripted
 from hfgen.testing._server import ScriptedServer, StartServer
 
 __all__ = [

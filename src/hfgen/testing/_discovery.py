@@ -1,17 +1,22 @@
-"""What a scripted server says of itself, when a client asks what it speaks."""
+"""What a scripted server says of itself when a client asks which API it has. No I/O."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from hfgen.testing._ready_answers import as_json, status
+from hfgen.testing._answers import as_json, status
 
 if TYPE_CHECKING:
-    from hfgen.testing._answer import ScriptedAnswer
+    from hfgen.testing._answers import ScriptedAnswer
     from hfgen.testing._request import RecordedRequest
 
 Speaks: TypeAlias = Literal["tgi", "vllm", "sglang", "llama.cpp", "completions"]
-"""TGI's own dialect, or completions as one of these servers, or none that is known, speaks it."""
+"""The API of a scripted server.
+
+- "tgi": TGI's own routes.
+- "vllm", "sglang", "llama.cpp": OpenAI's completions, as this server has them.
+- "completions": OpenAI's completions, of a server that hfgen does not know.
+"""
 
 _MODEL = "scripted"
 _INFO = {
@@ -35,14 +40,18 @@ _OWNERS = {
 }
 
 
-def check(speaks: object) -> None:
-    """Raise `ValueError` if there is no such server."""
+def check_speaks(speaks: object) -> None:
+    """Check the option `speaks`.
+
+    Raises:
+        ValueError: It is neither None nor one of the APIs.
+    """
     if speaks is not None and speaks not in _OWNERS:
         raise ValueError(f"speaks must be one of {', '.join(_OWNERS)}, or None, not {speaks!r}")
 
 
-def answer(speaks: Speaks | None, request: RecordedRequest) -> ScriptedAnswer | None:
-    """Return the answer if that is what the request asks for, None if it is part of the script."""
+def answer_discovery(speaks: Speaks | None, request: RecordedRequest) -> ScriptedAnswer | None:
+    """Return the answer to a request for `/info` or `/v1/models`; None if it is another request."""
     if speaks is None or request.method != "GET":
         return None
     path = request.path.partition("?")[0]

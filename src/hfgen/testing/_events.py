@@ -1,4 +1,4 @@
-"""Server-sent events, and what servers put into them: tokens and errors. No I/O."""
+"""Server-sent events, and what servers put into them: tokens, details and errors. No I/O."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 ServerKind: TypeAlias = Literal[
     "hosted", "llama.cpp", "openai", "sglang", "tgi", "tgi-v1", "vllm", "vllm-old"
 ]
-"""The servers whose way to word an error `fault` knows."""
+"""The servers in whose wording `fault` can make an error.
+
+- "hosted": the hosted Inference API, whose `error` is a list.
+- "tgi-v1": TGI on its OpenAI routes; "tgi" is TGI on its own.
+- "vllm-old": vLLM before 0.10.
+"""
 
 _VOCABULARY = 32_000
 
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """A special token, for `tokens`: one that is no part of the text, whatever it spells.
+    """A special token, for `tokens`: it is in the stream, but not in the generated text.
 
     Attributes:
-        text: How it is spelled, as in "</s>".
+        text: How the token is spelled, as in "</s>".
     """
 
     text: str
@@ -33,9 +38,9 @@ def event(data: Mapping[str, Any] | str, *, name: str | None = None) -> bytes:
     """Return a server-sent event.
 
     Args:
-        data: What it carries: a mapping becomes JSON; a text is sent as it is, a line of `data`
-            for each of its lines.
-        name: Its type, None to leave it out.
+        data: The data of the event. A mapping becomes JSON; a text is sent as it is, with a `data`
+            field for each of its lines.
+        name: The type of the event; None to leave it out.
     """
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     lines = [f"data: {line}\n" for line in text.split("\n")]
@@ -45,15 +50,15 @@ def event(data: Mapping[str, Any] | str, *, name: str | None = None) -> bytes:
 
 
 def done() -> bytes:
-    """Return the event that ends a stream of a server with OpenAI's routes: `[DONE]`."""
+    """Return the event `[DONE]`, which ends a stream on OpenAI's routes."""
     return event("[DONE]")
 
 
 def comment(text: str = "") -> bytes:
-    """Return a comment, with which servers keep a silent stream alive: no event at all.
+    """Return a comment. Servers send comments, which are not events, to keep a stream alive.
 
     Args:
-        text: What it says, on one line. TGI sends an empty one after 15 s without an event.
+        text: The text, on one line. TGI sends an empty comment after 15 s without an event.
     """
     return f":{' ' if text else ''}{text}\n\n".encode()
 
@@ -66,21 +71,38 @@ def chunk(
     generated_text: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return what an event of TGI carries: one token. For a whole stream there is `tokens`.
+    """Return the JSON of one of TGI's events: a token. `tokens` makes a whole stream.
 
     Args:
         text: The text of the token.
         index: The place of the token in the stream, counted from 1.
         special: Whether it is a special token, such as "</s>".
-        generated_text: The whole text, in the last event only: it is what makes it the last.
+        generated_text: The whole text, in the last event only. Clients take an event that has it
+            for the last one.
         details: The details of the generation, in the last event only.
     """
-    number = zlib.crc32(text.encode()) % _VOCABULARY
+    token_id = zlib.crc32(text.encode()) % _VOCABULARY
     return {
         "index": index,
-        "token": {"id": number, "text": text, "logprob": -0.5, "special": special},
+        "token": {"id": token_id, "text": text, "logprob": -0.5, "special": special},
         "generated_text": generated_text,
         "details": None if details is None else dict(details),
+    }
+
+
+def make_details(tokens: Sequence[str | Special], finish_reason: str | None) -> dict[str, Any]:
+    """Return TGI's details of a generation.
+
+    Args:
+        tokens: All tokens of the generation; at least one.
+        finish_reason: Default: "eos_token" after a special token, else "length".
+    """
+    usual_reason = "eos_token" if isinstance(tokens[-1], Special) else "length"
+    return {
+        "finish_reason": usual_reason if finish_reason is None else finish_reason,
+        "generated_tokens": len(tokens),
+        "seed": None,
+        "input_length": 1,
     }
 
 
@@ -91,17 +113,16 @@ def fault(
     kind: str | None = None,
     code: int | None = None,
 ) -> dict[str, Any]:
-    """Return an error as a server words it: for an event among others, or for `as_json`.
+    """Return an error in a server's own JSON: for `events`, `tokens` or `as_json`.
 
     Args:
-        message: What the server says.
-        server: Whose shape it has. "hosted" is the hosted Inference API, whose `error` is a list;
-            "tgi-v1" is TGI on its OpenAI routes; "vllm-old" is vLLM before 0.10.
-        kind: The type of the error, where the shape has one; None for a usual one of that server.
-        code: The status in the error, where the shape has one; None for a usual one.
+        message: The message of the error.
+        server: The server in whose wording it is.
+        kind: The type of the error, if that server names one. Default: a usual one of its types.
+        code: The status in the error, if that server names one. Default: a usual one.
 
     Raises:
-        ValueError: There is no such server.
+        ValueError: The server is not one of `ServerKind`.
     """
     if server not in _FAULTS:
         raise ValueError(f"server must be one of {', '.join(sorted(_FAULTS))}, not {server!r}")
@@ -109,6 +130,12 @@ def fault(
     return shape(
         message, usual_kind if kind is None else kind, usual_code if code is None else code
     )
+
+
+def overload_fault(server: ServerKind) -> dict[str, Any]:
+    """Return the error by which a server says that it is overloaded."""
+    message, kind, code = _OVERLOADS.get(server, ("Model is overloaded", None, None))
+    return fault(message, server=server, kind=kind, code=code)
 
 
 def _tgi(message: str, kind: str, _: int | None) -> dict[str, Any]:
@@ -139,7 +166,7 @@ def _llama_cpp(message: str, kind: str, code: int | None) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "type": kind}}
 
 
-# The usual type and status, and the shape.
+# The usual type and status of a server's errors, and what makes their JSON.
 _FAULTS: dict[
     ServerKind, tuple[str, int | None, Callable[[str, str, int | None], dict[str, Any]]]
 ] = {
@@ -151,4 +178,12 @@ _FAULTS: dict[
     "tgi-v1": ("", 422, _tgi_v1),
     "vllm": ("InternalServerError", 500, _openai),
     "vllm-old": ("InternalServerError", 500, _vllm_old),
+}
+# Message, type and status by which a server says that it is overloaded; None for its usual ones.
+_OVERLOADS: dict[ServerKind, tuple[str, str | None, int | None]] = {
+    "openai": ("Rate limit reached", "rate_limit_error", 429),
+    "sglang": ("The request queue is full.", None, None),
+    "tgi": ("Model is overloaded", "overloaded", None),
+    "vllm": ("Model is overloaded", "TooManyRequestsError", 429),
+    "vllm-old": ("Model is overloaded", "TooManyRequestsError", 429),
 }

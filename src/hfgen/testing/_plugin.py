@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 def scripted_server() -> Iterator[StartServer]:
     """Start scripted servers: `scripted_server(loading(20.0), tokens("Once"))`.
 
-    Takes what `hfgen.testing.ScriptedServer` takes, as often as you like. The servers are closed
-    after the test, which fails if something was asked that goes against a strict script.
+    The function takes the arguments of `hfgen.testing.ScriptedServer`, and starts a server each
+    time it is called. After the test, the servers are closed; the test fails if a strict server got
+    more requests than its script has answers, or if a function of a script failed.
     """
-    # Whoever has pytest and hfgen loads this plugin; most of their tests need no server.
+    # Every pytest run beside an installed hfgen loads this module; few of its tests need a server.
     from hfgen.testing import ScriptedServer  # noqa: PLC0415
 
     with ExitStack() as servers:

@@ -1,4 +1,4 @@
-"""What a scripted server was asked, and what became of the answer."""
+"""A request that a scripted server got, and what became of its answer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ if TYPE_CHECKING:
 
 
 class RecordedRequest:
-    """A request, as it came, and what its client did while it was answered.
+    """A request as it was received, and what its client did while it was answered.
 
     Attributes:
         method: The method, as in "POST".
-        path: What was asked for: the path, with the query if there is one.
-        headers: The headers; looked up in any case. Repeated ones are joined by ", ".
+        path: The path that was requested, with the query if there is one.
+        headers: The headers. Lookups ignore case; the values of a repeated header are joined by
+            ", ".
         body: The body, without its framing.
-        connection: The connection that it came over, counted from 1.
-        received_at: When it was there as a whole, on the clock `time.monotonic`, in seconds.
+        connection: The number of the connection that the request came over, counted from 1.
+        received_at: When the whole request had been received, in seconds of `time.monotonic`.
         answered: Set when the last step of the answer has been done, a `Cut` included.
-        hung_up: Set when the client has hung up before that. It is noticed at once during a
-            `Pause` or a `Hang`, and otherwise when sending fails.
-        hung_up_at: When that was noticed, on the same clock; None if it was not.
+        hung_up: Set when the client has hung up before that. The server notices this at once
+            during a `Pause` or a `Hang`, and otherwise when sending fails.
+        hung_up_at: When the server noticed that, in seconds of `time.monotonic`; None if the
+            client has not hung up.
         bytes_sent: How many bytes of the answer's body have been sent so far, without framing.
     """
 
@@ -47,7 +49,7 @@ class RecordedRequest:
         """The body, decoded from JSON.
 
         Raises:
-            ValueError: It is no JSON.
+            ValueError: The body is not JSON.
         """
         return json.loads(self.body)
 

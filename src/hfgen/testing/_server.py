@@ -1,4 +1,9 @@
-"""The scripted server: a listener, a thread for each connection, and the record."""
+"""The scripted server: a listener with a thread of its own, and a thread for each connection.
+
+`start` opens the listener. Its thread accepts connections until `close`, and starts a thread for
+each, which runs `serve_connection`. `close` wakes the listener's thread through a socket pair,
+shuts all connections down, and waits until every thread has ended.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +14,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from hfgen.testing import _discovery as _speaks
-from hfgen.testing._connection import Line
-from hfgen.testing._conversation import converse
-from hfgen.testing._record import Ledger
-from hfgen.testing._script import Script
+from hfgen.testing._connection import Connection, serve_connection
+from hfgen.testing._discovery import check_speaks
+from hfgen.testing._record import Record, Script
 
 if TYPE_CHECKING:
     import os
@@ -22,56 +25,59 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hfgen.testing._discovery import Speaks
+    from hfgen.testing._record import Scripted
     from hfgen.testing._request import RecordedRequest
-    from hfgen.testing._script import Scripted
 
-    _File: TypeAlias = str | os.PathLike[str]
+    _Path: TypeAlias = str | os.PathLike[str]
 
 _BACKLOG = 256
-_PATIENCE = 10.0
+_TIMEOUT = 10.0  # seconds
 
 
 class ScriptedServer:
     """An HTTP server on a real socket of this machine that answers what a script says.
 
-    It is a context manager, listening inside of it and leaving nothing behind. Requests are
-    answered in the order in which they come, over whatever connection, each connection by a
-    thread of its own; connections are kept alive.
+    It is a context manager: it listens inside the `with` block, and at its end closes every socket
+    and ends every thread. The script counts requests in the order in which they arrive, over all
+    connections together. Each connection has a thread of its own and is kept alive.
 
     Args:
-        script: The answers in their order, or functions that make one of the request. The last
-            one is given again and again.
-        strict: Whether a request beyond the last answer is refused with a 500, and `check` fails.
-        tls: To speak TLS, the files of the certificate and of its key (in PEM), or a context.
-        speaks: What it says that it speaks: clients ask (`GET /info`, `GET /v1/models`) before
-            their first request. Such questions are neither in the script nor in the record. None:
-            they are, as all others.
+        script: The answers in their order. A function is called with the `RecordedRequest` and
+            returns the answer. Once the script is at its end, its last answer is repeated.
+        strict: Whether a request after the last answer gets a 500 and makes `check` fail, in place
+            of the last answer again. Default: False.
+        tls: To serve HTTPS: the paths of the certificate and of its key, both in PEM, or an
+            `ssl.SSLContext`. Default: None, plain HTTP.
+        speaks: Which API the server says that it has when a client asks (`GET /info` and
+            `GET /v1/models`, before its first request); these questions take no answer from the
+            script and are not recorded. None: they are requests like all others. Default: "tgi".
 
     Raises:
-        TypeError: An answer is none.
-        ValueError: There are no answers, and it is not strict; or there is no such server.
+        TypeError: An answer is neither a `ScriptedAnswer` nor a function.
+        ValueError: The script is empty and not strict, or `speaks` is not one of `Speaks`.
     """
 
     def __init__(
         self,
         *script: Scripted,
         strict: bool = False,
-        tls: tuple[_File, _File] | ssl.SSLContext | None = None,
+        tls: tuple[_Path, _Path] | ssl.SSLContext | None = None,
         speaks: Speaks | None = "tgi",
     ) -> None:
-        _speaks.check(speaks)
-        self._ledger = Ledger(Script(script, strict=strict), speaks)
-        self._tls = _context(tls) if isinstance(tls, tuple) else tls
+        check_speaks(speaks)
+        self._record = Record(Script(script, strict=strict), speaks)
+        self._tls = _create_context(*tls) if isinstance(tls, tuple) else tls
         self._url: str | None = None
-        self._threads: list[threading.Thread] = []
+        # Connections that may still be open, each with the thread that serves it.
+        self._served: list[tuple[Connection, threading.Thread]] = []
         self._stack = contextlib.ExitStack()
 
     @property
     def url(self) -> str:
-        """Where it listens, as in "http://127.0.0.1:40123".
+        """The URL of the server, as in "http://127.0.0.1:40123".
 
         Raises:
-            RuntimeError: It has not been started.
+            RuntimeError: The server has not been started.
         """
         if self._url is None:
             raise RuntimeError("the server has not been started: use it in a `with` statement")
@@ -79,111 +85,117 @@ class ScriptedServer:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """What it has been asked so far, in order."""
-        return self._ledger.requests
+        """The requests so far, in the order in which they arrived."""
+        return self._record.requests
 
     @property
     def connections(self) -> int:
-        """How many connections it has accepted so far."""
-        return self._ledger.connections
+        """How many connections were accepted so far."""
+        return self._record.connections
 
     @property
     def open_connections(self) -> int:
         """How many connections are open now."""
-        return len(self._ledger.lines)
+        return self._record.open_connections
 
     def start(self) -> Self:
-        """Begin to listen; `with` does so.
+        """Begin to listen, and return the server; `with` calls this.
 
         Raises:
-            RuntimeError: It has been started before.
+            RuntimeError: The server has been started before.
         """
         if self._url is not None:
             raise RuntimeError("a scripted server is started once")
         listener = self._stack.enter_context(
             socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         )
-        # A client may be gone again before it is accepted.
+        # A client may hang up before it is accepted; accepting must not block then.
         listener.setblocking(False)
-        # The bell is readable once the server is to stop.
-        bell, rope = socket.socketpair()
-        self._stack.enter_context(bell)
+        # Closing the writer makes the reader readable, which wakes the listener's thread.
+        wake_reader, wake_writer = socket.socketpair()
+        self._stack.enter_context(wake_reader)
         scheme = "http" if self._tls is None else "https"
         self._url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
-        acceptor = _thread(self._accept, listener, bell)
+        acceptor = _start_thread(self._accept_connections, listener, wake_reader)
         self._stack.callback(acceptor.join)
-        self._stack.callback(rope.close)
+        self._stack.callback(wake_writer.close)
         return self
 
     def close(self) -> None:
-        """Close every connection, whatever goes on over it, and stop listening.
+        """Stop listening, and close every connection, also in the middle of an answer.
 
-        When it returns no socket is open and no thread is left.
+        When this returns, no socket of the server is open and none of its threads is running.
+        Closing a server that is closed, or was never started, does nothing.
 
         Raises:
-            RuntimeError: A function of the script does not return.
+            RuntimeError: A function of the script has not returned within 10 s.
         """
-        self._ledger.stop()
+        self._record.stopped = True
         self._stack.close()
-        for line in self._ledger.lines:
-            line.shut_down()
-        for thread in self._threads:
-            thread.join(_PATIENCE)
+        for connection, _ in self._served:
+            connection.shut_down()
+        for _, thread in self._served:
+            thread.join(_TIMEOUT)
             if thread.is_alive():
                 raise RuntimeError("a function in the script of a scripted server does not return")
-        self._threads.clear()
+        self._served.clear()
 
     def check(self) -> None:
-        """Do nothing if all went by the script; `with` and the fixture call it at the end.
+        """Do nothing if all requests were answered as the script says.
+
+        `with` and the fixture `scripted_server` call this at their end.
 
         Raises:
-            AssertionError: A strict server was asked for more than its script has, or a function
-                of the script failed.
+            AssertionError: A strict server got more requests than its script has answers, or a
+                function of the script failed.
         """
-        self._ledger.script.check()
+        self._record.script.check()
 
-    def request(self, index: int = 0, *, timeout: float = _PATIENCE) -> RecordedRequest:
-        """Wait until a request has come, and return it.
+    def request(self, index: int = 0, *, timeout: float = _TIMEOUT) -> RecordedRequest:
+        """Wait until a request has arrived, and return it.
 
         Args:
-            index: Which one, counted from 0.
+            index: Which request, counted from 0.
             timeout: Seconds to wait at most.
 
         Raises:
-            TimeoutError: It has not come in time.
+            TimeoutError: The request has not arrived in time.
         """
-        if not self._ledger.wait(lambda: len(self.requests) > index, timeout):
+        if not self._record.wait_for(lambda: len(self.requests) > index, timeout):
             raise TimeoutError(
                 f"after {timeout:g} s the server has {len(self.requests)} requests, "
                 f"and none with the index {index}"
             )
         return self.requests[index]
 
-    def wait_until_idle(self, timeout: float = _PATIENCE) -> bool:
-        """Wait until no answer is under way: each has been sent, cut, or left by its client.
+    def wait_until_idle(self, timeout: float = _TIMEOUT) -> bool:
+        """Wait until no answer is being sent: each has been sent, cut, or left by its client.
 
         Args:
             timeout: Seconds to wait at most.
 
         Returns:
-            Whether it has become so.
+            Whether no answer is being sent; False after the timeout.
         """
-        return self._ledger.wait(lambda: self._ledger.answering == 0, timeout)
+        return self._record.wait_for(lambda: self._record.answering == 0, timeout)
 
-    def wait_until_left(self, count: int | None = None, *, timeout: float = _PATIENCE) -> bool:
-        """Wait until connections have come to their end, idle ones too.
+    def wait_until_left(self, count: int | None = None, *, timeout: float = _TIMEOUT) -> bool:
+        """Wait until connections have been closed, by the client or by the server.
 
         Args:
-            count: How many of all there have been; None for all, so that none is open.
+            count: How many connections have to be closed, of all that were accepted; None to wait
+                until no connection is open.
             timeout: Seconds to wait at most.
 
         Returns:
-            Whether it has become so.
+            Whether so many are closed; False after the timeout.
         """
-        ledger = self._ledger
+        record = self._record
         if count is None:
-            return ledger.wait(lambda: not ledger.lines, timeout)
-        return ledger.wait(lambda: ledger.connections - len(ledger.lines) >= count, timeout)
+            return record.wait_for(lambda: record.open_connections == 0, timeout)
+        return record.wait_for(
+            lambda: record.connections - record.open_connections >= count, timeout
+        )
 
     def __enter__(self) -> Self:
         return self.start()
@@ -195,72 +207,73 @@ class ScriptedServer:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-        # What already fails says more of why than what the server saw of it.
+        # An error of the block explains more than what the server saw of it.
         if error is None:
             self.check()
 
     def __repr__(self) -> str:
-        where = self._url or "not started"
-        return f"<ScriptedServer {where}, {len(self.requests)} requests>"
+        url = self._url or "not started"
+        return f"<ScriptedServer {url}, {len(self.requests)} requests>"
 
-    def _accept(self, listener: socket.socket, bell: socket.socket) -> None:
+    def _accept_connections(self, listener: socket.socket, wake_reader: socket.socket) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
-            selector.register(bell, selectors.EVENT_READ)
-            while not any(key.fileobj is bell for key, _ in selector.select()):
+            selector.register(wake_reader, selectors.EVENT_READ)
+            while not any(key.fileobj is wake_reader for key, _ in selector.select()):
                 try:
-                    self._welcome(listener.accept()[0])
+                    self._start_serving(listener.accept()[0])
                 except OSError:
-                    # Whoever asked is gone again, or the machine is out of files for now.
+                    # The client has hung up already, or the process has too many open files.
                     time.sleep(0.01)
 
-    def _welcome(self, sock: socket.socket) -> None:
+    def _start_serving(self, sock: socket.socket) -> None:
         try:
-            line = Line(sock, self._ledger.connections + 1, self._tls)
+            connection = Connection(sock, self._record.connections + 1, self._tls)
         except OSError:
             sock.close()
             return
-        self._ledger.open(line)
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        self._threads.append(_thread(self._serve, line))
+        self._record.add_connection()
+        self._served = [(open_, thread) for open_, thread in self._served if thread.is_alive()]
+        self._served.append((connection, _start_thread(self._serve, connection)))
 
-    def _serve(self, line: Line) -> None:
+    def _serve(self, connection: Connection) -> None:
         try:
-            converse(line, self._ledger)
+            serve_connection(connection, self._record)
         finally:
-            self._ledger.close(line)
+            self._record.remove_connection()
 
 
 class StartServer(Protocol):
-    """The type of the fixture `scripted_server`: a function that starts a server."""
+    """The type of the fixture `scripted_server`: a function that starts a `ScriptedServer`."""
 
     def __call__(
         self,
         *script: Scripted,
         strict: bool = False,
-        tls: tuple[_File, _File] | ssl.SSLContext | None = None,
+        tls: tuple[_Path, _Path] | ssl.SSLContext | None = None,
         speaks: Speaks | None = "tgi",
     ) -> ScriptedServer:
         """Start a server, which is closed and checked after the test.
 
         Args:
             script: The answers in their order, as for `ScriptedServer`.
-            strict: Whether a request beyond the last answer fails the test.
-            tls: The files of the certificate and of its key, or a context; None for no TLS.
-            speaks: What it says that it speaks, when it is asked.
+            strict: Whether a request after the last answer fails the test. Default: False.
+            tls: The paths of the certificate and of its key, or an `ssl.SSLContext`. Default: None,
+                plain HTTP.
+            speaks: Which API the server says that it has. Default: "tgi".
         """
 
 
-def _thread(target: Callable[..., None], *args: object) -> threading.Thread:
+def _start_thread(target: Callable[..., None], *args: object) -> threading.Thread:
     thread = threading.Thread(target=target, args=args, name="hfgen-scripted", daemon=True)
     thread.start()
     return thread
 
 
-def _context(files: tuple[_File, _File]) -> ssl.SSLContext:
-    # Most servers speak no TLS.
+def _create_context(certificate: _Path, key: _Path) -> ssl.SSLContext:
+    # Imported here because most scripted servers speak no TLS.
     import ssl  # noqa: PLC0415
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*files)
+    context.load_cert_chain(certificate, key)
     return context

@@ -67,13 +67,12 @@ def ray_results(
         HfgenError: There is no Ray, or no connection.
     """
     try:
-        from hfgen.ray._blocks import RayBulk  # noqa: PLC0415 - optional
-        from hfgen.ray._cluster import connected  # noqa: PLC0415
-        from hfgen.ray._generate import ROWS_PER_BLOCK, make_plan, worker_count  # noqa: PLC0415
+        from hfgen.ray._blocks import RayBulk, connect_to_ray  # noqa: PLC0415 - optional
+        from hfgen.ray._generate import ROWS_PER_BLOCK, count_workers, make_plan  # noqa: PLC0415
     except ImportError as error:
         raise InvalidRequestError(str(error)) from None
-    with connected(options.ray_address, workers=options.workers):
-        workers = worker_count(options.workers)
+    with connect_to_ray(options.ray_address, workers=options.workers):
+        workers = count_workers(options.workers)
         plan = make_plan(
             request,
             model=where.model(options).get("model"),
