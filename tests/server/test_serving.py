@@ -41,7 +41,7 @@ def test_a_missing_extra_is_named(monkeypatch, missing, start):
     for name in [*sys.modules]:
         if name in ("hfgen.server.engine.batcher", "hfgen.server.engine.checkpoint"):
             monkeypatch.delitem(sys.modules, name)
-            monkeypatch.delattr(hfgen.server, name.rpartition(".")[2], raising=False)
+            monkeypatch.delattr(f"hfgen.server.engine.{name.rpartition('.')[2]}", raising=False)
     real = builtins.__import__
 
     def without(name, *args, **kwargs):

@@ -173,7 +173,7 @@ async def _run(
     from aiohttp import web  # noqa: PLC0415 - aiohttp.web is slow to import
 
     from hfgen.server.http.app import build  # noqa: PLC0415
-    from hfgen.server.http.service import Service  # noqa: PLC0415
+    from hfgen.server.http.inference import Service  # noqa: PLC0415
 
     control = Control(grace=options.grace)
     service = Service.of(model, batcher, options)

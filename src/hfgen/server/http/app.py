@@ -12,10 +12,11 @@ from hfgen.server.http import openai_routes as _completions
 from hfgen.server.http import status_routes as _status
 from hfgen.server.http import tgi_routes as _native
 from hfgen.server.http.body import PAYLOAD_LIMIT
-from hfgen.server.http.cors import allow, preflight
-from hfgen.server.http.service import SERVICE, Service
+from hfgen.server.http.inference import SERVICE, Service
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hfgen.server._control import Control
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -40,6 +41,19 @@ _OPEN: tuple[tuple[str, _Handler], ...] = (
 
 # Whatever is not there, line breaks included; a pattern of aiohttp's.
 _ELSEWHERE = r"/{rest:(?s:.*)}"
+
+# Which web pages may read the answers: the headers of TGI's CorsLayer.
+# Sources: text-generation-inference, `router/src/server.rs` (`start`), and tower-http,
+# `tower-http/src/cors` (`CorsLayer::call`).
+_ALLOW_ORIGIN = "access-control-allow-origin"
+
+# What an answer depends on; the layer names all three whether it does or not.
+_VARY = "origin, access-control-request-method, access-control-request-headers"
+
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET,POST",
+    "access-control-allow-headers": "content-type",
+}
 
 
 def build(service: Service, control: Control) -> web.Application:
@@ -125,3 +139,30 @@ def _patient(handler: _Handler) -> _Handler:
 
 async def _name_no_software(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)
+
+
+async def preflight(_: web.Request) -> web.StreamResponse:
+    """Answer a browser that asks what it may send."""
+    return web.Response(headers=_PREFLIGHT)
+
+
+def allow(
+    origins: Sequence[str] | None,
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return what adds to an answer who may read it.
+
+    Args:
+        origins: Those whose pages may; None: any.
+    """
+    allowed = None if origins is None else frozenset(origins)
+
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        headers = response.headers
+        headers.add("vary", _VARY)
+        origin = request.headers.get("origin")
+        if allowed is None:
+            headers[_ALLOW_ORIGIN] = "*"
+        elif origin in allowed:
+            headers[_ALLOW_ORIGIN] = origin
+
+    return add

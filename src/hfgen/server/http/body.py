@@ -6,15 +6,17 @@ words, in which order. The words after a colon are serde's there and msgspec's h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aiohttp import web
 
 from hfgen.server.http.answers import Error, to_json
+from hfgen.server.http.metrics import stream_headers
 from hfgen.server.http.requests import Unreadable, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
     import msgspec
 
@@ -76,3 +78,31 @@ def _too_large() -> web.HTTPException:
 def _is_json(content_type: str) -> bool:
     kind, _, subtype = content_type.lower().partition("/")
     return kind == "application" and (subtype == "json" or subtype.endswith("+json"))
+
+
+class EventStream:
+    """An answer that is written event by event, one write each. A context: leaving it ends it."""
+
+    def __init__(self, request: web.Request, prompts: Sequence[str]) -> None:
+        self._request = request
+        self.response = web.StreamResponse(
+            headers={
+                "content-type": "text/event-stream",
+                "cache-control": "no-cache",
+                **stream_headers(prompts),
+            }
+        )
+        self.write = self.response.write
+
+    async def __aenter__(self) -> Self:
+        await self.response.prepare(self._request)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc is None:
+            await self.response.write_eof()

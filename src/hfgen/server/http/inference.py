@@ -7,10 +7,15 @@ is validated, and keeps it until its request is answered.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from aiohttp import web
+
+from hfgen._version import __version__
+from hfgen.server._options import Limits, ServerOptions
 from hfgen.server.engine.jobs import (
     Event,
     Failed,
@@ -24,15 +29,15 @@ from hfgen.server.engine.jobs import (
 )
 from hfgen.server.http.channel import Channel, Mailbox
 from hfgen.server.http.errors import GenerationError, OverloadedError, RequestError
-from hfgen.server.http.timings import Timings
+from hfgen.server.http.metrics import Metrics, Timings
+from hfgen.server.http.validation import Validator
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from hfgen.server.engine.batcher import Batcher, Handle
-    from hfgen.server.http.metrics import Metrics
+    from hfgen.server.engine.checkpoint import Model
     from hfgen.server.http.requests import GenerateRequest
-    from hfgen.server.http.validation import Validator
 
 # Seconds that a health check gives the engine for one token.
 _PROBE_PATIENCE = 10.0
@@ -275,3 +280,43 @@ class Inference:
         for wait in waits:
             wait.cancel()
         await asyncio.to_thread(partial(self._batcher.stop, 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One model being served."""
+
+    name: str
+    options: ServerOptions
+    limits: Limits
+    validator: Validator
+    inference: Inference
+    metrics: Metrics
+
+    @property
+    def fingerprint(self) -> str:
+        """What `/v1/completions` calls `system_fingerprint`: version and build."""
+        return f"{__version__}-native"
+
+    @classmethod
+    def of(cls, model: Model, batcher: Batcher, options: ServerOptions) -> Service:
+        """Put a service together, on the loop that it runs on."""
+        limits = Limits.of(options, max_positions=model.engine.max_positions)
+        metrics = Metrics(
+            limits,
+            queue_size=lambda: batcher.queue_size,
+            batch_size=lambda: batcher.batch_size,
+        )
+        validator = Validator(model.tokenizer, limits)
+        permits = options.max_concurrent_requests
+        return cls(
+            name=model.name,
+            options=options,
+            limits=limits,
+            validator=validator,
+            inference=Inference(batcher, validator, metrics, permits=permits),
+            metrics=metrics,
+        )
+
+
+SERVICE = web.AppKey("service", Service)

@@ -24,12 +24,13 @@ from hfgen.server.http.answers import (
     Choice,
     Chunk,
     Completion,
+    Logprobs,
     OpenAIError,
     OpenAIErrorBody,
     Usage,
     to_event,
 )
-from hfgen.server.http.body import answer, read_json, refuse
+from hfgen.server.http.body import EventStream, answer, read_json, refuse
 from hfgen.server.http.errors import (
     BatchSizeError,
     GenerationError,
@@ -37,16 +38,14 @@ from hfgen.server.http.errors import (
     SuffixError,
     ValidationError,
 )
-from hfgen.server.http.logprobs import logprobs_of
+from hfgen.server.http.inference import SERVICE, Service
+from hfgen.server.http.metrics import completion_headers
 from hfgen.server.http.requests import CompletionRequest
-from hfgen.server.http.service import SERVICE, Service
-from hfgen.server.http.stream import EventStream
-from hfgen.server.http.timings import completion_headers
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from hfgen.server.engine.jobs import Generated
+    from hfgen.server.engine.jobs import Generated, Token
     from hfgen.server.http.inference import Run, Session
 
 _COMPLETION = msgspec.json.Decoder(CompletionRequest)
@@ -196,3 +195,39 @@ def _chunk(service: Service, run: Run, event: Generated, most: int | None) -> Ch
         choices=(choice,),
         usage=_usage([run]),
     )
+
+
+def logprobs_of(run: Run, most: int | None, *, since: int = 0) -> Logprobs | None:
+    """Return the log-probabilities of a run's tokens, None where they were not asked for.
+
+    Args:
+        run: Whose tokens.
+        most: How many of the likeliest tokens to show in the place of each; None: not asked for.
+        since: The first token to show.
+    """
+    if most is None:
+        return None
+    tokens = run.tokens[since:]
+    likeliest = run.top_tokens[since:] or [()] * len(tokens)
+    return Logprobs(
+        tokens=[token.text for token in tokens],
+        token_logprobs=[token.logprob for token in tokens],
+        top_logprobs=[
+            _by_text(token, top[:most]) for token, top in zip(tokens, likeliest, strict=True)
+        ],
+        text_offset=run.offsets[since:],
+    )
+
+
+def _by_text(chosen: Token, likeliest: tuple[Token, ...]) -> dict[str, float]:
+    """Return log-probabilities by text, the chosen token's under the text that it added.
+
+    By itself a token may read otherwise than in its place, where clients look it up. Of others
+    with one text, such as halves of characters, the likeliest is kept.
+    """
+    logprobs: dict[str, float] = {}
+    for token in likeliest:
+        text = chosen.text if token.id == chosen.id else token.text
+        logprobs.setdefault(text, token.logprob)
+    logprobs[chosen.text] = chosen.logprob
+    return logprobs

@@ -12,7 +12,7 @@ from hfgen._version import __version__
 from hfgen.server._options import MAX_CLIENT_BATCH_SIZE
 from hfgen.server.http.answers import Error, Info, ModelInfo, ModelsInfo
 from hfgen.server.http.body import answer
-from hfgen.server.http.service import SERVICE
+from hfgen.server.http.inference import SERVICE
 
 
 async def info(request: web.Request) -> web.Response:

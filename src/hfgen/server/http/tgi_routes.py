@@ -24,12 +24,11 @@ from hfgen.server.http.answers import (
     StreamEvent,
     to_event,
 )
-from hfgen.server.http.body import answer, read_json, refuse
+from hfgen.server.http.body import EventStream, answer, read_json, refuse
 from hfgen.server.http.errors import GenerationError, RequestError
+from hfgen.server.http.inference import SERVICE, Service
+from hfgen.server.http.metrics import generation_headers
 from hfgen.server.http.requests import CompatGenerateRequest, GenerateRequest
-from hfgen.server.http.service import SERVICE, Service
-from hfgen.server.http.stream import EventStream
-from hfgen.server.http.timings import generation_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
