@@ -1,5 +1,6 @@
 """What the tests of the client share."""
 
+import signal
 import subprocess
 from contextlib import ExitStack
 
@@ -28,6 +29,27 @@ _ENVIRONMENT = (
     "https_proxy",
     "no_proxy",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def handled_signals():
+    """Handle SIGINT and SIGHUP, so that tests can send them however the run was started.
+
+    `make test &` ignores SIGINT, `nohup make test` ignores SIGHUP, and children inherit what is
+    ignored. What a process handles is set back to its default in the programs that it starts.
+    The handler of SIGHUP does nothing: the run itself still outlives its terminal under `nohup`.
+    """
+    handlers = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):  # Windows has none.
+        handlers[signal.SIGHUP] = lambda *_: None
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
+        if signal.getsignal(number) is signal.SIG_IGN
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -206,11 +206,9 @@ def test_sync_by_abort(where):
 
 
 CHILD = """
-import gc, signal, sys
+import gc, sys
 import hfgen
 from hfgen._sync import sockets as lines
-# What was started in the background ignores it, and its children with it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 server, url, verb = sys.argv[1:]
 with hfgen.Client(api_url=server, max_retries=0) as client:
     neighbour = client.stream_tokens("neighbour")
