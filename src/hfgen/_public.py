@@ -55,8 +55,7 @@ if TYPE_CHECKING:
     from hfgen._async.client import AsyncClient
     from hfgen._async.stream import AsyncStream
     from hfgen._bulk.rate_limit import RateLimit
-    from hfgen._bulk.results import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
+    from hfgen._bulk.results import BulkResult, BulkStatistics, ServerStatistics
     from hfgen._sync.bulk import Bulk
 
 __all__ = [
@@ -130,9 +129,9 @@ _LATER = {
     "AsyncStream": "_async.stream",
     "Bulk": "_sync.bulk",
     "BulkResult": "_bulk.results",
-    "BulkStatistics": "_bulk.statistics",
+    "BulkStatistics": "_bulk.results",
     "RateLimit": "_bulk.rate_limit",
-    "ServerStatistics": "_bulk.statistics",
+    "ServerStatistics": "_bulk.results",
 }
 
 

@@ -8,8 +8,7 @@ import pytest
 import hfgen
 from helpers.bulk_simulation import URL, answer, planned
 from hfgen import HfgenError, RateLimit, Retry
-from hfgen._bulk.dispatcher import Dispatcher
-from hfgen._bulk.job import Outcome
+from hfgen._bulk.dispatcher import Dispatcher, Outcome
 
 OK = Outcome(answer(), None, 0.1)
 SECOND = "http://second"

@@ -6,8 +6,7 @@ from collections import deque
 from itertools import count
 
 from hfgen import Details, GeneratedText, OverloadedError
-from hfgen._bulk.dispatcher import Dispatcher
-from hfgen._bulk.job import Outcome
+from hfgen._bulk.dispatcher import Dispatcher, Outcome
 from hfgen._bulk.plan import BulkPlan
 
 URL = "http://simulated"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from hfgen._async.client import AsyncClient
-    from hfgen._bulk.job import Attempt
+    from hfgen._bulk.dispatcher import Attempt
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.results import BulkResult
     from hfgen._core.request import RequestLike

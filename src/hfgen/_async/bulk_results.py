@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from hfgen._async.client import AsyncClient
     from hfgen._bulk.plan import BulkPlan
-    from hfgen._bulk.results import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._core.request import RequestLike
 
 Row = TypeVar("Row")

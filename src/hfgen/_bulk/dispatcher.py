@@ -9,23 +9,21 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hfgen._bulk.failures import Verdict, verdict
-from hfgen._bulk.job import Attempt, Job
-from hfgen._bulk.outbox import Outbox
 from hfgen._bulk.rate_limit import Limiter
-from hfgen._bulk.results import BulkResult
+from hfgen._bulk.results import BulkResult, BulkStatistics, Outbox, ServerStatistics
 from hfgen._bulk.servers import Fleet
-from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
 from hfgen._core.errors import HfgenError, untie
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hfgen._bulk.job import Outcome
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.servers import Server
+    from hfgen._core.answers import GeneratedText
 
 Row = TypeVar("Row")
 
@@ -34,6 +32,46 @@ Row = TypeVar("Row")
 _HELD, _HELD_IN_ORDER = 4, 16
 # Such requests cannot be streamed, or would not give what they ask for.
 _NOT_STREAMED = ("best_of", "decoder_input_details")
+
+
+@dataclass(slots=True, eq=False)
+class Job(Generic[Row]):
+    """A row that has been taken, and has no result yet."""
+
+    index: int
+    row: Row
+    request: Mapping[str, Any]
+    stream: bool
+    attempts: int = 0
+    # Those of the attempts that failed and count.
+    failures: int = 0
+    last: Server | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Attempt(Generic[Row]):
+    """A row that is to be asked for now.
+
+    Attributes:
+        job: The row.
+        server: Where.
+        started: When.
+        charged: For how many tokens it was charged.
+    """
+
+    job: Job[Row]
+    server: Server
+    started: float
+    charged: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt went: its answers, or its error."""
+
+    answers: list[GeneratedText] = field(default_factory=list)
+    error: HfgenError | None = None
+    time_to_first_token: float | None = None
 
 
 class Dispatcher(Generic[Row]):

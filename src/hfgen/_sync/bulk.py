@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-    from hfgen._bulk.job import Attempt
+    from hfgen._bulk.dispatcher import Attempt
     from hfgen._bulk.plan import BulkPlan
-    from hfgen._bulk.results import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._core.request import RequestLike
     from hfgen._sync.client import Client
 

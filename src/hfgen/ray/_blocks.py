@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from hfgen._bulk.statistics import BulkStatistics
+from hfgen._bulk.results import BulkStatistics
 from hfgen._core.errors import HfgenError
 from hfgen.ray._plan import calls_at_once
 from hfgen.ray._statistics import together

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
+from hfgen._bulk.results import BulkStatistics, ServerStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
