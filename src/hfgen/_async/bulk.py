@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hfgen._bulk.attempt import ask_async, askers
 from hfgen._bulk.dispatcher import Dispatcher
-from hfgen._bulk.plan import closed, requested
+from hfgen._bulk.plan import closed_error, make_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -68,14 +68,14 @@ class AsyncEngine(Generic[Row]):
         try:
             while True:
                 if self._left and not self._ended:
-                    raise closed()
+                    raise closed_error()
                 if self._signal is not None:
                     self._signal.throw_if_aborted()
-                if (result := self.dispatcher.take()) is not None:
+                if (result := self.dispatcher.take_result()) is not None:
                     self._go_on()
                     return result
                 if self.dispatcher.is_over:
-                    raise self.dispatcher.failure or StopAsyncIteration
+                    raise self.dispatcher.error or StopAsyncIteration
                 await self._wait()
         except BaseException as error:
             if not self._left:
@@ -142,7 +142,7 @@ class AsyncEngine(Generic[Row]):
         if self._drains:
             dispatcher.drain()
         while True:
-            while (attempt := dispatcher.begin(now)) is not None:
+            while (attempt := dispatcher.begin_attempt(now)) is not None:
                 self._spawn(self._try(attempt))
             if not dispatcher.wants_row or not self._take_row():
                 break
@@ -159,11 +159,11 @@ class AsyncEngine(Generic[Row]):
         try:
             row = next(self._iterator)
         except StopIteration:
-            self.dispatcher.input_ended()
+            self.dispatcher.end_input()
         except Exception as error:  # noqa: BLE001 - it is the caller's
-            self.dispatcher.input_ended(error)
+            self.dispatcher.end_input(error)
         else:
-            self.dispatcher.add(row, requested(row, self._request, self._model))
+            self.dispatcher.add_row(row, make_request(row, self._request, self._model))
         return True
 
     async def _read(self, rows: AsyncIterator[Row]) -> None:
@@ -175,12 +175,12 @@ class AsyncEngine(Generic[Row]):
                     self._idle_reader = asyncio.get_running_loop().create_future()
                     await self._idle_reader
                 row = await anext(rows)
-                dispatcher.add(row, requested(row, self._request, self._model))
+                dispatcher.add_row(row, make_request(row, self._request, self._model))
                 self._go_on()
         except StopAsyncIteration:
-            dispatcher.input_ended()
+            dispatcher.end_input()
         except Exception as error:  # noqa: BLE001 - it is the caller's
-            dispatcher.input_ended(error)
+            dispatcher.end_input(error)
         self._go_on()
 
     async def _try(self, attempt: Attempt[Row]) -> None:
@@ -189,7 +189,7 @@ class AsyncEngine(Generic[Row]):
         try:
             client = self._askers[attempt.server.url]
             outcome = await ask_async(client, job.request, clock, stream=job.stream)
-            again = self.dispatcher.ended(attempt, outcome, clock())
+            again = self.dispatcher.end_attempt(attempt, outcome, clock())
             self._go_on()
             if again is not None and self._on_retry is not None:
                 told: Any = self._on_retry(job.attempts, *again)

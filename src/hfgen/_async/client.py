@@ -128,10 +128,10 @@ class AsyncClient:
         `rows` may be an async iterable. A sync one must not block: it is read in the event loop.
         """
         from hfgen._async.bulk_results import AsyncBulk  # noqa: PLC0415 - few calls are for it
-        from hfgen._bulk.plan import checked_rows, planned  # noqa: PLC0415
+        from hfgen._bulk.plan import BulkPlan, check_rows  # noqa: PLC0415
 
         refuse_resume(options)
-        plan = planned(
+        plan = BulkPlan.from_arguments(
             self._settings.override(options),
             model=model,
             concurrency=concurrency,
@@ -141,7 +141,7 @@ class AsyncClient:
             stream=stream,
         )
         return AsyncBulk(
-            self.with_options(**options), checked_rows(rows, AsyncIterable), request, plan
+            self.with_options(**options), check_rows(rows, AsyncIterable), request, plan
         )
 
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:

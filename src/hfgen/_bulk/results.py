@@ -1,4 +1,4 @@
-"""What came of a row."""
+"""What a bulk run gives back: a `BulkResult` for each row, in a queue, and statistics. Pure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkResult(Generic[Row]):
-    """What came of one row of `generate_many`: answers, or an error.
+    """The result of one row of `generate_many`: answers, or an error.
 
     Attributes:
         index: The row's position in the input, from 0.
         row: The row as it was given.
-        answers: What `Client.run` would have returned; empty if there is an error. Tokens are among
-            their details only if the row's `parameters.details` asked for them.
-        error: Why there is no answer: the error of the last attempt.
-        attempts: How often a server was asked.
-        server: The `api_url` that was asked last; empty if none was.
-        latency: Seconds that the last attempt took, None if there was none.
-        time_to_first_token: Seconds until the first token of the last attempt; None where it was
-            not read as a stream, or brought none.
+        answers: What `Client.run` would have returned; empty if there is an error. Their details
+            contain tokens only if the row's `parameters.details` asked for them.
+        error: The error of the last attempt, or the error for which the row makes no request; None
+            if there are answers.
+        attempts: How many requests were sent for the row.
+        server: The `api_url` of the last attempt; empty if there was none.
+        latency: Seconds that the last attempt took; None if there was none.
+        time_to_first_token: Seconds until the first token of the last attempt; None if the answer
+            was not read as a stream, or had no token.
     """
 
     index: int
@@ -41,30 +42,32 @@ class BulkResult(Generic[Row]):
 
     @property
     def ok(self) -> bool:
-        """Whether there is an answer."""
+        """Whether there are answers and no error."""
         return self.error is None
 
     @property
     def generated_text(self) -> str | None:
-        """The text of the first answer."""
+        """The text of the first answer; None if there is an error."""
         return self.answers[0].generated_text if self.answers else None
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the first answer ended, None where the server does not say."""
+        """Why the first answer ended (as `"length"`); None if the server does not report it."""
         details = self._details
         return details.finish_reason if details else None
 
     @property
     def generated_tokens(self) -> int | None:
-        """How many tokens all answers have, None where the server does not say."""
-        counts = [a.details.generated_tokens if a.details else None for a in self.answers]
+        """The number of tokens of all answers; None if the server does not report it."""
+        counts = [
+            answer.details.generated_tokens if answer.details else None for answer in self.answers
+        ]
         known = [count for count in counts if count is not None]
         return sum(known) if known and len(known) == len(counts) else None
 
     @property
     def input_length(self) -> int | None:
-        """How many tokens the prompt has, None where the server does not say."""
+        """The number of tokens of the prompt; None if the server does not report it."""
         details = self._details
         return details.input_length if details else None
 
@@ -74,28 +77,33 @@ class BulkResult(Generic[Row]):
 
 
 class Outbox(Generic[Row]):
-    """Takes results in, and gives them out."""
+    """The queue of results that have not been handed out yet.
+
+    Args:
+        ordered: Whether results come out in the order of their rows, and wait for those before;
+            otherwise they come out in the order in which they were put in.
+    """
 
     def __init__(self, *, ordered: bool) -> None:
         self._ordered = ordered
         self._ready: deque[BulkResult[Row]] = deque()
-        # In order: those that others come before; None for a row that has no result.
+        # If ordered, by index: results that wait for earlier rows, and None for skipped rows.
         self._early: dict[int, BulkResult[Row] | None] = {}
-        self._next = 0
+        self._next_index = 0
 
     def put(self, result: BulkResult[Row]) -> None:
-        """Take in a result."""
+        """Add a result."""
         if self._ordered:
             self._early[result.index] = result
-            self._advance()
+            self._release_early()
         else:
             self._ready.append(result)
 
     def skip(self, index: int) -> None:
-        """Take in that a row will have no result."""
+        """Wait no longer for this row: it gets no result."""
         if self._ordered:
             self._early[index] = None
-            self._advance()
+            self._release_early()
 
     def take(self) -> BulkResult[Row] | None:
         """Return the next result, None if there is none yet."""
@@ -103,30 +111,30 @@ class Outbox(Generic[Row]):
 
     @property
     def has_next(self) -> bool:
-        """Whether `take` has one."""
+        """Whether `take` has a result."""
         return bool(self._ready)
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._early)
 
-    def _advance(self) -> None:
-        while self._next in self._early:
-            if (result := self._early.pop(self._next)) is not None:
+    def _release_early(self) -> None:
+        while self._next_index in self._early:
+            if (result := self._early.pop(self._next_index)) is not None:
                 self._ready.append(result)
-            self._next += 1
+            self._next_index += 1
 
 
 @dataclass(slots=True)
 class ServerStatistics:
-    """One of the servers of a `BulkStatistics`.
+    """Counts of one server, in `BulkStatistics.servers`.
 
     Attributes:
         url: Its `api_url`.
         in_flight: How many requests are under way there.
-        window: How many at once it seems to take.
-        rests: Whether it is left alone, because it failed or asked for it.
+        window: How many requests at once are allowed there now.
+        rests: Whether it gets no requests for a while, because it has failed or asked for a pause.
         answered: How many requests it has answered.
-        failed: How many have failed there, for whatever reason.
+        failed: How many requests have failed there, for whatever reason.
     """
 
     url: str
@@ -143,16 +151,16 @@ class BulkStatistics:
 
     Attributes:
         taken: How many rows have been taken from the input.
-        succeeded: How many have answers, handed out or about to be.
-        failed: How many have an error, handed out or about to be.
+        succeeded: How many rows have answers, handed out or in the queue.
+        failed: How many rows have an error, handed out or in the queue.
         in_flight: How many requests are under way.
-        waiting: How many rows wait to be asked, or asked again.
-        retries: How many attempts have followed the first one of their row.
-        overloads: How many attempts the server refused because it had too much to do.
-        input_length: Tokens in the prompts of the rows that succeeded, as far as servers said.
-        generated_tokens: Tokens in their answers, likewise.
-        errors: How many rows failed, by the class of their error (`"ValidationError"`).
-        servers: The same by server.
+        waiting: How many rows wait for their first attempt, or for another one.
+        retries: How many attempts have begun that were not the first one of their row.
+        overloads: How many attempts failed because the server had too much to do.
+        input_length: Tokens in the prompts of the rows that succeeded, as far as servers report it.
+        generated_tokens: Tokens in the answers of these rows, as far as servers report it.
+        errors: How many rows failed, by the class of their error (as `"ValidationError"`).
+        servers: The counts of each server.
     """
 
     taken: int = 0
@@ -169,10 +177,10 @@ class BulkStatistics:
 
     @property
     def done(self) -> int:
-        """How many rows have come to an end, with answers or an error."""
+        """How many rows have answers or an error."""
         return self.succeeded + self.failed
 
     @property
     def concurrency(self) -> int:
-        """How many requests at once all servers together seem to take."""
+        """How many requests at once are allowed now, over all servers."""
         return sum(server.window for server in self.servers)

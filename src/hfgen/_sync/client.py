@@ -213,11 +213,11 @@ class Client:
                 is no row's fault: an abort, what `rows` raises, and until a server has answered,
                 that all refuse or cannot be reached.
         """
-        from hfgen._bulk.plan import checked_rows, planned  # noqa: PLC0415 - few programs are for it
+        from hfgen._bulk.plan import BulkPlan, check_rows  # noqa: PLC0415 - few programs are for it
         from hfgen._sync.bulk import Bulk  # noqa: PLC0415
 
         refuse_resume(options)
-        plan = planned(
+        plan = BulkPlan.from_arguments(
             self._settings.override(options),
             model=model,
             concurrency=concurrency,
@@ -226,7 +226,7 @@ class Client:
             ordered=ordered,
             stream=stream,
         )
-        return Bulk(self.with_options(**options), checked_rows(rows), request, plan)
+        return Bulk(self.with_options(**options), check_rows(rows), request, plan)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.

@@ -8,7 +8,7 @@ import ray
 from ray.data import ActorPoolStrategy
 
 from hfgen._async.client import AsyncClient
-from hfgen._bulk.plan import planned
+from hfgen._bulk.plan import BulkPlan
 from hfgen._core.errors import InvalidRequestError
 from hfgen._files.prompt import Prompt
 from hfgen._files.row import Row
@@ -162,7 +162,7 @@ def make_plan(
     urls = [api_url] if isinstance(api_url, str) else api_url
     # Whatever is wrong is said here, and not by each worker.
     settings = AsyncClient(**options)._settings  # noqa: SLF001 - they are one package's
-    whole = planned(
+    whole = BulkPlan.from_arguments(
         settings,
         model=model,
         concurrency=(workers, _CONCURRENCY_OF_A_WORKER * workers)
