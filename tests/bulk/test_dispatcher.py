@@ -81,7 +81,7 @@ class TestOneRow:
         assert (result.generated_text, result.finish_reason) == ("a", "length")
         assert (result.generated_tokens, result.input_length) == (10, 5)
 
-    def test_that_makes_no_request(self):
+    def test_that_makes_no_request_is_an_error(self):
         dispatcher = Dispatcher(make_plan())
         error = hfgen.InvalidRequestError("no prompt")
         dispatcher.add_row("row", error)
@@ -92,7 +92,7 @@ class TestOneRow:
         assert dispatcher.begin_attempt(0.0) is None
 
     @pytest.mark.parametrize("outcome", [BROKEN, status(500), status(424, hfgen.GenerationError)])
-    def test_that_fails_is_tried_again_as_often_as_may_be(self, outcome):
+    def test_that_fails_is_retried_up_to_max_retries(self, outcome):
         run = Run(retry=Retry(max_retries=2, backoff=4.0, max_backoff=6.0))
         times, (result,) = run.go(outcome, outcome, outcome)
         assert result.error is outcome.error
@@ -101,7 +101,7 @@ class TestOneRow:
         assert times == [0.0, 1.0 + 2.0, 4.0 + 3.0]
         assert run.dispatcher.statistics.retries == 2
 
-    def test_that_fails_and_is_then_answered(self):
+    def test_that_fails_and_is_then_answered_succeeds(self):
         _, (result,) = Run().go(BROKEN, BROKEN, OK)
         assert result.ok
         assert result.attempts == 3
@@ -109,16 +109,16 @@ class TestOneRow:
     @pytest.mark.parametrize(
         "outcome", [status(422, hfgen.ValidationError), failing(hfgen.InvalidRequestError("no"))]
     )
-    def test_that_is_refused_is_not_tried_again(self, outcome):
+    def test_that_is_refused_is_not_retried(self, outcome):
         _, (result,) = Run().go(outcome)
         assert (result.error, result.attempts) == (outcome.error, 1)
 
-    def test_is_not_tried_again_if_the_server_asks_for_too_long_a_wait(self):
+    def test_is_not_retried_if_retry_after_exceeds_max_wait(self):
         run = Run(retry=Retry(max_wait=10))
         _, (result,) = run.go(status(500, headers={"retry-after": "11"}))
         assert result.error.retry_after == 11
 
-    def test_that_cannot_be_streamed_goes_on_as_a_whole_at_once(self):
+    def test_that_cannot_be_streamed_is_retried_at_once_without_a_stream(self):
         run = Run(retry=Retry(max_retries=0))
         attempt = run.begin()
         assert attempt.job.stream
@@ -130,12 +130,12 @@ class TestOneRow:
         assert run.results()[0].ok
 
     @pytest.mark.parametrize("name", ["best_of", "decoder_input_details"])
-    def test_that_asks_for_what_streams_do_not_have_is_a_whole(self, name):
+    def test_with_parameters_that_cannot_be_streamed_is_not_streamed(self, name):
         run = Run(rows=0)
         run.dispatcher.add_row("row", {"inputs": "x", "parameters": {name: 2}})
         assert not run.begin().job.stream
 
-    def test_says_why_it_waits(self):
+    def test_that_waits_reports_the_delay_and_the_error(self):
         run = Run(retry=Retry(backoff=4.0))
         wait, error = run.end(run.begin(), BROKEN)
         assert (wait, error) == (2.0, BROKEN.error)
@@ -143,25 +143,25 @@ class TestOneRow:
 
 
 class TestOverload:
-    def test_costs_the_row_nothing(self):
+    def test_costs_no_retry(self):
         run = Run(retry=Retry(max_retries=0))
         _, (result,) = run.go(*[OVERLOAD] * 20, OK)
         assert result.ok
         assert result.attempts == 21
         assert run.dispatcher.statistics.overloads == 20
 
-    def test_the_row_goes_on_first(self):
+    def test_puts_the_row_first_again(self):
         run = Run(rows=3)
         run.go(OVERLOAD)
         assert run.begin().job.index == 0
 
-    def test_rests_the_server_longer_each_time(self):
+    def test_pauses_the_server_longer_each_time(self):
         run = Run(retry=Retry(backoff=1.0))
         times, _ = run.go(*[OVERLOAD] * 9)
         waits = [b - a - 1.0 for a, b in pairwise(times)]
         assert waits == [0.0, 0.75, 1.5, 3, 6, 12, 24, 30]
 
-    def test_rests_it_for_as_long_as_it_asks_and_is_allowed(self):
+    def test_pauses_it_for_retry_after_up_to_max_wait(self):
         run = Run(retry=Retry(max_wait=20))
         limited = [
             status(429, hfgen.RateLimitError, headers={"retry-after": f"{n}"}) for n in (7, 99)
@@ -169,7 +169,7 @@ class TestOverload:
         times, _ = run.go(*limited, OK)
         assert times == [0.0, 8.0, 29.0]
 
-    def test_waits_for_a_model_that_loads_and_asks_for_one_row_then(self):
+    def test_by_loading_pauses_the_server_and_then_probes_it(self):
         run = Run(rows=4, concurrency=4, retry=Retry(max_retries=0, wait_for_model=60.0))
         for attempt in [run.begin() for _ in range(4)]:
             run.end(attempt, LOADING, seconds=0.0)
@@ -178,7 +178,7 @@ class TestOverload:
         assert run.now == 3.0
         assert run.dispatcher.begin_attempt(100.0) is None
 
-    def test_does_not_wait_for_a_model_for_ever(self):
+    def test_by_loading_costs_retries_after_wait_for_model(self):
         run = Run(retry=Retry(max_retries=1, wait_for_model=10.0))
         times, (result,) = run.go(*[LOADING] * 5)
         assert result.error is LOADING.error
@@ -186,13 +186,13 @@ class TestOverload:
 
 
 class TestServers:
-    def test_a_row_that_fails_goes_to_another_one(self):
+    def test_get_a_row_that_another_one_failed(self):
         run = Run(urls=(URL, SECOND))
         first = run.begin()
         run.end(first, BROKEN)
         assert run.begin().server is not first.server
 
-    def test_one_that_cannot_be_reached_costs_the_row_nothing(self):
+    def test_that_cannot_be_reached_cost_no_retry(self):
         run = Run(rows=2)
         _, (first,) = run.go(OK)
         _, (second,) = run.go(*[refused()] * 30, OK)
@@ -200,7 +200,7 @@ class TestServers:
         assert second.ok
         assert second.attempts == 31
 
-    def test_failures_that_are_the_servers_rest_it(self):
+    def test_that_fail_three_times_are_paused_and_then_probed(self):
         run = Run(rows=3, concurrency=3, retry=Retry(max_retries=5, backoff=0.0))
         for attempt in [run.begin() for _ in range(3)]:
             run.end(attempt, status(500), seconds=0.0)
@@ -211,7 +211,7 @@ class TestServers:
         assert run.dispatcher.statistics.servers[0].in_flight == 1
 
     @pytest.mark.parametrize("code", [401, 402, 403, 404])
-    def test_a_refusal_before_any_answer_ends_all(self, code):
+    def test_that_refuse_before_any_answer_end_the_run(self, code):
         run = Run(rows=3)
         refusal = status(code)
         run.end(run.begin(), refusal)
@@ -220,47 +220,47 @@ class TestServers:
         assert run.results() == []
         assert run.dispatcher.begin_attempt(1000.0) is None
 
-    def test_a_refusal_ends_nothing_while_another_server_has_not_refused(self):
+    def test_must_all_refuse_to_end_the_run(self):
         run = Run(rows=3, urls=(URL, SECOND))
         run.end(run.begin(), status(401))
         assert run.dispatcher.error is None
         run.end(run.begin(), status(401))
         assert isinstance(run.dispatcher.error, hfgen.StatusError)
 
-    def test_a_refusal_after_an_answer_is_the_rows_in_the_end(self):
+    def test_that_refuse_after_an_answer_fail_the_row(self):
         run = Run(rows=2)
         run.go(OK)
         _, (result,) = run.go(*[status(401)] * 3)
         assert run.dispatcher.error is None
         assert result.error.status == 401
 
-    def test_a_refusal_of_the_rows_own_model_is_the_rows(self):
+    def test_that_refuse_the_model_of_the_row_fail_the_row(self):
         run = Run(rows=0)
         run.dispatcher.add_row("row", {"inputs": "x", "model": "a/b"})
         _, (result,) = run.go(status(404))
         assert result.attempts == 1
         assert run.dispatcher.error is None
 
-    def test_that_it_is_not_there_ends_all_after_five_probes(self):
+    def test_that_are_never_reached_end_the_run_after_five_probes(self):
         run = Run()
         run.go(*[refused()] * 7)
         assert run.dispatcher.error is None
         run.go(refused())
         assert isinstance(run.dispatcher.error, hfgen.ConnectError)
 
-    def test_a_validation_error_is_an_answer(self):
+    def test_that_refuse_a_row_as_invalid_have_answered(self):
         run = Run(rows=2)
         run.go(status(422, hfgen.ValidationError))
         run.go(*[refused()] * 20)
         assert run.dispatcher.error is None
 
-    def test_a_closed_client_ends_all(self):
+    def test_are_not_asked_by_a_closed_client(self):
         run = Run(rows=2)
         run.go(failing(HfgenError("the client is closed")))
         assert run.dispatcher.is_over
         assert str(run.dispatcher.error) == "the client is closed"
 
-    def test_that_are_not_given_up_do_not_hide_an_earlier_error(self):
+    def test_that_fail_do_not_hide_an_earlier_error(self):
         run = Run(rows=2, concurrency=2)
         attempt = run.begin()
         run.dispatcher.fail(ZeroDivisionError())
@@ -269,7 +269,7 @@ class TestServers:
 
 
 class TestInput:
-    def test_is_taken_as_needed(self):
+    def test_is_taken_one_row_ahead(self):
         dispatcher = Dispatcher(make_plan(concurrency=2))
         taken = 0
         while dispatcher.wants_row or dispatcher.begin_attempt(0.0):
@@ -278,7 +278,7 @@ class TestInput:
                 taken += 1
         assert taken == 3
 
-    def test_is_taken_ahead_by_a_shell_that_comes_by_now_and_then(self):
+    def test_is_taken_a_window_ahead_if_eager(self):
         dispatcher = Dispatcher(make_plan(concurrency=8), eager=True)
         taken = 0
         while dispatcher.wants_row:
@@ -299,7 +299,7 @@ class TestInput:
         run.dispatcher.take_result()
         assert run.dispatcher.wants_row
 
-    def test_in_order_the_slowest_is_waited_for(self):
+    def test_order_is_kept_if_asked(self):
         run = Run(rows=5, concurrency=5, ordered=True)
         attempts = [run.begin() for _ in range(5)]
         for attempt in attempts[:0:-1]:
@@ -308,7 +308,7 @@ class TestInput:
         run.end(attempts[0], OK)
         assert [result.index for result in run.results()] == [0, 1, 2, 3, 4]
 
-    def test_that_raises_does_so_after_the_rows_before(self):
+    def test_error_is_raised_after_the_rows_before_it(self):
         run = Run(rows=2)
         run.dispatcher.end_input(LookupError("no more"))
         assert not run.dispatcher.wants_row
@@ -318,7 +318,7 @@ class TestInput:
         assert run.dispatcher.is_over
         assert isinstance(run.dispatcher.error, LookupError)
 
-    def test_at_its_end_all_is_over_when_all_rows_are(self):
+    def test_end_ends_the_run_when_all_rows_have_results(self):
         run = Run(rows=1)
         attempt = run.begin()
         run.dispatcher.end_input()
@@ -330,7 +330,7 @@ class TestInput:
 
 class TestDraining:
     @pytest.mark.parametrize("ordered", [False, True])
-    def test_hands_out_what_is_under_way_and_no_more(self, ordered):
+    def test_hands_out_only_what_is_under_way(self, ordered):
         run = Run(rows=5, concurrency=3, ordered=ordered)
         waits, again, goes = [run.begin() for _ in range(3)]
         run.end(waits, BROKEN)
@@ -344,7 +344,7 @@ class TestDraining:
         assert run.dispatcher.is_over
         assert run.dispatcher.statistics.waiting == 0
 
-    def test_hands_out_an_error_that_would_not_be_tried_again(self):
+    def test_hands_out_an_error_that_is_not_retried(self):
         run = Run()
         attempt = run.begin()
         run.dispatcher.drain()
@@ -352,8 +352,8 @@ class TestDraining:
         assert len(run.results()) == 1
 
 
-class TestLimit:
-    def test_attempts_are_spread(self):
+class TestRateLimit:
+    def test_spreads_attempts(self):
         run = Run(rows=5, concurrency=5, rate_limit=RateLimit(requests_per_minute=60))
         times = []
         for _ in range(5):
@@ -361,7 +361,7 @@ class TestLimit:
             times.append(run.now)
         assert times == pytest.approx([0, 1, 2, 3, 4])
 
-    def test_failed_ones_count(self):
+    def test_counts_failed_attempts(self):
         run = Run(rate_limit=RateLimit(requests_per_minute=6), retry=Retry(backoff=0.0))
         times, _ = run.go(BROKEN, OK)
         assert times == pytest.approx([0, 10])

@@ -1,4 +1,4 @@
-"""What an error says of the row, and what of the server."""
+"""Whether the row or the server is to blame for an error."""
 
 import errno
 import socket
@@ -15,7 +15,7 @@ def status(code, kind=hfgen.StatusError, **facts):
     return kind("no", status=code, **facts)
 
 
-def caused(cause):
+def connect_error(cause):
     error = hfgen.ConnectError("no connection")
     error.__cause__ = cause
     return error
@@ -39,10 +39,10 @@ def caused(cause):
         (hfgen.TimeoutError("late", phase="first_token"), Failure.SERVER),
         (hfgen.TimeoutError("late", phase="between_tokens", text="a"), Failure.SERVER),
         (hfgen.ConnectError("broke"), Failure.SERVER),
-        (caused(ConnectionResetError()), Failure.SERVER),
-        (caused(ConnectionRefusedError()), Failure.UNREACHED),
-        (caused(socket.gaierror()), Failure.UNREACHED),
-        (caused(OSError(errno.EHOSTUNREACH, "no route")), Failure.UNREACHED),
+        (connect_error(ConnectionResetError()), Failure.SERVER),
+        (connect_error(ConnectionRefusedError()), Failure.UNREACHED),
+        (connect_error(socket.gaierror()), Failure.UNREACHED),
+        (connect_error(OSError(errno.EHOSTUNREACH, "no route")), Failure.UNREACHED),
         (hfgen.TimeoutError("late", phase="connect"), Failure.UNREACHED),
         (status(401, hfgen.AuthenticationError), Failure.REFUSED),
         (status(402), Failure.REFUSED),
@@ -59,21 +59,21 @@ def caused(cause):
     ],
     ids=str,
 )
-def test_verdicts(error, expected):
+def test_errors_are_classified(error, expected):
     assert classify_error(error, ROW) is expected
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_that_there_is_no_such_model_is_the_rows_if_it_names_it(code):
+def test_an_error_about_the_model_of_the_row_is_the_rows(code):
     assert classify_error(status(code), ROW | {"model": "a/b"}) is Failure.ROW
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_that_there_is_no_such_model_is_the_servers_if_it_is_that_of_all(code):
+def test_an_error_about_the_model_of_the_run_is_a_refusal(code):
     request = ROW | {"model": "a/b"}
     assert classify_error(status(code), request, "a/b") is Failure.REFUSED
     assert classify_error(status(code), request, "c/d") is Failure.ROW
 
 
-def test_a_wrong_key_is_nobodys_model():
+def test_a_wrong_key_is_a_refusal_whatever_the_model():
     assert classify_error(status(401), ROW | {"model": "a/b"}) is Failure.REFUSED

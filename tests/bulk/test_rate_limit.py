@@ -1,4 +1,4 @@
-"""How many requests and tokens a minute, by a told clock."""
+"""The limits of requests and tokens a minute, with a clock of the test."""
 
 import pytest
 
@@ -9,7 +9,7 @@ ROW = {"inputs": "four", "parameters": {"max_new_tokens": 9}}
 
 
 def send_times(limiter, seconds, used=None):
-    """Send as soon as it is allowed, and return when."""
+    """Send each request as soon as it may go, and return their times."""
     now, times = 0.0, []
     while (at := limiter.ready_at(now)) <= seconds:
         if at > now:
@@ -28,7 +28,7 @@ def test_requests_are_spread_evenly(per_minute):
         assert per_minute - 1 <= count <= per_minute * 1.002 + 1
 
 
-def test_tokens_are_charged_by_what_answers_took():
+def test_tokens_are_charged_as_answers_used_them():
     times = send_times(Limiter(RateLimit(tokens_per_minute=6000)), 600, used=100)
     assert len(times) == pytest.approx(600, rel=0.01)
 
@@ -39,7 +39,7 @@ def test_tokens_are_estimated_before_the_first_answer():
     assert Limiter(RateLimit(tokens_per_minute=60)).charge({"inputs": "four"}) > 100
 
 
-def test_an_answer_that_took_less_than_estimated_gives_it_back():
+def test_an_answer_below_the_estimate_gives_the_rest_back():
     limiter = Limiter(RateLimit(tokens_per_minute=60))
     limiter.ready_at(0.0)
     charged = limiter.charge(ROW)
@@ -48,7 +48,7 @@ def test_an_answer_that_took_less_than_estimated_gives_it_back():
     assert limiter.ready_at(0.0) == pytest.approx(late - 9)
 
 
-def test_an_answer_that_says_nothing_costs_the_estimate():
+def test_an_answer_without_counts_costs_the_estimate():
     limiter = Limiter(RateLimit(tokens_per_minute=60))
     limiter.ready_at(0.0)
     charged = limiter.charge(ROW)
@@ -57,17 +57,17 @@ def test_an_answer_that_says_nothing_costs_the_estimate():
     assert limiter.ready_at(0.0) == late > 9
 
 
-def test_both_hold():
+def test_both_limits_hold():
     limiter = Limiter(RateLimit(requests_per_minute=60, tokens_per_minute=60))
     assert len(send_times(limiter, 60, used=10)) == pytest.approx(6, abs=1)
 
 
-def test_without_a_limit_all_may_go():
+def test_without_a_limit_requests_never_wait():
     limiter = Limiter(None)
     assert [limiter.ready_at(0.0) for _ in range(100) if limiter.charge(ROW) == 0.0] == [0.0] * 100
 
 
-def test_time_that_passed_without_requests_is_not_saved_up():
+def test_time_without_requests_is_not_saved_up():
     limiter = Limiter(RateLimit(requests_per_minute=60))
     limiter.ready_at(0.0)
     limiter.ready_at(1000.0)
@@ -77,6 +77,6 @@ def test_time_that_passed_without_requests_is_not_saved_up():
 
 @pytest.mark.parametrize("value", [0, -1, True, "10", float("nan")])
 @pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute"])
-def test_what_is_no_rate_is_refused(name, value):
+def test_values_that_are_no_rates_are_refused(name, value):
     with pytest.raises(InvalidRequestError, match=name):
         RateLimit(**{name: value})

@@ -1,4 +1,4 @@
-"""Results as they come, and in order."""
+"""The outbox of results, in both orders."""
 
 import random
 
@@ -6,7 +6,7 @@ from hfgen import BulkResult
 from hfgen._bulk.results import Outbox
 
 
-def taken(outbox):
+def take_all(outbox):
     results = []
     while outbox.has_next:
         results.append(outbox.take().index)
@@ -18,37 +18,37 @@ def result(index):
     return BulkResult(index=index, row=None)
 
 
-def test_as_they_come():
+def test_outbox_gives_results_as_they_come():
     outbox = Outbox(ordered=False)
     for index in (2, 0, 1):
         outbox.put(result(index))
     outbox.skip(3)
     assert len(outbox) == 3
-    assert taken(outbox) == [2, 0, 1]
+    assert take_all(outbox) == [2, 0, 1]
     assert len(outbox) == 0
 
 
-def test_in_order_they_wait_for_those_before():
+def test_ordered_outbox_waits_for_earlier_rows():
     outbox = Outbox(ordered=True)
     outbox.put(result(2))
     outbox.put(result(1))
-    assert taken(outbox) == []
+    assert take_all(outbox) == []
     assert len(outbox) == 2
     outbox.put(result(0))
-    assert taken(outbox) == [0, 1, 2]
+    assert take_all(outbox) == [0, 1, 2]
     assert len(outbox) == 0
 
 
-def test_in_order_a_row_without_a_result_holds_nothing_up():
+def test_ordered_outbox_does_not_wait_for_skipped_rows():
     outbox = Outbox(ordered=True)
     outbox.put(result(1))
     outbox.put(result(3))
     outbox.skip(2)
     outbox.skip(0)
-    assert taken(outbox) == [1, 3]
+    assert take_all(outbox) == [1, 3]
 
 
-def test_any_order_comes_out_in_order():
+def test_ordered_outbox_sorts_any_order():
     for seed in range(20):
         indices = list(range(50))
         random.Random(seed).shuffle(indices)
@@ -56,5 +56,5 @@ def test_any_order_comes_out_in_order():
         came = []
         for index in indices:
             outbox.put(result(index))
-            came += taken(outbox)
+            came += take_all(outbox)
         assert came == list(range(50))

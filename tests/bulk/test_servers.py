@@ -1,4 +1,4 @@
-"""Which server is asked, and which ones are left alone."""
+"""The choice of servers, their pauses, and the size of their windows."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def fail(server, now, times=1):
         server.note_failure(now, now, ERROR)
 
 
-def test_the_least_busy_one_is_chosen():
+def test_the_least_busy_server_is_chosen():
     servers = Servers(["a", "b", "c"], (6, 6))
     order = []
     for now in range(6):
@@ -29,7 +29,7 @@ def test_the_least_busy_one_is_chosen():
     assert servers.choose(7) is servers.all[1]
 
 
-def test_a_row_goes_to_another_one_if_there_is_one():
+def test_the_server_to_avoid_is_chosen_last():
     servers = Servers(["a", "b"], (4, 4))
     a, b = servers.all
     b.note_start(0)
@@ -38,7 +38,7 @@ def test_a_row_goes_to_another_one_if_there_is_one():
     assert servers.choose(2, avoid=a) is a
 
 
-def test_there_is_a_most_for_all_together():
+def test_the_most_holds_for_all_servers_together():
     servers = Servers(["a", "b"], (1, 3))
     for server in servers.all:
         for _ in range(20):
@@ -50,7 +50,7 @@ def test_there_is_a_most_for_all_together():
     assert servers.free_at(3) is None
 
 
-def test_who_is_left_takes_all_of_a_fixed_number():
+def test_a_fixed_number_goes_to_the_servers_that_are_not_paused():
     servers = Servers(["a", "b"], (4, 4))
     servers.all[0].probe_after(100, 0)
     for now in range(4):
@@ -58,11 +58,11 @@ def test_who_is_left_takes_all_of_a_fixed_number():
     assert servers.all[1].in_flight == 4
 
 
-def test_what_to_begin_with_is_shared():
+def test_the_least_is_shared_between_servers():
     assert [server.window.size for server in Servers(["a", "b"], (7, 100)).all] == [4, 4]
 
 
-def test_several_failures_in_a_row_rest_it_longer_each_time():
+def test_failures_in_a_row_pause_a_server_longer_each_time():
     (server,) = Servers(["a"], (10, 10)).all
     fail(server, 0.0, 2)
     assert server.pause_left(0.0) == 0
@@ -75,14 +75,14 @@ def test_several_failures_in_a_row_rest_it_longer_each_time():
     assert seconds == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_failures_of_what_was_under_way_do_not_lengthen_it():
+def test_failures_of_earlier_requests_do_not_lengthen_a_pause():
     (server,) = Servers(["a"], (10, 10)).all
     for _ in range(10):
         server.note_failure(0.0, 1.0, ERROR)
     assert server.pause_left(1.0) == 0.5
 
 
-def test_an_answer_in_between_forgives():
+def test_an_answer_resets_the_count_of_failures():
     (server,) = Servers(["a"], (10, 10)).all
     for _ in range(10):
         fail(server, 0.0, 2)
@@ -90,7 +90,7 @@ def test_an_answer_in_between_forgives():
     assert server.pause_left(0.0) == 0
 
 
-def test_after_a_rest_one_request_goes_there():
+def test_after_a_pause_a_single_request_probes_the_server():
     servers = Servers(["a"], (10, 10))
     (server,) = servers.all
     fail(server, 0.0, 3)
@@ -105,7 +105,7 @@ def test_after_a_rest_one_request_goes_there():
         servers.note_start(servers.choose(now), now)
 
 
-def test_one_that_has_never_been_reached_is_given_up_after_five_probes():
+def test_a_server_is_given_up_after_five_probes():
     (server,) = Servers(["a"], (10, 10)).all
     fail(server, 0.0, 3)
     for probe in range(5):
@@ -114,7 +114,7 @@ def test_one_that_has_never_been_reached_is_given_up_after_five_probes():
     assert server.given_up is ERROR
 
 
-def test_all_must_be_given_up():
+def test_all_servers_must_be_given_up():
     servers = Servers(["a", "b"], (10, 10))
     servers.all[0].given_up = ERROR
     assert servers.given_up is None
@@ -122,7 +122,7 @@ def test_all_must_be_given_up():
     assert servers.given_up is ERROR
 
 
-def test_an_overload_halves_and_rests_only_if_that_does_not_help():
+def test_an_overload_halves_the_window_and_the_next_one_pauses_too():
     (server,) = Servers(["a"], (1, 64)).all
     for _ in range(40):
         server.window.note_answer(0.0, 1.0, None, is_full=True)
@@ -138,7 +138,7 @@ def test_an_overload_halves_and_rests_only_if_that_does_not_help():
     assert server.pause_left(8.0) == 0
 
 
-def test_it_is_left_alone_for_as_long_as_it_asks():
+def test_a_server_is_paused_for_as_long_as_it_asks():
     (server,) = Servers(["a"], (1, 64)).all
     server.note_overload(1.0, 2.0, 7.0, 0.4)
     assert server.pause_left(2.0) == 7
@@ -146,8 +146,8 @@ def test_it_is_left_alone_for_as_long_as_it_asks():
     assert server.pause_left(2.0) == 7
 
 
-def rounds(window, count, delay=0.1, now=0.0):
-    """Let so many windows' worth of answers come."""
+def answer_rounds(window, count, delay=0.1, now=0.0):
+    """Note this many windows' worth of answers."""
     for _ in range(count):
         started, now = now, now + 1.0
         for _ in range(window.size):
@@ -155,19 +155,19 @@ def rounds(window, count, delay=0.1, now=0.0):
     return now
 
 
-def test_it_doubles_until_the_first_overload_and_then_grows_by_one():
+def test_a_window_doubles_until_the_first_overload_and_then_grows_by_one():
     window = Window(1, 256)
-    now = rounds(window, 5)
+    now = answer_rounds(window, 5)
     assert window.size == 32
     assert window.note_overload(now, now)
     assert window.size == 16
-    rounds(window, 4, now=now)
+    answer_rounds(window, 4, now=now)
     assert 19 <= window.size <= 20
 
 
-def test_only_requests_since_the_last_cut_cut_again():
+def test_a_window_is_cut_again_only_by_requests_since_the_last_cut():
     window = Window(1, 256)
-    rounds(window, 5)
+    answer_rounds(window, 5)
     assert window.note_overload(5.0, 6.0)
     assert not any(window.note_overload(5.5, 6.5) for _ in range(30))
     assert window.size == 16
@@ -175,7 +175,7 @@ def test_only_requests_since_the_last_cut_cut_again():
     assert window.size == 8
 
 
-def test_answers_to_requests_before_the_cut_do_not_let_it_grow():
+def test_a_window_does_not_grow_by_requests_before_the_cut():
     window = Window(4, 256)
     window.note_overload(1.0, 2.0)
     for _ in range(100):
@@ -183,9 +183,9 @@ def test_answers_to_requests_before_the_cut_do_not_let_it_grow():
     assert window.size == 4
 
 
-def test_it_stays_between_least_and_most():
+def test_a_window_stays_between_least_and_most():
     window = Window(3, 10)
-    now = rounds(window, 20)
+    now = answer_rounds(window, 20)
     assert window.size == 10
     for _ in range(20):
         now += 1
@@ -193,7 +193,7 @@ def test_it_stays_between_least_and_most():
     assert window.size == 3
 
 
-def test_one_that_is_not_used_does_not_grow():
+def test_a_window_that_is_not_used_up_does_not_grow():
     window = Window(1, 256)
     for _ in range(100):
         window.note_answer(0.0, 1.0, 0.1, is_full=False)
@@ -201,9 +201,9 @@ def test_one_that_is_not_used_does_not_grow():
 
 
 @pytest.mark.parametrize(("delay", "left"), [(0.28, 0.85), (0.37, 0.7), (30.0, 0.5)])
-def test_first_tokens_that_take_longer_shrink_it(delay, left):
+def test_a_window_shrinks_when_first_tokens_take_longer(delay, left):
     window = Window(1, 256)
-    now = rounds(window, 6)
+    now = answer_rounds(window, 6)
     sizes = [window.size]
     while sizes[-1] >= max(sizes):
         window.note_answer(now, now + 1, delay, is_full=True)
@@ -211,16 +211,16 @@ def test_first_tokens_that_take_longer_shrink_it(delay, left):
     assert sizes[-1] == pytest.approx(sizes[-2] * left, rel=0.03)
 
 
-def test_delays_that_no_cut_shortens_are_taken_for_the_usual_ones():
+def test_a_window_grows_again_if_cuts_do_not_shorten_delays():
     window = Window(1, 256)
-    now = rounds(window, 8)
-    now = rounds(window, 10, delay=2.0, now=now)
-    rounds(window, 10, delay=2.0, now=now)
+    now = answer_rounds(window, 8)
+    now = answer_rounds(window, 10, delay=2.0, now=now)
+    answer_rounds(window, 10, delay=2.0, now=now)
     assert window.size == 256
 
 
 @pytest.mark.parametrize("capacity", [4, 16, 64, 200])
-def test_it_settles_near_what_a_server_takes_that_queues_the_rest(capacity):
+def test_a_window_settles_near_the_capacity_of_a_server_that_queues(capacity):
     simulation = Simulation({URL: QueueingServer(capacity)})
     simulation.run(90)
     window, rate = simulation.run(60)
@@ -229,19 +229,19 @@ def test_it_settles_near_what_a_server_takes_that_queues_the_rest(capacity):
 
 
 @pytest.mark.parametrize("capacity", [4, 16, 64, 200])
-def test_it_settles_near_what_a_server_takes_that_refuses_the_rest(capacity):
+def test_a_window_settles_near_the_capacity_of_a_server_that_refuses(capacity):
     simulation = Simulation({URL: RefusingServer(capacity)})
     simulation.run(90)
     overloads = simulation.dispatcher.statistics.overloads
     window, rate = simulation.run(60)
     assert 0.6 * capacity <= window <= 1.1 * capacity
     assert rate >= 0.6 * capacity
-    # It asks for too much now and then, and not all the time.
+    # Growing causes overloads now and then, but not all the time.
     assert simulation.dispatcher.statistics.overloads - overloads < 0.01 * rate * 60 + 15
 
 
 @pytest.mark.parametrize("kind", [QueueingServer, RefusingServer])
-def test_it_recovers_after_a_dip(kind):
+def test_a_window_recovers_after_a_dip_of_the_capacity(kind):
     server = kind(64)
     simulation = Simulation({URL: server})
     simulation.run(60)
@@ -256,13 +256,13 @@ def test_it_recovers_after_a_dip(kind):
     assert rate >= 0.6 * 64
 
 
-def test_a_fixed_one_is_held_whatever_happens():
+def test_a_fixed_window_is_kept_in_spite_of_overloads():
     simulation = Simulation({URL: RefusingServer(10)}, concurrency=(20, 20))
     window, _ = simulation.run(30)
     assert window == 20
 
 
-def test_two_servers_are_used_by_what_each_takes():
+def test_two_servers_each_get_what_they_can_take():
     servers = {"http://small": QueueingServer(8), "http://large": QueueingServer(80)}
     simulation = Simulation(servers)
     simulation.run(120)
