@@ -27,14 +27,10 @@ PURE = {
     "hfgen._core.retry": {"random"},  # a default that tests replace
     "hfgen._bulk.dispatcher": {"random"},  # a default that tests replace
     "hfgen._bulk.failures": {"socket"},  # for the class of an error
-    "hfgen._bulk.job": set(),
-    "hfgen._bulk.outbox": set(),
     "hfgen._bulk.plan": set(),
     "hfgen._bulk.rate_limit": set(),
     "hfgen._bulk.results": set(),
     "hfgen._bulk.servers": set(),
-    "hfgen._bulk.statistics": set(),
-    "hfgen._bulk.window": set(),
 }
 
 

@@ -5,8 +5,7 @@ What a program calls or catches is in `hfgen` itself.
 
 from hfgen._async.bulk import AsyncBulk
 from hfgen._async.stream import AsyncStream
-from hfgen._bulk.results import BulkResult
-from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
+from hfgen._bulk.results import BulkResult, BulkStatistics, ServerStatistics
 from hfgen._core.answers import (
     Answer,
     BestOfSequence,

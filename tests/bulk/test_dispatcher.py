@@ -1,4 +1,4 @@
-"""What becomes of rows, with no server and a told clock."""
+"""The dispatcher, without servers and with a clock of the test."""
 
 import sys
 from itertools import pairwise
@@ -6,10 +6,9 @@ from itertools import pairwise
 import pytest
 
 import hfgen
-from helpers.bulk_simulation import URL, answer, planned
+from helpers.bulk_simulation import URL, answer, make_plan
 from hfgen import HfgenError, RateLimit, Retry
-from hfgen._bulk.dispatcher import Dispatcher
-from hfgen._bulk.job import Outcome
+from hfgen._bulk.dispatcher import Dispatcher, Outcome
 
 OK = Outcome(answer(), None, 0.1)
 SECOND = "http://second"
@@ -35,17 +34,17 @@ def refused():
 
 
 class Run:
-    """A dispatcher, and a clock that goes on by itself."""
+    """A dispatcher, and a clock that jumps to the time of the next attempt."""
 
-    def __init__(self, rows=1, **what):
+    def __init__(self, rows=1, **options):
         self.now = 0.0
-        self.dispatcher = Dispatcher(planned(**{"concurrency": 1} | what), draw=lambda: 0.5)
+        self.dispatcher = Dispatcher(make_plan(**{"concurrency": 1} | options), draw=lambda: 0.5)
         for index in range(rows):
-            self.dispatcher.add(f"row {index}", {"inputs": f"{index}"})
+            self.dispatcher.add_row(f"row {index}", {"inputs": f"{index}"})
 
     def begin(self):
-        """Begin the next attempt, when it may begin."""
-        while (attempt := self.dispatcher.begin(self.now)) is None:
+        """Begin the next attempt, at the time at which it may begin."""
+        while (attempt := self.dispatcher.begin_attempt(self.now)) is None:
             wake = self.dispatcher.wake_at(self.now)
             assert wake is not None
             assert wake > self.now
@@ -54,10 +53,10 @@ class Run:
 
     def end(self, attempt, outcome, seconds=1.0):
         self.now += seconds
-        return self.dispatcher.ended(attempt, outcome, self.now)
+        return self.dispatcher.end_attempt(attempt, outcome, self.now)
 
     def go(self, *outcomes):
-        """Make so many attempts, one after the other; return when they began, and the results."""
+        """Make attempts with these outcomes; return when they began, and the results."""
         times = []
         for outcome in outcomes:
             attempt = self.begin()
@@ -67,7 +66,7 @@ class Run:
 
     def results(self):
         results = []
-        while (result := self.dispatcher.take()) is not None:
+        while (result := self.dispatcher.take_result()) is not None:
             results.append(result)
         return results
 
@@ -82,18 +81,18 @@ class TestOneRow:
         assert (result.generated_text, result.finish_reason) == ("a", "length")
         assert (result.generated_tokens, result.input_length) == (10, 5)
 
-    def test_that_makes_no_request(self):
-        dispatcher = Dispatcher(planned())
+    def test_that_makes_no_request_is_an_error(self):
+        dispatcher = Dispatcher(make_plan())
         error = hfgen.InvalidRequestError("no prompt")
-        dispatcher.add("row", error)
-        result = dispatcher.take()
+        dispatcher.add_row("row", error)
+        result = dispatcher.take_result()
         assert not result.ok
         assert (result.error, result.attempts, result.server) == (error, 0, "")
         assert (result.latency, result.generated_text, result.generated_tokens) == (None,) * 3
-        assert dispatcher.begin(0.0) is None
+        assert dispatcher.begin_attempt(0.0) is None
 
     @pytest.mark.parametrize("outcome", [BROKEN, status(500), status(424, hfgen.GenerationError)])
-    def test_that_fails_is_tried_again_as_often_as_may_be(self, outcome):
+    def test_that_fails_is_retried_up_to_max_retries(self, outcome):
         run = Run(retry=Retry(max_retries=2, backoff=4.0, max_backoff=6.0))
         times, (result,) = run.go(outcome, outcome, outcome)
         assert result.error is outcome.error
@@ -102,7 +101,7 @@ class TestOneRow:
         assert times == [0.0, 1.0 + 2.0, 4.0 + 3.0]
         assert run.dispatcher.statistics.retries == 2
 
-    def test_that_fails_and_is_then_answered(self):
+    def test_that_fails_and_is_then_answered_succeeds(self):
         _, (result,) = Run().go(BROKEN, BROKEN, OK)
         assert result.ok
         assert result.attempts == 3
@@ -110,16 +109,16 @@ class TestOneRow:
     @pytest.mark.parametrize(
         "outcome", [status(422, hfgen.ValidationError), failing(hfgen.InvalidRequestError("no"))]
     )
-    def test_that_is_refused_is_not_tried_again(self, outcome):
+    def test_that_is_refused_is_not_retried(self, outcome):
         _, (result,) = Run().go(outcome)
         assert (result.error, result.attempts) == (outcome.error, 1)
 
-    def test_is_not_tried_again_if_the_server_asks_for_too_long_a_wait(self):
+    def test_is_not_retried_if_retry_after_exceeds_max_wait(self):
         run = Run(retry=Retry(max_wait=10))
         _, (result,) = run.go(status(500, headers={"retry-after": "11"}))
         assert result.error.retry_after == 11
 
-    def test_that_cannot_be_streamed_goes_on_as_a_whole_at_once(self):
+    def test_that_cannot_be_streamed_is_retried_at_once_without_a_stream(self):
         run = Run(retry=Retry(max_retries=0))
         attempt = run.begin()
         assert attempt.job.stream
@@ -131,12 +130,12 @@ class TestOneRow:
         assert run.results()[0].ok
 
     @pytest.mark.parametrize("name", ["best_of", "decoder_input_details"])
-    def test_that_asks_for_what_streams_do_not_have_is_a_whole(self, name):
+    def test_with_parameters_that_cannot_be_streamed_is_not_streamed(self, name):
         run = Run(rows=0)
-        run.dispatcher.add("row", {"inputs": "x", "parameters": {name: 2}})
+        run.dispatcher.add_row("row", {"inputs": "x", "parameters": {name: 2}})
         assert not run.begin().job.stream
 
-    def test_says_why_it_waits(self):
+    def test_that_waits_reports_the_delay_and_the_error(self):
         run = Run(retry=Retry(backoff=4.0))
         wait, error = run.end(run.begin(), BROKEN)
         assert (wait, error) == (2.0, BROKEN.error)
@@ -144,25 +143,25 @@ class TestOneRow:
 
 
 class TestOverload:
-    def test_costs_the_row_nothing(self):
+    def test_costs_no_retry(self):
         run = Run(retry=Retry(max_retries=0))
         _, (result,) = run.go(*[OVERLOAD] * 20, OK)
         assert result.ok
         assert result.attempts == 21
         assert run.dispatcher.statistics.overloads == 20
 
-    def test_the_row_goes_on_first(self):
+    def test_puts_the_row_first_again(self):
         run = Run(rows=3)
         run.go(OVERLOAD)
         assert run.begin().job.index == 0
 
-    def test_rests_the_server_longer_each_time(self):
+    def test_pauses_the_server_longer_each_time(self):
         run = Run(retry=Retry(backoff=1.0))
         times, _ = run.go(*[OVERLOAD] * 9)
         waits = [b - a - 1.0 for a, b in pairwise(times)]
         assert waits == [0.0, 0.75, 1.5, 3, 6, 12, 24, 30]
 
-    def test_rests_it_for_as_long_as_it_asks_and_is_allowed(self):
+    def test_pauses_it_for_retry_after_up_to_max_wait(self):
         run = Run(retry=Retry(max_wait=20))
         limited = [
             status(429, hfgen.RateLimitError, headers={"retry-after": f"{n}"}) for n in (7, 99)
@@ -170,16 +169,16 @@ class TestOverload:
         times, _ = run.go(*limited, OK)
         assert times == [0.0, 8.0, 29.0]
 
-    def test_waits_for_a_model_that_loads_and_asks_for_one_row_then(self):
+    def test_by_loading_pauses_the_server_and_then_probes_it(self):
         run = Run(rows=4, concurrency=4, retry=Retry(max_retries=0, wait_for_model=60.0))
         for attempt in [run.begin() for _ in range(4)]:
             run.end(attempt, LOADING, seconds=0.0)
-        assert run.dispatcher.begin(2.9) is None
+        assert run.dispatcher.begin_attempt(2.9) is None
         run.begin()
         assert run.now == 3.0
-        assert run.dispatcher.begin(100.0) is None
+        assert run.dispatcher.begin_attempt(100.0) is None
 
-    def test_does_not_wait_for_a_model_for_ever(self):
+    def test_by_loading_costs_retries_after_wait_for_model(self):
         run = Run(retry=Retry(max_retries=1, wait_for_model=10.0))
         times, (result,) = run.go(*[LOADING] * 5)
         assert result.error is LOADING.error
@@ -187,13 +186,13 @@ class TestOverload:
 
 
 class TestServers:
-    def test_a_row_that_fails_goes_to_another_one(self):
+    def test_get_a_row_that_another_one_failed(self):
         run = Run(urls=(URL, SECOND))
         first = run.begin()
         run.end(first, BROKEN)
         assert run.begin().server is not first.server
 
-    def test_one_that_cannot_be_reached_costs_the_row_nothing(self):
+    def test_that_cannot_be_reached_cost_no_retry(self):
         run = Run(rows=2)
         _, (first,) = run.go(OK)
         _, (second,) = run.go(*[refused()] * 30, OK)
@@ -201,82 +200,89 @@ class TestServers:
         assert second.ok
         assert second.attempts == 31
 
-    def test_failures_that_are_the_servers_rest_it(self):
+    def test_that_fail_three_times_are_paused_and_then_probed(self):
         run = Run(rows=3, concurrency=3, retry=Retry(max_retries=5, backoff=0.0))
         for attempt in [run.begin() for _ in range(3)]:
             run.end(attempt, status(500), seconds=0.0)
-        assert run.dispatcher.begin(0.4) is None
+        assert run.dispatcher.begin_attempt(0.4) is None
         run.begin()
         assert run.now == 0.5
-        assert run.dispatcher.begin(100.0) is None
+        assert run.dispatcher.begin_attempt(100.0) is None
         assert run.dispatcher.statistics.servers[0].in_flight == 1
 
     @pytest.mark.parametrize("code", [401, 402, 403, 404])
-    def test_a_refusal_before_any_answer_ends_all(self, code):
+    def test_that_refuse_before_any_answer_end_the_run(self, code):
         run = Run(rows=3)
         refusal = status(code)
         run.end(run.begin(), refusal)
         assert run.dispatcher.is_over
-        assert run.dispatcher.failure is refusal.error
+        assert run.dispatcher.error is refusal.error
         assert run.results() == []
-        assert run.dispatcher.begin(1000.0) is None
+        assert run.dispatcher.begin_attempt(1000.0) is None
 
-    def test_a_refusal_ends_nothing_while_another_server_has_not_refused(self):
+    def test_must_all_refuse_to_end_the_run(self):
         run = Run(rows=3, urls=(URL, SECOND))
         run.end(run.begin(), status(401))
-        assert run.dispatcher.failure is None
+        assert run.dispatcher.error is None
         run.end(run.begin(), status(401))
-        assert isinstance(run.dispatcher.failure, hfgen.StatusError)
+        assert isinstance(run.dispatcher.error, hfgen.StatusError)
 
-    def test_a_refusal_after_an_answer_is_the_rows_in_the_end(self):
+    def test_that_refuse_after_an_answer_fail_the_row(self):
         run = Run(rows=2)
         run.go(OK)
         _, (result,) = run.go(*[status(401)] * 3)
-        assert run.dispatcher.failure is None
+        assert run.dispatcher.error is None
         assert result.error.status == 401
 
-    def test_a_refusal_of_the_rows_own_model_is_the_rows(self):
+    def test_that_refuse_the_model_of_the_row_fail_the_row(self):
         run = Run(rows=0)
-        run.dispatcher.add("row", {"inputs": "x", "model": "a/b"})
+        run.dispatcher.add_row("row", {"inputs": "x", "model": "a/b"})
         _, (result,) = run.go(status(404))
         assert result.attempts == 1
-        assert run.dispatcher.failure is None
+        assert run.dispatcher.error is None
 
-    def test_that_it_is_not_there_ends_all_after_five_probes(self):
+    def test_that_are_never_reached_end_the_run_after_five_probes(self):
         run = Run()
         run.go(*[refused()] * 7)
-        assert run.dispatcher.failure is None
+        assert run.dispatcher.error is None
         run.go(refused())
-        assert isinstance(run.dispatcher.failure, hfgen.ConnectError)
+        assert isinstance(run.dispatcher.error, hfgen.ConnectError)
 
-    def test_a_validation_error_is_an_answer(self):
+    def test_that_refuse_a_row_as_invalid_have_answered(self):
         run = Run(rows=2)
         run.go(status(422, hfgen.ValidationError))
         run.go(*[refused()] * 20)
-        assert run.dispatcher.failure is None
+        assert run.dispatcher.error is None
 
-    def test_a_closed_client_ends_all(self):
+    def test_are_not_asked_by_a_closed_client(self):
         run = Run(rows=2)
         run.go(failing(HfgenError("the client is closed")))
         assert run.dispatcher.is_over
-        assert str(run.dispatcher.failure) == "the client is closed"
+        assert str(run.dispatcher.error) == "the client is closed"
+
+    def test_that_fail_do_not_hide_an_earlier_error(self):
+        run = Run(rows=2, concurrency=2)
+        attempt = run.begin()
+        run.dispatcher.fail(ZeroDivisionError())
+        run.end(attempt, status(500))
+        assert isinstance(run.dispatcher.error, ZeroDivisionError)
 
 
 class TestInput:
-    def test_is_taken_as_needed(self):
-        dispatcher = Dispatcher(planned(concurrency=2))
+    def test_is_taken_one_row_ahead(self):
+        dispatcher = Dispatcher(make_plan(concurrency=2))
         taken = 0
-        while dispatcher.wants_row or dispatcher.begin(0.0):
+        while dispatcher.wants_row or dispatcher.begin_attempt(0.0):
             if dispatcher.wants_row:
-                dispatcher.add(taken, {"inputs": "x"})
+                dispatcher.add_row(taken, {"inputs": "x"})
                 taken += 1
         assert taken == 3
 
-    def test_is_taken_ahead_by_a_shell_that_comes_by_now_and_then(self):
-        dispatcher = Dispatcher(planned(concurrency=8), eager=True)
+    def test_is_taken_a_window_ahead_if_eager(self):
+        dispatcher = Dispatcher(make_plan(concurrency=8), eager=True)
         taken = 0
         while dispatcher.wants_row:
-            dispatcher.add(taken, {"inputs": "x"})
+            dispatcher.add_row(taken, {"inputs": "x"})
             taken += 1
         assert taken == 8
 
@@ -285,15 +291,15 @@ class TestInput:
         run = Run(rows=0, concurrency=2, ordered=ordered)
         taken = 0
         while run.dispatcher.wants_row:
-            run.dispatcher.add(taken, {"inputs": "x"})
+            run.dispatcher.add_row(taken, {"inputs": "x"})
             taken += 1
-            while (attempt := run.dispatcher.begin(run.now)) is not None:
+            while (attempt := run.dispatcher.begin_attempt(run.now)) is not None:
                 run.end(attempt, OK)
         assert taken == most
-        run.dispatcher.take()
+        run.dispatcher.take_result()
         assert run.dispatcher.wants_row
 
-    def test_in_order_the_slowest_is_waited_for(self):
+    def test_order_is_kept_if_asked(self):
         run = Run(rows=5, concurrency=5, ordered=True)
         attempts = [run.begin() for _ in range(5)]
         for attempt in attempts[:0:-1]:
@@ -302,34 +308,34 @@ class TestInput:
         run.end(attempts[0], OK)
         assert [result.index for result in run.results()] == [0, 1, 2, 3, 4]
 
-    def test_that_raises_does_so_after_the_rows_before(self):
+    def test_error_is_raised_after_the_rows_before_it(self):
         run = Run(rows=2)
-        run.dispatcher.input_ended(LookupError("no more"))
+        run.dispatcher.end_input(LookupError("no more"))
         assert not run.dispatcher.wants_row
         assert not run.dispatcher.is_over
         _, results = run.go(OK, BROKEN, OK)
         assert [result.ok for result in results] == [True, True]
         assert run.dispatcher.is_over
-        assert isinstance(run.dispatcher.failure, LookupError)
+        assert isinstance(run.dispatcher.error, LookupError)
 
-    def test_at_its_end_all_is_over_when_all_rows_are(self):
+    def test_end_ends_the_run_when_all_rows_have_results(self):
         run = Run(rows=1)
         attempt = run.begin()
-        run.dispatcher.input_ended()
+        run.dispatcher.end_input()
         assert not run.dispatcher.is_over
         run.end(attempt, OK)
         assert run.dispatcher.is_over
-        assert run.dispatcher.failure is None
+        assert run.dispatcher.error is None
 
 
 class TestDraining:
     @pytest.mark.parametrize("ordered", [False, True])
-    def test_hands_out_what_is_under_way_and_no_more(self, ordered):
+    def test_hands_out_only_what_is_under_way(self, ordered):
         run = Run(rows=5, concurrency=3, ordered=ordered)
         waits, again, goes = [run.begin() for _ in range(3)]
         run.end(waits, BROKEN)
         run.dispatcher.drain()
-        assert run.dispatcher.begin(1000.0) is None
+        assert run.dispatcher.begin_attempt(1000.0) is None
         assert run.dispatcher.wake_at(run.now) is None
         assert not run.dispatcher.is_over
         run.end(again, BROKEN)
@@ -338,7 +344,7 @@ class TestDraining:
         assert run.dispatcher.is_over
         assert run.dispatcher.statistics.waiting == 0
 
-    def test_hands_out_an_error_that_would_not_be_tried_again(self):
+    def test_hands_out_an_error_that_is_not_retried(self):
         run = Run()
         attempt = run.begin()
         run.dispatcher.drain()
@@ -346,8 +352,8 @@ class TestDraining:
         assert len(run.results()) == 1
 
 
-class TestLimit:
-    def test_attempts_are_spread(self):
+class TestRateLimit:
+    def test_spreads_attempts(self):
         run = Run(rows=5, concurrency=5, rate_limit=RateLimit(requests_per_minute=60))
         times = []
         for _ in range(5):
@@ -355,7 +361,7 @@ class TestLimit:
             times.append(run.now)
         assert times == pytest.approx([0, 1, 2, 3, 4])
 
-    def test_failed_ones_count(self):
+    def test_counts_failed_attempts(self):
         run = Run(rate_limit=RateLimit(requests_per_minute=6), retry=Retry(backoff=0.0))
         times, _ = run.go(BROKEN, OK)
         assert times == pytest.approx([0, 10])
@@ -364,40 +370,40 @@ class TestLimit:
 def test_statistics():
     run = Run(rows=4, concurrency=3)
     attempts = [run.begin() for _ in range(3)]
-    shown = run.dispatcher.statistics
-    assert (shown.taken, shown.in_flight, shown.waiting) == (4, 3, 1)
+    statistics = run.dispatcher.statistics
+    assert (statistics.taken, statistics.in_flight, statistics.waiting) == (4, 3, 1)
     run.end(attempts[0], OK)
     run.end(attempts[1], BROKEN)
     run.end(attempts[2], status(422, hfgen.ValidationError))
-    assert (shown.succeeded, shown.failed, shown.done) == (1, 1, 2)
-    assert (shown.in_flight, shown.waiting) == (0, 2)
-    assert (shown.input_length, shown.generated_tokens) == (5, 10)
-    assert shown.errors == {"ValidationError": 1}
-    assert shown.concurrency == 3
-    (server,) = shown.servers
+    assert (statistics.succeeded, statistics.failed, statistics.done) == (1, 1, 2)
+    assert (statistics.in_flight, statistics.waiting) == (0, 2)
+    assert (statistics.input_length, statistics.generated_tokens) == (5, 10)
+    assert statistics.errors == {"ValidationError": 1}
+    assert statistics.concurrency == 3
+    (server,) = statistics.servers
     assert (server.url, server.answered, server.failed) == (URL, 1, 2)
 
 
 def test_memory_does_not_grow_with_the_number_of_rows():
     """A fast server, a tenth of whose answers are errors that are tried again."""
-    dispatcher = Dispatcher(planned(concurrency=64, ordered=True))
+    dispatcher = Dispatcher(make_plan(concurrency=64, ordered=True))
     retried = failing(hfgen.IncompleteGenerationError("cut"))
     now, attempts, done, peaks = 0.0, [], 0, []
     for target in (20_000, 200_000):
         peaks.append(0)
         while done < target:
             now += 1.0
-            while (attempt := dispatcher.begin(now)) or dispatcher.wants_row:
+            while (attempt := dispatcher.begin_attempt(now)) or dispatcher.wants_row:
                 if attempt is None:
-                    dispatcher.add("row", {"inputs": "x"})
+                    dispatcher.add_row("row", {"inputs": "x"})
                 else:
                     attempts.append(attempt)
             # Not by tracemalloc, which makes it ten times as slow.
             peaks[-1] = max(peaks[-1], sys.getallocatedblocks())
             for attempt in attempts:
                 first = attempt.job.attempts == 1 and attempt.job.index % 10 == 0
-                dispatcher.ended(attempt, retried if first else OK, now)
+                dispatcher.end_attempt(attempt, retried if first else OK, now)
             attempts.clear()
-            while dispatcher.take() is not None:
+            while dispatcher.take_result() is not None:
                 done += 1
     assert peaks[1] - peaks[0] < 5_000

@@ -1,4 +1,4 @@
-"""What an error says of the row, and what of the server."""
+"""Whether the row or the server is to blame for an error."""
 
 import errno
 import socket
@@ -6,7 +6,7 @@ import socket
 import pytest
 
 import hfgen
-from hfgen._bulk.failures import Verdict, verdict
+from hfgen._bulk.failures import Failure, classify_error
 
 ROW = {"inputs": "x"}
 
@@ -15,7 +15,7 @@ def status(code, kind=hfgen.StatusError, **facts):
     return kind("no", status=code, **facts)
 
 
-def caused(cause):
+def connect_error(cause):
     error = hfgen.ConnectError("no connection")
     error.__cause__ = cause
     return error
@@ -24,56 +24,56 @@ def caused(cause):
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (status(400, hfgen.ValidationError), Verdict.ROW),
-        (status(413, hfgen.ValidationError), Verdict.ROW),
-        (status(422, hfgen.ValidationError), Verdict.ROW),
-        (hfgen.InvalidRequestError("no"), Verdict.ROW),
-        (status(424, hfgen.GenerationError), Verdict.BROKEN),
-        (status(408), Verdict.BROKEN),
-        (hfgen.IncompleteGenerationError("cut", text="a"), Verdict.BROKEN),
-        (hfgen.MalformedStreamError("what"), Verdict.BROKEN),
-        (hfgen.MalformedAnswerError("what"), Verdict.BROKEN),
-        (status(500, hfgen.ServerError), Verdict.SERVER),
-        (status(502, hfgen.ServerError), Verdict.SERVER),
-        (status(504, hfgen.ServerError), Verdict.SERVER),
-        (hfgen.TimeoutError("late", phase="first_token"), Verdict.SERVER),
-        (hfgen.TimeoutError("late", phase="between_tokens", text="a"), Verdict.SERVER),
-        (hfgen.ConnectError("broke"), Verdict.SERVER),
-        (caused(ConnectionResetError()), Verdict.SERVER),
-        (caused(ConnectionRefusedError()), Verdict.UNREACHED),
-        (caused(socket.gaierror()), Verdict.UNREACHED),
-        (caused(OSError(errno.EHOSTUNREACH, "no route")), Verdict.UNREACHED),
-        (hfgen.TimeoutError("late", phase="connect"), Verdict.UNREACHED),
-        (status(401, hfgen.AuthenticationError), Verdict.REFUSED),
-        (status(402), Verdict.REFUSED),
-        (status(403, hfgen.PermissionDeniedError), Verdict.REFUSED),
-        (status(404, hfgen.NotFoundError), Verdict.REFUSED),
-        (status(307), Verdict.REFUSED),
-        (status(429, hfgen.RateLimitError), Verdict.OVERLOAD),
-        (status(429, hfgen.OverloadedError), Verdict.OVERLOAD),
-        (status(500, hfgen.OverloadedError), Verdict.OVERLOAD),
-        (status(503, hfgen.ServerError), Verdict.OVERLOAD),
-        (status(503, hfgen.ModelLoadingError), Verdict.LOADING),
-        (status(400, hfgen.StreamingNotSupportedError), Verdict.WHOLE),
-        (hfgen.HfgenError("the client is closed"), Verdict.BUG),
+        (status(400, hfgen.ValidationError), Failure.ROW),
+        (status(413, hfgen.ValidationError), Failure.ROW),
+        (status(422, hfgen.ValidationError), Failure.ROW),
+        (hfgen.InvalidRequestError("no"), Failure.ROW),
+        (status(424, hfgen.GenerationError), Failure.UNCLEAR),
+        (status(408), Failure.UNCLEAR),
+        (hfgen.IncompleteGenerationError("cut", text="a"), Failure.UNCLEAR),
+        (hfgen.MalformedStreamError("what"), Failure.UNCLEAR),
+        (hfgen.MalformedAnswerError("what"), Failure.UNCLEAR),
+        (status(500, hfgen.ServerError), Failure.SERVER),
+        (status(502, hfgen.ServerError), Failure.SERVER),
+        (status(504, hfgen.ServerError), Failure.SERVER),
+        (hfgen.TimeoutError("late", phase="first_token"), Failure.SERVER),
+        (hfgen.TimeoutError("late", phase="between_tokens", text="a"), Failure.SERVER),
+        (hfgen.ConnectError("broke"), Failure.SERVER),
+        (connect_error(ConnectionResetError()), Failure.SERVER),
+        (connect_error(ConnectionRefusedError()), Failure.UNREACHED),
+        (connect_error(socket.gaierror()), Failure.UNREACHED),
+        (connect_error(OSError(errno.EHOSTUNREACH, "no route")), Failure.UNREACHED),
+        (hfgen.TimeoutError("late", phase="connect"), Failure.UNREACHED),
+        (status(401, hfgen.AuthenticationError), Failure.REFUSED),
+        (status(402), Failure.REFUSED),
+        (status(403, hfgen.PermissionDeniedError), Failure.REFUSED),
+        (status(404, hfgen.NotFoundError), Failure.REFUSED),
+        (status(307), Failure.REFUSED),
+        (status(429, hfgen.RateLimitError), Failure.OVERLOAD),
+        (status(429, hfgen.OverloadedError), Failure.OVERLOAD),
+        (status(500, hfgen.OverloadedError), Failure.OVERLOAD),
+        (status(503, hfgen.ServerError), Failure.OVERLOAD),
+        (status(503, hfgen.ModelLoadingError), Failure.LOADING),
+        (status(400, hfgen.StreamingNotSupportedError), Failure.NOT_STREAMABLE),
+        (hfgen.HfgenError("the client is closed"), Failure.FATAL),
     ],
     ids=str,
 )
-def test_verdicts(error, expected):
-    assert verdict(error, ROW) is expected
+def test_errors_are_classified(error, expected):
+    assert classify_error(error, ROW) is expected
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_that_there_is_no_such_model_is_the_rows_if_it_names_it(code):
-    assert verdict(status(code), ROW | {"model": "a/b"}) is Verdict.ROW
+def test_an_error_about_the_model_of_the_row_is_the_rows(code):
+    assert classify_error(status(code), ROW | {"model": "a/b"}) is Failure.ROW
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_that_there_is_no_such_model_is_the_servers_if_it_is_that_of_all(code):
+def test_an_error_about_the_model_of_the_run_is_a_refusal(code):
     request = ROW | {"model": "a/b"}
-    assert verdict(status(code), request, "a/b") is Verdict.REFUSED
-    assert verdict(status(code), request, "c/d") is Verdict.ROW
+    assert classify_error(status(code), request, "a/b") is Failure.REFUSED
+    assert classify_error(status(code), request, "c/d") is Failure.ROW
 
 
-def test_a_wrong_key_is_nobodys_model():
-    assert verdict(status(401), ROW | {"model": "a/b"}) is Verdict.REFUSED
+def test_a_wrong_key_is_a_refusal_whatever_the_model():
+    assert classify_error(status(401), ROW | {"model": "a/b"}) is Failure.REFUSED

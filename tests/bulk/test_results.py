@@ -1,460 +1,60 @@
-"""`generate_many` on both sides, with servers on real sockets."""
-
-import itertools
-import threading
-import time
-
-import pytest
-
-import hfgen
-from helpers.sync_and_async import Left, reply
-from hfgen import RateLimit, Retry
-from hfgen.testing import (
-    Cut,
-    Hang,
-    Pause,
-    as_json,
-    generated,
-    loading,
-    overloaded,
-    status,
-    tokens,
-)
-
-STORY = tokens("a", "b", details=True)
-QUICK = Retry(backoff=0.01)
-
-
-def echo(request):
-    """Answer with the prompt."""
-    return tokens(request.json["inputs"], details=True)
-
-
-def rows(count):
-    return [f"row {index}" for index in range(count)]
-
-
-def many(side, server, given, **options):
-    client = side.client(api_url=f"{server.url}/generate", retry=QUICK)
-    return client.generate_many(given, **options)
-
-
-def outcomes(side, server, given, **options):
-    """Return all results, in the order of their rows."""
-    return sorted(side.collect(many(side, server, given, **options)), key=lambda r: r.index)
-
-
-class TestRows:
-    @pytest.mark.parametrize("stream", [True, False])
-    @pytest.mark.parametrize("concurrency", [1, 7, (1, 64)])
-    def test_each_has_one_result(self, side, serve, concurrency, stream):
-        given = rows(50)
-
-        def answered(request):
-            text = request.json["inputs"].upper()
-            return tokens(text) if request.json["stream"] else generated(text)
-
-        results = outcomes(side, serve(answered), given, concurrency=concurrency, stream=stream)
-        assert [result.index for result in results] == list(range(50))
-        assert [result.row for result in results] == given
-        assert [result.generated_text for result in results] == [row.upper() for row in given]
-        assert all(result.ok and result.attempts == 1 for result in results)
-        assert all((result.time_to_first_token is not None) is stream for result in results)
-        assert all(result.latency >= (result.time_to_first_token or 0) for result in results)
-
-    def test_in_order_if_asked(self, side, serve):
-        def answered(request):
-            number = int(request.json["inputs"].removeprefix("row "))
-            return tokens("a", Pause(0.05 if number % 5 == 0 else 0.0), "b")
-
-        results = side.collect(many(side, serve(answered), rows(40), ordered=True, concurrency=10))
-        assert [result.index for result in results] == list(range(40))
-
-    def test_none_at_all(self, side, serve):
-        assert side.collect(many(side, serve(STORY), [])) == []
-
-    def test_are_anything_that_a_function_makes_a_request_of(self, side, serve):
-        server = serve(echo)
-        given = [{"text": "one"}, {"text": "two"}]
-        results = outcomes(
-            side, server, iter(given), request=lambda row: {"inputs": f"Translate: {row['text']}"}
-        )
-        assert [result.generated_text for result in results] == ["Translate: one", "Translate: two"]
-        assert [result.row for result in results] == given
-
-    def test_may_have_a_model_of_their_own(self, side, serve):
-        server = serve(echo)
-        given = ["one", {"inputs": "two", "model": "own/model"}]
-        assert all(result.ok for result in outcomes(side, server, given, model="all/others"))
-        asked = {request.json["inputs"]: request.json["model"] for request in server.requests}
-        assert asked == {"one": "all/others", "two": "own/model"}
-        with pytest.raises(hfgen.InvalidRequestError, match="model must be a string, not int"):
-            many(side, server, given, model=7)
-
-    def test_that_make_no_request_are_results(self, side, serve):
-        server = serve(echo)
-        given = [{"text": "one"}, {"other": "two"}, {"text": 3}]
-        first, second, third = outcomes(side, server, given, request=lambda row: row["text"])
-        assert first.ok
-        for result in (second, third):
-            assert isinstance(result.error, hfgen.InvalidRequestError)
-            assert (result.attempts, result.server, result.answers) == (0, "", [])
-        assert "KeyError" in str(second.error)
-        assert isinstance(second.error.__cause__, KeyError)
-
-    def test_that_the_server_does_not_accept_are_results(self, side, serve):
-        def answered(request):
-            bad = {"error": "inputs too long", "error_type": "validation"}
-            return as_json(bad, status=422) if "2" in request.json["inputs"] else STORY
-
-        results = outcomes(side, serve(answered), rows(5))
-        assert [result.ok for result in results] == [True, True, False, True, True]
-        assert isinstance(results[2].error, hfgen.ValidationError)
-        assert results[2].attempts == 1
-
-
-class TestAnswers:
-    def test_tell_why_they_ended_and_how_long_they_are(self, side, serve):
-        server = serve(STORY)
-        (result,) = outcomes(side, server, ["x"])
-        assert (result.finish_reason, result.generated_tokens) == ("length", 2)
-        assert result.input_length == 1
-        assert result.server == f"{server.url}/generate"
-        assert server.request().json["parameters"]["details"] is True
-        assert result.answers[0].details.tokens == []
-
-    def test_do_not_where_a_row_does_not_want_it(self, side, serve):
-        server = serve(tokens("a"))
-        outcomes(side, server, [{"inputs": "x", "parameters": {"details": False, "seed": 1}}])
-        assert server.request().json["parameters"] == {"details": False, "seed": 1}
-
-    @pytest.mark.parametrize("stream", [True, False])
-    def test_have_their_tokens_if_a_row_asks(self, side, serve, stream):
-        row = {"inputs": "x", "parameters": {"details": True}}
-        token = {"id": 1, "text": "a", "logprob": -1.0, "special": False}
-        whole = {"finish_reason": "length", "generated_tokens": 1, "tokens": [token], "prefill": []}
-        server = serve(tokens("a", details=True) if stream else generated("a", details=whole))
-        (result,) = outcomes(side, server, [row], stream=stream)
-        assert [each.text for each in result.answers[0].details.tokens] == ["a"]
-        (other,) = outcomes(side, server, ["x"], stream=stream)
-        assert other.answers[0].details.tokens == []
-        assert other.generated_tokens == 1
-
-    def test_of_other_servers(self, side, serve):
-        said = {
-            "choices": [{"index": 0, "text": "a", "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 3, "completion_tokens": 2},
-        }
-        server = serve(as_json(said), speaks="vllm")
-        client = side.client(api_url=server.url)
-        (result,) = side.collect(client.generate_many(["x"]))
-        assert (result.generated_text, result.generated_tokens, result.input_length) == ("a", 2, 3)
-        assert "logprobs" not in server.request().json
-
-    @pytest.mark.parametrize("name", ["best_of", "decoder_input_details"])
-    def test_that_streams_do_not_have_are_asked_for_as_a_whole(self, side, serve, name):
-        server = serve(generated("a"))
-        row = {"inputs": "x", "parameters": {name: 2 if name == "best_of" else True}}
-        (result,) = outcomes(side, server, [row])
-        assert result.ok
-        assert server.request().json["stream"] is False
-
-    def test_of_a_model_that_cannot_stream(self, side, serve):
-        refusal = {"error": ["`stream` is not supported for this model"]}
-
-        def answered(request):
-            return as_json(refusal, status=400) if request.json["stream"] else generated("a")
-
-        results = outcomes(side, serve(answered), rows(3), max_retries=0)
-        assert [(result.generated_text, result.attempts) for result in results] == [("a", 2)] * 3
-
-
-class TestTryingAgain:
-    @pytest.mark.parametrize(
-        "failure",
-        [status(500), status(502), status(424), tokens("a", Cut()), tokens("a", Cut(reset=True)),
-         tokens("a", ends=False), as_json({"nonsense": 1})],
-    )  # fmt: skip
-    def test_what_may_go_better(self, side, serve, failure):
-        server = serve(failure, STORY)
-        (result,) = outcomes(side, server, ["x"])
-        assert result.generated_text == "ab"
-        assert result.attempts == 2
-
-    def test_only_so_often(self, side, serve):
-        (result,) = outcomes(side, serve(tokens("a", Cut())), ["x"], max_retries=3)
-        assert isinstance(result.error, hfgen.IncompleteGenerationError)
-        assert result.error.text == "a"
-        assert result.attempts == 4
-        assert result.generated_text is None
-
-    def test_what_takes_too_long(self, side, serve):
-        server = serve(tokens("a", Hang()), STORY)
-        (result,) = outcomes(side, server, ["x"], timeout=0.3)
-        assert (result.ok, result.attempts) == (True, 2)
-        assert server.request().hung_up.wait(10)
-
-    @pytest.mark.parametrize("in_band", [True, False])
-    def test_what_an_overloaded_server_refuses(self, side, serve, in_band):
-        server = serve(*[overloaded(in_band=in_band)] * 3, STORY)
-        results = outcomes(side, server, rows(2), max_retries=0)
-        assert [result.ok for result in results] == [True, True]
-
-    def test_when_the_server_says(self, side, serve):
-        server = serve(overloaded(retry_after=0.4), STORY)
-        results = outcomes(side, server, rows(2), max_retries=0)
-        assert [result.ok for result in results] == [True, True]
-        first, second = server.request(0), server.request(1)
-        assert second.received_at - first.received_at >= 0.4
-
-    def test_when_the_model_is_loaded(self, side, serve):
-        server = serve(loading(0.1), STORY)
-        (result,) = outcomes(side, server, ["x"], max_retries=0, wait_for_model=60)
-        assert (result.ok, result.attempts) == (True, 2)
-
-    def test_is_told(self, side, serve):
-        told = []
-        outcomes(
-            side,
-            serve(status(500), status(424), STORY),
-            ["x"],
-            on_retry=lambda attempt, wait, error: told.append((attempt, wait >= 0, error.status)),
-        )
-        assert told == [(1, True, 500), (2, True, 424)]
-
-
-class TestServers:
-    def test_share_the_rows(self, side, serve):
-        servers = serve(echo), serve(echo)
-        client = side.client()
-        urls = [f"{server.url}/generate" for server in servers]
-        results = side.collect(client.generate_many(rows(40), api_urls=urls, concurrency=4))
-        assert {result.server for result in results} == set(urls)
-        assert sum(len(server.requests) for server in servers) == 40
-        assert min(len(server.requests) for server in servers) >= 5
-
-    def test_one_that_is_not_there_costs_nothing(self, side, serve):
-        server = serve(echo)
-        urls = ["http://127.0.0.1:9/generate", f"{server.url}/generate"]
-        client = side.client(retry=QUICK)
-        results = side.collect(
-            client.generate_many(rows(40), api_urls=urls, concurrency=4, max_retries=0)
-        )
-        assert [result.ok for result in results] == [True] * 40
-
-    def test_one_that_dies_costs_nothing(self, side, serve):
-        dying, living = serve(echo), serve(echo)
-        urls = [f"{dying.url}/generate", f"{living.url}/generate"]
-        client = side.client(retry=QUICK)
-        bulk = client.generate_many(rows(100), api_urls=urls, concurrency=4)
-        results = [side.next(bulk) for _ in range(20)]
-        dying.close()
-        results += side.collect(bulk)
-        assert sorted(result.index for result in results) == list(range(100))
-        assert [result.ok for result in results] == [True] * 100
-
-    @pytest.mark.parametrize("model", [None, "owner/name"])
-    @pytest.mark.parametrize("code", [401, 403, 404])
-    def test_that_refuse_all_end_it(self, side, serve, code, model):
-        server = serve(status(code))
-        bulk = many(side, server, rows(1000), concurrency=3, model=model)
-        with pytest.raises(hfgen.StatusError) as caught:
-            side.collect(bulk)
-        assert caught.value.status == code
-        assert len(server.requests) <= 4
-
-    def test_get_no_more_at_once_than_asked_for(self, side, serve):
-        server = serve(tokens("a", Pause(0.01), "b"))
-        outcomes(side, server, rows(30), concurrency=3)
-        assert server.connections <= 3
-
-    def test_get_no_more_a_minute_than_asked_for(self, side, serve):
-        server = serve(STORY)
-        began = time.monotonic()
-        outcomes(side, server, rows(5), rate_limit=RateLimit(requests_per_minute=600))
-        assert time.monotonic() - began >= 0.4
-
-
-class TestEnds:
-    def test_with_what_the_input_raises_after_the_rows_before(self, side, serve):
-        def given():
-            yield from rows(3)
-            raise LookupError("no more")
-
-        results = []
-        with pytest.raises(LookupError, match="no more"):
-            side.collect(many(side, serve(STORY), given()), results)
-        assert len(results) == 3
-
-    def test_with_what_a_fetch_raises_that_is_no_error_of_a_server(self, side):
-        def answer(_):
-            raise ZeroDivisionError
-
-        client = side.client(fetch=side.fetch(answer), api_url="http://x/generate")
-        with pytest.raises(ZeroDivisionError):
-            side.collect(client.generate_many(rows(3)))
-
-    def test_with_what_on_retry_raises(self, side, serve):
-        def told(*_):
-            raise ZeroDivisionError
-
-        with pytest.raises(ZeroDivisionError):
-            side.collect(many(side, serve(status(500)), rows(3), on_retry=told))
-
-    def test_with_an_abort(self, side, serve):
-        server = serve(tokens("a", Hang()))
-        controller = hfgen.AbortController()
-        bulk = many(side, server, rows(5), concurrency=3, signal=controller.signal)
-        timer = threading.Timer(0.3, controller.abort, ["enough"])
-        timer.start()
-        with pytest.raises(hfgen.AbortError, match="enough"):
-            side.collect(bulk)
-        side.close_client(side._clients[0])
-        assert server.wait_until_left()
-
-    def test_at_once_if_it_was_aborted_before(self, side, serve):
-        server = serve(STORY)
-        controller = hfgen.AbortController()
-        controller.abort()
-        with pytest.raises(hfgen.AbortError):
-            side.collect(many(side, server, rows(5), signal=controller.signal))
-        assert server.requests == []
-
-    def test_when_the_client_is_closed(self, side, serve):
-        client = side.client(api_url=serve(STORY).url)
-        side.close_client(client)
-        with pytest.raises(hfgen.HfgenError, match="closed"):
-            side.collect(client.generate_many(rows(3)))
-
-    def test_once(self, side, serve):
-        bulk = many(side, serve(STORY), rows(2))
-        assert len(side.collect(bulk)) == 2
-        assert side.collect(bulk) == []
-        with pytest.raises(StopIteration):
-            side.next(bulk)
-
-
-class TestLeaving:
-    @pytest.mark.parametrize("way", ["break", "exception", "context", "close"])
-    def test_cancels_what_is_under_way(self, side, serve, way):
-        def answered(request):
-            return STORY if request.json["inputs"] == "row 0" else tokens("a", Hang())
-
-        server = serve(answered)
-        bulk = many(side, server, map("row {}".format, itertools.count()), concurrency=4)
-        if way == "break":
-            assert len(side.leave_by_break(bulk, 1)) == 1
-        elif way == "exception":
-            with pytest.raises(Left):
-                side.leave_by_exception(bulk)
-        elif way == "context":
-            side.leave_by_context(bulk)
-        else:
-            side.next(bulk)
-            side.close(bulk)
-        side.close_client(side._clients[0])
-        assert server.wait_until_left()
-        assert len(server.requests) <= 5
-        with pytest.raises(hfgen.StreamClosedError):
-            side.next(bulk)
-
-    def test_when_all_rows_are_done_hides_the_rest(self, side, serve):
-        bulk = many(side, serve(STORY), rows(3), concurrency=3)
-        side.next(bulk)
-        while bulk.statistics.done < 3:
-            side.sleep(0.01)
-        side.close(bulk)
-        with pytest.raises(hfgen.StreamClosedError):
-            side.next(bulk)
-        with pytest.raises(hfgen.StreamClosedError):
-            side.next(bulk)
-
-    def test_before_it_has_begun(self, side, serve):
-        server = serve(STORY)
-        bulk = many(side, server, rows(3))
-        side.close(bulk)
-        side.close(bulk)
-        with pytest.raises(hfgen.StreamClosedError):
-            side.next(bulk)
-        assert server.requests == []
-
-    def test_draining_hands_out_what_is_under_way(self, side, serve):
-        server = serve(tokens("a", Pause(0.05), "b"))
-        bulk = many(side, server, map("row {}".format, itertools.count()), concurrency=4)
-        first = side.next(bulk)
-        bulk.drain()
-        rest = side.collect(bulk)
-        assert all(result.ok for result in [first, *rest])
-        assert len(rest) + 1 == len(server.requests) <= 8
-
-
-class TestBackpressure:
-    def test_no_row_is_taken_while_results_wait(self, side, serve):
-        server = serve(STORY)
-        taken = []
-
-        def given():
-            for number in itertools.count():
-                taken.append(number)
-                yield f"row {number}"
-
-        bulk = many(side, server, given(), concurrency=2)
-        side.next(bulk)
-        side.sleep(0.5)
-        held = len(taken)
-        assert held <= 11
-        side.sleep(0.2)
-        assert len(taken) == held
-        for _ in range(20):
-            side.next(bulk)
-        assert held < len(taken) <= 31
-        side.close(bulk)
-
-    def test_statistics_are_live(self, side, serve):
-        bulk = many(side, serve(STORY), rows(5), concurrency=2)
-        shown = bulk.statistics
-        assert (shown.taken, shown.done) == (0, 0)
-        side.next(bulk)
-        assert shown.taken >= shown.done >= 1
-        side.collect(bulk)
-        assert (shown.taken, shown.succeeded, shown.in_flight, shown.waiting) == (5, 5, 0, 0)
-        assert shown.generated_tokens == 10
-        assert shown.servers[0].answered == 5
-
-
-def test_a_fetch_of_ones_own(side):
-    started = time.monotonic()
-    client = side.client(
-        api_url="http://x/generate", fetch=side.fetch(lambda _: reply(b'{"generated_text": "a"}'))
-    )
-    results = side.collect(client.generate_many(rows(500), stream=False))
-    assert [result.generated_text for result in results] == ["a"] * 500
-    assert max(result.latency for result in results) <= time.monotonic() - started
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"concurrency": 0}, "concurrency"),
-        ({"concurrency": (2, 1)}, "concurrency"),
-        ({"concurrency": True}, "concurrency"),
-        ({"concurrency": (1, 2, 3)}, "concurrency"),
-        ({"api_urls": []}, "api_urls"),
-        ({"api_urls": "http://a"}, "api_url"),
-        ({"api_urls": ["http://a", "http://a"]}, "api_urls"),
-        ({"api_urls": ["a"]}, "api_urls"),
-        ({"rate_limit": 100}, "RateLimit"),
-        ({"resume": True}, "resume"),
-        ({"rows": "a prompt"}, "rows"),
-        ({"rows": {"inputs": "a prompt"}}, "rows"),
-        ({"rows": 7}, "rows"),
-    ],
-)
-def test_what_cannot_be_used_is_refused_by_the_call(side, options, message):
-    with pytest.raises(hfgen.InvalidRequestError, match=message):
-        side.client().generate_many(**{"rows": []} | options)
-
-
-def test_unknown_options_are_type_errors(side):
-    with pytest.raises(TypeError, match="api_kee"):
-        side.client().generate_many([], api_kee="x")
+"""The outbox of results, in both orders."""
+
+import random
+
+from hfgen._bulk.results import Outbox
+from hfgen.types import BulkResult
+
+
+def take_all(outbox):
+    results = []
+    while outbox.has_next:
+        results.append(outbox.take().index)
+    assert outbox.take() is None
+    return results
+
+
+def result(index):
+    return BulkResult(index=index, row=None)
+
+
+def test_outbox_gives_results_as_they_come():
+    outbox = Outbox(ordered=False)
+    for index in (2, 0, 1):
+        outbox.put(result(index))
+    outbox.skip(3)
+    assert len(outbox) == 3
+    assert take_all(outbox) == [2, 0, 1]
+    assert len(outbox) == 0
+
+
+def test_ordered_outbox_waits_for_earlier_rows():
+    outbox = Outbox(ordered=True)
+    outbox.put(result(2))
+    outbox.put(result(1))
+    assert take_all(outbox) == []
+    assert len(outbox) == 2
+    outbox.put(result(0))
+    assert take_all(outbox) == [0, 1, 2]
+    assert len(outbox) == 0
+
+
+def test_ordered_outbox_does_not_wait_for_skipped_rows():
+    outbox = Outbox(ordered=True)
+    outbox.put(result(1))
+    outbox.put(result(3))
+    outbox.skip(2)
+    outbox.skip(0)
+    assert take_all(outbox) == [1, 3]
+
+
+def test_ordered_outbox_sorts_any_order():
+    for seed in range(20):
+        indices = list(range(50))
+        random.Random(seed).shuffle(indices)
+        outbox = Outbox(ordered=True)
+        came = []
+        for index in indices:
+            outbox.put(result(index))
+            came += take_all(outbox)
+        assert came == list(range(50))

@@ -1,150 +1,272 @@
-"""Which server is asked, and which ones are left alone."""
+"""The choice of servers, their pauses, and the size of their windows."""
 
 import pytest
 
+from helpers.bulk_simulation import URL, QueueingServer, RefusingServer, Simulation
 from hfgen import ConnectError
-from hfgen._bulk.servers import Fleet
+from hfgen._bulk.servers import Servers, Window
 
 ERROR = ConnectError("no connection")
 
 
-def rests(server, now):
-    """Return the seconds for which it rests."""
-    return server.rest_left(now)
-
-
 def fail(server, now, times=1):
     for _ in range(times):
-        server.begun(now)
+        server.note_start(now)
         server.in_flight -= 1
-        server.failed(now, now, ERROR)
+        server.note_failure(now, now, ERROR)
 
 
-def test_the_least_busy_one_is_chosen():
-    fleet = Fleet(["a", "b", "c"], (6, 6))
+def test_the_least_busy_server_is_chosen():
+    servers = Servers(["a", "b", "c"], (6, 6))
     order = []
     for now in range(6):
-        server = fleet.choose(now)
-        fleet.begun(server, now)
+        server = servers.choose(now)
+        servers.note_start(server, now)
         order.append(server.url)
     assert order == ["a", "b", "c"] * 2
-    assert fleet.choose(6) is None
-    fleet.ended(fleet.servers[1])
-    assert fleet.choose(7) is fleet.servers[1]
+    assert servers.choose(6) is None
+    servers.note_end(servers.all[1])
+    assert servers.choose(7) is servers.all[1]
 
 
-def test_a_row_goes_to_another_one_if_there_is_one():
-    fleet = Fleet(["a", "b"], (4, 4))
-    a, b = fleet.servers
-    b.begun(0)
-    assert fleet.choose(1, avoid=a) is b
-    b.suspect(10, 1)
-    assert fleet.choose(2, avoid=a) is a
+def test_the_server_to_avoid_is_chosen_last():
+    servers = Servers(["a", "b"], (4, 4))
+    a, b = servers.all
+    b.note_start(0)
+    assert servers.choose(1, avoid=a) is b
+    b.probe_after(10, 1)
+    assert servers.choose(2, avoid=a) is a
 
 
-def test_there_is_a_most_for_all_together():
-    fleet = Fleet(["a", "b"], (1, 3))
-    for server in fleet.servers:
+def test_the_most_holds_for_all_servers_together():
+    servers = Servers(["a", "b"], (1, 3))
+    for server in servers.all:
         for _ in range(20):
-            server.window.answered(0, 1, None, is_full=True)
-    assert fleet.window == 3
+            server.window.note_answer(0, 1, None, is_full=True)
+    assert servers.window == 3
     for now in range(3):
-        fleet.begun(fleet.choose(now), now)
-    assert fleet.choose(3) is None
-    assert fleet.room_at(3) is None
+        servers.note_start(servers.choose(now), now)
+    assert servers.choose(3) is None
+    assert servers.free_at(3) is None
 
 
-def test_who_is_left_takes_all_of_a_fixed_number():
-    fleet = Fleet(["a", "b"], (4, 4))
-    fleet.servers[0].suspect(100, 0)
+def test_a_fixed_number_goes_to_the_servers_that_are_not_paused():
+    servers = Servers(["a", "b"], (4, 4))
+    servers.all[0].probe_after(100, 0)
     for now in range(4):
-        fleet.begun(fleet.choose(now), now)
-    assert fleet.servers[1].in_flight == 4
+        servers.note_start(servers.choose(now), now)
+    assert servers.all[1].in_flight == 4
 
 
-def test_what_to_begin_with_is_shared():
-    assert [server.window.size for server in Fleet(["a", "b"], (7, 100)).servers] == [4, 4]
+def test_the_least_is_shared_between_servers():
+    assert [server.window.size for server in Servers(["a", "b"], (7, 100)).all] == [4, 4]
 
 
-def test_several_failures_in_a_row_rest_it_longer_each_time():
-    (server,) = Fleet(["a"], (10, 10)).servers
+def test_failures_in_a_row_pause_a_server_longer_each_time():
+    (server,) = Servers(["a"], (10, 10)).all
     fail(server, 0.0, 2)
-    assert rests(server, 0.0) == 0
+    assert server.pause_left(0.0) == 0
     fail(server, 0.0)
     now, seconds = 0.0, []
     for _ in range(8):
-        seconds.append(rests(server, now))
+        seconds.append(server.pause_left(now))
         now += seconds[-1]
         fail(server, now)
     assert seconds == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_failures_of_what_was_under_way_do_not_lengthen_it():
-    (server,) = Fleet(["a"], (10, 10)).servers
+def test_failures_of_earlier_requests_do_not_lengthen_a_pause():
+    (server,) = Servers(["a"], (10, 10)).all
     for _ in range(10):
-        server.failed(0.0, 1.0, ERROR)
-    assert rests(server, 1.0) == 0.5
+        server.note_failure(0.0, 1.0, ERROR)
+    assert server.pause_left(1.0) == 0.5
 
 
-def test_an_answer_in_between_forgives():
-    (server,) = Fleet(["a"], (10, 10)).servers
+def test_an_answer_resets_the_count_of_failures():
+    (server,) = Servers(["a"], (10, 10)).all
     for _ in range(10):
         fail(server, 0.0, 2)
-        server.answered()
-    assert rests(server, 0.0) == 0
+        server.note_answer()
+    assert server.pause_left(0.0) == 0
 
 
-def test_after_a_rest_one_request_goes_there():
-    fleet = Fleet(["a"], (10, 10))
-    (server,) = fleet.servers
+def test_after_a_pause_a_single_request_probes_the_server():
+    servers = Servers(["a"], (10, 10))
+    (server,) = servers.all
     fail(server, 0.0, 3)
-    assert fleet.choose(0.4) is None
-    assert fleet.room_at(0.4) == 0.5
-    fleet.begun(fleet.choose(0.5), 0.5)
-    assert fleet.choose(0.6) is None
-    assert fleet.room_at(0.6) is None
-    fleet.ended(server)
-    server.answered()
+    assert servers.choose(0.4) is None
+    assert servers.free_at(0.4) == 0.5
+    servers.note_start(servers.choose(0.5), 0.5)
+    assert servers.choose(0.6) is None
+    assert servers.free_at(0.6) is None
+    servers.note_end(server)
+    server.note_answer()
     for now in range(1, 11):
-        fleet.begun(fleet.choose(now), now)
+        servers.note_start(servers.choose(now), now)
 
 
-def test_one_that_has_never_been_reached_is_given_up_after_five_probes():
-    (server,) = Fleet(["a"], (10, 10)).servers
+def test_a_server_is_given_up_after_five_probes():
+    (server,) = Servers(["a"], (10, 10)).all
     fail(server, 0.0, 3)
     for probe in range(5):
-        assert server.hopeless is None, probe
+        assert server.given_up is None, probe
         fail(server, 100.0 * (probe + 1))
-    assert server.hopeless is ERROR
+    assert server.given_up is ERROR
 
 
-def test_all_must_be_given_up():
-    fleet = Fleet(["a", "b"], (10, 10))
-    fleet.servers[0].hopeless = ERROR
-    assert fleet.hopeless is None
-    fleet.servers[1].hopeless = ERROR
-    assert fleet.hopeless is ERROR
+def test_all_servers_must_be_given_up():
+    servers = Servers(["a", "b"], (10, 10))
+    servers.all[0].given_up = ERROR
+    assert servers.given_up is None
+    servers.all[1].given_up = ERROR
+    assert servers.given_up is ERROR
 
 
-def test_an_overload_halves_and_rests_only_if_that_does_not_help():
-    (server,) = Fleet(["a"], (1, 64)).servers
+def test_an_overload_halves_the_window_and_the_next_one_pauses_too():
+    (server,) = Servers(["a"], (1, 64)).all
     for _ in range(40):
-        server.window.answered(0.0, 1.0, None, is_full=True)
+        server.window.note_answer(0.0, 1.0, None, is_full=True)
     before = server.window.size
-    server.overloaded(1.0, 2.0, None, 0.4)
-    assert (server.window.size, rests(server, 2.0)) == (before // 2, 0)
-    server.overloaded(3.0, 4.0, None, 0.4)
-    assert rests(server, 4.0) == pytest.approx(0.4)
-    server.overloaded(5.0, 6.0, None, 0.4)
-    assert rests(server, 6.0) == pytest.approx(0.8)
-    server.answered()
-    server.overloaded(7.0, 8.0, None, 0.4)
-    assert rests(server, 8.0) == 0
+    server.note_overload(1.0, 2.0, None, 0.4)
+    assert (server.window.size, server.pause_left(2.0)) == (before // 2, 0)
+    server.note_overload(3.0, 4.0, None, 0.4)
+    assert server.pause_left(4.0) == pytest.approx(0.4)
+    server.note_overload(5.0, 6.0, None, 0.4)
+    assert server.pause_left(6.0) == pytest.approx(0.8)
+    server.note_answer()
+    server.note_overload(7.0, 8.0, None, 0.4)
+    assert server.pause_left(8.0) == 0
 
 
-def test_it_is_left_alone_for_as_long_as_it_asks():
-    (server,) = Fleet(["a"], (1, 64)).servers
-    server.overloaded(1.0, 2.0, 7.0, 0.4)
-    assert rests(server, 2.0) == 7
-    server.overloaded(1.0, 2.0, 3.0, 0.4)
-    assert rests(server, 2.0) == 7
+def test_a_server_is_paused_for_as_long_as_it_asks():
+    (server,) = Servers(["a"], (1, 64)).all
+    server.note_overload(1.0, 2.0, 7.0, 0.4)
+    assert server.pause_left(2.0) == 7
+    server.note_overload(1.0, 2.0, 3.0, 0.4)
+    assert server.pause_left(2.0) == 7
+
+
+def answer_rounds(window, count, delay=0.1, now=0.0):
+    """Note this many windows' worth of answers."""
+    for _ in range(count):
+        started, now = now, now + 1.0
+        for _ in range(window.size):
+            window.note_answer(started, now, delay, is_full=True)
+    return now
+
+
+def test_a_window_doubles_until_the_first_overload_and_then_grows_by_one():
+    window = Window(1, 256)
+    now = answer_rounds(window, 5)
+    assert window.size == 32
+    assert window.note_overload(now, now)
+    assert window.size == 16
+    answer_rounds(window, 4, now=now)
+    assert 19 <= window.size <= 20
+
+
+def test_a_window_is_cut_again_only_by_requests_since_the_last_cut():
+    window = Window(1, 256)
+    answer_rounds(window, 5)
+    assert window.note_overload(5.0, 6.0)
+    assert not any(window.note_overload(5.5, 6.5) for _ in range(30))
+    assert window.size == 16
+    assert window.note_overload(6.5, 7.0)
+    assert window.size == 8
+
+
+def test_a_window_does_not_grow_by_requests_before_the_cut():
+    window = Window(4, 256)
+    window.note_overload(1.0, 2.0)
+    for _ in range(100):
+        window.note_answer(1.5, 3.0, 0.1, is_full=True)
+    assert window.size == 4
+
+
+def test_a_window_stays_between_least_and_most():
+    window = Window(3, 10)
+    now = answer_rounds(window, 20)
+    assert window.size == 10
+    for _ in range(20):
+        now += 1
+        window.note_overload(now, now + 0.5)
+    assert window.size == 3
+
+
+def test_a_window_that_is_not_used_up_does_not_grow():
+    window = Window(1, 256)
+    for _ in range(100):
+        window.note_answer(0.0, 1.0, 0.1, is_full=False)
+    assert window.size == 1
+
+
+@pytest.mark.parametrize(("delay", "left"), [(0.28, 0.85), (0.37, 0.7), (30.0, 0.5)])
+def test_a_window_shrinks_when_first_tokens_take_longer(delay, left):
+    window = Window(1, 256)
+    now = answer_rounds(window, 6)
+    sizes = [window.size]
+    while sizes[-1] >= max(sizes):
+        window.note_answer(now, now + 1, delay, is_full=True)
+        sizes.append(window.size)
+    assert sizes[-1] == pytest.approx(sizes[-2] * left, rel=0.03)
+
+
+def test_a_window_grows_again_if_cuts_do_not_shorten_delays():
+    window = Window(1, 256)
+    now = answer_rounds(window, 8)
+    now = answer_rounds(window, 10, delay=2.0, now=now)
+    answer_rounds(window, 10, delay=2.0, now=now)
+    assert window.size == 256
+
+
+@pytest.mark.parametrize("capacity", [4, 16, 64, 200])
+def test_a_window_settles_near_the_capacity_of_a_server_that_queues(capacity):
+    simulation = Simulation({URL: QueueingServer(capacity)})
+    simulation.run(90)
+    window, rate = simulation.run(60)
+    assert 0.7 * capacity <= window <= 1.6 * capacity
+    assert rate >= 0.9 * capacity
+
+
+@pytest.mark.parametrize("capacity", [4, 16, 64, 200])
+def test_a_window_settles_near_the_capacity_of_a_server_that_refuses(capacity):
+    simulation = Simulation({URL: RefusingServer(capacity)})
+    simulation.run(90)
+    overloads = simulation.dispatcher.statistics.overloads
+    window, rate = simulation.run(60)
+    assert 0.6 * capacity <= window <= 1.1 * capacity
+    assert rate >= 0.6 * capacity
+    # Growing causes overloads now and then, but not all the time.
+    assert simulation.dispatcher.statistics.overloads - overloads < 0.01 * rate * 60 + 15
+
+
+@pytest.mark.parametrize("kind", [QueueingServer, RefusingServer])
+def test_a_window_recovers_after_a_dip_of_the_capacity(kind):
+    server = kind(64)
+    simulation = Simulation({URL: server})
+    simulation.run(60)
+    server.capacity = 8
+    simulation.run(60)
+    window, _ = simulation.run(30)
+    assert window <= 16
+    server.capacity = 64
+    simulation.run(60)
+    window, rate = simulation.run(60)
+    assert 0.6 * 64 <= window <= 1.6 * 64
+    assert rate >= 0.6 * 64
+
+
+def test_a_fixed_window_is_kept_in_spite_of_overloads():
+    simulation = Simulation({URL: RefusingServer(10)}, concurrency=(20, 20))
+    window, _ = simulation.run(30)
+    assert window == 20
+
+
+def test_two_servers_each_get_what_they_can_take():
+    servers = {"http://small": QueueingServer(8), "http://large": QueueingServer(80)}
+    simulation = Simulation(servers)
+    simulation.run(120)
+    _, rate = simulation.run(60)
+    assert rate >= 0.85 * 88
+    small, large = (server.window for server in simulation.dispatcher.statistics.servers)
+    assert small < 20 < large

@@ -1,4 +1,4 @@
-"""A dispatcher with simulated servers and a simulated clock: minutes in milliseconds."""
+"""Simulated servers and a simulated clock for a dispatcher: minutes pass in milliseconds."""
 
 import heapq
 import random
@@ -6,8 +6,7 @@ from collections import deque
 from itertools import count
 
 from hfgen import OverloadedError
-from hfgen._bulk.dispatcher import Dispatcher
-from hfgen._bulk.job import Outcome
+from hfgen._bulk.dispatcher import Dispatcher, Outcome
 from hfgen._bulk.plan import BulkPlan
 from hfgen.types import Details, GeneratedText
 
@@ -20,13 +19,13 @@ def answer(text="a", tokens=10, prompt=5):
     return [GeneratedText(generated_text=text, details=details)]
 
 
-def planned(concurrency=(1, 256), **what):
+def make_plan(concurrency=(1, 256), **options):
     pair = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
-    return BulkPlan(**{"urls": (URL,), "concurrency": pair} | what)
+    return BulkPlan(**{"urls": (URL,), "concurrency": pair} | options)
 
 
-class Queueing:
-    """Answers so many at once; the rest waits, and its first tokens with it."""
+class QueueingServer:
+    """Answers `capacity` requests at once; the others wait, so that their first tokens are late."""
 
     def __init__(self, capacity, seed=0):
         self.capacity = capacity
@@ -34,7 +33,7 @@ class Queueing:
         self._busy = 0
         self._queue = deque()
 
-    def asked(self, simulation, attempt):
+    def receive(self, simulation, attempt):
         if self._busy >= self.capacity:
             self._queue.append(attempt)
             return
@@ -45,75 +44,73 @@ class Queueing:
 
         def end():
             self._busy -= 1
-            simulation.ended(attempt, outcome)
+            simulation.end_attempt(attempt, outcome)
             while self._queue and self._busy < self.capacity:
-                self.asked(simulation, self._queue.popleft())
+                self.receive(simulation, self._queue.popleft())
 
-        simulation.after(seconds, end)
+        simulation.schedule(seconds, end)
 
 
-class Refusing:
-    """Answers so many at once, and refuses the rest."""
+class RefusingServer:
+    """Answers `capacity` requests at once, and refuses the others."""
 
     def __init__(self, capacity, seed=0):
         self.capacity = capacity
         self._random = random.Random(seed)
         self._busy = 0
 
-    def asked(self, simulation, attempt):
+    def receive(self, simulation, attempt):
         if self._busy >= self.capacity:
             error = OverloadedError("overloaded", status=429)
-            simulation.after(0.005, lambda: simulation.ended(attempt, Outcome([], error)))
+            simulation.schedule(0.005, lambda: simulation.end_attempt(attempt, Outcome([], error)))
             return
         self._busy += 1
 
         def end():
             self._busy -= 1
-            simulation.ended(attempt, Outcome(answer(), None, PREFILL))
+            simulation.end_attempt(attempt, Outcome(answer(), None, PREFILL))
 
-        simulation.after(self._random.uniform(0.5, 1.5), end)
+        simulation.schedule(self._random.uniform(0.5, 1.5), end)
 
 
 class Simulation:
-    """Runs a dispatcher over endless rows against servers."""
+    """A dispatcher with endless rows and simulated servers, by URL."""
 
-    def __init__(self, servers, **what):
+    def __init__(self, servers, **options):
         self.now = 0.0
         self.servers = servers
-        self.dispatcher = Dispatcher(planned(urls=tuple(servers), **what), draw=lambda: 0.5)
-        self.windows = []
+        self.dispatcher = Dispatcher(make_plan(urls=tuple(servers), **options), draw=lambda: 0.5)
         self.done = 0
         self._events = []
         self._order = count()
-        self._rings_at = None
 
-    def after(self, seconds, event):
+    def schedule(self, seconds, event):
         heapq.heappush(self._events, (self.now + seconds, next(self._order), event))
 
-    def ended(self, attempt, outcome):
-        self.dispatcher.ended(attempt, outcome, self.now)
+    def end_attempt(self, attempt, outcome):
+        self.dispatcher.end_attempt(attempt, outcome, self.now)
 
     def run(self, seconds):
-        """Let so many seconds pass, and return the mean window and the rows done a second."""
+        """Let this many seconds pass; return the mean window, and the rows done per second."""
         until, done, windows = self.now + seconds, self.done, []
         while True:
-            self._go_on()
+            self._dispatch()
             windows.append(self.dispatcher.statistics.concurrency)
             wake = self.dispatcher.wake_at(self.now)
-            at = min([e[0] for e in self._events[:1]] + [wake or until, until])
+            at = min([time for time, _, _ in self._events[:1]] + [wake or until, until])
             self.now = max(self.now, at)
             if self.now >= until:
                 return sum(windows) / len(windows), (self.done - done) / seconds
             while self._events and self._events[0][0] <= self.now:
                 heapq.heappop(self._events)[2]()
 
-    def _go_on(self):
+    def _dispatch(self):
         dispatcher = self.dispatcher
         while True:
-            while (attempt := dispatcher.begin(self.now)) is not None:
-                self.servers[attempt.server.url].asked(self, attempt)
+            while (attempt := dispatcher.begin_attempt(self.now)) is not None:
+                self.servers[attempt.server.url].receive(self, attempt)
             if not dispatcher.wants_row:
                 break
-            dispatcher.add("row", {"inputs": "row"})
-        while dispatcher.take() is not None:
+            dispatcher.add_row("row", {"inputs": "row"})
+        while dispatcher.take_result() is not None:
             self.done += 1

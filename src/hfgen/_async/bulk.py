@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hfgen._bulk.attempt import AnswerCollector, run_call, sessions_by_server, stream_call
 from hfgen._bulk.dispatcher import Dispatcher
-from hfgen._bulk.plan import closed, requested
+from hfgen._bulk.plan import closed_error, make_request
 from hfgen._core.errors import HfgenError
 
 if TYPE_CHECKING:
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hfgen._async.session import AsyncSession
-    from hfgen._bulk.job import Attempt, Outcome
+    from hfgen._bulk.dispatcher import Attempt, Outcome
     from hfgen._bulk.plan import BulkPlan
-    from hfgen._bulk.results import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._core.request import RequestLike
 
 Row = TypeVar("Row")
@@ -145,14 +144,14 @@ class _Engine(Generic[Row]):
         try:
             while True:
                 if self._left and not self._ended:
-                    raise closed()
+                    raise closed_error()
                 if self._signal is not None:
                     self._signal.throw_if_aborted()
-                if (result := self.dispatcher.take()) is not None:
+                if (result := self.dispatcher.take_result()) is not None:
                     self._go_on()
                     return result
                 if self.dispatcher.is_over:
-                    raise self.dispatcher.failure or StopAsyncIteration
+                    raise self.dispatcher.error or StopAsyncIteration
                 await self._wait()
         except BaseException as error:
             if not self._left:
@@ -219,7 +218,7 @@ class _Engine(Generic[Row]):
         if self._drains:
             dispatcher.drain()
         while True:
-            while (attempt := dispatcher.begin(now)) is not None:
+            while (attempt := dispatcher.begin_attempt(now)) is not None:
                 self._spawn(self._try(attempt))
             if not dispatcher.wants_row or not self._take_row():
                 break
@@ -236,11 +235,11 @@ class _Engine(Generic[Row]):
         try:
             row = next(self._iterator)
         except StopIteration:
-            self.dispatcher.input_ended()
+            self.dispatcher.end_input()
         except Exception as error:  # noqa: BLE001 - it is the caller's
-            self.dispatcher.input_ended(error)
+            self.dispatcher.end_input(error)
         else:
-            self.dispatcher.add(row, requested(row, self._request, self._model))
+            self.dispatcher.add_row(row, make_request(row, self._request, self._model))
         return True
 
     async def _read(self, rows: AsyncIterator[Row]) -> None:
@@ -252,12 +251,12 @@ class _Engine(Generic[Row]):
                     self._idle_reader = asyncio.get_running_loop().create_future()
                     await self._idle_reader
                 row = await anext(rows)
-                dispatcher.add(row, requested(row, self._request, self._model))
+                dispatcher.add_row(row, make_request(row, self._request, self._model))
                 self._go_on()
         except StopAsyncIteration:
-            dispatcher.input_ended()
+            dispatcher.end_input()
         except Exception as error:  # noqa: BLE001 - it is the caller's
-            dispatcher.input_ended(error)
+            dispatcher.end_input(error)
         self._go_on()
 
     async def _try(self, attempt: Attempt[Row]) -> None:
@@ -266,7 +265,7 @@ class _Engine(Generic[Row]):
         try:
             session = self._sessions[attempt.server.url]
             outcome = await _attempt(session, job.request, clock, stream=job.stream)
-            again = self.dispatcher.ended(attempt, outcome, clock())
+            again = self.dispatcher.end_attempt(attempt, outcome, clock())
             self._go_on()
             if again is not None and self._on_retry is not None:
                 told: Any = self._on_retry(job.attempts, *again)

@@ -99,11 +99,11 @@ class AsyncClient:
         `rows` may be an async iterable. A sync one must not block: it is read in the event loop.
         """
         from hfgen._async.bulk import AsyncBulk  # noqa: PLC0415 - few calls are for it
-        from hfgen._bulk.plan import checked_rows, planned  # noqa: PLC0415
+        from hfgen._bulk.plan import BulkPlan, check_rows  # noqa: PLC0415
 
         refuse_resume(options)
         session = self._session.with_options(options)
-        plan = planned(
+        plan = BulkPlan.from_arguments(
             session.settings,
             model=model,
             concurrency=concurrency,
@@ -112,7 +112,7 @@ class AsyncClient:
             ordered=ordered,
             stream=stream,
         )
-        return AsyncBulk(session, checked_rows(rows, AsyncIterable), request, plan)
+        return AsyncBulk(session, check_rows(rows, AsyncIterable), request, plan)
 
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from msgspec.structs import replace
 
-from hfgen._bulk.job import Outcome
+from hfgen._bulk.dispatcher import Outcome
 from hfgen._core.answers import Details, GeneratedText
 from hfgen._core.body import answers_from_chunks
 from hfgen._core.call import Call

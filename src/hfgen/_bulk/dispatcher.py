@@ -1,7 +1,15 @@
-"""Which row goes to which server, when, and what becomes of what comes back.
+"""The dispatcher: it assigns rows to servers, schedules retries, and queues results.
 
-Pure: it does no I/O, and is told the time. The shells around it take rows from the input when
-`wants_row`, make the attempts that `begin` returns, report how they went, and hand out results.
+The life of a row:
+
+1. `add_row` makes a `Job` of it, which waits. A row that makes no request is a result at once.
+2. `begin_attempt` takes a job when a server is free and the rate limit allows a request.
+3. The shell (`_sync/bulk.py` or `_async/bulk.py`) sends it, and gives the outcome to `end_attempt`.
+4. After an error that may pass, the job waits again; it goes on at once, or after a delay.
+5. Else its `BulkResult` goes to the outbox, where `take_result` fetches it.
+
+Pure: no I/O, no threads, and every method is told the time. A shell calls `begin_attempt` again
+after each call of `add_row` and `end_attempt`, and at the time that `wake_at` returns.
 """
 
 from __future__ import annotations
@@ -9,45 +17,93 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hfgen._bulk.failures import Verdict, verdict
-from hfgen._bulk.job import Attempt, Job
-from hfgen._bulk.outbox import Outbox
+from hfgen._bulk.failures import Failure, classify_error
 from hfgen._bulk.rate_limit import Limiter
-from hfgen._bulk.results import BulkResult
-from hfgen._bulk.servers import Fleet
-from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
+from hfgen._bulk.results import BulkResult, BulkStatistics, Outbox, ServerStatistics
+from hfgen._bulk.servers import Servers
 from hfgen._core.errors import HfgenError, drop_tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hfgen._bulk.job import Outcome
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.servers import Server
+    from hfgen._core.answers import GeneratedText
 
 Row = TypeVar("Row")
 
-# How many rows are held for each request that may be under way: those waiting to be asked (again),
-# under way, and waiting to be handed out. In order they wait for the slowest among them.
-_HELD, _HELD_IN_ORDER = 4, 16
-# Such requests cannot be streamed, or would not give what they ask for.
-_NOT_STREAMED = ("best_of", "decoder_input_details")
+# Bounds of the rows in memory (waiting, under way, or in the outbox), for each request that may be
+# under way. With `ordered`, results wait in the outbox for the slowest row before them.
+_HELD_PER_REQUEST, _HELD_PER_REQUEST_IN_ORDER = 4, 16
+# Parameters that servers refuse or ignore in a stream.
+_NOT_STREAMABLE = ("best_of", "decoder_input_details")
+
+
+@dataclass(slots=True, eq=False)
+class Job(Generic[Row]):
+    """A row that has been taken from the input and has no result yet.
+
+    Attributes:
+        index: The row's position in the input, from 0.
+        row: The row as it was given.
+        request: The request that it makes.
+        stream: Whether the answer is to be read as a stream.
+        attempts: How many attempts have begun.
+        failures: How many attempts have failed and count against `max_retries`.
+        last_server: The server of the last attempt.
+    """
+
+    index: int
+    row: Row
+    request: Mapping[str, Any]
+    stream: bool
+    attempts: int = 0
+    failures: int = 0
+    last_server: Server | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Attempt(Generic[Row]):
+    """One request for a job, which the shell is to send now.
+
+    Attributes:
+        job: The job.
+        server: The server that gets the request.
+        started: When it began.
+        charge: How many tokens were taken from the rate limit for it.
+    """
+
+    job: Job[Row]
+    server: Server
+    started: float
+    charge: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of an attempt: its answers, or its error."""
+
+    answers: list[GeneratedText] = field(default_factory=list)
+    error: HfgenError | None = None
+    time_to_first_token: float | None = None
 
 
 class Dispatcher(Generic[Row]):
-    """Decides everything.
+    """Assigns rows to servers, schedules retries, queues results. Pure: it is told the time.
 
     Args:
-        plan: What was asked for.
-        eager: Whether as many rows are to be ready beforehand as there may be requests at once; one
-            is enough for a shell that takes rows at any time.
-        draw: Gives a number in [0, 1), which waits are drawn with.
+        plan: The checked arguments of `generate_many`.
+        eager: Whether to ask for as many rows ahead as requests may be under way. A shell that
+            takes rows only now and then needs that; for one that takes them at any time, one row
+            ahead is enough.
+        draw: Returns a number in [0, 1), from which delays are drawn.
 
     Attributes:
-        statistics: What has been.
-        failure: Why the iteration ends with an exception, None if it does not.
+        statistics: Counts, kept up to date.
+        error: The exception that ends the iteration, None if there is none.
     """
 
     def __init__(
@@ -55,215 +111,223 @@ class Dispatcher(Generic[Row]):
     ) -> None:
         self._retry = plan.retry
         self._model = plan.model
-        self._streams = plan.stream
+        self._stream = plan.stream
         self._eager = eager
         self._draw = draw
-        self._fleet = Fleet(plan.urls, plan.concurrency)
+        self._servers = Servers(plan.urls, plan.concurrency)
         self._limiter = Limiter(plan.rate_limit)
-        self._held = 1 + plan.concurrency[1] * (_HELD_IN_ORDER if plan.ordered else _HELD)
+        held = _HELD_PER_REQUEST_IN_ORDER if plan.ordered else _HELD_PER_REQUEST
+        self._max_held = 1 + plan.concurrency[1] * held
         self._ready: deque[Job[Row]] = deque()
-        # Rows that wait to be tried again, by when.
-        self._later: list[tuple[float, int, Job[Row]]] = []
+        # A heap of the jobs that wait for their next attempt: (when, index, job).
+        self._delayed: list[tuple[float, int, Job[Row]]] = []
         self._outbox: Outbox[Row] = Outbox(ordered=plan.ordered)
-        self._input_ended = False
+        self._has_input_ended = False
         self._input_error: BaseException | None = None
-        self._drains = False
+        self._draining = False
         self._has_answered = False
-        self.failure: BaseException | None = None
+        self.error: BaseException | None = None
         self.statistics = BulkStatistics(servers=[ServerStatistics(url) for url in plan.urls])
-        self._by_server = dict(zip(self._fleet.servers, self.statistics.servers, strict=True))
-        for server in self._fleet.servers:
-            self._show(server, float("-inf"))
+        self._by_server = dict(zip(self._servers.all, self.statistics.servers, strict=True))
+        for server in self._servers.all:
+            self._update_statistics(server, float("-inf"))
 
     @property
     def wants_row(self) -> bool:
-        """Whether a row is to be taken from the input."""
-        ahead = self._fleet.window if self._eager else 1
-        if self._input_ended or self.failure is not None or len(self._ready) >= ahead:
+        """Whether the shell should take a row from the input now."""
+        ahead = self._servers.window if self._eager else 1
+        if self._has_input_ended or self.error is not None or len(self._ready) >= ahead:
             return False
-        return self._pending + len(self._outbox) < self._held
+        return self._jobs + len(self._outbox) < self._max_held
 
-    def add(self, row: Row, request: Mapping[str, Any] | HfgenError) -> None:
-        """Take in a row, and the request that it makes, or why it makes none."""
+    def add_row(self, row: Row, request: Mapping[str, Any] | HfgenError) -> None:
+        """Add a row with its request, or with the error for which it has none."""
         index = self.statistics.taken
         self.statistics.taken += 1
         if isinstance(request, HfgenError):
-            self._end(BulkResult(index=index, row=row, error=request))
+            self._put_result(BulkResult(index=index, row=row, error=request))
             return
         parameters = request.get("parameters") or {}
-        streams = self._streams and not any(parameters.get(name) for name in _NOT_STREAMED)
-        self._ready.append(Job(index, row, request, streams))
+        stream = self._stream and not any(parameters.get(name) for name in _NOT_STREAMABLE)
+        self._ready.append(Job(index, row, request, stream))
         self.statistics.waiting += 1
 
-    def input_ended(self, error: BaseException | None = None) -> None:
-        """Take in that there are no more rows, and what the input raised if that is why."""
-        self._input_ended = True
+    def end_input(self, error: BaseException | None = None) -> None:
+        """Note that there are no more rows.
+
+        Args:
+            error: What the input raised; the iteration raises it after the results so far.
+        """
+        self._has_input_ended = True
         self._input_error = self._input_error or error
 
     def drain(self) -> None:
-        """Take no more rows, and begin no more attempts."""
-        self._input_ended = self._drains = True
-        for job in (*self._ready, *(job for _, _, job in self._later)):
+        """Drop the rows that wait: only the attempts under way still give results."""
+        self._has_input_ended = self._draining = True
+        for job in (*self._ready, *(job for _, _, job in self._delayed)):
             self._outbox.skip(job.index)
         self._ready.clear()
-        self._later.clear()
+        self._delayed.clear()
         self.statistics.waiting = 0
 
     def fail(self, error: BaseException) -> None:
-        """Take in what ends the iteration."""
-        self.failure = self.failure or error
+        """End the iteration with this exception, unless it ends with an earlier one."""
+        self.error = self.error or error
 
-    def begin(self, now: float) -> Attempt[Row] | None:
-        """Return an attempt that is to be made now, None if there is none now."""
-        while self._later and self._later[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._later)[2])
-        if not self._ready or self.failure is not None or self._limiter.ready_at(now) > now:
+    def begin_attempt(self, now: float) -> Attempt[Row] | None:
+        """Return an attempt that the shell is to make now, None if there is none."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self._ready.appendleft(heapq.heappop(self._delayed)[2])
+        if not self._ready or self.error is not None or self._limiter.ready_at(now) > now:
             return None
-        if (server := self._fleet.choose(now, avoid=self._ready[0].last)) is None:
+        if (server := self._servers.choose(now, avoid=self._ready[0].last_server)) is None:
             return None
         job = self._ready.popleft()
-        self._fleet.begun(server, now)
+        self._servers.note_start(server, now)
         self.statistics.retries += job.attempts > 0
         job.attempts += 1
-        job.last = server
-        self._show(server, now)
-        return Attempt(job, server, now, self._limiter.begun(job.request))
+        job.last_server = server
+        self._update_statistics(server, now)
+        return Attempt(job, server, now, self._limiter.charge(job.request))
 
     def wake_at(self, now: float) -> float | None:
-        """Return when `begin` may have one without anything having happened, None if never."""
-        times = [self._later[0][0]] if self._later else []
-        if self._ready and (room := self._fleet.room_at(now)) is not None:
-            times.append(max(room, self._limiter.ready_at(now)))
+        """Return when `begin_attempt` may succeed if nothing happens before, None if never."""
+        times = [self._delayed[0][0]] if self._delayed else []
+        if self._ready and (free_at := self._servers.free_at(now)) is not None:
+            times.append(max(free_at, self._limiter.ready_at(now)))
         return min(times, default=None)
 
-    def ended(
+    def end_attempt(
         self, attempt: Attempt[Row], outcome: Outcome, now: float
     ) -> tuple[float, HfgenError] | None:
-        """Take in how an attempt went.
+        """Make a result of the outcome, or let the job wait for another attempt.
 
         Returns:
-            How long the row waits before it is tried again and why, if it is.
+            For a job that waits: the seconds until its next attempt, and the error of this one.
         """
         job, server = attempt.job, attempt.server
         is_full = server.in_flight >= server.window.size
-        self._fleet.ended(server)
-        again: tuple[float, HfgenError] | None = None
+        self._servers.note_end(server)
+        retry: tuple[float, HfgenError] | None = None
         error = outcome.error
         if error is None:
-            self._answered(attempt, outcome, now, is_full=is_full)
+            self._handle_answer(attempt, outcome, now, is_full=is_full)
         else:
             self._by_server[server].failed += 1
-            wait = self._failed(attempt, error, now)
-            # Its frames hold what the attempt held.
+            delay = self._handle_error(attempt, error, now)
+            # The frames of its traceback would keep the connection and the answer alive.
             drop_tracebacks(error)
-            if self.failure is not None or (wait is not None and self._drains):
+            if self.error is not None or (delay is not None and self._draining):
                 self._outbox.skip(job.index)
-            elif wait is None:
-                self._end(self._result(attempt, outcome, now))
+            elif delay is None:
+                self._put_result(self._make_result(attempt, outcome, now))
             else:
-                again = max(wait, server.rest_left(now)), error
-                self._put_off(job, wait, now)
-        self._show(server, now)
-        return again
+                retry = max(delay, server.pause_left(now)), error
+                self._requeue(job, delay, now)
+        self._update_statistics(server, now)
+        return retry
 
-    def take(self) -> BulkResult[Row] | None:
-        """Return the next result to hand out, None if there is none yet."""
+    def take_result(self) -> BulkResult[Row] | None:
+        """Return the next result, None if there is none yet."""
         return self._outbox.take()
 
     @property
     def has_result(self) -> bool:
-        """Whether `take` has one."""
+        """Whether `take_result` has a result."""
         return self._outbox.has_next
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come; then `failure` says whether that is in order."""
-        if self.failure is None and self._input_ended and not self._pending:
-            self.failure = self._input_error
+        """Whether no more results will come; `error` is then set if the iteration ends with one."""
+        if self.error is None and self._has_input_ended and not self._jobs:
+            self.error = self._input_error
             return True
-        return self.failure is not None
+        return self.error is not None
 
     @property
-    def _pending(self) -> int:
-        return len(self._ready) + len(self._later) + self._fleet.in_flight
+    def _jobs(self) -> int:
+        return len(self._ready) + len(self._delayed) + self._servers.in_flight
 
-    def _answered(
+    def _handle_answer(
         self, attempt: Attempt[Row], outcome: Outcome, now: float, *, is_full: bool
     ) -> None:
         server = attempt.server
-        result = self._result(attempt, outcome, now)
-        delay = outcome.time_to_first_token
+        result = self._make_result(attempt, outcome, now)
         tokens = result.generated_tokens
+        delay = outcome.time_to_first_token
         if delay is None:
             delay = (now - attempt.started) / (tokens or 1)
         self._has_answered = True
         self._by_server[server].answered += 1
-        server.answered()
-        server.window.answered(attempt.started, now, delay, is_full=is_full)
+        server.note_answer()
+        server.window.note_answer(attempt.started, now, delay, is_full=is_full)
         used = (result.input_length or 0) + (tokens or 0)
-        self._limiter.ended(attempt.charged, used or None)
+        self._limiter.settle(attempt.charge, used or None)
         self.statistics.input_length += result.input_length or 0
         self.statistics.generated_tokens += tokens or 0
-        self._end(result)
+        self._put_result(result)
 
-    def _failed(self, attempt: Attempt[Row], error: HfgenError, now: float) -> float | None:
-        """Take in a failure; return after how long the row is tried again, None if it is not."""
+    def _handle_error(self, attempt: Attempt[Row], error: HfgenError, now: float) -> float | None:
+        """Return the seconds until the job may be tried again, None if it may not."""
         job, server = attempt.job, attempt.server
-        said = verdict(error, job.request, self._model)
-        if self._is_forgiven(said, attempt, error, now):
+        failure = classify_error(error, job.request, self._model)
+        if self._retry_for_free(failure, attempt, error, now):
             return 0.0
-        if said is Verdict.BUG:
-            self.failure = error
+        if failure is Failure.FATAL:
+            self.fail(error)
             return None
-        if said is Verdict.ROW:
-            # It has been read, and understood.
+        if failure is Failure.ROW:
+            # The server works: it has read the request, and refused it for what is in it.
             self._has_answered = True
-            server.answered()
+            server.note_answer()
             return None
-        if said is not Verdict.BROKEN:
-            if said is Verdict.REFUSED:
-                server.hopeless = error
-            server.failed(attempt.started, now, error)
-            if not self._has_answered:
-                self.failure = self._fleet.hopeless
-        counts = said is not Verdict.UNREACHED
+        if failure is not Failure.UNCLEAR:
+            if failure is Failure.REFUSED:
+                server.given_up = error
+            server.note_failure(attempt.started, now, error)
+            if not self._has_answered and self._servers.given_up is not None:
+                self.fail(self._servers.given_up)
+        counts = failure is not Failure.UNREACHED
         if counts and job.failures >= self._retry.max_retries:
             return None
-        wait = self._retry.delay(job.failures, error, self._draw)
+        delay = self._retry.delay(job.failures, error, self._draw)
         job.failures += counts
-        return wait
+        return delay
 
-    def _is_forgiven(
-        self, said: Verdict, attempt: Attempt[Row], error: HfgenError, now: float
+    def _retry_for_free(
+        self, failure: Failure, attempt: Attempt[Row], error: HfgenError, now: float
     ) -> bool:
-        """Tell whether the row has lost nothing, and goes on first; see to what is in its way."""
+        """React to a failure that costs the job no retry; return whether it is such a failure."""
         job, server, retry = attempt.job, attempt.server, self._retry
-        if said is Verdict.WHOLE and job.stream:
+        if failure is Failure.NOT_STREAMABLE and job.stream:
             job.stream = False
             return True
-        if said is Verdict.OVERLOAD:
+        if failure is Failure.OVERLOAD:
             self.statistics.overloads += 1
             asked = retry.asked(error)
-            patience = None if asked is None else min(asked, retry.max_wait)
+            retry_after = None if asked is None else min(asked, retry.max_wait)
             pause = retry.backoff * (1.0 + self._draw()) / 2
-            server.overloaded(attempt.started, now, patience, pause)
+            server.note_overload(attempt.started, now, retry_after, pause)
             return True
-        return said is Verdict.LOADING and self._waits_for_model(server, error, now)
+        return failure is Failure.LOADING and self._wait_for_model(server, error, now)
 
-    def _waits_for_model(self, server: Server, error: HfgenError, now: float) -> bool:
-        since = server.loading_since = now if server.loading_since is None else server.loading_since
-        if not self._retry.waits_for_model(error, now - since):
+    def _wait_for_model(self, server: Server, error: HfgenError, now: float) -> bool:
+        """Pause the server while its model loads; return False if that has taken too long."""
+        if server.loading_since is None:
+            server.loading_since = now
+        elapsed = now - server.loading_since
+        if not self._retry.waits_for_model(error, elapsed):
             return False
-        server.suspect(self._retry.wait(0, error, now - since) or 0.0, now)
+        server.probe_after(self._retry.wait(0, error, elapsed) or 0.0, now)
         return True
 
-    def _put_off(self, job: Job[Row], wait: float, now: float) -> None:
-        if wait > 0:
-            heapq.heappush(self._later, (now + wait, job.index, job))
+    def _requeue(self, job: Job[Row], delay: float, now: float) -> None:
+        if delay > 0:
+            heapq.heappush(self._delayed, (now + delay, job.index, job))
         else:
             self._ready.appendleft(job)
 
-    def _result(self, attempt: Attempt[Row], outcome: Outcome, now: float) -> BulkResult[Row]:
+    def _make_result(self, attempt: Attempt[Row], outcome: Outcome, now: float) -> BulkResult[Row]:
         job = attempt.job
         return BulkResult(
             index=job.index,
@@ -276,7 +340,7 @@ class Dispatcher(Generic[Row]):
             time_to_first_token=outcome.time_to_first_token,
         )
 
-    def _end(self, result: BulkResult[Row]) -> None:
+    def _put_result(self, result: BulkResult[Row]) -> None:
         if result.error is None:
             self.statistics.succeeded += 1
         else:
@@ -284,9 +348,9 @@ class Dispatcher(Generic[Row]):
             self.statistics.errors[type(result.error).__name__] += 1
         self._outbox.put(result)
 
-    def _show(self, server: Server, now: float) -> None:
-        shown, its = self.statistics, self._by_server[server]
-        shown.in_flight = self._fleet.in_flight
-        shown.waiting = len(self._ready) + len(self._later)
-        its.in_flight, its.window = server.in_flight, server.window.size
-        its.rests = server.rest_left(now) > 0
+    def _update_statistics(self, server: Server, now: float) -> None:
+        statistics, of_server = self.statistics, self._by_server[server]
+        statistics.in_flight = self._servers.in_flight
+        statistics.waiting = len(self._ready) + len(self._delayed)
+        of_server.in_flight, of_server.window = server.in_flight, server.window.size
+        of_server.rests = server.pause_left(now) > 0

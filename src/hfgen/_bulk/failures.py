@@ -1,4 +1,4 @@
-"""What an error says of the row, and what of the server. Pure."""
+"""What the error of an attempt means for its row, and for the server: see `Failure`. Pure."""
 
 from __future__ import annotations
 
@@ -26,83 +26,98 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-_ROWS_OWN = frozenset({400, 413, 422})
-# That there is no such model, or no leave to use it.
-_OF_A_MODEL = frozenset({403, 404})
-_PASSING = frozenset({408, 409, 425})
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
-_UNAVAILABLE = 503
-_FAILED = 500
 
+class Failure(Enum):
+    """Who is to blame for a failed attempt, and what follows from it.
 
-class Verdict(Enum):
-    """What becomes of the row, and of the server."""
+    A "free" retry does not count against `max_retries`. A server that is "blamed" several times in
+    a row is paused; see `Server.note_failure`.
+    """
 
     ROW = auto()
-    """It is the row's: it is not tried again."""
-    BROKEN = auto()
-    """It may have been either's: the row is tried again."""
+    """The row is to blame: it fails at once."""
+    UNCLEAR = auto()
+    """The row or the server is to blame: the row is tried again, the server is not blamed."""
     SERVER = auto()
-    """It is the server's as far as one can tell: the row is tried again."""
+    """The server seems to be to blame: the row is tried again, the server is blamed."""
     UNREACHED = auto()
-    """It is the server's: the row, which never got there, has lost nothing."""
+    """The request did not arrive: the row is tried again for free, the server is blamed."""
     REFUSED = auto()
-    """The server refuses whatever it is asked."""
+    """The server refuses all requests: as `SERVER`, and the run ends if no server has answered."""
     OVERLOAD = auto()
-    """The server has too much to do."""
+    """The server has too much to do: the row is tried again for free, and the window shrinks."""
     LOADING = auto()
-    """The server is not ready yet."""
-    WHOLE = auto()
-    """The model cannot stream: the row is asked for as a whole."""
-    BUG = auto()
-    """It is neither's: it ends the iteration."""
+    """The model is loading: free retries and pauses up to `wait_for_model`, then as `SERVER`."""
+    NOT_STREAMABLE = auto()
+    """The model cannot stream: the row is tried again for free, without a stream."""
+    FATAL = auto()
+    """Neither is to blame: the iteration ends with this error."""
 
 
-def verdict(  # noqa: PLR0911 - a table
+# Statuses whose errors have no class of their own in `classify_error`. Others: 5xx is SERVER, the
+# rest is REFUSED.
+_BY_STATUS = {
+    # The server has read the request, and does not accept what is in it.
+    400: Failure.ROW,
+    413: Failure.ROW,
+    422: Failure.ROW,
+    # A wrong key, no credit, no access to the model, no such model.
+    401: Failure.REFUSED,
+    402: Failure.REFUSED,
+    403: Failure.REFUSED,
+    404: Failure.REFUSED,
+    # Timeouts and conflicts, which may pass.
+    408: Failure.UNCLEAR,
+    409: Failure.UNCLEAR,
+    425: Failure.UNCLEAR,
+    # Servers and proxies that have no free worker.
+    503: Failure.OVERLOAD,
+}
+_FIRST_SERVER_ERROR = 500
+# These may be about the model. If the row names a model of its own, the row is to blame.
+_ABOUT_MODEL = frozenset({403, 404})
+# Besides `ConnectionRefusedError` and a name that cannot be resolved.
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+
+
+def classify_error(  # noqa: PLR0911 - a table
     error: HfgenError, request: Mapping[str, Any], model: str | None = None
-) -> Verdict:
-    """Return what an error of an attempt says.
+) -> Failure:
+    """Return what the error of an attempt means.
 
     Args:
         error: The error.
-        request: What was asked for.
+        request: The request of the row.
         model: The model of rows that name none.
     """
     match error:
         case StreamingNotSupportedError():
-            return Verdict.WHOLE
+            return Failure.NOT_STREAMABLE
         case ModelLoadingError():
-            return Verdict.LOADING
+            return Failure.LOADING
         case OverloadedError() | RateLimitError():
-            return Verdict.OVERLOAD
+            return Failure.OVERLOAD
         case GenerationError() | IncompleteGenerationError() | MalformedAnswerError():
-            return Verdict.BROKEN
+            return Failure.UNCLEAR
         case StatusError():
-            return _of_status(error.status, names_its_own=request.get("model") not in {None, model})
+            names_own_model = request.get("model") not in {None, model}
+            if error.status in _ABOUT_MODEL and names_own_model:
+                return Failure.ROW
+            is_server_error = error.status >= _FIRST_SERVER_ERROR
+            fallback = Failure.SERVER if is_server_error else Failure.REFUSED
+            return _BY_STATUS.get(error.status, fallback)
         case TimeoutError():
-            return Verdict.UNREACHED if error.phase == "connect" else Verdict.SERVER
+            return Failure.UNREACHED if error.phase == "connect" else Failure.SERVER
         case ConnectError():
-            return Verdict.UNREACHED if _was_unreachable(error) else Verdict.SERVER
+            return Failure.UNREACHED if _is_unreachable(error) else Failure.SERVER
         case _ if type(error) is HfgenError:
             # The client is closed.
-            return Verdict.BUG
+            return Failure.FATAL
         case _:
-            return Verdict.ROW
+            return Failure.ROW
 
 
-def _of_status(status: int, *, names_its_own: bool) -> Verdict:
-    if status in _ROWS_OWN:
-        return Verdict.ROW
-    if status in _PASSING:
-        return Verdict.BROKEN
-    if status == _UNAVAILABLE:
-        return Verdict.OVERLOAD
-    if status >= _FAILED:
-        return Verdict.SERVER
-    return Verdict.ROW if status in _OF_A_MODEL and names_its_own else Verdict.REFUSED
-
-
-def _was_unreachable(error: ConnectError) -> bool:
+def _is_unreachable(error: ConnectError) -> bool:
     cause = root_cause(error)
     if isinstance(cause, ConnectionRefusedError | socket.gaierror):
         return True

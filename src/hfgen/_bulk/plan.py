@@ -1,4 +1,4 @@
-"""What `generate_many` is asked for, checked."""
+"""The arguments of `generate_many`, checked: a `BulkPlan`, the rows, and the request of a row."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _PAIR = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkPlan:
-    """How rows are asked for.
+    """How the rows of a run are sent.
 
     Attributes:
         urls: The servers' `api_url`s.
-        concurrency: How many requests at once, in all: what to begin with, and the most.
+        concurrency: How many requests at once, over all servers: at the beginning, and at most.
         model: The model of rows that name none.
-        rate_limit: How many a minute.
+        rate_limit: How many requests and tokens a minute; None for no limit.
         ordered: Whether results are handed out in the order of the input.
         stream: Whether answers are read as streams.
-        retry: What is tried again.
+        retry: Which rows are tried again, and when.
     """
 
     urls: tuple[str, ...]
@@ -44,95 +44,112 @@ class BulkPlan:
     stream: bool = True
     retry: Retry = field(default_factory=Retry)
 
+    @classmethod
+    def from_arguments(
+        cls,
+        settings: Settings,
+        *,
+        model: str | None,
+        concurrency: int | tuple[int, int],
+        rate_limit: RateLimit | None,
+        api_urls: Sequence[str] | None,
+        ordered: bool,
+        stream: bool,
+    ) -> BulkPlan:
+        """Return the plan for the arguments of `generate_many`, and the client's settings.
 
-def planned(
-    settings: Settings,
-    *,
-    model: str | None,
-    concurrency: int | tuple[int, int],
-    rate_limit: RateLimit | None,
-    api_urls: Sequence[str] | None,
-    ordered: bool,
-    stream: bool,
-) -> BulkPlan:
-    """Return the plan that the arguments of `generate_many` make.
-
-    Raises:
-        InvalidRequestError: One of them cannot be used.
-    """
-    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-        raise InvalidRequestError(
-            f"rate_limit must be a RateLimit, not {type(rate_limit).__name__}"
+        Raises:
+            InvalidRequestError: An argument cannot be used.
+        """
+        if rate_limit is not None and not isinstance(rate_limit, RateLimit):
+            raise InvalidRequestError(
+                f"rate_limit must be a RateLimit, not {type(rate_limit).__name__}"
+            )
+        if model is not None and not isinstance(model, str):
+            raise InvalidRequestError(f"model must be a string, not {type(model).__name__}")
+        return cls(
+            urls=_choose_urls(settings, api_urls),
+            concurrency=_check_concurrency(concurrency),
+            model=model,
+            rate_limit=rate_limit,
+            ordered=ordered,
+            stream=stream,
+            retry=settings.retry,
         )
-    if model is not None and not isinstance(model, str):
-        raise InvalidRequestError(f"model must be a string, not {type(model).__name__}")
-    return BulkPlan(
-        urls=_urls(settings, api_urls),
-        concurrency=_concurrency(concurrency),
-        model=model,
-        rate_limit=rate_limit,
-        ordered=ordered,
-        stream=stream,
-        retry=settings.retry,
-    )
 
 
-def requested(
+def make_request(
     row: Any, make: Callable[[Any], Any] | None, model: str | None
 ) -> Mapping[str, Any] | HfgenError:
-    """Return the normalised request that a row makes, or why it makes none."""
+    """Return the normalised request of a row, or the error for which it has none.
+
+    Args:
+        row: The row.
+        make: The caller's `request=`, which makes a request of a row; None if the row is one.
+        model: The model of rows that name none.
+    """
     try:
         request = normalize_request(row if make is None else make(row))
         return request if model is None else {"model": model, **request}
     except HfgenError as error:
         return error.with_traceback(None)
-    except Exception as error:  # noqa: BLE001 - it is the caller's function
-        failure = InvalidRequestError(f"the row makes no request: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - `make` is the caller's, and may raise anything
+        failure = InvalidRequestError(
+            f"no request can be made of the row: {type(error).__name__}: {error}"
+        )
         failure.__cause__ = error.with_traceback(None)
         return failure
 
 
-def checked_rows(rows: Any, *kinds: type) -> Any:
-    """Return the rows, if they are an iterable of them, or of one of these kinds.
+def check_rows(rows: Any, *kinds: type) -> Any:
+    """Return the rows if they are an iterable of rows.
+
+    Args:
+        rows: The rows.
+        kinds: Other types that are accepted.
 
     Raises:
-        InvalidRequestError: They are none.
+        InvalidRequestError: They are not, or they look like one single row.
     """
     if isinstance(rows, str | bytes | Mapping):
         raise InvalidRequestError(
-            f"rows must be an iterable of rows, not a {type(rows).__name__}: for one there is `run`"
+            f"rows must be an iterable of rows, not a {type(rows).__name__}; "
+            "for a single request use `run`"
         )
     if not isinstance(rows, (Iterable, *kinds)):
         raise InvalidRequestError(f"rows must be an iterable of rows, not {type(rows).__name__}")
     return rows
 
 
-def closed() -> StreamClosedError:
-    """Return the error of who asks for a result after the iteration was left."""
+def closed_error() -> StreamClosedError:
+    """Return the error for a result that is asked for after the results were closed."""
     return StreamClosedError("the results were closed before their end")
 
 
-def _urls(settings: Settings, api_urls: Sequence[str] | None) -> tuple[str, ...]:
+def _choose_urls(settings: Settings, api_urls: Sequence[str] | None) -> tuple[str, ...]:
     if api_urls is None:
+        # The name of a provider stands for its URL, which depends on the model of the row.
         return (settings.provider or base_url(settings, ENVIRONMENT)[0],)
     if isinstance(api_urls, str) or not isinstance(api_urls, Sequence):
         raise InvalidRequestError(
             f"api_urls must be a list of URLs, not {type(api_urls).__name__}; "
-            "for one server there is api_url"
+            "for a single server use api_url"
         )
     for url in api_urls:
         check(url, "api_urls")
     if len(set(api_urls)) < len(api_urls) or not api_urls:
-        raise InvalidRequestError(f"api_urls must be one URL or more, each once, not {api_urls!r}")
+        raise InvalidRequestError(
+            f"api_urls must have at least one URL, and none of them twice, not {api_urls!r}"
+        )
     return tuple(api_urls)
 
 
-def _concurrency(value: Any) -> tuple[int, int]:
+def _check_concurrency(value: Any) -> tuple[int, int]:
     pair = value if isinstance(value, tuple) else (value, value)
     are_counts = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in pair)
     if len(pair) != _PAIR or not are_counts or pair[0] > pair[1]:
         raise InvalidRequestError(
-            "concurrency must be a whole number from 1, or the least and the most, "
-            f"as (1, 64), not {value!r}"
+            "concurrency must be a whole number from 1 on, or a pair of the least and the most "
+            f"requests at once, as (1, 64), not {value!r}"
         )
     return pair

@@ -1,4 +1,9 @@
-"""How many requests and tokens a minute. Pure: it is told the time."""
+"""`RateLimit`, how many requests and tokens a minute, and the `Limiter` that keeps to it.
+
+Each limit is a token bucket (https://en.wikipedia.org/wiki/Token_bucket), which fills at an even
+rate. What a request will use is not known when it is sent: its estimate is taken from the bucket,
+and the difference is settled when the answer has come. Pure: every method is told the time.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MINUTE = 60.0
-# Seconds whose worth may go out at once: few enough for no burst, and many enough that a high rate
-# does not need a timer for each request.
+# A bucket holds what comes in during this many seconds: little enough for an even rate, and enough
+# that a high rate does not need a timer for each request.
 _BURST = 0.1
-# What adding up small amounts may leave of nothing.
-_HAIR = 1e-9
-# How far the mean moves towards a new value.
+# Smaller amounts are rounding errors.
+_ROUNDING = 1e-9
+# The weight of a new value in the moving average of tokens per request.
 _SMOOTHING = 0.1
-# What a text is taken for before any answer has told: characters a token, and tokens an answer.
-_CHARACTERS, _ANSWER = 4, 128
+# The estimate before the first answer: characters per token of the prompt, and tokens of the answer
+# if the request has no `max_new_tokens`.
+_CHARACTERS_PER_TOKEN, _ANSWER_TOKENS = 4, 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,98 +33,105 @@ class RateLimit:
     """How much `generate_many` may ask for in a minute, evenly spread.
 
     Attributes:
-        requests_per_minute: How many requests, attempts that fail included; None for no limit.
-        tokens_per_minute: How many tokens, of prompts and answers together; None for no limit.
-            How many a request will take is estimated by those before it, and made good when its
-            answer has come.
+        requests_per_minute: How many requests, failed ones included; None for no limit.
+        tokens_per_minute: How many tokens, of prompts and answers together; None for no limit. The
+            tokens of a request are estimated from earlier ones when it is sent, and corrected when
+            its answer has come.
 
     Raises:
-        InvalidRequestError: A value is no number above 0.
+        InvalidRequestError: A value is not a number above 0.
     """
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
+        for field in fields(self):
+            value = getattr(self, field.name)
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise InvalidRequestError(
-                    f"RateLimit.{each.name} must be a number above 0, or None, not {value!r}"
+                    f"RateLimit.{field.name} must be a number above 0, or None, not {value!r}"
                 )
 
 
 class Bucket:
-    """Fills at an even rate. It may be overdrawn; then nothing goes until that is made good.
+    """A token bucket that may be overdrawn; then nothing may go until it has filled up again.
 
     Args:
         per_minute: How much comes in.
-        least: What it holds at any rate, if that is more than the rate's share.
+        min_capacity: What it can hold at least, if the amount of `_BURST` seconds is less.
     """
 
-    def __init__(self, per_minute: float, least: float = 0.0) -> None:
+    def __init__(self, per_minute: float, min_capacity: float = 0.0) -> None:
         self._rate = per_minute / _MINUTE
-        self._most = max(self._rate * _BURST, least)
-        self._level = self._most
-        self._at: float | None = None
+        self._capacity = max(self._rate * _BURST, min_capacity)
+        self._level = self._capacity
+        self._filled_at: float | None = None
 
     def ready_at(self, now: float, amount: float = 0.0) -> float:
-        """Return when this much may go, which is `now` if it may at once."""
+        """Return when this amount may be taken: `now` or later."""
         self._fill(now)
-        missing = min(amount, self._most) - self._level
-        return now if missing <= _HAIR else now + missing / self._rate
+        missing = min(amount, self._capacity) - self._level
+        return now if missing <= _ROUNDING else now + missing / self._rate
 
     def take(self, amount: float) -> None:
-        """Take this much; less than nothing gives it back."""
-        self._level = min(self._level - amount, self._most)
+        """Take this amount; a negative one is given back."""
+        self._level = min(self._level - amount, self._capacity)
 
     def _fill(self, now: float) -> None:
-        if self._at is not None:
-            self._level = min(self._level + (now - self._at) * self._rate, self._most)
-        self._at = now
+        if self._filled_at is not None:
+            self._level = min(self._level + (now - self._filled_at) * self._rate, self._capacity)
+        self._filled_at = now
 
 
 class Limiter:
-    """The buckets of a `RateLimit`, and the estimate of what a request will take."""
+    """Keeps to a `RateLimit`.
+
+    Args:
+        limit: The limit; None for none.
+    """
 
     def __init__(self, limit: RateLimit | None) -> None:
         requests = limit.requests_per_minute if limit else None
         tokens = limit.tokens_per_minute if limit else None
-        self._requests = None if requests is None else Bucket(requests, least=1.0)
+        self._requests = None if requests is None else Bucket(requests, min_capacity=1.0)
         self._tokens = None if tokens is None else Bucket(tokens)
-        self._mean: float | None = None
+        # A moving average of the tokens of a request; None before the first answer.
+        self._mean_tokens: float | None = None
 
     def ready_at(self, now: float) -> float:
-        """Return when the next request may go, which is `now` if it may at once."""
+        """Return when the next request may go: `now` or later."""
         requests = now if self._requests is None else self._requests.ready_at(now, 1.0)
         tokens = now if self._tokens is None else self._tokens.ready_at(now)
         return max(requests, tokens)
 
-    def begun(self, request: Mapping[str, Any]) -> float:
-        """Take in that a request goes; return for how many tokens it was charged."""
+    def charge(self, request: Mapping[str, Any]) -> float:
+        """Take a request that goes now from the buckets; return its estimated tokens."""
         if self._requests is not None:
             self._requests.take(1.0)
         if self._tokens is None:
             return 0.0
-        charged = self._guess(request) if self._mean is None else self._mean
-        self._tokens.take(charged)
-        return charged
+        tokens = _guess_tokens(request) if self._mean_tokens is None else self._mean_tokens
+        self._tokens.take(tokens)
+        return tokens
 
-    def ended(self, charged: float, used: int | None) -> None:
-        """Make good what the request was charged for.
+    def settle(self, charged: float, used: int | None) -> None:
+        """Take what the request used beyond the estimate, or give the rest of the estimate back.
 
         Args:
-            charged: For how many tokens it was charged.
-            used: How many it took, None where nobody says.
+            charged: What `charge` returned for the request.
+            used: How many tokens it used; None if that is not known, then the estimate stands.
         """
         if self._tokens is None or used is None:
             return
         self._tokens.take(used - charged)
-        self._mean = used if self._mean is None else self._mean + _SMOOTHING * (used - self._mean)
+        mean = used if self._mean_tokens is None else self._mean_tokens
+        self._mean_tokens = mean + _SMOOTHING * (used - mean)
 
-    @staticmethod
-    def _guess(request: Mapping[str, Any]) -> float:
-        most = (request.get("parameters") or {}).get("max_new_tokens")
-        return len(request["inputs"]) / _CHARACTERS + (_ANSWER if most is None else most)
+
+def _guess_tokens(request: Mapping[str, Any]) -> float:
+    most = (request.get("parameters") or {}).get("max_new_tokens")
+    prompt_tokens = len(request["inputs"]) / _CHARACTERS_PER_TOKEN
+    return prompt_tokens + (_ANSWER_TOKENS if most is None else most)

@@ -1,170 +1,308 @@
-"""The servers: which one is asked next, and which ones are left alone for a while. Pure."""
+"""The servers of a bulk run: which one gets the next request, how many, and which ones are paused.
+
+Each `Server` has a `Window`, the number of requests that may be under way there. It is found as TCP
+finds its window: it grows while answers come (doubles until the first sign of overload, then grows
+by one for each window's worth of answers), halves when the server reports an overload, and shrinks
+a little when first tokens take much longer than before, because then the server queues requests.
+
+A server that fails several times in a row is paused, and then tested with a single request.
+
+Pure: no I/O, and every method is told the time.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from statistics import median
 from typing import TYPE_CHECKING
-
-from hfgen._bulk.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hfgen._core.errors import HfgenError
 
-# So many failures in a row are the server's.
-_SEVERAL = 3
-# Seconds that it is left alone for then; doubled each time up to the longest.
-_REST, _LONGEST_REST = 0.5, 30.0
-# After so many attempts to reach a server that has never answered, it is given up.
-_PROBES = 5
-# Beyond it a float overflows, long after the longest rest.
+# After this many failures in a row, a server is paused.
+_FAILURES_BEFORE_PAUSE = 3
+# Seconds of the first pause, which doubles each time, and of the longest one.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+# A server whose test request has failed this many times is given up. `Server.given_up` counts only
+# as long as no server has ever answered; see `Dispatcher`.
+_MAX_PROBES = 5
+# A bound for exponents: 2.0 ** 1024 overflows. The longest pause is reached long before.
 _MAX_DOUBLINGS = 100
+
+# The factor by which an overload shrinks the window.
+_AFTER_OVERLOAD = 0.5
+# Delays are normal up to `_FACTOR` times the least median of late, plus `_SLACK` seconds for the
+# jitter of fast servers.
+_FACTOR, _SLACK = 2.5, 0.01
+# The factor by which longer delays shrink the window lies between these; it is the smaller, the
+# longer the delays are.
+_STRONGEST_SHRINK, _WEAKEST_SHRINK = 0.5, 0.85
+# The window is judged by the median of at least this many delays; a median of fewer is too noisy.
+_MIN_SAMPLE = 8
+# The number of medians that are kept. The least of them is what the server can do; older ones may
+# come from a time with other prompts or other clients.
+_KEPT_MEDIANS = 30
+# If delays are still above `_STILL_SLOW` of what they were after this many cuts, a smaller window
+# does not help: prompts have become longer, or the server has other clients. Then it grows again.
+_MAX_CUTS, _STILL_SLOW = 3, 0.9
+
+
+class Window:
+    """The number of requests that may be under way at one server.
+
+    Args:
+        least: The size at the beginning, and the lower bound.
+        most: The upper bound.
+    """
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+        self._size = float(least)
+        self._doubles = True
+        self._cut_at = float("-inf")
+        self._delays: list[float] = []
+        # How many delays make the next median: one window's worth when the first of them came.
+        self._sample_size = _MIN_SAMPLE
+        self._medians: deque[float] = deque(maxlen=_KEPT_MEDIANS)
+        # The medians that have cut the window since delays were last normal.
+        self._slow_medians: list[float] = []
+
+    @property
+    def size(self) -> int:
+        """How many requests may be under way."""
+        return int(self._size)
+
+    def note_answer(
+        self, started: float, now: float, delay: float | None, *, is_full: bool
+    ) -> None:
+        """Grow or shrink after an answer.
+
+        Args:
+            started: When the request was sent.
+            now: The current time.
+            delay: Seconds to the first token, or an estimate of them; None if unknown.
+            is_full: Whether the window was used up. If it was not, the answer does not show that
+                the server could take more.
+        """
+        if started < self._cut_at:
+            # The request was sent under the old, larger window.
+            return
+        if delay is not None and (factor := self._judge_delay(delay)) is not None:
+            self._cut(factor, now)
+        elif is_full:
+            growth = 1.0 if self._doubles else 1.0 / self._size
+            self._size = min(self._size + growth, self._most)
+
+    def note_overload(self, started: float, now: float) -> bool:
+        """Halve after an overload, and return whether the window was cut.
+
+        A request that was sent before the last cut does not cut again: it does not show that the
+        window is still too large.
+        """
+        if started < self._cut_at:
+            return False
+        self._cut(_AFTER_OVERLOAD, now)
+        return True
+
+    def _cut(self, factor: float, now: float) -> None:
+        self._size = max(self._size * factor, self._least)
+        self._doubles = False
+        self._cut_at = now
+        self._delays.clear()
+
+    def _judge_delay(self, delay: float) -> float | None:
+        """Return the factor by which this delay shrinks the window, None if it does not."""
+        if not self._medians:
+            # The very first request has the server for itself: its delay is what others compare to.
+            self._medians.append(delay)
+        if not self._delays:
+            self._sample_size = max(self.size, _MIN_SAMPLE)
+        self._delays.append(delay)
+        if len(self._delays) < self._sample_size:
+            return None
+        typical = median(self._delays)
+        self._delays.clear()
+        self._medians.append(typical)
+        bound = min(self._medians) * _FACTOR + _SLACK
+        if typical <= bound:
+            self._slow_medians.clear()
+            return None
+        self._slow_medians.append(typical)
+        has_many_cuts = len(self._slow_medians) > _MAX_CUTS
+        if has_many_cuts and typical > self._slow_medians.pop(0) * _STILL_SLOW:
+            # Cuts do not help: take these delays for normal from now on.
+            self._medians.clear()
+            self._medians.append(typical)
+            self._slow_medians.clear()
+            self._doubles = True
+            return None
+        return min(max(bound / typical, _STRONGEST_SHRINK), _WEAKEST_SHRINK)
 
 
 class Server:
-    """One server, as far as the engine knows it.
+    """What is known about one server.
 
     Attributes:
         url: Its `api_url`.
-        window: How many requests at once it takes.
-        in_flight: How many are under way.
-        hopeless: Why there is no use in asking it, if it has never answered.
-        loading_since: Since when it says that its model is loading, None if it does not.
+        window: How many requests it takes at once.
+        in_flight: How many requests are under way there.
+        given_up: The error for which it is not worth asking, None if there is none.
+        loading_since: Since when it reports that its model is loading, None if it does not.
     """
 
     def __init__(self, url: str, window: Window) -> None:
         self.url = url
         self.window = window
         self.in_flight = 0
-        self.hopeless: HfgenError | None = None
+        self.given_up: HfgenError | None = None
         self.loading_since: float | None = None
+        # All three are counted since the last answer.
         self._failures = 0
-        self._rests = 0
+        self._pauses = 0
         self._cuts = 0
-        self._rests_until = float("-inf")
-        self._rested_at = float("-inf")
-        # Whether it is to prove itself with one request, and whether that is under way.
-        self._is_suspect = False
-        self._last_begun = float("-inf")
+        self._paused_until = float("-inf")
+        self._paused_at = float("-inf")
+        # Whether it gets a single test request after the pause, until it answers.
+        self._is_on_probe = False
+        self._last_start = float("-inf")
 
-    def room_at(self, now: float) -> float | None:
-        """Return when it may be asked, as far as time decides; None if another end must come."""
-        if self._is_suspect and self.in_flight:
+    def free_at(self, now: float) -> float | None:
+        """Return when it can take a request: `now`, or the end of its pause.
+
+        None if that depends on the end of a request that is under way.
+        """
+        if self._is_on_probe and self.in_flight:
             return None
         if self.in_flight >= self.window.size:
             return None
-        return max(now, self._rests_until)
+        return max(now, self._paused_until)
 
-    def rest_left(self, now: float) -> float:
-        """Return the seconds for which it is still left alone."""
-        return max(self._rests_until - now, 0.0)
+    def pause_left(self, now: float) -> float:
+        """Return the seconds for which it is still paused, 0 if it is not."""
+        return max(self._paused_until - now, 0.0)
 
     @property
     def load(self) -> tuple[int, float]:
-        """By what the least busy one is chosen."""
-        return self.in_flight, self._last_begun
+        """A sort key: the least busy server comes first, of equal ones the one longest unused."""
+        return self.in_flight, self._last_start
 
-    def begun(self, now: float) -> None:
-        """Take in that a request goes to it."""
+    def note_start(self, now: float) -> None:
+        """Count a request that is sent there."""
         self.in_flight += 1
-        self._last_begun = now
+        self._last_start = now
 
-    def answered(self) -> None:
-        """Take in that it is well."""
-        self._failures = self._rests = self._cuts = 0
-        self._is_suspect = False
-        self._rests_until = float("-inf")
+    def note_answer(self) -> None:
+        """Forget all failures and pauses: the server works."""
+        self._failures = self._pauses = self._cuts = 0
+        self._is_on_probe = False
+        self._paused_until = float("-inf")
         self.loading_since = None
 
-    def overloaded(self, started: float, now: float, asked: float | None, pause: float) -> None:
-        """Take in that it has too much to do.
+    def note_overload(
+        self, started: float, now: float, retry_after: float | None, pause: float
+    ) -> None:
+        """Shrink the window; pause the server if it asks for that, or was overloaded before.
 
         Args:
-            started: When the request went.
-            now: What time it is.
-            asked: Seconds for which it asks to be left alone, None if it does not.
-            pause: Seconds to leave it alone for if fewer requests have not helped, doubled each
-                time up to the longest.
+            started: When the request was sent.
+            now: The current time.
+            retry_after: Seconds of pause that the server asks for, None if it asks for none.
+            pause: Seconds of pause from the second cut in a row on; each further one doubles them,
+                up to the longest pause.
         """
-        if self.window.overloaded(started, now):
+        if self.window.note_overload(started, now):
             if self._cuts:
-                longer = min(pause * 2.0 ** min(self._cuts - 1, _MAX_DOUBLINGS), _LONGEST_REST)
-                self._rest_for(longer, now)
+                seconds = pause * 2.0 ** min(self._cuts - 1, _MAX_DOUBLINGS)
+                self._pause(min(seconds, _LONGEST_PAUSE), now)
             self._cuts += 1
-        if asked is not None:
-            self._rest_for(asked, now)
+        if retry_after is not None:
+            self._pause(retry_after, now)
 
-    def failed(self, started: float, now: float, error: HfgenError) -> None:
-        """Take in a failure that is the server's and not the row's."""
+    def note_failure(self, started: float, now: float, error: HfgenError) -> None:
+        """Count a failure for which the row is not to blame; pause the server after several."""
         self._failures += 1
-        if self._failures < _SEVERAL or started < self._rested_at:
+        # Requests that were under way when the pause began do not make the next one longer.
+        if self._failures < _FAILURES_BEFORE_PAUSE or started < self._paused_at:
             return
-        if self._rests >= _PROBES:
-            self.hopeless = error
-        self.suspect(min(_REST * 2.0 ** min(self._rests, _MAX_DOUBLINGS), _LONGEST_REST), now)
-        self._rests += 1
+        if self._pauses >= _MAX_PROBES:
+            self.given_up = error
+        seconds = _FIRST_PAUSE * 2.0 ** min(self._pauses, _MAX_DOUBLINGS)
+        self.probe_after(min(seconds, _LONGEST_PAUSE), now)
+        self._pauses += 1
 
-    def suspect(self, seconds: float, now: float) -> None:
-        """Leave it alone for so long, and ask with one request then whether it is well."""
-        self._is_suspect = True
-        self._rested_at = now
-        self._rest_for(seconds, now)
+    def probe_after(self, seconds: float, now: float) -> None:
+        """Pause the server, then let a single request test it."""
+        self._is_on_probe = True
+        self._paused_at = now
+        self._pause(seconds, now)
 
-    def _rest_for(self, seconds: float, now: float) -> None:
-        self._rests_until = max(self._rests_until, now + seconds)
+    def _pause(self, seconds: float, now: float) -> None:
+        self._paused_until = max(self._paused_until, now + seconds)
 
 
-class Fleet:
-    """All servers, and how many requests may be under way in all.
+class Servers:
+    """All servers of a run, with a limit for all of them together.
 
     Args:
         urls: Their `api_url`s.
-        concurrency: How many requests at once, in all: what to begin with, and the most.
+        concurrency: How many requests at once, over all servers: at the beginning, and at most.
 
     Attributes:
-        servers: The servers.
-        in_flight: How many requests are under way at all of them.
+        all: The servers, in the order of `urls`.
+        in_flight: How many requests are under way, over all servers.
     """
 
     def __init__(self, urls: Sequence[str], concurrency: tuple[int, int]) -> None:
         least, most = concurrency
-        # What is fixed is for all together, and who is left takes all of it.
+        # Each server gets its share of the beginning, rounded up. A fixed number is not shared: if
+        # some servers are paused, the others get all of it.
         share = least if least == most else -(-least // len(urls))
-        self.servers = tuple(Server(url, Window(share, most)) for url in urls)
+        self.all = tuple(Server(url, Window(share, most)) for url in urls)
         self.in_flight = 0
         self._most = most
 
-    def begun(self, server: Server, now: float) -> None:
-        """Take in that a request goes to this one."""
-        self.in_flight += 1
-        server.begun(now)
-
-    def ended(self, server: Server) -> None:
-        """Take in that one has ended there, however it did."""
-        self.in_flight -= 1
-        server.in_flight -= 1
-
     @property
     def window(self) -> int:
-        """How many may be, if no server rests."""
-        return min(sum(server.window.size for server in self.servers), self._most)
-
-    def choose(self, now: float, avoid: Server | None = None) -> Server | None:
-        """Return the least busy server that may be asked, another one than `avoid` if possible."""
-        if self.in_flight >= self._most:
-            return None
-        free = [server for server in self.servers if server.room_at(now) == now]
-        return min(free, key=lambda s: (s is avoid, *s.load), default=None)
-
-    def room_at(self, now: float) -> float | None:
-        """Return when one may be asked, as far as time decides; None if an end must come first."""
-        if self.in_flight >= self._most:
-            return None
-        times = [server.room_at(now) for server in self.servers]
-        return min((time for time in times if time is not None), default=None)
+        """How many requests may be under way over all servers, if none is paused."""
+        return min(sum(server.window.size for server in self.all), self._most)
 
     @property
-    def hopeless(self) -> HfgenError | None:
-        """Why no server is worth asking, None if one is."""
-        errors = [server.hopeless for server in self.servers]
+    def given_up(self) -> HfgenError | None:
+        """The first server's error if all servers are given up, else None."""
+        errors = [server.given_up for server in self.all]
         return errors[0] if None not in errors else None
+
+    def choose(self, now: float, avoid: Server | None = None) -> Server | None:
+        """Return the least busy free server, None if none is free.
+
+        Args:
+            now: The current time.
+            avoid: The server that is chosen only if no other one is free.
+        """
+        if self.in_flight >= self._most:
+            return None
+        free = [server for server in self.all if server.free_at(now) == now]
+        return min(free, key=lambda server: (server is avoid, *server.load), default=None)
+
+    def free_at(self, now: float) -> float | None:
+        """Return when the first server can take a request.
+
+        None if that depends on the end of a request that is under way.
+        """
+        if self.in_flight >= self._most:
+            return None
+        times = [server.free_at(now) for server in self.all]
+        return min((time for time in times if time is not None), default=None)
+
+    def note_start(self, server: Server, now: float) -> None:
+        """Count a request that is sent to this server."""
+        self.in_flight += 1
+        server.note_start(now)
+
+    def note_end(self, server: Server) -> None:
+        """Count the end of a request at this server, whether it was answered or not."""
+        self.in_flight -= 1
+        server.in_flight -= 1

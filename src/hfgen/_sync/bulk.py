@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hfgen._bulk.attempt import AnswerCollector, run_call, sessions_by_server, stream_call
 from hfgen._bulk.dispatcher import Dispatcher
-from hfgen._bulk.plan import closed, requested
+from hfgen._bulk.plan import closed_error, make_request
 from hfgen._core.errors import HfgenError
 from hfgen._io.signal import AbortController
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
-    from hfgen._bulk.job import Attempt, Outcome
+    from hfgen._bulk.dispatcher import Attempt, Outcome
     from hfgen._bulk.plan import BulkPlan
-    from hfgen._bulk.results import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._core.request import RequestLike
     from hfgen._sync.session import Session
 
@@ -198,16 +197,16 @@ class _Engine(Generic[Row]):
         with self._changed:
             while True:
                 if self._left and not self._ended:
-                    raise closed()
+                    raise closed_error()
                 if self._signal is not None:
                     self._signal.throw_if_aborted()
                 self._go_on()
                 if dispatcher.wants_row and not (dispatcher.has_result and self._is_input_slow):
                     return None
-                if (result := dispatcher.take()) is not None:
+                if (result := dispatcher.take_result()) is not None:
                     return result
                 if dispatcher.is_over:
-                    raise dispatcher.failure or StopIteration
+                    raise dispatcher.error or StopIteration
                 now = time.monotonic()
                 at = dispatcher.wake_at(now)
                 self._changed.wait(None if at is None else max(at - now, 0.0))
@@ -218,23 +217,26 @@ class _Engine(Generic[Row]):
         began = time.monotonic()
         try:
             row = next(self._iterator)
-            asked = requested(row, self._request, self._model)
+            asked = make_request(row, self._request, self._model)
         except StopIteration:
             with self._changed:
-                self.dispatcher.input_ended()
+                self.dispatcher.end_input()
         except Exception as error:  # noqa: BLE001 - it is the caller's
             with self._changed:
-                self.dispatcher.input_ended(error)
+                self.dispatcher.end_input(error)
         else:
             self._is_input_slow = time.monotonic() - began > _SLOW
             with self._changed:
-                self.dispatcher.add(row, asked)
+                self.dispatcher.add_row(row, asked)
 
     def _go_on(self) -> None:
         """Begin what may be begun now."""
         if self._drains:
             self.dispatcher.drain()
-        while not self._left and (attempt := self.dispatcher.begin(time.monotonic())) is not None:
+        while (
+            not self._left
+            and (attempt := self.dispatcher.begin_attempt(time.monotonic())) is not None
+        ):
             if self._idle:
                 self._idle -= 1
             else:
@@ -261,7 +263,7 @@ class _Engine(Generic[Row]):
         with self._changed:
             if self._left:
                 return
-            again = self.dispatcher.ended(attempt, outcome, time.monotonic())
+            again = self.dispatcher.end_attempt(attempt, outcome, time.monotonic())
             if again is None or self._on_retry is None:
                 self._idle += 1
             self._go_on()

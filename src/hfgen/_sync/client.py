@@ -183,12 +183,12 @@ class Client:
                 is no row's fault: an abort, what `rows` raises, and until a server has answered,
                 that all refuse or cannot be reached.
         """
-        from hfgen._bulk.plan import checked_rows, planned  # noqa: PLC0415 - few programs are for it
+        from hfgen._bulk.plan import BulkPlan, check_rows  # noqa: PLC0415 - few programs are for it
         from hfgen._sync.bulk import Bulk  # noqa: PLC0415
 
         refuse_resume(options)
         session = self._session.with_options(options)
-        plan = planned(
+        plan = BulkPlan.from_arguments(
             session.settings,
             model=model,
             concurrency=concurrency,
@@ -197,7 +197,7 @@ class Client:
             ordered=ordered,
             stream=stream,
         )
-        return Bulk(session, checked_rows(rows), request, plan)
+        return Bulk(session, check_rows(rows), request, plan)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hfgen._async.client import AsyncClient
-from hfgen._bulk.statistics import BulkStatistics
+from hfgen._bulk.results import BulkStatistics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from hfgen._bulk.statistics import BulkStatistics, ServerStatistics
+from hfgen._bulk.results import BulkStatistics, ServerStatistics
 from hfgen._core.errors import HfgenError
 from hfgen.ray._plan import count_blocks_at_once
 from hfgen.ray._worker import BlockWorker

@@ -8,7 +8,7 @@ import ray
 from ray.data import ActorPoolStrategy
 
 from hfgen._async.client import AsyncClient
-from hfgen._bulk.plan import planned
+from hfgen._bulk.plan import BulkPlan
 from hfgen._core.errors import InvalidRequestError
 from hfgen._files.prompt import Prompt
 from hfgen._files.row import Row
@@ -184,7 +184,7 @@ def make_plan(
     urls = [api_url] if isinstance(api_url, str) else api_url
     # Checks the options here, before any worker starts.
     settings = AsyncClient(**options)._session.settings  # noqa: SLF001 - they are one package's
-    bulk_plan = planned(
+    bulk_plan = BulkPlan.from_arguments(
         settings,
         model=model,
         concurrency=(workers, _MAX_CONCURRENCY_PER_WORKER * workers)

@@ -17,8 +17,7 @@ from hfgen.ray._block_runner import BlockRunner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hfgen._bulk.results import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._files.row import Row
     from hfgen.ray._plan import WorkerPlan
 

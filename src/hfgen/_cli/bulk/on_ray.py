@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from hfgen._bulk.results import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._cli.connection_arguments import Where
     from hfgen._files.row import Row
     from hfgen.ray._blocks import RayBulk

@@ -17,8 +17,7 @@ from hfgen._core.url import display
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from hfgen._bulk.results import BulkResult
-    from hfgen._bulk.statistics import BulkStatistics
+    from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._cli.bulk.progress import Progress
     from hfgen._cli.bulk.report.recorder import Recorder
     from hfgen._cli.bulk.tally import Tally
