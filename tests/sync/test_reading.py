@@ -6,8 +6,8 @@ import threading
 import pytest
 
 import hfgen
-from hfgen._sync.reading import Reading
 from hfgen._sync.sockets import Line
+from hfgen._sync.transport import Reading
 
 
 class Response:

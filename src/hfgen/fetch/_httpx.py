@@ -12,7 +12,7 @@ from hfgen._core.url import display
 from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
 from hfgen._io.unpacking import unpacker
-from hfgen._sync.reading import Reading
+from hfgen._sync.transport import Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
