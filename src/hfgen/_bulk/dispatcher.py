@@ -2,11 +2,11 @@
 
 The life of a row:
 
-1. `add_row` makes a `Job` of it, which waits. A row that makes no request is a result at once.
+1. `add_row` makes a `Job` of it, and queues the job. A row without a request is a result at once.
 2. `begin_attempt` takes a job when a server is free and the rate limit allows a request.
 3. The shell (`_sync/bulk.py` or `_async/bulk.py`) sends it, and gives the outcome to `end_attempt`.
-4. After an error that may pass, the job waits again; it goes on at once, or after a delay.
-5. Else its `BulkResult` goes to the outbox, where `take_result` fetches it.
+4. If that is an error that may pass, the job is queued again, at once or after a delay.
+5. If not, a `BulkResult` goes to the outbox, from which `take_result` takes it.
 
 Pure: no I/O, no threads, and every method is told the time. A shell calls `begin_attempt` again
 after each call of `add_row` and `end_attempt`, and at the time that `wake_at` returns.
@@ -84,7 +84,7 @@ class Attempt(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of an attempt: its answers, or its error."""
+    """How an attempt ended: with answers, or with an error."""
 
     answers: list[GeneratedText] = field(default_factory=list)
     error: HfgenError | None = None
@@ -92,7 +92,7 @@ class Outcome:
 
 
 class Dispatcher(Generic[Row]):
-    """Assigns rows to servers, schedules retries, queues results. Pure: it is told the time.
+    """Assigns rows to servers, schedules retries, queues results.
 
     Args:
         plan: The checked arguments of `generate_many`.
@@ -138,7 +138,7 @@ class Dispatcher(Generic[Row]):
         ahead = self._servers.window if self._eager else 1
         if self._has_input_ended or self.error is not None or len(self._ready) >= ahead:
             return False
-        return self._jobs + len(self._outbox) < self._max_held
+        return self._job_count + len(self._outbox) < self._max_held
 
     def add_row(self, row: Row, request: Mapping[str, Any] | HfgenError) -> None:
         """Add a row with its request, or with the error for which it has none."""
@@ -200,10 +200,10 @@ class Dispatcher(Generic[Row]):
     def end_attempt(
         self, attempt: Attempt[Row], outcome: Outcome, now: float
     ) -> tuple[float, HfgenError] | None:
-        """Make a result of the outcome, or let the job wait for another attempt.
+        """Make a result of the outcome, or queue the job again.
 
         Returns:
-            For a job that waits: the seconds until its next attempt, and the error of this one.
+            If the job is queued again: seconds until its next attempt, and the error of this one.
         """
         job, server = attempt.job, attempt.server
         is_full = server.in_flight >= server.window.size
@@ -239,13 +239,13 @@ class Dispatcher(Generic[Row]):
     @property
     def is_over(self) -> bool:
         """Whether no more results will come; `error` is then set if the iteration ends with one."""
-        if self.error is None and self._has_input_ended and not self._jobs:
+        if self.error is None and self._has_input_ended and not self._job_count:
             self.error = self._input_error
             return True
         return self.error is not None
 
     @property
-    def _jobs(self) -> int:
+    def _job_count(self) -> int:
         return len(self._ready) + len(self._delayed) + self._servers.in_flight
 
     def _handle_answer(
@@ -256,6 +256,7 @@ class Dispatcher(Generic[Row]):
         tokens = result.generated_tokens
         delay = outcome.time_to_first_token
         if delay is None:
+            # Without a stream, the time for each token shows how busy the server is.
             delay = (now - attempt.started) / (tokens or 1)
         self._has_answered = True
         self._by_server[server].answered += 1
