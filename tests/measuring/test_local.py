@@ -12,7 +12,7 @@ from benchmarks.local import Local
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.servers import Servers, StartError, fetched
 from benchmarks.wire import STORIES
-from hfgen.server.engine.checkpoint import BUNDLED, load
+from hfgen.server.engine.checkpoint import BUNDLED, load_checkpoint
 
 SERVE_8 = next(scenario for scenario in SCENARIOS if scenario.name == "serve-8")
 HERE = Path(sys.prefix)
@@ -20,7 +20,7 @@ HERE = Path(sys.prefix)
 
 @pytest.fixture(scope="module")
 def model():
-    return load(BUNDLED)
+    return load_checkpoint(BUNDLED)
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from hfgen.server import LocalServer, _serving
+from hfgen.server import LocalServer, _local_server
 from hfgen.server.engine.jobs import Failed, Generated, Started, Token
 
 
@@ -111,7 +111,7 @@ def scripted_server(monkeypatch, byte_tokenizer):
             name="scripted",
         )
         batcher = ScriptedBatcher(script)
-        monkeypatch.setattr(_serving, "load_engine", lambda _: (model, batcher))
+        monkeypatch.setattr(_local_server, "load_engine", lambda _: (model, batcher))
         server = LocalServer(**options).start()
         servers.append(server)
         return server, batcher

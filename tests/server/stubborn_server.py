@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from hfgen.server import _serving, serve
+from hfgen.server import _local_server, serve
 from hfgen.server.engine.jobs import Failed, Generated, Started, Token
 
 
@@ -46,6 +46,6 @@ def load_engine(_):
     return model, StubbornBatcher()
 
 
-_serving.load_engine = load_engine
+_local_server.load_engine = load_engine
 serve(port=0, grace=60, on_ready=lambda url: print(url, flush=True))  # noqa: T201
 print("stopped", flush=True)  # noqa: T201

@@ -54,7 +54,7 @@ def test_what_is_out_of_range(option, value):
     ],
 )
 def test_limits_default_to_the_context(options, limits):
-    found = Limits.of(ServerOptions(**options), max_positions=512)
+    found = Limits.from_options(ServerOptions(**options), max_positions=512)
     assert (found.max_input_tokens, found.max_total_tokens) == limits
 
 
@@ -68,10 +68,10 @@ def test_limits_default_to_the_context(options, limits):
 )
 def test_limits_that_contradict(options):
     with pytest.raises(LocalServerError):
-        Limits.of(ServerOptions(**options), max_positions=512)
+        Limits.from_options(ServerOptions(**options), max_positions=512)
 
 
 @pytest.mark.parametrize("context", [0, 1])
 def test_a_context_without_room(context):
     with pytest.raises(LocalServerError, match=f"context is {context} tokens: no room"):
-        Limits.of(ServerOptions(), max_positions=context)
+        Limits.from_options(ServerOptions(), max_positions=context)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hfgen.server import LocalServer, _serving
+from hfgen.server import LocalServer, _local_server
 from hfgen.server.engine.batcher import Batcher
 
 PROMPT = "Once upon a time"
@@ -66,7 +66,7 @@ async def test_two_dozen_streams_say_what_each_says_alone(local_server, http, da
 @pytest.fixture
 def gated_server(monkeypatch):
     """A server whose stories end with the context alone, and whose engine a test can hold up."""
-    real, gate, steps = _serving.load_engine, threading.Event(), []
+    real, gate, steps = _local_server.load_engine, threading.Event(), []
 
     def load(options):
         model, _ = real(options)
@@ -82,7 +82,7 @@ def gated_server(monkeypatch):
         model = dataclasses.replace(model, eos_ids=frozenset())
         return model, Batcher(model)
 
-    monkeypatch.setattr(_serving, "load_engine", load)
+    monkeypatch.setattr(_local_server, "load_engine", load)
     gate.set()
     with LocalServer() as server:
         yield SimpleNamespace(url=server.url, gate=gate, steps=steps)

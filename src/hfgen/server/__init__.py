@@ -5,7 +5,7 @@
 """
 
 from hfgen._core.errors import LocalServerError
+from hfgen.server._local_server import LocalServer, serve
 from hfgen.server._options import ServerOptions
-from hfgen.server._serving import LocalServer, serve
 
 __all__ = ["LocalServer", "LocalServerError", "ServerOptions", "serve"]

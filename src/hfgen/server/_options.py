@@ -123,7 +123,7 @@ class Limits:
     max_total_tokens: int
 
     @classmethod
-    def of(cls, options: ServerOptions, *, max_positions: int) -> Limits:
+    def from_options(cls, options: ServerOptions, *, max_positions: int) -> Limits:
         """Complete the options with the model's context.
 
         Args:

@@ -147,12 +147,12 @@ def checkpoint(make_checkpoint) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def model(checkpoint) -> _checkpoint.Model:
-    return _checkpoint.load(checkpoint.path)
+    return _checkpoint.load_checkpoint(checkpoint.path)
 
 
 @pytest.fixture(scope="session")
 def bundled() -> _checkpoint.Model:
-    return _checkpoint.load(_checkpoint.BUNDLED)
+    return _checkpoint.load_checkpoint(_checkpoint.BUNDLED)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hfgen.server.engine import checkpoint as _checkpoint
-from hfgen.server.engine.checkpoint import CheckpointError, load
+from hfgen.server.engine.checkpoint import CheckpointError, load_checkpoint
 from hfgen.server.engine.numpy_llama import NumpyLlama
 
 
@@ -51,14 +51,14 @@ def edit(folder, name="config.json", **changes):
 
 def message(folder):
     with pytest.raises(CheckpointError) as caught:
-        load(folder)
+        load_checkpoint(folder)
     text = str(caught.value)
     assert "\n" not in text
     return text
 
 
 def test_a_llama_is_served_by_numpy(checkpoint):
-    model = load(str(checkpoint.path))
+    model = load_checkpoint(str(checkpoint.path))
     assert isinstance(model.engine, NumpyLlama)
     assert model.engine_name == "numpy"
     assert model.path == checkpoint.path
@@ -71,14 +71,14 @@ def test_a_llama_is_served_by_numpy(checkpoint):
 def test_the_name_of_a_snapshot_in_the_cache_of_the_hub(checkpoint, tmp_path):
     snapshot = tmp_path / "models--some--small-llama" / "snapshots" / "0123abc"
     shutil.copytree(checkpoint.path, snapshot)
-    assert load(snapshot).name == "some/small-llama"
+    assert load_checkpoint(snapshot).name == "some/small-llama"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
 def test_a_link_goes_by_the_name_of_its_folder(checkpoint, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(checkpoint.path)
-    assert load(link).name == checkpoint.path.name
+    assert load_checkpoint(link).name == checkpoint.path.name
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def test_a_link_goes_by_the_name_of_its_folder(checkpoint, tmp_path):
 )
 def test_end_tokens(make_checkpoint, generation, config, wanted):
     made = make_checkpoint(generation=generation, eos_token_id=config)
-    assert load(made.path).eos_ids == wanted
+    assert load_checkpoint(made.path).eos_ids == wanted
 
 
 def test_a_config_that_leaves_out_what_has_a_default(make_checkpoint):
     made = make_checkpoint(num_key_value_heads=4, head_dim=8)
-    wanted = load(made.path).engine._config
+    wanted = load_checkpoint(made.path).engine._config
     edit(made.path, num_key_value_heads="left out", head_dim="left out", rope_theta=None)
     edit(made.path, rope_parameters={"rope_type": "default", "rope_theta": 1000.0})
     edit(made.path, tie_word_embeddings="left out", max_position_embeddings="left out")
-    engine = load(made.path).engine
+    engine = load_checkpoint(made.path).engine
     assert engine.max_positions == 2048
     assert engine._config.num_key_value_heads == wanted.num_key_value_heads
     assert (engine._config.head_dim, engine._config.rope_theta) == (8, 1000.0)
@@ -112,7 +112,7 @@ def test_shards_are_one_checkpoint(make_checkpoint):
     whole, sharded = make_checkpoint(), make_checkpoint(shards=3)
     rows = [
         engine.extend(engine.open(), [1, 2, 3])
-        for engine in (load(made.path).engine for made in (whole, sharded))
+        for engine in (load_checkpoint(made.path).engine for made in (whole, sharded))
     ]
     np.testing.assert_array_equal(*rows)
 
@@ -126,7 +126,7 @@ def test_truncation_and_padding_of_the_training_are_off(folder):
         "stride": 0,
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    assert len(load(folder).tokenizer.encode("Once upon a time").ids) > 3
+    assert len(load_checkpoint(folder).tokenizer.encode("Once upon a time").ids) > 3
 
 
 def test_no_folder(tmp_path):
@@ -247,7 +247,7 @@ def test_what_needs_transformers(folder, without_transformers, changes, reason):
 @pytest.mark.parametrize(("changes", "reason"), UNSUPPORTED)
 def test_what_transformers_serves(folder, with_transformers, changes, reason):
     edit(folder, **changes)
-    model = load(folder)
+    model = load_checkpoint(folder)
     assert (model.engine_name, model.engine.folder) == ("transformers", folder)
 
 
@@ -260,12 +260,12 @@ def test_what_transformers_refuses(folder, with_transformers):
 @pytest.mark.parametrize(("limit", "engine"), [(10**4, "transformers"), (10**6, "numpy")])
 def test_a_large_llama_goes_to_transformers(folder, with_transformers, monkeypatch, limit, engine):
     monkeypatch.setattr(_checkpoint, "_LARGE", limit)
-    assert load(folder).engine_name == engine
+    assert load_checkpoint(folder).engine_name == engine
 
 
 def test_a_large_llama_without_transformers(folder, without_transformers, monkeypatch):
     monkeypatch.setattr(_checkpoint, "_LARGE", 0)
-    assert load(folder).engine_name == "numpy"
+    assert load_checkpoint(folder).engine_name == "numpy"
 
 
 def test_parameters_are_counted(make_checkpoint):
@@ -273,7 +273,7 @@ def test_parameters_are_counted(make_checkpoint):
         made = make_checkpoint(tie_word_embeddings=tied)
         norms = sum(array.size for array in made.weights.values() if array.ndim == 1)
         total = sum(array.size for array in made.weights.values())
-        assert load(made.path).engine._config.parameters == total - norms
+        assert load_checkpoint(made.path).engine._config.parameters == total - norms
 
 
 def test_the_bundled_model_is_light(bundled):

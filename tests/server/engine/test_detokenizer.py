@@ -73,13 +73,15 @@ def test_random_tokens_add_up_to_what_the_tokenizer_decodes(vocabulary, seed):
     size = vocabulary.tokenizer.get_vocab_size()
     ids = [rng.choice([0, *rng.choices(range(size), k=6)]) for _ in range(rng.randrange(1, 80))]
     pieces, rest = texts(vocabulary, ids, prompt=[5, 6, 7])
-    ordinary = [piece for piece, i in zip(pieces, ids, strict=True) if i not in vocabulary.special]
+    ordinary = [
+        piece for piece, i in zip(pieces, ids, strict=True) if i not in vocabulary.special_tokens
+    ]
     whole = vocabulary.tokenizer.decode(ids, skip_special_tokens=True)
     assert "".join(ordinary) + rest == whole
 
 
 def test_special_tokens_have_their_own_text(vocabulary):
-    assert vocabulary.special == {0: "<|endoftext|>"}
+    assert vocabulary.special_tokens == {0: "<|endoftext|>"}
     fox = vocabulary.tokenizer.encode("fox").ids
     pieces, rest = texts(vocabulary, [*fox, 0, *fox])
     assert ("".join(pieces), rest) == ("fox<|endoftext|>fox", "")
@@ -87,7 +89,7 @@ def test_special_tokens_have_their_own_text(vocabulary):
 
 def test_added_tokens_that_are_not_special_are_text(vocabulary):
     user = vocabulary.tokenizer.token_to_id("<|user|>")
-    assert user not in vocabulary.special
+    assert user not in vocabulary.special_tokens
     assert texts(vocabulary, [user]) == (["<|user|>"], "")
 
 
@@ -107,8 +109,13 @@ def test_half_a_character_at_the_end_is_flushed_once(vocabulary):
 
 def test_tokens_alone(vocabulary):
     ids = vocabulary.tokenizer.encode(" é").ids
-    assert [vocabulary.alone(i) for i in [*ids, 0]] == [" ", "\ufffd", "\ufffd", "<|endoftext|>"]
-    assert vocabulary.alone(ids[0]) == " "
+    assert [vocabulary.decode_alone(i) for i in [*ids, 0]] == [
+        " ",
+        "\ufffd",
+        "\ufffd",
+        "<|endoftext|>",
+    ]
+    assert vocabulary.decode_alone(ids[0]) == " "
 
 
 def test_the_space_between_prompt_and_text_is_kept(fallback):

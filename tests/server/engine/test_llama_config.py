@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from hfgen.server.engine.checkpoint import CheckpointError, load
+from hfgen.server.engine.checkpoint import CheckpointError, load_checkpoint
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def fault(checkpoint, tmp_path):
         left = {key: value for key, value in config.items() if value != "left out"}
         (folder / "config.json").write_text(json.dumps(left))
         with pytest.raises(CheckpointError) as caught:
-            load(folder)
+            load_checkpoint(folder)
         text = str(caught.value)
         assert "\n" not in text
         return text.removeprefix(f"{folder / 'config.json'} ")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hfgen.server.engine import numpy_llama as _numpy_llama
-from hfgen.server.engine.checkpoint import load
+from hfgen.server.engine.checkpoint import load_checkpoint
 
 
 def reference(checkpoint, ids):
@@ -72,7 +72,7 @@ def random_ids(count, seed=0):
 )
 def test_logits_are_those_of_the_reference(make_checkpoint, changes):
     checkpoint = make_checkpoint(**changes)
-    engine, ids = load(checkpoint.path).engine, random_ids(40)
+    engine, ids = load_checkpoint(checkpoint.path).engine, random_ids(40)
     wanted = reference(checkpoint, ids)
     sequence = engine.open()
     prompt = engine.extend(sequence, ids[:30], every_position=True)
@@ -144,7 +144,7 @@ def test_large_matrices_are_multiplied_at_once_to_the_same_end(model, monkeypatc
 
 
 def test_memory_is_taken_as_a_sequence_grows_and_given_back(make_checkpoint):
-    engine = load(make_checkpoint(max_position_embeddings=1_000_000).path).engine
+    engine = load_checkpoint(make_checkpoint(max_position_embeddings=1_000_000).path).engine
     sequence = engine.open()
     engine.extend(sequence, [1, 2, 3])
     cache = engine._caches[sequence]
@@ -178,6 +178,6 @@ def test_logits_are_the_callers_own(model):
 
 def test_a_saturated_gate_is_no_warning(make_checkpoint):
     checkpoint = make_checkpoint(num_hidden_layers=1)
-    engine = load(checkpoint.path).engine
+    engine = load_checkpoint(checkpoint.path).engine
     engine._layers[0].gate_up[:] *= 1000
     assert np.isfinite(engine.extend(engine.open(), random_ids(20))).all()

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from hfgen.server.engine.checkpoint import BUNDLED, CheckpointError, load  # noqa: E402
+from hfgen.server.engine.checkpoint import BUNDLED, CheckpointError, load_checkpoint  # noqa: E402
 from hfgen.server.engine.transformers import TransformersEngine  # noqa: E402
 
 # transformers and torch warn of their own affairs.
@@ -36,7 +36,7 @@ def rows_of(engine, ids, cut):
 )
 def test_both_engines_give_the_same_logits(make_checkpoint, changes):
     path, ids = make_checkpoint(**changes).path, random_ids(60)
-    light, heavy = load(path).engine, TransformersEngine(path)
+    light, heavy = load_checkpoint(path).engine, TransformersEngine(path)
     assert (light.vocab_size, light.max_positions) == (heavy.vocab_size, heavy.max_positions)
     np.testing.assert_allclose(rows_of(heavy, ids, 40), rows_of(light, ids, 40), atol=1e-4)
 
@@ -79,7 +79,7 @@ def test_rope_scaling_goes_to_transformers(checkpoint, tmp_path):
     folder = shutil.copytree(checkpoint.path, tmp_path / "scaled")
     scaling = {"rope_type": "linear", "factor": 2.0}
     (folder / "config.json").write_text(json.dumps(checkpoint.config | {"rope_scaling": scaling}))
-    model = load(folder)
+    model = load_checkpoint(folder)
     assert model.engine_name == "transformers"
     assert model.engine.extend(model.engine.open(), [1, 2]).shape == (1, 300)
 
@@ -90,7 +90,7 @@ def test_gpt2_is_served(checkpoint, tmp_path):
     )
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
     shutil.copy(checkpoint.path / "tokenizer.json", tmp_path)
-    model = load(tmp_path)
+    model = load_checkpoint(tmp_path)
     assert (model.engine_name, model.engine.max_positions) == ("transformers", 64)
     ids = random_ids(64)
     np.testing.assert_allclose(
@@ -103,4 +103,4 @@ def test_an_architecture_nobody_knows(checkpoint, tmp_path):
     config = checkpoint.config | {"model_type": "unheard-of", "architectures": ["Unheard"]}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"^transformers cannot load .*odd: .*unheard-of"):
-        load(folder)
+        load_checkpoint(folder)

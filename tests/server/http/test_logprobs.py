@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hfgen.server import LocalServer, _serving
+from hfgen.server import LocalServer, _local_server
 from hfgen.server.engine.jobs import Generated, Started
 
 
@@ -186,7 +186,7 @@ async def test_both_dialects_draw_the_same(local_server, both_dialects):
 @pytest.fixture
 def led_server(monkeypatch):
     """Start a server with the bundled model, which is made to say a text: `led_server(text)`."""
-    real, servers = _serving.load_engine, []
+    real, servers = _local_server.load_engine, []
 
     def start(text):
         def load(options):
@@ -207,7 +207,7 @@ def led_server(monkeypatch):
                 monkeypatch.setattr(model.engine, name, led(getattr(model.engine, name)))
             return model, batcher
 
-        monkeypatch.setattr(_serving, "load_engine", load)
+        monkeypatch.setattr(_local_server, "load_engine", load)
         servers.append(LocalServer().start())
         return servers[0]
 

@@ -5,8 +5,8 @@ from hfgen.server.http.requests import (
     CompatGenerateRequest,
     CompletionRequest,
     GenerateRequest,
-    Unreadable,
-    decode,
+    UnreadableBodyError,
+    decode_request,
 )
 
 GENERATE = msgspec.json.Decoder(GenerateRequest)
@@ -35,17 +35,17 @@ NOT_NULLABLE = ("decoder_input_details", "details", "do_sample", "stop", "waterm
 
 def generate(**parameters):
     body = msgspec.json.encode({"inputs": "hi", "parameters": parameters})
-    return decode(GENERATE, body).parameters
+    return decode_request(GENERATE, body).parameters
 
 
 def test_absent_parameters_sample_and_empty_ones_do_not():
-    assert decode(GENERATE, b'{"inputs": "hi"}').parameters.do_sample
+    assert decode_request(GENERATE, b'{"inputs": "hi"}').parameters.do_sample
     assert not generate().do_sample
 
 
 def test_unknown_fields_are_ignored():
     body = b'{"inputs": "hi", "options": {"use_cache": false}, "parameters": {"num_beams": 3}}'
-    assert decode(GENERATE, body).parameters == generate()
+    assert decode_request(GENERATE, body).parameters == generate()
 
 
 @pytest.mark.parametrize("name", NULLABLE)
@@ -55,7 +55,7 @@ def test_may_be_null(name):
 
 @pytest.mark.parametrize("name", NOT_NULLABLE)
 def test_may_not_be_null(name):
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableBodyError) as caught:
         generate(**{name: None})
     assert caught.value.status == 422
     assert caught.value.text.startswith(f"{DATA}parameters.{name}: ")
@@ -107,7 +107,7 @@ def test_types_and_ranges_are_those_of_tgi(name, value, accepted):
     if accepted:
         assert getattr(generate(**{name: value}), name) is not None
         return
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableBodyError) as caught:
         generate(**{name: value})
     assert caught.value.status == 422
 
@@ -131,33 +131,33 @@ def test_types_and_ranges_are_those_of_tgi(name, value, accepted):
     ],
 )
 def test_a_body_that_cannot_be_read(body, status, text):
-    with pytest.raises(Unreadable) as caught:
-        decode(GENERATE, body)
+    with pytest.raises(UnreadableBodyError) as caught:
+        decode_request(GENERATE, body)
     assert caught.value.status == status
     assert caught.value.text.startswith(text)
 
 
 def test_only_the_first_route_streams_on_request():
     decoder = msgspec.json.Decoder(CompatGenerateRequest)
-    assert not decode(decoder, b'{"inputs": "a"}').stream
-    assert decode(decoder, b'{"inputs": "a", "stream": true}').stream
-    with pytest.raises(Unreadable):
-        decode(decoder, b'{"inputs": "a", "stream": null}')
+    assert not decode_request(decoder, b'{"inputs": "a"}').stream
+    assert decode_request(decoder, b'{"inputs": "a", "stream": true}').stream
+    with pytest.raises(UnreadableBodyError):
+        decode_request(decoder, b'{"inputs": "a", "stream": null}')
 
 
 @pytest.mark.parametrize(
     ("prompt", "prompts"), [('"a"', ("a",)), ('""', ("",)), ('["a", "b"]', ("a", "b"))]
 )
 def test_a_completion_takes_a_prompt_or_a_list(prompt, prompts):
-    asked = decode(COMPLETION, b'{"prompt": %b}' % prompt.encode())
+    asked = decode_request(COMPLETION, b'{"prompt": %b}' % prompt.encode())
     assert asked.prompts == prompts
-    assert [generation.inputs for generation in asked.generations()] == list(prompts)
+    assert [generation.inputs for generation in asked.to_generate_requests()] == list(prompts)
 
 
 @pytest.mark.parametrize("prompt", ["[]", "null", "[1]", "1"])
 def test_a_completion_refuses_any_other_prompt(prompt):
-    with pytest.raises(Unreadable) as caught:
-        decode(COMPLETION, b'{"prompt": %b}' % prompt.encode())
+    with pytest.raises(UnreadableBodyError) as caught:
+        decode_request(COMPLETION, b'{"prompt": %b}' % prompt.encode())
     assert caught.value.status == 422
 
 
@@ -172,7 +172,7 @@ def test_a_completion_refuses_any_other_prompt(prompt):
 )
 def test_a_completion_samples_unless_its_temperature_is_zero(asked, sample, temperature):
     body = msgspec.json.encode({"prompt": "a", "model": "any/name", **asked})
-    (generation,) = decode(COMPLETION, body).generations()
+    (generation,) = decode_request(COMPLETION, body).to_generate_requests()
     assert generation.parameters.do_sample is sample
     assert generation.parameters.temperature == pytest.approx(temperature)
     assert generation.parameters.adapter_id is None
@@ -182,7 +182,7 @@ def test_a_completion_passes_on_what_it_was_asked():
     body = b"""{"prompt": "a", "max_tokens": 3, "top_p": 0.5, "seed": 4, "stop": ["x"],
                "repetition_penalty": 1.5, "frequency_penalty": 0.5, "stream": true,
                "logprobs": 2}"""
-    (generation,) = decode(COMPLETION, body).generations()
+    (generation,) = decode_request(COMPLETION, body).to_generate_requests()
     p = generation.parameters
     assert (p.max_new_tokens, p.top_p, p.seed, p.stop) == (3, 0.5, 4, ("x",))
     assert (p.repetition_penalty, p.frequency_penalty, p.top_n_tokens) == (1.5, 0.5, 2)
@@ -203,7 +203,7 @@ def test_floats_have_32_bits(name, value, rounded):
     "name", ["temperature", "repetition_penalty", "frequency_penalty", "top_p"]
 )
 def test_floats_of_a_completion_have_32_bits(name):
-    with pytest.raises(Unreadable) as caught:
-        decode(COMPLETION, msgspec.json.encode({"prompt": "a", name: 1e308}))
+    with pytest.raises(UnreadableBodyError) as caught:
+        decode_request(COMPLETION, msgspec.json.encode({"prompt": "a", name: 1e308}))
     assert caught.value.status == 422
     assert caught.value.text == f"{DATA}{name}: Expected `float` of 32 bits, got 1e+308"

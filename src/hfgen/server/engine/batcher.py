@@ -13,9 +13,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from hfgen.server.engine.batched_job import BatchedJob
 from hfgen.server.engine.detokenizer import Vocabulary
-from hfgen.server.engine.jobs import Failed
-from hfgen.server.engine.running_job import Handle, RunningJob
+from hfgen.server.engine.jobs import Failed, SubmittedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from hfgen.server.engine.checkpoint import Model
     from hfgen.server.engine.interface import Engine
     from hfgen.server.engine.jobs import Event, Job
-
-__all__ = ["Batcher", "Handle"]
 
 _logger = logging.getLogger(__name__)
 
@@ -50,12 +48,12 @@ class Batcher:
         self._vocabulary = Vocabulary(model.tokenizer)
         self._max_batch = max_batch
         self._chunk = chunk
-        self._queue: deque[Handle] = deque()
-        self._reading: deque[RunningJob] = deque()
-        self._running: list[RunningJob] = []
+        self._queue: deque[SubmittedJob] = deque()
+        self._reading_prompts: deque[BatchedJob] = deque()
+        self._generating: list[BatchedJob] = []
         self._changed = threading.Condition()
         self._deadline: float | None = None
-        self._thread = threading.Thread(target=self._work, name="hfgen-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="hfgen-engine", daemon=True)
 
     @property
     def queue_size(self) -> int:
@@ -65,13 +63,13 @@ class Batcher:
     @property
     def batch_size(self) -> int:
         """How many jobs are in the batch, those whose prompt is being read among them."""
-        return len(self._reading) + len(self._running)
+        return len(self._reading_prompts) + len(self._generating)
 
     def start(self) -> None:
         """Start the thread, once."""
         self._thread.start()
 
-    def submit(self, job: Job, emit: Callable[[Event], None]) -> Handle:
+    def submit(self, job: Job, emit: Callable[[Event], None]) -> SubmittedJob:
         """Queue a job, from any thread.
 
         Args:
@@ -80,15 +78,15 @@ class Batcher:
                 A callback that raises cancels its job. After `stop` it is called from here, with
                 `Failed`.
         """
-        handle = Handle(job, emit)
+        submitted = SubmittedJob(job, emit)
         with self._changed:
             accepted = self._deadline is None
             if accepted:
-                self._queue.append(handle)
+                self._queue.append(submitted)
                 self._changed.notify()
         if not accepted:
-            handle.tell(Failed(_SHUTTING_DOWN))
-        return handle
+            submitted.emit(Failed(_SHUTTING_DOWN))
+        return submitted
 
     def stop(self, grace: float) -> None:
         """Take no more jobs, let the others end, and wait for the thread.
@@ -102,98 +100,100 @@ class Batcher:
         if self._thread.ident is not None:
             self._thread.join()
         else:
-            self._end()
+            self._fail_remaining()
 
-    def _work(self) -> None:
-        while self._wait():
-            self._sweep()
-            self._admit()
-            self._read()
-            self._step()
-        self._end()
+    def _run(self) -> None:
+        while self._wait_for_work():
+            self._remove_cancelled()
+            self._admit_jobs()
+            self._read_prompts()
+            self._generate_tokens()
+        self._fail_remaining()
 
-    def _wait(self) -> bool:
+    def _wait_for_work(self) -> bool:
         """Wait for something to do; return whether there is."""
         with self._changed:
-            while not (self._queue or self._reading or self._running):
+            while not (self._queue or self._reading_prompts or self._generating):
                 if self._deadline is not None:
                     return False
                 self._changed.wait()
             return self._deadline is None or time.monotonic() < self._deadline
 
-    def _sweep(self) -> None:
+    def _remove_cancelled(self) -> None:
         """Let go of what nobody waits for any more."""
-        for runs in (self._reading, self._running):
-            for run in [run for run in runs if run.handle.cancelled]:
-                runs.remove(run)
-                self._engine.close(run.sequence)
+        for jobs in (self._reading_prompts, self._generating):
+            for batched in [batched for batched in jobs if batched.submitted.cancelled]:
+                jobs.remove(batched)
+                self._engine.close(batched.sequence)
         with self._changed:
-            for handle in [handle for handle in self._queue if handle.cancelled]:
-                self._queue.remove(handle)
+            for submitted in [submitted for submitted in self._queue if submitted.cancelled]:
+                self._queue.remove(submitted)
 
-    def _admit(self) -> None:
+    def _admit_jobs(self) -> None:
         """Give the places that are free to those who have waited longest."""
         while self._queue and self.batch_size < self._max_batch:
-            handle = self._queue.popleft()
+            submitted = self._queue.popleft()
             try:
-                self._reading.append(RunningJob(handle, self._model, self._vocabulary))
+                self._reading_prompts.append(BatchedJob(submitted, self._model, self._vocabulary))
             except Exception as error:  # noqa: BLE001 - the thread outlives any job
-                self._fail(handle, error)
+                self._fail_job(submitted, error)
 
-    def _read(self) -> None:
+    def _read_prompts(self) -> None:
         """Read a chunk's worth of prompts, first come, first served."""
         budget = self._chunk
-        while budget > 0 and self._reading:
-            run = self._reading[0]
+        while budget > 0 and self._reading_prompts:
+            batched = self._reading_prompts[0]
             try:
-                budget -= run.read(self._chunk)
+                budget -= batched.read_prompt(self._chunk)
             except Exception as error:  # noqa: BLE001 - the same
-                self._fail(run.handle, error)
-                run.ended = True
-            if run.ended or not run.reading:
-                self._reading.popleft()
-                self._running += self._going_on(run)
+                self._fail_job(batched.submitted, error)
+                batched.ended = True
+            if batched.ended or not batched.has_unread_prompt:
+                self._reading_prompts.popleft()
+                self._generating += self._close_ended(batched)
 
-    def _step(self) -> None:
+    def _generate_tokens(self) -> None:
         """Bring every job that has read its prompt one token further."""
-        if not self._running:
+        if not self._generating:
             return
         try:
-            sequences = [run.sequence for run in self._running]
-            logits = self._engine.step(sequences, [run.token_id for run in self._running])
+            sequences = [batched.sequence for batched in self._generating]
+            logits = self._engine.step(
+                sequences, [batched.token_id for batched in self._generating]
+            )
         except Exception as error:  # noqa: BLE001 - the same
-            for run in self._running:
-                self._fail(run.handle, error)
-                run.ended = True
+            for batched in self._generating:
+                self._fail_job(batched.submitted, error)
+                batched.ended = True
         else:
-            for run, row in zip(self._running, logits, strict=True):
+            for batched, row in zip(self._generating, logits, strict=True):
                 try:
-                    run.advance(row)
+                    batched.choose_token(row)
                 except Exception as error:  # noqa: BLE001 - the same
-                    self._fail(run.handle, error)
-                    run.ended = True
-        self._running = self._going_on(*self._running)
+                    self._fail_job(batched.submitted, error)
+                    batched.ended = True
+        self._generating = self._close_ended(*self._generating)
 
-    def _going_on(self, *runs: RunningJob) -> list[RunningJob]:
+    def _close_ended(self, *jobs: BatchedJob) -> list[BatchedJob]:
         """Close what has ended, and return the others."""
-        for run in runs:
-            if run.ended:
-                self._engine.close(run.sequence)
-        return [run for run in runs if not run.ended]
+        for batched in jobs:
+            if batched.ended:
+                self._engine.close(batched.sequence)
+        return [batched for batched in jobs if not batched.ended]
 
-    def _fail(self, handle: Handle, error: Exception) -> None:
+    def _fail_job(self, submitted: SubmittedJob, error: Exception) -> None:
         _logger.error("a job has failed", exc_info=error)
-        handle.tell(Failed(str(error) or type(error).__name__))
+        submitted.emit(Failed(str(error) or type(error).__name__))
 
-    def _end(self) -> None:
+    def _fail_remaining(self) -> None:
         """Fail what has not ended in time."""
-        self._sweep()
-        runs = [*self._reading, *self._running]
-        self._reading.clear()
-        self._running.clear()
-        for run in runs:
-            self._engine.close(run.sequence)
-        handles = [*(run.handle for run in runs), *self._queue]
+        self._remove_cancelled()
+        jobs = [*self._reading_prompts, *self._generating]
+        self._reading_prompts.clear()
+        self._generating.clear()
+        for batched in jobs:
+            self._engine.close(batched.sequence)
+        handles = [*(batched.submitted for batched in jobs), *self._queue]
         self._queue.clear()
-        for handle in handles:
-            handle.tell(Failed(_SHUTTING_DOWN))
+        for submitted in handles:
+            submitted.emit(Failed(_SHUTTING_DOWN))

@@ -19,9 +19,9 @@ from tokenizers import Tokenizer
 
 from hfgen.server.engine.llama_config import (
     CheckpointError,
-    llama_config,
-    not_exact,
+    find_unsupported_setting,
     one_line,
+    parse_llama_config,
     read_json,
 )
 from hfgen.server.engine.numpy_llama import NumpyLlama
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hfgen.server.engine.interface import Engine
 
-__all__ = ["BUNDLED", "CheckpointError", "Model", "load"]
+__all__ = ["BUNDLED", "CheckpointError", "Model", "load_checkpoint"]
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 
@@ -60,7 +60,7 @@ class Model:
     eos_ids: frozenset[int]
 
 
-def load(path: str | Path) -> Model:
+def load_checkpoint(path: str | Path) -> Model:
     """Read a checkpoint folder.
 
     A Llama that NumPy computes exactly is served by NumPy, unless it is large and transformers
@@ -76,19 +76,19 @@ def load(path: str | Path) -> Model:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a directory; give the folder of a checkpoint")
     config = read_json(folder, "config.json")
-    tokenizer = _tokenizer(folder)
-    reason = not_exact(folder, config)
+    tokenizer = _load_tokenizer(folder)
+    reason = find_unsupported_setting(folder, config)
     if reason is None:
-        shape = llama_config(folder, config)
+        shape = parse_llama_config(folder, config)
         if shape.parameters > _LARGE and _has_transformers():
             reason = "its size"
     engine: Engine
     if reason is None:
-        engine, engine_name = NumpyLlama(shape, _tensors(folder)), "numpy"
+        engine, engine_name = NumpyLlama(shape, _open_tensors(folder)), "numpy"
     else:
-        engine, engine_name = _with_transformers(folder, reason), "transformers"
+        engine, engine_name = _load_with_transformers(folder, reason), "transformers"
     return Model(
-        name=_name(folder),
+        name=_model_name(folder),
         path=folder,
         engine_name=engine_name,
         engine=engine,
@@ -97,7 +97,7 @@ def load(path: str | Path) -> Model:
     )
 
 
-def _name(folder: Path) -> str:
+def _model_name(folder: Path) -> str:
     """Undo the names of the Hub's cache: models--owner--name/snapshots/revision."""
     folder = folder.resolve()
     repository = folder.parent.parent.name
@@ -106,7 +106,7 @@ def _name(folder: Path) -> str:
     return folder.name
 
 
-def _tokenizer(folder: Path) -> Tokenizer:
+def _load_tokenizer(folder: Path) -> Tokenizer:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise CheckpointError(
@@ -139,7 +139,7 @@ def _has_transformers() -> bool:
     return all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
 
 
-def _with_transformers(folder: Path, reason: str) -> Engine:
+def _load_with_transformers(folder: Path, reason: str) -> Engine:
     if not _has_transformers():
         raise CheckpointError(f"{folder}: {reason} needs hfgen[transformers]: {_INSTALL}")
     from hfgen.server.engine.transformers import TransformersEngine  # noqa: PLC0415 - torch is slow
@@ -150,40 +150,40 @@ def _with_transformers(folder: Path, reason: str) -> Engine:
         raise CheckpointError(f"transformers cannot load {folder}: {one_line(error)}") from error
 
 
-def _tensors(folder: Path) -> Callable[[str, tuple[int, ...]], npt.NDArray[np.float32]]:
+def _open_tensors(folder: Path) -> Callable[[str, tuple[int, ...]], npt.NDArray[np.float32]]:
     """Return a function that reads a tensor by name from the folder's safetensors files."""
     index = "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file():
         files = [folder / "model.safetensors"]
     elif (folder / index).is_file():
-        places = read_json(folder, index).get("weight_map")
-        if not isinstance(places, dict):
+        file_names = read_json(folder, index).get("weight_map")
+        if not isinstance(file_names, dict):
             raise CheckpointError(f"{folder / index} has no weight_map; fetch it again")
-        if not all(isinstance(name, str) for name in places.values()):
+        if not all(isinstance(name, str) for name in file_names.values()):
             raise CheckpointError(
                 f"{folder / index} has a weight_map that names no files; fetch it again"
             )
-        files = [folder / name for name in sorted(set(places.values()))]
+        files = [folder / name for name in sorted(set(file_names.values()))]
     else:
         raise CheckpointError(
             f"{folder} has no model.safetensors; convert older weights with transformers: "
             "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)"
         )
-    headers = [(file, *_header(file)) for file in files]
+    headers = [(file, *_read_header(file)) for file in files]
 
-    def tensor(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    def read_tensor(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         for file, start, entries in headers:
             if name in entries:
-                return _tensor(file, start, name, entries[name], shape)
+                return _read_tensor(file, start, name, entries[name], shape)
         where = files[0] if len(files) == 1 else folder / index
         raise CheckpointError(
             f"{where} has no tensor {name!r}; the weights do not belong to this config.json"
         )
 
-    return tensor
+    return read_tensor
 
 
-def _header(file: Path) -> tuple[int, dict[str, Any]]:
+def _read_header(file: Path) -> tuple[int, dict[str, Any]]:
     """Read where the tensors of a file lie, after the library has checked that they are there."""
     try:
         with safe_open(file, framework="np"):
@@ -201,7 +201,7 @@ def _header(file: Path) -> tuple[int, dict[str, Any]]:
         ) from error
 
 
-def _tensor(
+def _read_tensor(
     file: Path, start: int, name: str, entry: Mapping[str, Any], shape: tuple[int, ...]
 ) -> npt.NDArray[np.float32]:
     """Read one tensor as float32.
@@ -210,9 +210,13 @@ def _tensor(
     """
     dtype = _DTYPES.get(entry["dtype"])
     if dtype is None:
-        _refuse(file, name, f"the type {entry['dtype']}", f"one of {', '.join(_DTYPES)}")
+        _raise_wrong_tensor(
+            file, name, f"the type {entry['dtype']}", f"one of {', '.join(_DTYPES)}"
+        )
     if tuple(entry["shape"]) != shape:
-        _refuse(file, name, f"the shape {entry['shape']}", f"{list(shape)} as in config.json")
+        _raise_wrong_tensor(
+            file, name, f"the shape {entry['shape']}", f"{list(shape)} as in config.json"
+        )
     offset = start + entry["data_offsets"][0]
     raw = np.fromfile(file, dtype, count=math.prod(shape), offset=offset).reshape(shape)
     if entry["dtype"] == "BF16":
@@ -220,5 +224,5 @@ def _tensor(
     return raw.astype(np.float32)
 
 
-def _refuse(file: Path, name: str, found: str, wanted: str) -> NoReturn:
+def _raise_wrong_tensor(file: Path, name: str, found: str, wanted: str) -> NoReturn:
     raise CheckpointError(f"{file}: tensor {name!r} has {found}; wanted {wanted}")

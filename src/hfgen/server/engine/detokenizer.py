@@ -26,23 +26,23 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self._alone: dict[int, str] = {}
+        self._texts: dict[int, str] = {}
 
     @cached_property
-    def special(self) -> Mapping[int, str]:
+    def special_tokens(self) -> Mapping[int, str]:
         """The special tokens and their text, by id."""
         added = self.tokenizer.get_added_tokens_decoder()
         return {token_id: token.content for token_id, token in added.items() if token.special}
 
-    def alone(self, token_id: int) -> str:
+    def decode_alone(self, token_id: int) -> str:
         """Return the text of a token without its neighbours; half a character becomes U+FFFD.
 
         So TGI shows the tokens of a prompt and the most likely ones.
         """
-        text = self._alone.get(token_id)
+        text = self._texts.get(token_id)
         if text is None:
             text = self.tokenizer.decode([token_id], skip_special_tokens=False)
-            self._alone[token_id] = text
+            self._texts[token_id] = text
         return text
 
 
@@ -71,7 +71,7 @@ class Detokenizer:
 
         A special token adds its own text, and nothing to the text of the others.
         """
-        special = self._vocabulary.special.get(token_id)
+        special = self._vocabulary.special_tokens.get(token_id)
         return self._step(token_id) if special is None else special
 
     def flush(self) -> str:

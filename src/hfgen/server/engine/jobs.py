@@ -7,8 +7,14 @@ order: one `Started`, a `Generated` for each token (the last one with a finish r
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_logger = logging.getLogger(__name__)
 
 FinishReason: TypeAlias = Literal["length", "eos_token", "stop_sequence"]
 
@@ -91,3 +97,35 @@ class Failed:
 
 
 Event: TypeAlias = Started | Generated | Failed
+
+
+class SubmittedJob:
+    """A job that was submitted."""
+
+    __slots__ = ("_callback", "_cancelled", "job")
+
+    def __init__(self, job: Job, emit: Callable[[Event], None]) -> None:
+        self.job = job
+        self._callback = emit
+        self._cancelled = False
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Take the job out of the batch or the queue, from any thread.
+
+        The event that is under way may still come, and then none.
+        """
+        self._cancelled = True
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to the job's owner, unless it wants none any more."""
+        if self._cancelled:
+            return
+        try:
+            self._callback(event)
+        except Exception:
+            _logger.exception("a job's owner failed; the job is cancelled")
+            self._cancelled = True

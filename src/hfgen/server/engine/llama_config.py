@@ -42,7 +42,7 @@ class LlamaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The shape of a Llama, under the names config.json gives its parts.
 
     The defaults are those of transformers' LlamaConfig, for what older checkpoints leave out;
-    `llama_config` fills in the two that depend on others.
+    `parse_llama_config` fills in the two that depend on others.
     """
 
     vocab_size: _Count
@@ -97,7 +97,7 @@ def read_json(folder: Path, name: str, *, optional: bool = False) -> dict[str, A
     return value
 
 
-def not_exact(folder: Path, config: Mapping[str, Any]) -> str | None:
+def find_unsupported_setting(folder: Path, config: Mapping[str, Any]) -> str | None:
     """Return what in a config NumpyLlama does not compute, in the words of the file.
 
     Raises:
@@ -106,7 +106,7 @@ def not_exact(folder: Path, config: Mapping[str, Any]) -> str | None:
     kind = config.get("model_type")
     if kind != "llama":
         return f"model_type {kind!r}"
-    rope = _rope(folder, config)
+    rope = _rope_settings(folder, config)
     given = {**config, **rope}
     for key, allowed in _EXACT.items():
         value = given.get(key, allowed[0])
@@ -116,23 +116,25 @@ def not_exact(folder: Path, config: Mapping[str, Any]) -> str | None:
     return None if kind == "default" else f"rope_scaling {kind!r}"
 
 
-def _rope(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def _rope_settings(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return `rope_parameters`, as transformers 5 names them, or `rope_scaling` before that."""
     for name in ("rope_parameters", "rope_scaling"):
         if value := config.get(name):
             if not isinstance(value, dict):
-                raise _unfit(folder, f"{name}: Expected `object`, got `{type(value).__name__}`")
+                raise _config_error(
+                    folder, f"{name}: Expected `object`, got `{type(value).__name__}`"
+                )
             return value
     return {}
 
 
-def llama_config(folder: Path, config: Mapping[str, Any]) -> LlamaConfig:
+def parse_llama_config(folder: Path, config: Mapping[str, Any]) -> LlamaConfig:
     """Return the shape that a config.json describes; null is as good as nothing.
 
     Raises:
         CheckpointError: something is missing, of another type, or out of its bounds.
     """
-    given = {**config, **_rope(folder, config)}
+    given = {**config, **_rope_settings(folder, config)}
     given = {key: value for key, value in given.items() if value is not None}
     heads, hidden = given.get("num_attention_heads"), given.get("hidden_size")
     # Where one of these two is no such number, that is what is found fault with.
@@ -142,27 +144,28 @@ def llama_config(folder: Path, config: Mapping[str, Any]) -> LlamaConfig:
     try:
         return msgspec.convert(given, LlamaConfig)
     except msgspec.ValidationError as error:
-        raise _unfit(folder, _words(error)) from error
+        raise _config_error(folder, _describe(error)) from error
 
 
 _MISSING = re.compile("Object missing required field `(.*)`")
-_PLACE = re.compile(r"(?P<what>.*) - at `\$\.(?P<where>.*)`")
+_PLACE = re.compile(r"(?P<problem>.*) - at `\$\.(?P<place>.*)`")
 
 
-def _words(error: msgspec.ValidationError) -> str:
+def _describe(error: msgspec.ValidationError) -> str:
     """Put the place first."""
     text = one_line(error)
     if match := _MISSING.fullmatch(text):
         return f"no {match[1]}"
     if match := _PLACE.fullmatch(text):
-        return f"{match['where']}: {match['what']}"
+        return f"{match['place']}: {match['problem']}"
     return text
 
 
-def _unfit(folder: Path, what: str) -> CheckpointError:
-    has = "has" if what.startswith("no ") else "is not that of a Llama:"
+def _config_error(folder: Path, problem: str) -> CheckpointError:
+    has = "has" if problem.startswith("no ") else "is not that of a Llama:"
     return CheckpointError(
-        f"{folder / 'config.json'} {has} {what}; fetch it again from where the checkpoint came from"
+        f"{folder / 'config.json'} {has} {problem};"
+        " fetch it again from where the checkpoint came from"
     )
 
 

@@ -57,7 +57,7 @@ class _Cache:
     def __init__(self, config: LlamaConfig) -> None:
         heads, width = config.num_key_value_heads, config.head_dim
         self.length = 0
-        self._hold(
+        self._set_entries(
             np.empty((config.num_hidden_layers, 2, heads, _FIRST_CAPACITY, width), np.float32)
         )
 
@@ -66,9 +66,9 @@ class _Cache:
         if length > capacity:
             grown = np.empty((layers, kinds, heads, max(length, 2 * capacity), width), np.float32)
             grown[:, :, :, : self.length] = self._entries[:, :, :, : self.length]
-            self._hold(grown)
+            self._set_entries(grown)
 
-    def _hold(self, entries: _Floats) -> None:
+    def _set_entries(self, entries: _Floats) -> None:
         """Keep (layer, key or value, head, position, feature)."""
         self._entries = entries
         self.layers = [(both, both[0].transpose(0, 2, 1), both[1]) for both in entries]
@@ -130,7 +130,7 @@ class NumpyLlama:
         """Run the tokens through all layers: a chunk for one cache, or one token for each."""
         rows = len(token_ids)
         chunk = rows // len(caches)
-        rotations = self._prepare(caches, chunk)
+        rotations = self._prepare_caches(caches, chunk)
         config = self._config
         rotated_heads = config.num_attention_heads + config.num_key_value_heads
         rotated_width = rotated_heads * config.head_dim
@@ -160,7 +160,7 @@ class NumpyLlama:
             cache.length += chunk
         return x
 
-    def _prepare(self, caches: Sequence[_Cache], chunk: int) -> _Complexes:
+    def _prepare_caches(self, caches: Sequence[_Cache], chunk: int) -> _Complexes:
         """Make room for the chunk, and return the rotation of each row: (rows, 1, pairs)."""
         end = max(cache.length for cache in caches) + chunk
         if end > self.max_positions:
@@ -257,28 +257,29 @@ def _layer(
     queries, keys = config.num_attention_heads * width, config.num_key_value_heads * width
     prefix = f"model.layers.{number}."
 
-    def matrix(name: str, outputs: int, inputs: int) -> _Floats:
+    def read_matrix(name: str, outputs: int, inputs: int) -> _Floats:
         return tensor(f"{prefix}{name}.weight", (outputs, inputs))
 
-    def interleaved(rows: _Floats) -> _Floats:
+    def interleave_heads(rows: _Floats) -> _Floats:
         heads = rows.reshape(-1, 2, width // 2, hidden)
         return heads.transpose(0, 2, 1, 3).reshape(-1, hidden)
 
-    def joined(norm: str, *parts: _Floats) -> _Floats:
+    def join_matrices(norm: str, *parts: _Floats) -> _Floats:
         return _scaled(np.concatenate(parts), tensor(f"{prefix}{norm}.weight", (hidden,)))
 
     return _Layer(
-        query_key_value=joined(
+        query_key_value=join_matrices(
             "input_layernorm",
-            interleaved(matrix("self_attn.q_proj", queries, hidden)) * np.float32(width**-0.5),
-            interleaved(matrix("self_attn.k_proj", keys, hidden)),
-            matrix("self_attn.v_proj", keys, hidden),
+            interleave_heads(read_matrix("self_attn.q_proj", queries, hidden))
+            * np.float32(width**-0.5),
+            interleave_heads(read_matrix("self_attn.k_proj", keys, hidden)),
+            read_matrix("self_attn.v_proj", keys, hidden),
         ),
-        attention_output=np.ascontiguousarray(matrix("self_attn.o_proj", hidden, queries).T),
-        gate_up=joined(
+        attention_output=np.ascontiguousarray(read_matrix("self_attn.o_proj", hidden, queries).T),
+        gate_up=join_matrices(
             "post_attention_layernorm",
-            matrix("mlp.gate_proj", inner, hidden),
-            matrix("mlp.up_proj", inner, hidden),
+            read_matrix("mlp.gate_proj", inner, hidden),
+            read_matrix("mlp.up_proj", inner, hidden),
         ),
-        down=np.ascontiguousarray(matrix("mlp.down_proj", hidden, inner).T),
+        down=np.ascontiguousarray(read_matrix("mlp.down_proj", hidden, inner).T),
     )

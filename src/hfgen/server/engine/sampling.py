@@ -30,7 +30,7 @@ _FARTHEST = float(np.finfo(np.float32).max) / 4
 _LOWEST_TEMPERATURE = float(np.finfo(np.float32).tiny)
 
 
-class Choice(NamedTuple):
+class ChosenToken(NamedTuple):
     """The token chosen, and the most likely ones where they were asked for."""
 
     id: int
@@ -80,7 +80,7 @@ class Chooser:
         self._random = random.Random(sampling.seed)  # noqa: S311 - text, not secrets
         self._top_n = min(top_n_tokens, vocab_size)
 
-    def choose(self, logits: _Floats) -> Choice:
+    def choose(self, logits: _Floats) -> ChosenToken:
         """Choose a token.
 
         Args:
@@ -108,7 +108,7 @@ class Chooser:
             self._counts[token_id] += 1
             self._length += 1
         top = _most_likely(logits, self._top_n, log_total) if self._top_n else ()
-        return Choice(token_id, float(logits[token_id]) - log_total, top)
+        return ChosenToken(token_id, float(logits[token_id]) - log_total, top)
 
     def _penalise_repetition(self, logits: _Floats) -> None:
         assert self._counts is not None

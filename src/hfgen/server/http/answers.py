@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-# msgspec looks at the annotations when it runs.
+# msgspec looks at the annotations at run time, so these imports are needed then.
 from hfgen.server.engine.jobs import FinishReason, PrefillToken, Token  # noqa: TC001
 
 
@@ -35,7 +35,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     top_tokens: list[tuple[Token, ...]] | UnsetType = UNSET
 
 
-class Generation(msgspec.Struct, frozen=True, kw_only=True):
+class GenerateResponse(msgspec.Struct, frozen=True, kw_only=True):
     generated_text: str
     details: Details | UnsetType = UNSET
 
@@ -57,7 +57,7 @@ class StreamEvent(msgspec.Struct, frozen=True):
     details: StreamDetails | None
 
 
-class Error(msgspec.Struct, frozen=True):
+class ErrorResponse(msgspec.Struct, frozen=True):
     error: str
     error_type: str
 
@@ -109,7 +109,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="text_completion"):
+class CompletionChunk(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="text_completion"
+):
     id: str = ""
     created: int
     choices: tuple[Choice, ...]

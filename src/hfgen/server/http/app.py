@@ -8,34 +8,32 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 
-from hfgen.server.http import openai_routes as _completions
-from hfgen.server.http import status_routes as _status
-from hfgen.server.http import tgi_routes as _native
+from hfgen.server.http import openai_routes, status_routes, tgi_routes
 from hfgen.server.http.body import PAYLOAD_LIMIT
 from hfgen.server.http.inference import SERVICE, Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hfgen.server._control import Control
+    from hfgen.server._shutdown import Shutdown
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # The key guards these and nothing else: whoever watches the server needs none.
-_GUARDED: tuple[tuple[str, _Handler], ...] = (
-    ("/", _native.compat_generate),
-    ("/generate", _native.generate),
-    ("/generate_stream", _native.generate_stream),
-    ("/tokenize", _native.tokenize),
-    ("/v1/completions", _completions.completions),
+_KEY_ROUTES: tuple[tuple[str, _Handler], ...] = (
+    ("/", tgi_routes.compat_generate),
+    ("/generate", tgi_routes.generate),
+    ("/generate_stream", tgi_routes.generate_stream),
+    ("/tokenize", tgi_routes.tokenize),
+    ("/v1/completions", openai_routes.create_completion),
 )
-_OPEN: tuple[tuple[str, _Handler], ...] = (
-    ("/", _status.health),
-    ("/health", _status.health),
-    ("/info", _status.info),
-    ("/metrics", _status.metrics),
-    ("/ping", _status.health),
-    ("/v1/models", _status.models),
+_OPEN_ROUTES: tuple[tuple[str, _Handler], ...] = (
+    ("/", status_routes.check_health),
+    ("/health", status_routes.check_health),
+    ("/info", status_routes.get_info),
+    ("/metrics", status_routes.get_metrics),
+    ("/ping", status_routes.check_health),
+    ("/v1/models", status_routes.list_models),
 )
 
 
@@ -56,12 +54,12 @@ _PREFLIGHT = {
 }
 
 
-def build(service: Service, control: Control) -> web.Application:
+def build_app(service: Service, shutdown: Shutdown) -> web.Application:
     """Return the application that serves a model.
 
     Args:
         service: The model, with its engine running.
-        control: What says when to stop, and how patiently.
+        shutdown: What says when to stop, and how patiently.
     """
     # No middlewares: aiohttp keeps the last 1024 handlers it has put them around in a cache of the
     # process, and with each its application, the service and the whole model, long after the end.
@@ -70,27 +68,32 @@ def build(service: Service, control: Control) -> web.Application:
     key = service.options.api_key
     app.add_routes(
         [
-            *(web.post(path, _patient(_guarded(handler, key))) for path, handler in _GUARDED),
-            *(web.get(path, _patient(handler)) for path, handler in _OPEN),
+            *(
+                web.post(path, _ignore_disconnect(_require_key(handler, key)))
+                for path, handler in _KEY_ROUTES
+            ),
+            *(web.get(path, _ignore_disconnect(handler)) for path, handler in _OPEN_ROUTES),
         ]
     )
     # After the others: aiohttp takes the first route that fits.
-    for path, allowed in _methods().items():
-        app.add_routes([web.options(path, preflight), web.route("*", path, _refusing(allowed))])
+    for path, allowed in _allowed_methods().items():
+        app.add_routes(
+            [web.options(path, _answer_preflight), web.route("*", path, _refuse_method(allowed))]
+        )
 
     async def drain(_: web.Application) -> None:
-        await service.inference.drain(control.grace, control.hurry)
+        await service.inference.drain(shutdown.grace, shutdown.hurry)
 
     # Between these two aiohttp has closed the listening socket and the idle connections.
     app.on_shutdown.append(drain)
-    app.on_response_prepare.append(_name_no_software)
-    app.on_response_prepare.append(allow(service.options.cors_allow_origin))
+    app.on_response_prepare.append(_drop_server_header)
+    app.on_response_prepare.append(_allow_origins(service.options.cors_allow_origin))
     return app
 
 
-def _methods() -> dict[str, str | None]:
+def _allowed_methods() -> dict[str, str | None]:
     """Return what may be asked of each path, for the header `allow`; None: nothing."""
-    posts, gets = ({path for path, _ in routes} for routes in (_GUARDED, _OPEN))
+    posts, gets = ({path for path, _ in routes} for routes in (_KEY_ROUTES, _OPEN_ROUTES))
     allowed: dict[str, str | None] = {
         path: ",".join(["GET,HEAD"] * (path in gets) + ["POST"] * (path in posts))
         for path in sorted(posts | gets)
@@ -98,7 +101,7 @@ def _methods() -> dict[str, str | None]:
     return allowed | {_ELSEWHERE: None}
 
 
-def _refusing(allowed: str | None) -> _Handler:
+def _refuse_method(allowed: str | None) -> _Handler:
     """Answer an unknown path and a wrong method as axum does: without a body."""
 
     async def refuse(_: web.Request) -> web.StreamResponse:
@@ -109,7 +112,7 @@ def _refusing(allowed: str | None) -> _Handler:
     return refuse
 
 
-def _guarded(handler: _Handler, key: str | None) -> _Handler:
+def _require_key(handler: _Handler, key: str | None) -> _Handler:
     if key is None:
         return handler
     expected = key.encode()
@@ -125,7 +128,7 @@ def _guarded(handler: _Handler, key: str | None) -> _Handler:
     return guarded
 
 
-def _patient(handler: _Handler) -> _Handler:
+def _ignore_disconnect(handler: _Handler) -> _Handler:
     async def patient(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
@@ -137,16 +140,16 @@ def _patient(handler: _Handler) -> _Handler:
     return patient
 
 
-async def _name_no_software(_: web.Request, response: web.StreamResponse) -> None:
+async def _drop_server_header(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)
 
 
-async def preflight(_: web.Request) -> web.StreamResponse:
+async def _answer_preflight(_: web.Request) -> web.StreamResponse:
     """Answer a browser that asks what it may send."""
     return web.Response(headers=_PREFLIGHT)
 
 
-def allow(
+def _allow_origins(
     origins: Sequence[str] | None,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """Return what adds to an answer who may read it.

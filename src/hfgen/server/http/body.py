@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aiohttp import web
 
-from hfgen.server.http.answers import Error, to_json
+from hfgen.server.http.answers import ErrorResponse, to_json
 from hfgen.server.http.metrics import stream_headers
-from hfgen.server.http.requests import Unreadable, decode
+from hfgen.server.http.requests import UnreadableBodyError, decode_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,20 +41,20 @@ async def read_json(request: web.Request, decoder: msgspec.json.Decoder[_Request
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
-        raise _too_large() from error
+        raise _too_large_error() from error
     except web.RequestPayloadError as error:
         raise web.HTTPBadRequest(text=f"Failed to buffer the request body: {error}") from error
     # aiohttp's own limit is one more: its versions differ on whether it may be reached.
     if len(body) > PAYLOAD_LIMIT:
-        raise _too_large()
+        raise _too_large_error()
     try:
-        return decode(decoder, body)
-    except Unreadable as error:
-        refusal = {400: web.HTTPBadRequest, 422: web.HTTPUnprocessableEntity}[error.status]
-        raise refusal(text=error.text) from error
+        return decode_request(decoder, body)
+    except UnreadableBodyError as error:
+        error_class = {400: web.HTTPBadRequest, 422: web.HTTPUnprocessableEntity}[error.status]
+        raise error_class(text=error.text) from error
 
 
-def answer(
+def json_response(
     value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     return web.Response(
@@ -62,12 +62,12 @@ def answer(
     )
 
 
-def refuse(error: RequestError) -> web.Response:
+def error_response(error: RequestError) -> web.Response:
     """Answer with an error, outside a stream."""
-    return answer(Error(str(error), error.error_type), status=error.status)
+    return json_response(ErrorResponse(str(error), error.error_type), status=error.status)
 
 
-def _too_large() -> web.HTTPException:
+def _too_large_error() -> web.HTTPException:
     return web.HTTPRequestEntityTooLarge(
         max_size=PAYLOAD_LIMIT,
         actual_size=PAYLOAD_LIMIT + 1,

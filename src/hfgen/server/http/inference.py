@@ -35,15 +35,16 @@ from hfgen.server.http.validation import Validator
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from hfgen.server.engine.batcher import Batcher, Handle
+    from hfgen.server.engine.batcher import Batcher
     from hfgen.server.engine.checkpoint import Model
+    from hfgen.server.engine.jobs import SubmittedJob
     from hfgen.server.http.requests import GenerateRequest
 
 # Seconds that a health check gives the engine for one token.
 _PROBE_PATIENCE = 10.0
 
 
-class Run:
+class Generation:
     """One job under way, and what it has brought forth.
 
     `offsets` says of each token where in `text` it begins, in characters.
@@ -52,7 +53,6 @@ class Run:
     __slots__ = (
         "_length",
         "finish_reason",
-        "handle",
         "index",
         "job",
         "offsets",
@@ -60,6 +60,7 @@ class Run:
         "queued_at",
         "received_at",
         "started_at",
+        "submitted",
         "tokens",
         "top_tokens",
     )
@@ -69,7 +70,7 @@ class Run:
         self.index = index
         self.received_at = received_at
         self.queued_at = self.started_at = queued_at
-        self.handle: Handle | None = None
+        self.submitted: SubmittedJob | None = None
         self.prefill: tuple[PrefillToken, ...] = ()
         self.tokens: list[Token] = []
         self.offsets: list[int] = []
@@ -114,17 +115,17 @@ class Run:
         )
 
 
-_Item: TypeAlias = tuple[Run, Event]
+_Item: TypeAlias = tuple[Generation, Event]
 
 
-class Session:
-    """The generations of one request. A context: leaving it cancels those that still run."""
+class GenerationGroup:
+    """The generations of one request. A context: leaving it cancels those that still generation."""
 
     def __init__(self, inference: Inference, *, keep_alive: float | None) -> None:
         self._inference = inference
         self._channel: Channel[_Item] = Channel(inference.loop, keep_alive=keep_alive)
         self._received_at = perf_counter()
-        self._running: dict[int, Run] = {}
+        self._running: dict[int, Generation] = {}
         self._permits = 0
 
     def __enter__(self) -> Self:
@@ -137,11 +138,11 @@ class Session:
         traceback: TracebackType | None,
     ) -> None:
         self._channel.close()
-        for run in self._running.values():
-            self._inference.drop(run, gone=not isinstance(exc, RequestError))
-        self._inference.release(self._permits)
+        for generation in self._running.values():
+            self._inference.cancel(generation, client_gone=not isinstance(exc, RequestError))
+        self._inference.release_permits(self._permits)
 
-    async def start(self, request: GenerateRequest, *, index: int = 0) -> Run:
+    async def start(self, request: GenerateRequest, *, index: int = 0) -> Generation:
         """Validate a request and hand it to the engine.
 
         Raises:
@@ -150,22 +151,24 @@ class Session:
         """
         inference = self._inference
         try:
-            inference.acquire()
+            inference.acquire_permit()
             self._permits += 1
             job = await inference.validator.validate(request)
         except RequestError as error:
-            inference.metrics.failed(error)
+            inference.metrics.count_failure(error)
             raise
-        inference.metrics.accepted(job)
-        run = Run(job, index=index, received_at=self._received_at, queued_at=perf_counter())
-        self._running[index] = run
-        inference.submit(run, self._channel)
-        return run
+        inference.metrics.count_job(job)
+        generation = Generation(
+            job, index=index, received_at=self._received_at, queued_at=perf_counter()
+        )
+        self._running[index] = generation
+        inference.submit(generation, self._channel)
+        return generation
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> tuple[Run, Generated | Failed] | None:
+    async def __anext__(self) -> tuple[Generation, Generated | Failed] | None:
         """Return the next token, of whichever generation, or how one failed, until all have ended.
 
         None: nothing has come for as long as `keep_alive`.
@@ -173,20 +176,20 @@ class Session:
         if not self._running:
             raise StopAsyncIteration
         while (item := await self._channel.get()) is not None:
-            run, event = item
+            generation, event = item
             if isinstance(event, Generated):
-                run.add(event)
+                generation.add(event)
                 if event.finish_reason is not None:
-                    self._end(run, healthy=True)
-                return run, event
+                    self._remove(generation, healthy=True)
+                return generation, event
             if isinstance(event, Failed):
-                self._end(run, healthy=False)
-                self._inference.metrics.failed(GenerationError(event.message))
-                return run, event
-            run.started_at, run.prefill = event.started_at, event.prefill
+                self._remove(generation, healthy=False)
+                self._inference.metrics.count_failure(GenerationError(event.message))
+                return generation, event
+            generation.started_at, generation.prefill = event.started_at, event.prefill
         return None
 
-    async def finish(self) -> None:
+    async def wait_until_ended(self) -> None:
         """Wait until every generation has ended.
 
         Raises:
@@ -196,8 +199,8 @@ class Session:
             if item is not None and isinstance(item[1], Failed):
                 raise GenerationError(item[1].message)
 
-    def _end(self, run: Run, *, healthy: bool) -> None:
-        del self._running[run.index]
+    def _remove(self, generation: Generation, *, healthy: bool) -> None:
+        del self._running[generation.index]
         self._inference.healthy = healthy
 
 
@@ -214,35 +217,37 @@ class Inference:
         self._batcher = batcher
         self._mailbox: Mailbox[_Item] = Mailbox(self.loop)
         self._permits = permits
-        self._taken = 0
+        self._permits_taken = 0
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def session(self, *, keep_alive: float | None = None) -> Session:
-        return Session(self, keep_alive=keep_alive)
+    def open_group(self, *, keep_alive: float | None = None) -> GenerationGroup:
+        return GenerationGroup(self, keep_alive=keep_alive)
 
-    def acquire(self) -> None:
-        if self._draining or self._taken >= self._permits:
+    def acquire_permit(self) -> None:
+        if self._draining or self._permits_taken >= self._permits:
             raise OverloadedError
-        self._taken += 1
+        self._permits_taken += 1
         self._idle.clear()
 
-    def release(self, permits: int) -> None:
-        self._taken -= permits
-        if not self._taken:
+    def release_permits(self, permits: int) -> None:
+        self._permits_taken -= permits
+        if not self._permits_taken:
             self._idle.set()
 
-    def submit(self, run: Run, channel: Channel[_Item]) -> None:
+    def submit(self, generation: Generation, channel: Channel[_Item]) -> None:
         post = self._mailbox.post
-        run.handle = self._batcher.submit(run.job, lambda event: post(channel, (run, event)))
+        generation.submitted = self._batcher.submit(
+            generation.job, lambda event: post(channel, (generation, event))
+        )
 
-    def drop(self, run: Run, *, gone: bool) -> None:
+    def cancel(self, generation: Generation, *, client_gone: bool) -> None:
         """Take a job out of the batch; count it, if it is because its client has gone."""
-        if gone:
-            self.metrics.dropped()
-        if run.handle is not None:
-            run.handle.cancel()
+        if client_gone:
+            self.metrics.count_dropped()
+        if generation.submitted is not None:
+            generation.submitted.cancel()
 
     async def check_health(self) -> bool:
         """Say whether the engine works; after a failure, by having it generate one token."""
@@ -255,9 +260,9 @@ class Inference:
     async def _probe(self) -> bool:
         job = Job(input_ids=(0,), sampling=Sampling(seed=0), max_new_tokens=1)
         now = perf_counter()
-        run = Run(job, index=0, received_at=now, queued_at=now)
+        generation = Generation(job, index=0, received_at=now, queued_at=now)
         channel: Channel[_Item] = Channel(self.loop)
-        self.submit(run, channel)
+        self.submit(generation, channel)
         try:
             async with asyncio.timeout(_PROBE_PATIENCE):
                 while item := await channel.get():
@@ -266,13 +271,13 @@ class Inference:
         except TimeoutError:
             pass
         finally:
-            self.drop(run, gone=False)
+            self.cancel(generation, client_gone=False)
         return False
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Start nothing more, and wait until all is answered, `grace` has passed or `hurry` is set.
 
-        What still runs then fails, so that every stream ends with words and not with a cut.
+        Generations that still run then fail: their streams end with an error event, not with a cut.
         """
         self._draining = True
         waits = [self.loop.create_task(event.wait()) for event in (self._idle, hurry)]
@@ -299,9 +304,9 @@ class Service:
         return f"{__version__}-native"
 
     @classmethod
-    def of(cls, model: Model, batcher: Batcher, options: ServerOptions) -> Service:
-        """Put a service together, on the loop that it runs on."""
-        limits = Limits.of(options, max_positions=model.engine.max_positions)
+    def from_model(cls, model: Model, batcher: Batcher, options: ServerOptions) -> Service:
+        """Put a service together, on the event loop that will run it."""
+        limits = Limits.from_options(options, max_positions=model.engine.max_positions)
         metrics = Metrics(
             limits,
             queue_size=lambda: batcher.queue_size,

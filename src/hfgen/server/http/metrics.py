@@ -71,9 +71,9 @@ class Metrics:
     ) -> None:
         registry = self._registry = CollectorRegistry()
 
-        def tokens(name: str, words: str, most: int) -> Histogram:
+        def token_histogram(name: str, documentation: str, most: int) -> Histogram:
             buckets = [most / 100 * (step + 1) for step in range(100)]
-            return Histogram(name, words, registry=registry, buckets=buckets)
+            return Histogram(name, documentation, registry=registry, buckets=buckets)
 
         total = limits.max_total_tokens
         self.requests = Counter("tgi_request_count", "Total number of requests", registry=registry)
@@ -83,36 +83,38 @@ class Metrics:
         self._failure = Counter(
             "tgi_request_failure", "Number of failed requests", ["err"], registry=registry
         )
-        self._input = tokens(
+        self._input = token_histogram(
             "tgi_request_input_length", "Input token length per request", limits.max_input_tokens
         )
-        self._wanted = tokens("tgi_request_max_new_tokens", "Maximum new tokens per request", total)
-        self._generated = tokens(
+        self._wanted = token_histogram(
+            "tgi_request_max_new_tokens", "Maximum new tokens per request", total
+        )
+        self._generated = token_histogram(
             "tgi_request_generated_tokens", "Generated tokens per request", total
         )
         self._durations = {
-            field: Histogram(name, words, registry=registry, buckets=_SECONDS)
-            for field, name, words in _DURATIONS
+            field: Histogram(name, documentation, registry=registry, buckets=_SECONDS)
+            for field, name, documentation in _DURATIONS
         }
         gauge = Gauge("tgi_queue_size", "Current queue size", registry=registry)
         gauge.set_function(queue_size)
         gauge = Gauge("tgi_batch_current_size", "Current batch size", registry=registry)
         gauge.set_function(batch_size)
 
-    def accepted(self, job: Job) -> None:
+    def count_job(self, job: Job) -> None:
         self._input.observe(len(job.input_ids))
         self._wanted.observe(job.max_new_tokens)
 
-    def succeeded(self, timings: Timings) -> None:
+    def count_success(self, timings: Timings) -> None:
         self._success.inc()
         self._generated.observe(timings.generated_tokens)
         for field, histogram in self._durations.items():
             histogram.observe(getattr(timings, field))
 
-    def failed(self, error: RequestError) -> None:
+    def count_failure(self, error: RequestError) -> None:
         self._failure.labels(error.failure).inc()
 
-    def dropped(self) -> None:
+    def count_dropped(self) -> None:
         """Count a generation that nobody waits for any more."""
         self._failure.labels("dropped").inc()
 

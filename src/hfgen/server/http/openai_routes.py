@@ -6,7 +6,7 @@ the last chunk and keeps TGI's names there, the last chunk of each choice carrie
 `[DONE]` comes after all prompts, even after errors.
 
 Two fields that TGI ignores do here what they do in vLLM: `logprobs`, and `n`, with which each
-choice is a run of its own.
+choice is a generation of its own.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from hfgen.server.http.answers import (
     COMMENT,
     DONE,
     Choice,
-    Chunk,
     Completion,
+    CompletionChunk,
     Logprobs,
     OpenAIError,
     OpenAIErrorBody,
     Usage,
     to_event,
 )
-from hfgen.server.http.body import EventStream, answer, read_json, refuse
+from hfgen.server.http.body import EventStream, error_response, json_response, read_json
 from hfgen.server.http.errors import (
     BatchSizeError,
     GenerationError,
@@ -46,37 +46,37 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from hfgen.server.engine.jobs import Generated, Token
-    from hfgen.server.http.inference import Run, Session
+    from hfgen.server.http.inference import Generation, GenerationGroup
 
 _COMPLETION = msgspec.json.Decoder(CompletionRequest)
 
 
-async def completions(request: web.Request) -> web.StreamResponse:
-    asked = await read_json(request, _COMPLETION)
+async def create_completion(request: web.Request) -> web.StreamResponse:
+    payload = await read_json(request, _COMPLETION)
     service = request.app[SERVICE]
     # TGI counts the request here, and each of its prompts again where that is generated.
     service.metrics.requests.inc()
     # These come with their status, stream or not: TGI looks at the first two before it answers.
-    for error in _refusals(asked):
-        service.metrics.failed(error)
-        return refuse(error)
-    service.metrics.requests.inc(len(asked.prompts) * asked.copies)
-    if asked.stream:
-        return await _stream(request, service, asked)
+    for error in _find_errors(payload):
+        service.metrics.count_failure(error)
+        return error_response(error)
+    service.metrics.requests.inc(len(payload.prompts) * payload.choices_per_prompt)
+    if payload.stream:
+        return await _stream(request, service, payload)
     try:
-        return await _complete(service, asked)
+        return await _complete(service, payload)
     except RequestError as error:
-        return refuse(error)
+        return error_response(error)
 
 
-def _refusals(asked: CompletionRequest) -> list[RequestError]:
+def _find_errors(payload: CompletionRequest) -> list[RequestError]:
     errors: list[RequestError] = []
-    if asked.suffix is not None:
+    if payload.suffix is not None:
         errors.append(SuffixError())
-    if len(asked.prompts) > MAX_CLIENT_BATCH_SIZE:
+    if len(payload.prompts) > MAX_CLIENT_BATCH_SIZE:
         errors.append(BatchSizeError(str(MAX_CLIENT_BATCH_SIZE)))
-    if asked.copies > 1:
-        choices = len(asked.prompts) * asked.copies
+    if payload.choices_per_prompt > 1:
+        choices = len(payload.prompts) * payload.choices_per_prompt
         if choices > MAX_CLIENT_BATCH_SIZE:
             errors.append(
                 ValidationError(
@@ -84,52 +84,52 @@ def _refusals(asked: CompletionRequest) -> list[RequestError]:
                     f" Given: {choices}"
                 )
             )
-        if asked.greedy:
+        if payload.is_greedy:
             errors.append(ValidationError("you must use sampling when `n` is > 1"))
     return errors
 
 
-async def _complete(service: Service, asked: CompletionRequest) -> web.Response:
-    with service.inference.session() as session:
-        runs = [
-            await session.start(generation, index=index)
-            for index, generation in enumerate(asked.generations())
+async def _complete(service: Service, payload: CompletionRequest) -> web.Response:
+    with service.inference.open_group() as group:
+        generations = [
+            await group.start(generation, index=index)
+            for index, generation in enumerate(payload.to_generate_requests())
         ]
-        await session.finish()
-    timings = [run.timings() for run in runs]
-    for each in timings:
-        service.metrics.succeeded(each)
+        await group.wait_until_ended()
+    timings = [generation.timings() for generation in generations]
+    for generation_timings in timings:
+        service.metrics.count_success(generation_timings)
     choices = tuple(
         Choice(
-            index=run.index,
-            text=run.text,
-            logprobs=logprobs_of(run, asked.logprobs),
-            finish_reason=_openai_reason(run),
+            index=generation.index,
+            text=generation.text,
+            logprobs=_make_logprobs(generation, payload.logprobs),
+            finish_reason=_openai_finish_reason(generation),
         )
-        for run in runs
+        for generation in generations
     )
-    return answer(
+    return json_response(
         Completion(
             created=int(time.time()),
             model=service.name,
             system_fingerprint=service.fingerprint,
             choices=choices,
-            usage=_usage(runs, copies=asked.copies),
+            usage=_count_usage(generations, copies=payload.choices_per_prompt),
         ),
-        headers=completion_headers(asked.prompts, timings),
+        headers=completion_headers(payload.prompts, timings),
     )
 
 
-def _openai_reason(run: Run) -> str:
+def _openai_finish_reason(generation: Generation) -> str:
     # Only one of TGI's reasons takes OpenAI's name, and only outside a stream.
-    assert run.finish_reason is not None
-    return "stop" if run.finish_reason == "eos_token" else run.finish_reason
+    assert generation.finish_reason is not None
+    return "stop" if generation.finish_reason == "eos_token" else generation.finish_reason
 
 
-def _usage(runs: list[Run], *, copies: int = 1) -> Usage:
+def _count_usage(generations: list[Generation], *, copies: int = 1) -> Usage:
     # A prompt counts once, however many choices it has.
-    prompt_tokens = sum(len(run.job.input_ids) for run in runs[::copies])
-    completion_tokens = sum(len(run.tokens) for run in runs)
+    prompt_tokens = sum(len(generation.job.input_ids) for generation in generations[::copies])
+    completion_tokens = sum(len(generation.tokens) for generation in generations)
     return Usage(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
@@ -138,51 +138,53 @@ def _usage(runs: list[Run], *, copies: int = 1) -> Usage:
 
 
 async def _stream(
-    request: web.Request, service: Service, asked: CompletionRequest
+    request: web.Request, service: Service, payload: CompletionRequest
 ) -> web.StreamResponse:
-    stream = EventStream(request, asked.prompts)
+    stream = EventStream(request, payload.prompts)
     async with stream:
-        with service.inference.session(keep_alive=service.options.keep_alive) as session:
-            for index, generation in enumerate(asked.generations()):
+        with service.inference.open_group(keep_alive=service.options.keep_alive) as group:
+            for index, generation in enumerate(payload.to_generate_requests()):
                 try:
-                    await session.start(generation, index=index)
+                    await group.start(generation, index=index)
                 except RequestError as error:  # the other prompts go on
-                    await stream.write(_error(error))
-            await _write_chunks(service, session, stream, asked.logprobs)
+                    await stream.write(_error_event(error))
+            await _write_chunks(service, group, stream, payload.logprobs)
         await stream.write(DONE)
     return stream.response
 
 
 async def _write_chunks(
-    service: Service, session: Session, stream: EventStream, most: int | None
+    service: Service, group: GenerationGroup, stream: EventStream, most: int | None
 ) -> None:
-    async for item in session:
+    async for item in group:
         if item is None:
             await stream.write(COMMENT)
             continue
-        run, event = item
+        generation, event = item
         if isinstance(event, Failed):
-            await stream.write(_error(GenerationError(event.message)))
+            await stream.write(_error_event(GenerationError(event.message)))
             continue
         if event.finish_reason is not None:
-            service.metrics.succeeded(run.timings())
-        await stream.write(to_event(_chunk(service, run, event, most)))
+            service.metrics.count_success(generation.timings())
+        await stream.write(to_event(_make_chunk(service, generation, event, most)))
 
 
-def _error(error: RequestError) -> bytes:
+def _error_event(error: RequestError) -> bytes:
     return to_event(OpenAIError(OpenAIErrorBody(str(error))))
 
 
-def _chunk(service: Service, run: Run, event: Generated, most: int | None) -> Chunk | Completion:
+def _make_chunk(
+    service: Service, generation: Generation, event: Generated, most: int | None
+) -> CompletionChunk | Completion:
     choice = Choice(
-        index=run.index,
+        index=generation.index,
         text=event.token.text,
-        logprobs=logprobs_of(run, most, since=len(run.tokens) - 1),
+        logprobs=_make_logprobs(generation, most, since=len(generation.tokens) - 1),
         finish_reason=event.finish_reason or "",
     )
     created = int(time.time())
     if event.finish_reason is None:
-        return Chunk(
+        return CompletionChunk(
             created=created,
             choices=(choice,),
             model=service.name,
@@ -193,33 +195,34 @@ def _chunk(service: Service, run: Run, event: Generated, most: int | None) -> Ch
         model=service.name,
         system_fingerprint=service.fingerprint,
         choices=(choice,),
-        usage=_usage([run]),
+        usage=_count_usage([generation]),
     )
 
 
-def logprobs_of(run: Run, most: int | None, *, since: int = 0) -> Logprobs | None:
-    """Return the log-probabilities of a run's tokens, None where they were not asked for.
+def _make_logprobs(generation: Generation, most: int | None, *, since: int = 0) -> Logprobs | None:
+    """Return the log-probabilities of a generation's tokens, None where they were not asked for.
 
     Args:
-        run: Whose tokens.
+        generation: Whose tokens.
         most: How many of the likeliest tokens to show in the place of each; None: not asked for.
         since: The first token to show.
     """
     if most is None:
         return None
-    tokens = run.tokens[since:]
-    likeliest = run.top_tokens[since:] or [()] * len(tokens)
+    tokens = generation.tokens[since:]
+    likeliest = generation.top_tokens[since:] or [()] * len(tokens)
     return Logprobs(
         tokens=[token.text for token in tokens],
         token_logprobs=[token.logprob for token in tokens],
         top_logprobs=[
-            _by_text(token, top[:most]) for token, top in zip(tokens, likeliest, strict=True)
+            _logprobs_by_text(token, top[:most])
+            for token, top in zip(tokens, likeliest, strict=True)
         ],
-        text_offset=run.offsets[since:],
+        text_offset=generation.offsets[since:],
     )
 
 
-def _by_text(chosen: Token, likeliest: tuple[Token, ...]) -> dict[str, float]:
+def _logprobs_by_text(chosen: Token, likeliest: tuple[Token, ...]) -> dict[str, float]:
     """Return log-probabilities by text, the chosen token's under the text that it added.
 
     By itself a token may read otherwise than in its place, where clients look it up. Of others

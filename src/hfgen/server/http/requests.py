@@ -82,14 +82,14 @@ class GenerateParameters(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def absent_parameters() -> GenerateParameters:
+def make_default_parameters() -> GenerateParameters:
     """Return what TGI takes where `parameters` is absent: unlike `{}`, that samples."""
     return GenerateParameters(do_sample=True)
 
 
 class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     inputs: str
-    parameters: GenerateParameters = msgspec.field(default_factory=absent_parameters)
+    parameters: GenerateParameters = msgspec.field(default_factory=make_default_parameters)
 
 
 class CompatGenerateRequest(GenerateRequest, frozen=True, kw_only=True):
@@ -131,31 +131,31 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
         return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
 
     @property
-    def greedy(self) -> bool:
+    def is_greedy(self) -> bool:
         # Only a temperature of 0 is greedy here, where the native routes refuse it.
         return self.temperature == 0
 
     @property
-    def copies(self) -> int:
+    def choices_per_prompt(self) -> int:
         """How many choices each prompt has."""
         return self.n or 1
 
-    def generations(self) -> list[GenerateRequest]:
+    def to_generate_requests(self) -> list[GenerateRequest]:
         """Return the generations this asks for: the choices of the first prompt, then the next."""
-        parameters = [self._parameters(copy) for copy in range(self.copies)]
+        parameters = [self._parameters(copy) for copy in range(self.choices_per_prompt)]
         return [
-            GenerateRequest(inputs=prompt, parameters=each)
+            GenerateRequest(inputs=prompt, parameters=choice_parameters)
             for prompt in self.prompts
-            for each in parameters
+            for choice_parameters in parameters
         ]
 
     def _parameters(self, copy: int) -> GenerateParameters:
         return GenerateParameters(
-            temperature=None if self.greedy else self.temperature,
+            temperature=None if self.is_greedy else self.temperature,
             repetition_penalty=self.repetition_penalty,
             frequency_penalty=self.frequency_penalty,
             top_p=self.top_p,
-            do_sample=not self.greedy,
+            do_sample=not self.is_greedy,
             max_new_tokens=self.max_tokens,
             stop=self.stop or (),
             details=True,
@@ -165,7 +165,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Unreadable(Exception):  # noqa: N818 - it carries an answer
+class UnreadableBodyError(Exception):
     """A body that is not what the route takes.
 
     Attributes:
@@ -179,30 +179,32 @@ class Unreadable(Exception):  # noqa: N818 - it carries an answer
         self.text = text
 
 
-def decode(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Request:
+def decode_request(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Request:
     """Decode a body.
 
     Raises:
-        Unreadable: It is no JSON, or of another shape.
+        UnreadableBodyError: It is no JSON, or of another shape.
     """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         text = "Failed to deserialize the JSON body into the target type"
-        raise Unreadable(422, f"{text}: {_words(error)}") from error
+        raise UnreadableBodyError(422, f"{text}: {_describe(error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(400, f"Failed to parse the request body as JSON: {error}") from error
+        raise UnreadableBodyError(
+            400, f"Failed to parse the request body as JSON: {error}"
+        ) from error
 
 
-_PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
+_PLACE = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
 
 
-def _words(error: msgspec.ValidationError) -> str:
+def _describe(error: msgspec.ValidationError) -> str:
     """Put the place first, and call a missing field what serde calls it."""
     match = _PLACE.fullmatch(str(error))
     assert match is not None
-    what = match["what"].replace("Object missing required field", "missing field")
-    return f"{match['where']}: {what}" if match["where"] else what
+    problem = match["problem"].replace("Object missing required field", "missing field")
+    return f"{match['place']}: {problem}" if match["place"] else problem
 
 
 def _check_u64(**values: int | None) -> None:

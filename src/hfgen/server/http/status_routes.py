@@ -10,15 +10,15 @@ from aiohttp import web
 
 from hfgen._version import __version__
 from hfgen.server._options import MAX_CLIENT_BATCH_SIZE
-from hfgen.server.http.answers import Error, Info, ModelInfo, ModelsInfo
-from hfgen.server.http.body import answer
+from hfgen.server.http.answers import ErrorResponse, Info, ModelInfo, ModelsInfo
+from hfgen.server.http.body import json_response
 from hfgen.server.http.inference import SERVICE
 
 
-async def info(request: web.Request) -> web.Response:
+async def get_info(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     limits = service.limits
-    return answer(
+    return json_response(
         Info(
             model_id=service.name,
             max_concurrent_requests=service.options.max_concurrent_requests,
@@ -32,16 +32,16 @@ async def info(request: web.Request) -> web.Response:
     )
 
 
-async def models(request: web.Request) -> web.Response:
+async def list_models(request: web.Request) -> web.Response:
     name = request.app[SERVICE].name
-    return answer(ModelsInfo(data=(ModelInfo(id=name, owned_by=name),)))
+    return json_response(ModelsInfo(data=(ModelInfo(id=name, owned_by=name),)))
 
 
-async def health(request: web.Request) -> web.Response:
+async def check_health(request: web.Request) -> web.Response:
     if await request.app[SERVICE].inference.check_health():
         return web.Response()
-    return answer(Error("unhealthy", "healthcheck"), status=503)
+    return json_response(ErrorResponse("unhealthy", "healthcheck"), status=503)
 
 
-async def metrics(request: web.Request) -> web.Response:
+async def get_metrics(request: web.Request) -> web.Response:
     return web.Response(text=request.app[SERVICE].metrics.render())

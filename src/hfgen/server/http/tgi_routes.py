@@ -17,14 +17,14 @@ from hfgen.server.http.answers import (
     COMMENT,
     BestOfSequence,
     Details,
-    Error,
-    Generation,
+    ErrorResponse,
+    GenerateResponse,
     SimpleToken,
     StreamDetails,
     StreamEvent,
     to_event,
 )
-from hfgen.server.http.body import EventStream, answer, read_json, refuse
+from hfgen.server.http.body import EventStream, error_response, json_response, read_json
 from hfgen.server.http.errors import GenerationError, RequestError
 from hfgen.server.http.inference import SERVICE, Service
 from hfgen.server.http.metrics import generation_headers
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
     from hfgen.server.engine.jobs import Generated
-    from hfgen.server.http.inference import Run
+    from hfgen.server.http.inference import Generation
 
 _GENERATE = msgspec.json.Decoder(GenerateRequest)
 _COMPAT = msgspec.json.Decoder(CompatGenerateRequest)
 
 
 async def generate(request: web.Request) -> web.StreamResponse:
-    asked = await read_json(request, _GENERATE)
+    payload = await read_json(request, _GENERATE)
     try:
-        generation, headers = await _generate(request.app[SERVICE], asked)
+        generation, headers = await _generate(request.app[SERVICE], payload)
     except RequestError as error:
-        return refuse(error)
-    return answer(generation, headers=headers)
+        return error_response(error)
+    return json_response(generation, headers=headers)
 
 
 async def generate_stream(request: web.Request) -> web.StreamResponse:
@@ -57,135 +57,141 @@ async def generate_stream(request: web.Request) -> web.StreamResponse:
 
 
 async def compat_generate(request: web.Request) -> web.StreamResponse:
-    asked = await read_json(request, _COMPAT)
+    payload = await read_json(request, _COMPAT)
     # The prompt is echoed here unless told otherwise, as for any model of text generation.
-    if asked.parameters.return_full_text is None:
-        parameters = msgspec.structs.replace(asked.parameters, return_full_text=True)
-        asked = msgspec.structs.replace(asked, parameters=parameters)
-    if asked.stream:
-        return await _stream(request, asked)
+    if payload.parameters.return_full_text is None:
+        parameters = msgspec.structs.replace(payload.parameters, return_full_text=True)
+        payload = msgspec.structs.replace(payload, parameters=parameters)
+    if payload.stream:
+        return await _stream(request, payload)
     try:
-        generation, headers = await _generate(request.app[SERVICE], asked)
+        generation, headers = await _generate(request.app[SERVICE], payload)
     except RequestError as error:
-        return refuse(error)
-    return answer([generation], headers=headers)
+        return error_response(error)
+    return json_response([generation], headers=headers)
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
-    asked = await read_json(request, _GENERATE)
-    encoding = await request.app[SERVICE].validator.encode(asked.inputs)
-    return answer(_simple_tokens(encoding, asked.inputs))
+    payload = await read_json(request, _GENERATE)
+    encoding = await request.app[SERVICE].validator.encode(payload.inputs)
+    return json_response(_make_simple_tokens(encoding, payload.inputs))
 
 
 async def _generate(
-    service: Service, asked: GenerateRequest
-) -> tuple[Generation, Mapping[str, str]]:
+    service: Service, payload: GenerateRequest
+) -> tuple[GenerateResponse, Mapping[str, str]]:
     service.metrics.requests.inc()
-    parameters = asked.parameters
+    parameters = payload.parameters
     copies = parameters.best_of or 1
     if copies > 1:
         try:
             service.validator.check_best_of(copies)
         except RequestError as error:
-            service.metrics.failed(error)
+            service.metrics.count_failure(error)
             raise
-    with service.inference.session() as session:
-        runs = [await session.start(asked, index=copy) for copy in range(copies)]
-        await session.finish()
-    best = max(runs, key=lambda run: run.mean_logprob)
+    with service.inference.open_group() as group:
+        generations = [await group.start(payload, index=copy) for copy in range(copies)]
+        await group.wait_until_ended()
+    best = max(generations, key=lambda generation: generation.mean_logprob)
     timings = best.timings()
-    service.metrics.succeeded(timings)
-    prompt = asked.inputs if parameters.return_full_text else ""
+    service.metrics.count_success(timings)
+    prompt = payload.inputs if parameters.return_full_text else ""
     details: Details | None = None
     if parameters.details or parameters.decoder_input_details:
-        others = [_sequence(run, prompt) for run in runs if run is not best]
-        details = _details(best, others if copies > 1 else None)
+        others = [
+            _make_best_of_sequence(generation, prompt)
+            for generation in generations
+            if generation is not best
+        ]
+        details = _make_details(best, others if copies > 1 else None)
     return (
-        Generation(generated_text=prompt + best.text, details=details or UNSET),
-        generation_headers(asked.inputs, timings),
+        GenerateResponse(generated_text=prompt + best.text, details=details or UNSET),
+        generation_headers(payload.inputs, timings),
     )
 
 
-def _sequence(run: Run, prompt: str) -> BestOfSequence:
-    assert run.finish_reason is not None
+def _make_best_of_sequence(generation: Generation, prompt: str) -> BestOfSequence:
+    assert generation.finish_reason is not None
     return BestOfSequence(
-        generated_text=prompt + run.text,
-        finish_reason=run.finish_reason,
-        generated_tokens=len(run.tokens),
-        seed=run.seed,
-        prefill=run.prefill,
-        tokens=run.tokens,
-        top_tokens=run.top_tokens or UNSET,
+        generated_text=prompt + generation.text,
+        finish_reason=generation.finish_reason,
+        generated_tokens=len(generation.tokens),
+        seed=generation.seed,
+        prefill=generation.prefill,
+        tokens=generation.tokens,
+        top_tokens=generation.top_tokens or UNSET,
     )
 
 
-def _details(run: Run, others: list[BestOfSequence] | None) -> Details:
-    assert run.finish_reason is not None
+def _make_details(generation: Generation, others: list[BestOfSequence] | None) -> Details:
+    assert generation.finish_reason is not None
     return Details(
-        finish_reason=run.finish_reason,
-        generated_tokens=len(run.tokens),
-        seed=run.seed,
-        prefill=run.prefill,
-        tokens=run.tokens,
+        finish_reason=generation.finish_reason,
+        generated_tokens=len(generation.tokens),
+        seed=generation.seed,
+        prefill=generation.prefill,
+        tokens=generation.tokens,
         best_of_sequences=UNSET if others is None else others,
-        top_tokens=run.top_tokens or UNSET,
+        top_tokens=generation.top_tokens or UNSET,
     )
 
 
-async def _stream(request: web.Request, asked: GenerateRequest) -> web.StreamResponse:
+async def _stream(request: web.Request, payload: GenerateRequest) -> web.StreamResponse:
     service = request.app[SERVICE]
     service.metrics.requests.inc()
-    stream = EventStream(request, [asked.inputs])
+    stream = EventStream(request, [payload.inputs])
     async with stream:
         try:
-            await _write_tokens(service, asked, stream)
+            await _write_tokens(service, payload, stream)
         except RequestError as error:
             # Whatever it is, it comes in the stream, and the status was 200.
-            await stream.write(to_event(Error(str(error), error.error_type)))
+            await stream.write(to_event(ErrorResponse(str(error), error.error_type)))
     return stream.response
 
 
-async def _write_tokens(service: Service, asked: GenerateRequest, stream: EventStream) -> None:
+async def _write_tokens(service: Service, payload: GenerateRequest, stream: EventStream) -> None:
     try:
-        service.validator.check_stream(asked)
+        service.validator.check_stream(payload)
     except RequestError as error:
-        service.metrics.failed(error)
+        service.metrics.count_failure(error)
         raise
-    with service.inference.session(keep_alive=service.options.keep_alive) as session:
-        await session.start(asked)
-        async for item in session:
+    with service.inference.open_group(keep_alive=service.options.keep_alive) as group:
+        await group.start(payload)
+        async for item in group:
             if item is None:
                 await stream.write(COMMENT)
                 continue
-            run, event = item
+            generation, event = item
             if isinstance(event, Failed):
                 raise GenerationError(event.message)
             if event.finish_reason is not None:
-                service.metrics.succeeded(run.timings())
-            await stream.write(to_event(_stream_event(asked, run, event)))
+                service.metrics.count_success(generation.timings())
+            await stream.write(to_event(_make_stream_event(payload, generation, event)))
 
 
-def _stream_event(asked: GenerateRequest, run: Run, event: Generated) -> StreamEvent:
+def _make_stream_event(
+    payload: GenerateRequest, generation: Generation, event: Generated
+) -> StreamEvent:
     top_tokens = event.top_tokens or UNSET
     if event.finish_reason is None:
-        return StreamEvent(len(run.tokens), event.token, top_tokens, None, None)
-    parameters = asked.parameters
+        return StreamEvent(len(generation.tokens), event.token, top_tokens, None, None)
+    parameters = payload.parameters
     details = StreamDetails(
         finish_reason=event.finish_reason,
-        generated_tokens=len(run.tokens),
-        seed=run.seed,
-        input_length=len(run.job.input_ids),
+        generated_tokens=len(generation.tokens),
+        seed=generation.seed,
+        input_length=len(generation.job.input_ids),
     )
     return StreamEvent(
-        index=len(run.tokens),
+        index=len(generation.tokens),
         token=event.token,
         top_tokens=top_tokens,
-        generated_text=(asked.inputs if parameters.return_full_text else "") + run.text,
+        generated_text=(payload.inputs if parameters.return_full_text else "") + generation.text,
         details=details if parameters.details else None,
     )
 
 
-def _simple_tokens(encoding: Encoding, text: str) -> list[SimpleToken]:
+def _make_simple_tokens(encoding: Encoding, text: str) -> list[SimpleToken]:
     # The tokenizer's offsets count characters in Python and bytes in Rust, as in TGI's answer.
     at: Sequence[int] = range(len(text) + 1)
     if not text.isascii():

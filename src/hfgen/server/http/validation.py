@@ -1,4 +1,4 @@
-"""From a request to a job: TGI's checks, in TGI's order and words.
+"""From a request to a job: TGI's checks, in TGI's order and with TGI's messages.
 
 Source: text-generation-inference, `router/src/validation.rs` (`validate`, `validate_input`,
 `ValidationError`), and `NextTokenChooser` in `server/text_generation_server/utils/tokens.py` for
@@ -26,7 +26,7 @@ _RESERVED_TOKENS = 1024
 
 # Up to this many characters a prompt is tokenized where it stands (it takes about a millisecond);
 # a longer one goes to a thread, so that nobody's tokens wait for it.
-_TOKENIZE_INLINE = 4_000
+_MAX_INLINE_CHARACTERS = 4_000
 
 _Check: TypeAlias = Callable[[GenerateRequest, GenerateParameters, Limits], bool]
 
@@ -35,37 +35,37 @@ def _best_of(parameters: GenerateParameters) -> int:
     return 1 if parameters.best_of is None else parameters.best_of
 
 
-def _may_sample(p: GenerateParameters) -> bool:
+def _is_sampling(p: GenerateParameters) -> bool:
     return p.do_sample or not (p.temperature is p.top_k is p.top_p is p.typical_p is None)
 
 
-def _outside_unit(value: float | None) -> bool:
+def _is_outside_unit(value: float | None) -> bool:
     return value is not None and not 0 < value < 1
 
 
-def _not_positive(value: float | None) -> bool:
+def _is_not_positive(value: float | None) -> bool:
     return value is not None and value <= 0
 
 
-# Each refusal with its words, in the order in which TGI looks. A prompt's length comes between
+# Each refusal with its message, in the order in which TGI looks. A prompt's length comes between
 # the first table and the second.
 _CHECKS: tuple[tuple[_Check, str], ...] = (
     (
-        lambda _, p, __: _best_of(p) > 1 and not _may_sample(p),
+        lambda _, p, __: _best_of(p) > 1 and not _is_sampling(p),
         "you must use sampling when `best_of` is > 1",
     ),
-    (lambda _, p, __: _not_positive(p.temperature), "`temperature` must be strictly positive"),
+    (lambda _, p, __: _is_not_positive(p.temperature), "`temperature` must be strictly positive"),
     (
-        lambda _, p, __: _not_positive(p.repetition_penalty),
+        lambda _, p, __: _is_not_positive(p.repetition_penalty),
         "`repetition_penalty` must be strictly positive",
     ),
     (
         lambda _, p, __: p.frequency_penalty is not None and not -2 <= p.frequency_penalty <= 2,  # noqa: PLR2004 - the message says it
         "`frequency_penalty` must be >= -2.0 and <= 2.0",
     ),
-    (lambda _, p, __: _outside_unit(p.top_p), "`top_p` must be > 0.0 and < 1.0"),
-    (lambda _, p, __: _outside_unit(p.typical_p), "`typical_p` must be > 0.0 and < 1.0"),
-    (lambda _, p, __: _not_positive(p.top_k), "`top_k` must be strictly positive"),
+    (lambda _, p, __: _is_outside_unit(p.top_p), "`top_p` must be > 0.0 and < 1.0"),
+    (lambda _, p, __: _is_outside_unit(p.typical_p), "`typical_p` must be > 0.0 and < 1.0"),
+    (lambda _, p, __: _is_not_positive(p.top_k), "`top_k` must be strictly positive"),
     (lambda _, p, __: p.max_new_tokens == 0, "`max_new_tokens` must be strictly positive"),
     (
         lambda _, p, limits: len(p.stop) > limits.max_stop_sequences,
@@ -91,7 +91,7 @@ _CHECKS: tuple[tuple[_Check, str], ...] = (
     ),
 )
 
-# Not built yet. The words for `grammar` are those of a TGI without grammar support.
+# Not built yet. The message for `grammar` is that of a TGI without grammar support.
 _UNSUPPORTED: tuple[tuple[_Check, str], ...] = (
     (lambda _, p, __: p.grammar is not None, "grammar is not supported"),
     (lambda _, p, __: p.watermark, "`watermark` is not supported"),
@@ -120,19 +120,19 @@ class Validator:
 
     def check_best_of(self, best_of: int) -> None:
         """Refuse more sequences than the server gives; TGI looks at this before all else."""
-        most = self._limits.max_best_of
-        if most == 1 and best_of != 1:
+        limit = self._limits.max_best_of
+        if limit == 1 and best_of != 1:
             raise ValidationError("`best_of` != 1 is not allowed for this endpoint")
-        if best_of > most:
-            raise ValidationError(f"`best_of` must be > 0 and <= {most}. Given: {best_of}")
+        if best_of > limit:
+            raise ValidationError(f"`best_of` must be > 0 and <= {limit}. Given: {best_of}")
 
     def check_stream(self, request: GenerateRequest) -> None:
         """Refuse what cannot be streamed."""
-        self._refuse(_STREAM_CHECKS, request)
+        self._check(_STREAM_CHECKS, request)
 
     async def encode(self, text: str) -> Encoding:
         """Tokenize a text, with the special tokens that the model wants around a prompt."""
-        if len(text) > _TOKENIZE_INLINE:
+        if len(text) > _MAX_INLINE_CHARACTERS:
             return await asyncio.to_thread(self._tokenizer.encode, text)
         return self._tokenizer.encode(text)
 
@@ -143,30 +143,30 @@ class Validator:
             ValidationError: It asks for something that the server does not do.
         """
         p = request.parameters
-        self._refuse(_CHECKS, request)
+        self._check(_CHECKS, request)
         ids = (await self.encode(request.inputs)).ids
         if p.truncate is not None:
             ids = ids[-p.truncate :]
         if not ids:  # a tokenizer may strip white space; nothing is nothing to go on from
             raise ValidationError("`inputs` cannot be empty")
-        max_new_tokens = self._room(len(ids), p.max_new_tokens)
-        self._refuse(_UNSUPPORTED, request)
+        max_new_tokens = self._limit_new_tokens(len(ids), p.max_new_tokens)
+        self._check(_UNSUPPORTED, request)
         return Job(
             input_ids=tuple(ids),
-            sampling=_sampling(p),
+            sampling=_make_sampling(p),
             max_new_tokens=max_new_tokens,
             stop=p.stop,
             top_n_tokens=p.top_n_tokens or 0,
             prefill_logprobs=p.decoder_input_details,
         )
 
-    def _refuse(self, checks: tuple[tuple[_Check, str], ...], request: GenerateRequest) -> None:
+    def _check(self, checks: tuple[tuple[_Check, str], ...], request: GenerateRequest) -> None:
         p, limits = request.parameters, self._limits
-        for refused, words in checks:
-            if refused(request, p, limits):
-                raise ValidationError(words.format(p=p, limits=limits, stops=len(p.stop)))
+        for is_refused, message in checks:
+            if is_refused(request, p, limits):
+                raise ValidationError(message.format(p=p, limits=limits, stops=len(p.stop)))
 
-    def _room(self, length: int, wanted: int | None) -> int:
+    def _limit_new_tokens(self, length: int, wanted: int | None) -> int:
         """Return how many tokens may be generated after a prompt."""
         limits = self._limits
         left = max(limits.max_total_tokens - length, 0)
@@ -183,7 +183,7 @@ class Validator:
         return left if wanted is None else min(wanted, left)
 
 
-def _sampling(p: GenerateParameters) -> Sampling:
+def _make_sampling(p: GenerateParameters) -> Sampling:
     temperature = 1.0 if p.temperature is None else p.temperature
     top_k, top_p, typical_p = p.top_k or 0, p.top_p or 1.0, p.typical_p or 1.0
     return Sampling(

@@ -16,8 +16,7 @@ from hfgen.server.engine.jobs import Failed, Generated, Started
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hfgen.server.engine.batcher import Handle
-    from hfgen.server.engine.jobs import Event, Job, Token
+    from hfgen.server.engine.jobs import Event, Job, SubmittedJob, Token
 
 
 @dataclass
@@ -26,7 +25,7 @@ class Record:
 
     events: list[Event] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
-    handle: Handle | None = None
+    submitted: SubmittedJob | None = None
 
     def emit(self, event: Event) -> None:
         with self.changed:
@@ -84,7 +83,7 @@ class Station:
 
     def submit(self, job: Job) -> Record:
         record = Record()
-        record.handle = self.batcher.submit(job, record.emit)
+        record.submitted = self.batcher.submit(job, record.emit)
         return record
 
     def run(self, job: Job) -> Record:

@@ -38,7 +38,7 @@ def test_48_jobs_that_come_and_go_get_what_they_get_alone(station, model, job, w
         records.append(crowd.submit(one))
         if i in cancelled:
             records[i].wait(rng.randrange(3))
-            records[i].handle.cancel()
+            records[i].submitted.cancel()
         if rng.random() < 0.5:
             rng.choice([r for n, r in enumerate(records) if n not in cancelled]).wait(5)
     for i, record in enumerate(records):
@@ -107,8 +107,8 @@ def test_cancelling_frees_the_place(station, counting, job, wait_until):
     engine.tickets.release(5)
     running.wait(5)
     queued, patient = (here.submit(job(i, max_new_tokens=2)) for i in (50, 60))
-    queued.handle.cancel()
-    running.handle.cancel()
+    queued.submitted.cancel()
+    running.submitted.cancel()
     engine.gated = False
     engine.tickets.release(1)
     assert patient.result().ids == [61, 62]
@@ -123,7 +123,7 @@ def test_cancelling_while_the_prompt_is_read(station, counting, job, wait_until)
     here = station(counting, chunk=10)
     record = here.submit(job(*[5] * 500))
     assert engine.entered.acquire(timeout=30)
-    record.handle.cancel()
+    record.submitted.cancel()
     engine.gated = False
     engine.tickets.release(1)
     wait_until(lambda: not engine.open_sequences)

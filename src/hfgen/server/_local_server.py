@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import LocalServerError
-from hfgen.server._control import Control
 from hfgen.server._options import Limits, OptionsDict, ServerOptions
+from hfgen.server._shutdown import Shutdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ class LocalServer:
         self._options = ServerOptions(**options)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._control: Control | None = None
+        self._shutdown: Shutdown | None = None
         self._url: str | None = None
 
     def __repr__(self) -> str:
@@ -66,8 +66,8 @@ class LocalServer:
             if self._thread is not None:
                 raise LocalServerError("the local server has been started before")
             model, batcher = load_engine(self._options)
-            with _listening(self._options) as listener:
-                ready: Future[Control] = Future()
+            with _open_listener(self._options) as listener:
+                ready: Future[Shutdown] = Future()
                 self._thread = threading.Thread(
                     target=_run_on_thread,
                     args=(model, batcher, self._options, listener, ready),
@@ -76,11 +76,11 @@ class LocalServer:
                 )
                 self._thread.start()
                 try:
-                    self._control = ready.result()
+                    self._shutdown = ready.result()
                 except BaseException:  # it may be the caller who has lost patience
-                    ready.add_done_callback(_stop_at_once)
+                    ready.add_done_callback(_stop_once_ready)
                     raise
-                self._url = _url(listener)
+                self._url = _format_url(listener)
         return self
 
     def stop(self, *, grace: float = 0.0) -> None:
@@ -90,11 +90,11 @@ class LocalServer:
             grace: Seconds that running generations have to finish.
         """
         with self._lock:
-            if self._control is None or self._thread is None:
+            if self._shutdown is None or self._thread is None:
                 return
-            self._control.stop_threadsafe(grace)
+            self._shutdown.request_threadsafe(grace)
             self._thread.join()
-            self._control = self._url = None
+            self._shutdown = self._url = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -124,15 +124,15 @@ def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[Op
         raise LocalServerError("serve() needs the main thread; elsewhere there is LocalServer")
     chosen = ServerOptions(**options)
     model, batcher = load_engine(chosen)
-    with _listening(chosen) as listener:
+    with _open_listener(chosen) as listener:
 
-        def ready(control: Control) -> None:
-            _stop_on_signals(control)
+        def announce(shutdown: Shutdown) -> None:
+            _stop_on_signals(shutdown)
             if on_ready is not None:
-                on_ready(_url(listener))
+                on_ready(_format_url(listener))
 
-        with _signals_put_back():
-            asyncio.run(_run(model, batcher, chosen, listener, ready))
+        with _keep_signal_handlers():
+            asyncio.run(_serve_until_stopped(model, batcher, chosen, listener, announce))
 
 
 def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
@@ -155,30 +155,30 @@ def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
         ) from error
     bundled = options.model == "bundled"
     try:
-        model = _checkpoint.load(_checkpoint.BUNDLED if bundled else Path(options.model))
+        model = _checkpoint.load_checkpoint(_checkpoint.BUNDLED if bundled else Path(options.model))
     except _checkpoint.CheckpointError as error:
         raise LocalServerError(str(error)) from error
-    Limits.of(options, max_positions=model.engine.max_positions)
+    Limits.from_options(options, max_positions=model.engine.max_positions)
     return model, _batcher.Batcher(model, max_batch=options.max_batch)
 
 
-async def _run(
+async def _serve_until_stopped(
     model: Model,
     batcher: Batcher,
     options: ServerOptions,
     listener: socket.socket,
-    ready: Callable[[Control], None],
+    ready: Callable[[Shutdown], None],
 ) -> None:
     """Serve on a listening socket until told to stop."""
     from aiohttp import web  # noqa: PLC0415 - aiohttp.web is slow to import
 
-    from hfgen.server.http.app import build  # noqa: PLC0415
+    from hfgen.server.http.app import build_app  # noqa: PLC0415
     from hfgen.server.http.inference import Service  # noqa: PLC0415
 
-    control = Control(grace=options.grace)
-    service = Service.of(model, batcher, options)
+    shutdown = Shutdown(grace=options.grace)
+    service = Service.from_model(model, batcher, options)
     runner = web.AppRunner(
-        build(service, control),
+        build_app(service, shutdown),
         access_log=None,
         # A client that has gone ends its handler at once, and with it its job.
         handler_cancellation=True,
@@ -189,8 +189,8 @@ async def _run(
         # From here on there is somebody to stop it: the clean-up does so before it returns.
         batcher.start()
         await web.SockSite(runner, listener).start()
-        ready(control)
-        await control.stopping.wait()
+        ready(shutdown)
+        await shutdown.requested.wait()
     finally:
         await _stop_accepting(listener)
         await runner.cleanup()
@@ -207,9 +207,9 @@ async def _stop_accepting(listener: socket.socket) -> None:
     await asyncio.sleep(0)
 
 
-def _stop_at_once(ready: Future[Control]) -> None:
+def _stop_once_ready(ready: Future[Shutdown]) -> None:
     if ready.exception() is None:
-        ready.result().stop_threadsafe(0.0)
+        ready.result().request_threadsafe(0.0)
 
 
 def _run_on_thread(
@@ -217,10 +217,10 @@ def _run_on_thread(
     batcher: Batcher,
     options: ServerOptions,
     listener: socket.socket,
-    ready: Future[Control],
+    ready: Future[Shutdown],
 ) -> None:
     try:
-        asyncio.run(_run(model, batcher, options, listener, ready.set_result))
+        asyncio.run(_serve_until_stopped(model, batcher, options, listener, ready.set_result))
     except BaseException as error:
         if ready.done():
             raise
@@ -228,7 +228,7 @@ def _run_on_thread(
 
 
 @contextmanager
-def _listening(options: ServerOptions) -> Iterator[socket.socket]:
+def _open_listener(options: ServerOptions) -> Iterator[socket.socket]:
     """Listen, here rather than on the loop: the caller gets the error, and the port."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
@@ -248,7 +248,7 @@ def _listening(options: ServerOptions) -> Iterator[socket.socket]:
         raise
 
 
-def _url(listener: socket.socket) -> str:
+def _format_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -256,9 +256,9 @@ def _url(listener: socket.socket) -> str:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _stop_on_signals(control: Control) -> None:
+def _stop_on_signals(shutdown: Shutdown) -> None:
     def stop(_: int, __: FrameType | None) -> None:
-        control.stop_threadsafe()
+        shutdown.request_threadsafe()
 
     # Not the loop's own `add_signal_handler`: there is none on Windows.
     for number in _SIGNALS:
@@ -266,7 +266,7 @@ def _stop_on_signals(control: Control) -> None:
 
 
 @contextmanager
-def _signals_put_back() -> Iterator[None]:
+def _keep_signal_handlers() -> Iterator[None]:
     before = [(number, signal.getsignal(number)) for number in _SIGNALS]
     try:
         yield

@@ -1,8 +1,7 @@
-"""One job on its way: the handle of its owner, its prompt, its tokens, and when it ends."""
+"""One job on its way: the submitted of its owner, its prompt, its tokens, and when it ends."""
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -11,46 +10,12 @@ from hfgen.server.engine.jobs import Generated, PrefillToken, Started, Token
 from hfgen.server.engine.sampling import Chooser, log_softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from hfgen.server.engine.checkpoint import Model
     from hfgen.server.engine.detokenizer import Vocabulary
     from hfgen.server.engine.interface import Logits, SequenceId
-    from hfgen.server.engine.jobs import Event, FinishReason, Job
-
-_logger = logging.getLogger(__name__)
-
-
-class Handle:
-    """A job that was submitted."""
-
-    __slots__ = ("_cancelled", "_emit", "job")
-
-    def __init__(self, job: Job, emit: Callable[[Event], None]) -> None:
-        self.job = job
-        self._emit = emit
-        self._cancelled = False
-
-    @property
-    def cancelled(self) -> bool:
-        return self._cancelled
-
-    def cancel(self) -> None:
-        """Take the job out of the batch or the queue, from any thread.
-
-        The event that is under way may still come, and then none.
-        """
-        self._cancelled = True
-
-    def tell(self, event: Event) -> None:
-        """Hand an event to the job's owner, unless it wants none any more."""
-        if self._cancelled:
-            return
-        try:
-            self._emit(event)
-        except Exception:
-            _logger.exception("a job's owner failed; the job is cancelled")
-            self._cancelled = True
+    from hfgen.server.engine.jobs import FinishReason, Job, SubmittedJob
 
 
 class StoppingCriteria:
@@ -85,33 +50,33 @@ class StoppingCriteria:
         return None
 
 
-class RunningJob:
+class BatchedJob:
     """A job in the batch: what it has read of its prompt, and its last token."""
 
     __slots__ = (
-        "_before",
         "_chooser",
         "_detokenizer",
         "_engine",
+        "_last_logprobs",
         "_prefill",
         "_read",
         "_started_at",
         "_stopping",
         "_vocabulary",
         "ended",
-        "handle",
         "sequence",
+        "submitted",
         "token_id",
     )
 
-    def __init__(self, handle: Handle, model: Model, vocabulary: Vocabulary) -> None:
-        job, engine = handle.job, model.engine
+    def __init__(self, submitted: SubmittedJob, model: Model, vocabulary: Vocabulary) -> None:
+        job, engine = submitted.job, model.engine
         if not 0 < len(job.input_ids) <= engine.max_positions:
             raise ValueError(
                 f"a prompt of {len(job.input_ids)} tokens; the model reads 1 to "
                 f"{engine.max_positions}"
             )
-        self.handle = handle
+        self.submitted = submitted
         self.token_id = job.input_ids[-1]
         self.ended = False
         self._engine = engine
@@ -124,34 +89,34 @@ class RunningJob:
         self._started_at = 0.0
         self._read = 0
         self._prefill: list[PrefillToken] = []
-        self._before: Logits | None = None
+        self._last_logprobs: Logits | None = None
         self.sequence: SequenceId = engine.open()
 
     @property
-    def reading(self) -> bool:
+    def has_unread_prompt(self) -> bool:
         """Whether some of the prompt is left to read."""
-        return self._read < len(self.handle.job.input_ids)
+        return self._read < len(self.submitted.job.input_ids)
 
-    def read(self, chunk: int) -> int:
+    def read_prompt(self, chunk: int) -> int:
         """Read on in the prompt, and choose a token at its end; return how many were read.
 
         Where the cuts are does not depend on other jobs, since a cut moves the last bits of the
         logits.
         """
-        job = self.handle.job
+        job = self.submitted.job
         if not self._read:
             self._started_at = time.perf_counter()
         ids = job.input_ids[self._read : self._read + chunk]
         logits = self._engine.extend(self.sequence, ids, every_position=job.prefill_logprobs)
         if job.prefill_logprobs:
-            self._note(ids, log_softmax(logits))
+            self._record_prompt_logprobs(ids, log_softmax(logits))
         self._read += len(ids)
-        if not self.reading:
-            self.handle.tell(Started(self._started_at, tuple(self._prefill)))
-            self.advance(logits[-1])
+        if not self.has_unread_prompt:
+            self.submitted.emit(Started(self._started_at, tuple(self._prefill)))
+            self.choose_token(logits[-1])
         return len(ids)
 
-    def advance(self, logits: Logits) -> None:
+    def choose_token(self, logits: Logits) -> None:
         """Choose the next token and tell of it."""
         vocabulary = self._vocabulary
         token_id, logprob, top = self._chooser.choose(logits)
@@ -164,16 +129,19 @@ class RunningJob:
             # like this. At a length it leaves them out, and then generated_text is all empty
             # (`decode_token` in models/model.py): that is not copied.
             text = self._detokenizer.flush() + text
-        token = Token(token_id, text, logprob, token_id in vocabulary.special)
+        token = Token(token_id, text, logprob, token_id in vocabulary.special_tokens)
         top_tokens = tuple(
-            Token(i, vocabulary.alone(i), logprob, i in vocabulary.special) for i, logprob in top
+            Token(i, vocabulary.decode_alone(i), logprob, i in vocabulary.special_tokens)
+            for i, logprob in top
         )
-        self.handle.tell(Generated(token, top_tokens, finish_reason))
+        self.submitted.emit(Generated(token, top_tokens, finish_reason))
 
-    def _note(self, ids: Sequence[int], logprobs: Logits) -> None:
+    def _record_prompt_logprobs(self, ids: Sequence[int], logprobs: Logits) -> None:
         """Keep the log-probability of each token, which is in the row of the one before."""
         for row, token_id in enumerate(ids):
-            before = logprobs[row - 1] if row else self._before
+            before = logprobs[row - 1] if row else self._last_logprobs
             logprob = None if before is None else float(before[token_id])
-            self._prefill.append(PrefillToken(token_id, self._vocabulary.alone(token_id), logprob))
-        self._before = logprobs[-1]
+            self._prefill.append(
+                PrefillToken(token_id, self._vocabulary.decode_alone(token_id), logprob)
+            )
+        self._last_logprobs = logprobs[-1]

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hfgen.server.engine.jobs import Generated
-from hfgen.server.engine.running_job import Handle, StoppingCriteria
+from hfgen.server.engine.batched_job import StoppingCriteria
 
 
 @pytest.fixture
@@ -59,16 +58,3 @@ def test_the_tail_kept_for_stop_strings_is_short(job):
     for _ in range(1000):
         stopping.check(5, "ab")
     assert len(stopping._tail) == 4
-
-
-def test_an_owner_that_raises_cancels_its_job(job, caplog):
-    def emit(event):
-        raise RuntimeError("loop is closed")
-
-    handle = Handle(job(1), emit)
-    handle.tell(Generated)
-    assert handle.cancelled
-    assert "the job is cancelled" in caplog.text
-    caplog.clear()
-    handle.tell(Generated)
-    assert not caplog.text

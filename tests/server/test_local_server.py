@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 import hfgen.server
-from hfgen.server import LocalServer, LocalServerError, _serving, serve
+from hfgen.server import LocalServer, LocalServerError, _local_server, serve
 
 STUBBORN = Path(__file__).with_name("stubborn_server.py")
 
@@ -102,14 +102,14 @@ def test_start_and_stop(scripted_server):
 
 
 async def test_a_server_that_has_stopped_lets_go_of_its_model(monkeypatch, http):
-    real, engines = _serving.load_engine, []
+    real, engines = _local_server.load_engine, []
 
     def load(options):
         model, batcher = real(options)
         engines.append(weakref.ref(model.engine))
         return model, batcher
 
-    monkeypatch.setattr(_serving, "load_engine", load)
+    monkeypatch.setattr(_local_server, "load_engine", load)
     server = LocalServer().start()
     asked = {"inputs": "Once", "parameters": {"max_new_tokens": 2}}
     for path in ("/generate", "/generate_stream", "/info", "/nowhere"):
@@ -129,7 +129,7 @@ def test_a_server_that_cannot_come_up_says_so(scripted_server, monkeypatch):
     async def broken(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(_serving, "_run", broken)
+    monkeypatch.setattr(_local_server, "_serve_until_stopped", broken)
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="no"):
         scripted_server()
