@@ -75,7 +75,7 @@ class TestEvents:
     @pytest.mark.parametrize("data", [b"data:%b\n\n", b"data: %b\r\n\r\n", b"data: %b\r\r"])
     @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
     @pytest.mark.parametrize("noise", [b"", b":\n", b": keepalive\n\n", b"event: x\nid: 1\n"])
-    def test_6_03_and_6_04_framing(self, data, mark, noise):
+    def test_framing_and_comments(self, data, mark, noise):
         said = [json.dumps(each, ensure_ascii=False).encode() for each in [*STORY, LAST]]
         items, error, *_ = tokens(mark + b"".join(noise + data % each for each in said))
         assert error is None
@@ -87,48 +87,48 @@ class TestEvents:
         assert error is None
         assert items[0].token.text == "</s>"
 
-    def test_6_15_special_tokens_are_no_text(self):
+    def test_special_tokens_are_no_text(self):
         special = ["</s>", "<|eot_id|>", "<|im_end|>", "<|endoftext|>", "y</s>"]
         body = [*(token(text, special=True) for text in special), token(" sky", last=" sky")]
         items, *_ = tokens(b"".join(map(event, body)))
         assert items == [" sky"]
 
-    def test_6_15_what_looks_special_but_is_not_is_text(self):
+    def test_what_looks_special_but_is_not_is_text(self):
         items, *_ = tokens(b"".join(map(event, [token("</s>"), token("\n\n", last="</s>\n\n")])))
         assert items == ["</s>", "\n\n"]
 
-    def test_6_12_a_token_with_empty_text_is_an_item(self):
+    def test_a_token_with_empty_text_is_an_item(self):
         body = b"".join(map(event, [token(""), token("é", last="é")]))
         assert tokens(body)[0] == ["", "é"]
         assert [chunk.token.text for chunk in chunks(body)[0]] == ["", "é"]
 
-    def test_6_05_the_last_event_needs_no_blank_line(self):
+    def test_the_last_event_needs_no_blank_line(self):
         body = b"".join(map(event, [*STORY, LAST])).rstrip(b"\n")
         items, error, *_ = tokens(body)
         assert error is None
         assert "".join(items) == "Once é\u2028"
 
-    def test_6_07_an_end_without_the_last_event_is_incomplete(self):
+    def test_an_end_without_the_last_event_is_incomplete(self):
         items, error, message, text = tokens(b"".join(map(event, STORY)))
         assert error is IncompleteGenerationError
         assert items == ["Once", " é", "\u2028"]
         assert text == "Once é\u2028"
         assert "ended before the last event" in message
 
-    def test_6_07_text_leaves_special_tokens_out(self):
+    def test_the_text_of_an_incomplete_stream_leaves_special_tokens_out(self):
         body = b"".join(map(event, [token("<s>", special=True), token("a"), token("b")]))
         assert tokens(body)[3] == "ab"
         assert chunks(body)[3] == "ab"
 
-    def test_6_07_done_is_an_end(self):
+    def test_done_is_an_end(self):
         items, error, *_ = tokens(b"".join(map(event, STORY)) + b"data: [DONE]\n\n")
         assert error is None
         assert items == ["Once", " é", "\u2028"]
 
-    def test_6_07_done_unfinished_is_an_end(self):
+    def test_done_unfinished_is_an_end(self):
         assert tokens(event(token("a")) + b"data: [DONE]")[:2] == (["a"], None)
 
-    def test_6_07_an_event_cut_in_its_middle_is_an_error(self):
+    def test_an_event_cut_in_its_middle_is_an_error(self):
         body = event(token("a")) + event(token("b", last="ab"))[:-20]
         items, error, _, text = tokens(body)
         assert items == ["a"]
@@ -143,7 +143,7 @@ class TestEvents:
             "",
         )
 
-    def test_6_06_an_error_after_tokens_keeps_their_text(self):
+    def test_an_error_after_tokens_keeps_their_text(self):
         body = event(token("a")) + event({"error": "oh", "error_type": "generation"})
         items, error, message, text = tokens(body + event(token("b", last="ab")))
         assert items == ["a"]
@@ -151,11 +151,11 @@ class TestEvents:
         assert "oh" in message
         assert text == "a"
 
-    def test_6_06_an_error_before_tokens(self):
+    def test_an_error_before_tokens(self):
         body = event({"error": "full", "error_type": "overloaded"})
         assert tokens(body)[:2] == ([], OverloadedError)
 
-    def test_6_06_an_unfinished_error_counts(self):
+    def test_an_unfinished_error_counts(self):
         body = event({"error": "full", "error_type": "overloaded"}).rstrip()
         assert tokens(body)[:2] == ([], OverloadedError)
 
@@ -227,11 +227,11 @@ class TestEvents:
 
 
 class TestWhole:
-    def test_6_09_one_answer_without_details_is_one_item(self):
+    def test_one_answer_without_details_is_one_item(self):
         assert whole(b'{"generated_text": "a b"}')[:2] == (["a b"], None)
         assert whole(b'[{"generated_text": "a b"}]')[:2] == (["a b"], None)
 
-    def test_6_09_details_give_its_tokens(self):
+    def test_details_give_its_tokens(self):
         said = [token(" a")["token"], token("</s>", special=True)["token"]]
         answer = {
             "generated_text": " a",
@@ -256,7 +256,7 @@ class TestWhole:
         assert items[1].details.seed == 5
         assert items[0].top_tokens[0].text == " a"
 
-    def test_6_10_an_error_object(self):
+    def test_an_error_object(self):
         assert whole(b'{"error": "full", "error_type": "overloaded"}')[1] is OverloadedError
 
     @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b"[]"])

@@ -92,14 +92,14 @@ class TestAnswers:
         "content_type",
         ["text/event-stream", "text/event-stream; charset=utf-8", "Text/Event-Stream;x=y"],
     )
-    def test_6_09_an_event_stream_in_answer_to_run(self, content_type):
+    def test_an_event_stream_in_answer_to_run(self, content_type):
         conversation = converse()
         next(conversation)
         conversation.send(response(content_type=content_type))
         [text] = result(conversation, event(token("a")) + event(token("b", last="ab")))
         assert text.generated_text == "ab"
 
-    def test_6_09_an_event_stream_that_breaks_off(self):
+    def test_an_event_stream_that_breaks_off(self):
         conversation = converse(max_retries=5)
         next(conversation)
         conversation.send(response(content_type="text/event-stream"))
@@ -134,7 +134,7 @@ class TestItems:
             ("application/problem+json", JsonBody),
         ],
     )
-    def test_6_09_the_type_chooses_the_decoder(self, content_type, decoder):
+    def test_the_content_type_chooses_the_decoder(self, content_type, decoder):
         conversation, answer = self.open(content_type)
         if decoder is EventBody:
             assert conversation.send(answer) == Peek(answer)
@@ -144,14 +144,14 @@ class TestItems:
         assert opened.response is answer
         assert type(opened.decoder) is decoder
 
-    def test_6_09_json_that_does_not_say_so_may_begin_with_much_space(self):
+    def test_json_without_a_json_content_type_may_begin_with_much_space(self):
         conversation, answer = self.open(None)
         conversation.send(answer)
         for piece in [b"\n", b""] * 50 + [ANSWER]:
             assert conversation.send(piece) == Peek(answer)
         assert type(result(conversation, None).decoder) is JsonBody
 
-    def test_6_10_a_web_page_is_an_error(self):
+    def test_a_web_page_is_an_error(self):
         conversation, answer = self.open("text/html; charset=utf-8")
         assert isinstance(conversation.send(answer), Read)
         with pytest.raises(hfgen.MalformedStreamError, match="Log in"):
@@ -277,7 +277,7 @@ class TestLooking:
 
 class TestRetries:
     @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-    def test_6_11_statuses_that_pass(self, status):
+    def test_statuses_that_pass(self, status):
         conversation = converse(max_retries=2)
         assert next(conversation) == Send(REQUEST)
         for bound in (0.5, 1.0):
@@ -307,7 +307,7 @@ class TestRetries:
     @pytest.mark.parametrize(
         "error", [ConnectError("refused"), ServerTooSlow("slow", phase="connect")]
     )
-    def test_6_14_no_connection(self, error):
+    def test_no_connection(self, error):
         conversation = converse(max_retries=1)
         next(conversation)
         again = sent(conversation.throw(error))
@@ -421,7 +421,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "error", [ConnectError("broke"), ServerTooSlow("slow")], ids=["broke", "slow"]
     )
-    def test_6_10_an_error_body_that_breaks_leaves_its_status(self, error):
+    def test_an_error_body_that_breaks_leaves_its_status(self, error):
         conversation = converse()
         next(conversation)
         conversation.send(response(404))
@@ -493,7 +493,7 @@ class TestRedirects:
             "https://b.example\\.a.example/",
         ],
     )
-    def test_6_16_to_another_takes_no_credentials_and_no_headers_of_the_caller(self, location):
+    def test_to_another_host_takes_no_credentials_and_no_headers_of_the_caller(self, location):
         try:
             request = redirected(location)
         except hfgen.HfgenError:
@@ -503,11 +503,11 @@ class TestRedirects:
         assert request.method == "POST"
         assert request.timeout == 7.0
 
-    def test_6_16_from_http_to_https_on_the_same_host_keeps_them(self):
+    def test_from_http_to_https_on_the_same_host_keeps_the_headers(self):
         request = replace(REQUEST, url="http://a.example/x")
         assert redirected("https://a.example/x", request=request).headers == REQUEST.headers
 
-    def test_6_16_they_do_not_come_back_on_the_way_home(self):
+    def test_headers_do_not_come_back_on_the_way_home(self):
         conversation = converse()
         next(conversation)
         conversation.send(response(307, location="https://b.example/"))

@@ -164,7 +164,7 @@ def test_in_the_body_of_a_status(status, body, kind, words, error_type, time):
 
 @pytest.mark.parametrize(("body", "kind", "status", "words", "error_type", "time"), IN_BAND)
 @pytest.mark.parametrize("name", [b"", b"error", b"message"])
-def test_6_06_inside_a_stream(name, body, kind, status, words, error_type, time):
+def test_an_error_inside_a_stream(name, body, kind, status, words, error_type, time):
     data = as_bytes(body)
     with pytest.raises(hfgen.StatusError) as caught:
         list(TGI().events().read([Event(name, data)]))
@@ -179,7 +179,7 @@ def test_6_06_inside_a_stream(name, body, kind, status, words, error_type, time)
 
 @pytest.mark.parametrize(("body", "kind", "status", "words", "error_type", "time"), IN_BAND)
 @pytest.mark.parametrize("wrap", [lambda body: body, lambda body: [body]], ids=["object", "list"])
-def test_6_10_inside_a_200(wrap, body, kind, status, words, error_type, time):
+def test_an_error_inside_a_200(wrap, body, kind, status, words, error_type, time):
     with pytest.raises(hfgen.StatusError) as caught:
         TGI().answers(as_bytes(wrap(body)))
     error = caught.value

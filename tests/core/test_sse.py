@@ -125,7 +125,7 @@ def test_a_stream_that_is_hardly_more_than_a_mark_has_no_events(start):
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
-def test_6_05_an_unfinished_last_event_counts(end):
+def test_an_unfinished_last_event_counts(end):
     assert data_of(b"data: a\n\ndata: b" + end) == [b"a", b"b"]
 
 

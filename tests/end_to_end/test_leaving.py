@@ -1,4 +1,4 @@
-"""6.13: leaving a stream early closes its connection, so that the server stops generating."""
+"""Leaving a stream early closes its connection, so that the server stops generating."""
 
 import asyncio
 import gc
@@ -35,7 +35,7 @@ def sync_side():
 
 
 @pytest.mark.parametrize("verb", STREAMS)
-def test_6_13_by_break(side, serve, verb):
+def test_by_break(side, serve, verb):
     server = serve(ENDLESS)
     stream = getattr(side, verb)(server)
     side.leave_by_break(stream, 1)
@@ -48,7 +48,7 @@ def test_6_13_by_break(side, serve, verb):
 
 
 @pytest.mark.parametrize("iterated", [lambda stream: stream, aiter], ids=["stream", "loop"])
-def test_6_13_items_of_an_async_stream_are_awaited_in_every_way(serve, iterated):
+def test_items_of_an_async_stream_are_awaited_in_every_way(serve, iterated):
     server = serve(events(*map(token, "abcd"), Hang()))
 
     async def main():
@@ -68,7 +68,7 @@ def test_6_13_items_of_an_async_stream_are_awaited_in_every_way(serve, iterated)
 
 
 @pytest.mark.parametrize("verb", STREAMS)
-def test_6_13_by_an_exception(side, serve, verb):
+def test_by_an_exception(side, serve, verb):
     server = serve(ENDLESS)
     stream = getattr(side, verb)(server)
     with pytest.raises(Left):
@@ -78,7 +78,7 @@ def test_6_13_by_an_exception(side, serve, verb):
         side.next(stream)
 
 
-def test_6_13_by_the_end_of_a_with_block(side, serve):
+def test_by_the_end_of_a_with_block(side, serve):
     server = serve(ENDLESS)
     stream = side.stream_tokens(server)
     side.leave_by_context(stream)
@@ -87,7 +87,7 @@ def test_6_13_by_the_end_of_a_with_block(side, serve):
         side.next(stream)
 
 
-def test_6_13_by_close_which_may_be_repeated(side, serve):
+def test_by_close_which_may_be_repeated(side, serve):
     server = serve(ENDLESS)
     stream = side.stream_tokens(server)
     assert side.next(stream) == "a"
@@ -101,7 +101,7 @@ def test_6_13_by_close_which_may_be_repeated(side, serve):
 
 
 @pytest.mark.parametrize("taken", [0, 1])
-def test_6_13_by_dropping_it(side, serve, taken):
+def test_by_dropping_it(side, serve, taken):
     server = serve(ENDLESS)
     stream = side.stream_tokens(server)
     for _ in range(taken):
@@ -115,7 +115,7 @@ def test_6_13_by_dropping_it(side, serve, taken):
     [answer(Cut(), framing="raw"), as_json({"error": "busy"}, 503, retry_after="0"), events(Cut())],
     ids=["before the headers", "by its status", "before the first token"],
 )
-def test_6_13_by_dropping_it_after_an_attempt_that_failed(side, serve, failed):
+def test_by_dropping_it_after_an_attempt_that_failed(side, serve, failed):
     server = serve(failed, ENDLESS)
 
     def use():
@@ -131,7 +131,7 @@ def test_6_13_by_dropping_it_after_an_attempt_that_failed(side, serve, failed):
         gc.enable()
 
 
-def test_6_13_by_dropping_it_in_a_cycle(side, serve):
+def test_by_dropping_it_in_a_cycle(side, serve):
     server = serve(ENDLESS)
     held = {"stream": side.stream_tokens(server)}
     held["self"] = held
@@ -141,7 +141,7 @@ def test_6_13_by_dropping_it_in_a_cycle(side, serve):
     side.wait_for(server.request().hung_up)
 
 
-def test_6_13_by_dropping_it_in_another_thread(side, serve):
+def test_by_dropping_it_in_another_thread(side, serve):
     server = serve(ENDLESS)
     held = [side.stream_tokens(server)]
     side.next(held[0])
@@ -149,7 +149,7 @@ def test_6_13_by_dropping_it_in_another_thread(side, serve):
     side.wait_for(server.request().hung_up)
 
 
-def test_6_13_by_an_error_in_it(side, serve):
+def test_by_an_error_in_it(side, serve):
     server = serve(events(token("a"), b"data: nonsense\n\n", Hang()))
     stream = side.stream_tokens(server)
     with pytest.raises(hfgen.MalformedStreamError):
@@ -157,7 +157,7 @@ def test_6_13_by_an_error_in_it(side, serve):
     side.wait_for(server.request().hung_up)
 
 
-def test_6_13_islice_and_then_more(sync_side, serve):
+def test_islice_and_then_more(sync_side, serve):
     server = serve(ENDLESS)
     stream = sync_side.stream_tokens(server)
     assert list(islice(stream, 2)) == ["a", "b"]
@@ -168,7 +168,7 @@ def test_6_13_islice_and_then_more(sync_side, serve):
     assert server.request().hung_up.wait(10)
 
 
-def test_6_13_next_and_then_a_loop(side, serve):
+def test_next_and_then_a_loop(side, serve):
     stream = side.stream_tokens(serve(STORY))
     assert side.next(stream) == "a"
     assert side.collect(stream) == ["b", "c"]
@@ -196,7 +196,7 @@ def test_a_stream_read_by_next_ends_too(side, serve):
     assert server.connections == 1
 
 
-def test_6_13_by_cancelling_the_task(serve):
+def test_by_cancelling_the_task(serve):
     server = serve(ENDLESS)
 
     async def read(client, seen):
@@ -218,7 +218,7 @@ def test_6_13_by_cancelling_the_task(serve):
 
 
 @pytest.mark.parametrize("verb", ["run", *STREAMS])
-def test_6_13_by_cancelling_the_call(serve, verb):
+def test_by_cancelling_the_call(serve, verb):
     server = serve(events(Hang()) if verb == "run" else hanging())
 
     async def main():
@@ -244,7 +244,7 @@ async def drain(stream):
         pass
 
 
-def test_6_13_by_a_timeout_around_the_read(serve):
+def test_by_a_timeout_around_the_read(serve):
     server = serve(ENDLESS)
 
     async def main():

@@ -1,4 +1,4 @@
-"""What really happens on the wire, by number, over real sockets, for both sides."""
+"""What servers send, in every variation, read over real sockets by both sides."""
 
 import json
 import random
@@ -103,7 +103,7 @@ class TestBytes:
 
 
 @pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c"])
-def test_6_01_separators_that_are_no_line_ends(side, serve, char):
+def test_separators_that_are_no_line_ends(side, serve, char):
     body = event(token("a\u2028b\u2029c\x85d", last="x"))
     assert side.collect(side.stream_tokens(serve(answer(body, **SSE)))) == ["a\u2028b\u2029c\x85d"]
     raw = f'data: {{"token": {{"text": "a{char}b"}}, "generated_text": ""}}\n\n'.encode()
@@ -112,7 +112,7 @@ def test_6_01_separators_that_are_no_line_ends(side, serve, char):
 
 
 @pytest.mark.parametrize("framing", ["chunked", "close"])
-def test_6_02_events_and_characters_in_pieces_of_a_byte(side, serve, framing):
+def test_events_and_characters_in_pieces_of_a_byte(side, serve, framing):
     body = event(token("é日👩\u200d🚀")) + event(token("!", last="é日👩\u200d🚀!"))
     server = serve(in_pieces(body, framing=framing, **SSE))
     assert "".join(side.collect(side.stream_tokens(server))) == "é日👩\u200d🚀!"
@@ -121,7 +121,7 @@ def test_6_02_events_and_characters_in_pieces_of_a_byte(side, serve, framing):
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
 @pytest.mark.parametrize("prefix", [b"data:", b"data: "])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
-def test_6_03_framing(side, serve, end, prefix, mark):
+def test_framing(side, serve, end, prefix, mark):
     a, b = json.dumps(token("a")).encode(), json.dumps(token("b"), indent=1).encode()
     lines = [b"event: message", b"id: 1", b"retry: 10", prefix + a, b""]
     lines += [*(prefix + line for line in b.split(b"\n")), b"", prefix + b"[DONE]", b"", b""]
@@ -129,13 +129,13 @@ def test_6_03_framing(side, serve, end, prefix, mark):
     assert side.collect(side.stream_tokens(server)) == ["a", "b"]
 
 
-def test_6_04_comments(side, serve):
+def test_comments(side, serve):
     body = [b":\n\n", b": keepalive\n\n", event(token("a")), b":\n", Pause(0.1), b":\r\n\r\n"]
     server = serve(answer(*body, event(token("b", last="ab")), b":", **SSE))
     assert side.collect(side.stream_tokens(server)) == ["a", "b"]
 
 
-def test_6_05_a_last_event_without_blank_line(side, serve):
+def test_a_last_event_without_blank_line(side, serve):
     server = serve(answer(event(token("a", last="a"))[:-2], **SSE))
     assert side.collect(side.stream_tokens(server)) == ["a"]
 
@@ -160,7 +160,7 @@ ERRORS = [
 
 @pytest.mark.parametrize(("said", "kind", "status"), ERRORS)
 @pytest.mark.parametrize("before", [[], [token("a"), token("</s>", special=True), token("b")]])
-def test_6_06_an_error_inside_the_stream(side, serve, said, kind, status, before):
+def test_an_error_inside_the_stream(side, serve, said, kind, status, before):
     server = serve(events(*before, said, b"data: [DONE]\n\n", x_request_id="r1"))
     if before:
         error, items = fails(side, side.stream_tokens(server))
@@ -173,7 +173,7 @@ def test_6_06_an_error_inside_the_stream(side, serve, said, kind, status, before
     assert len(server.requests) == 1
 
 
-def test_6_06_it_has_the_headers_of_the_answer(side, serve):
+def test_an_error_inside_the_stream_has_the_headers_of_the_answer(side, serve):
     said = {"error": "e", "error_type": "generation"}
     server = serve(events(said, x_request_id="r1"), events(token("a"), said, x_request_id="r2"))
     assert refused(side, server).request_id == "r1"
@@ -181,14 +181,14 @@ def test_6_06_it_has_the_headers_of_the_answer(side, serve):
     assert error.request_id == "r2"
 
 
-def test_6_06_the_field_of_older_llama_cpp(side, serve):
+def test_an_error_in_the_field_of_older_llama_cpp(side, serve):
     said = b'error: {"code":503,"message":"Loading model","type":"unavailable_error"}\n\n'
     server = serve(events(said, b"data: [DONE]\n\n"))
     error = refused(side, server, max_retries=0)
     assert type(error) is hfgen.ModelLoadingError
 
 
-def test_6_06_after_an_error_the_stream_has_ended(side, serve):
+def test_after_an_error_the_stream_has_ended(side, serve):
     server = serve(events(token("a"), {"error": "e"}, Pause(0.1), token("late", last="late")))
     stream = side.stream_tokens(server)
     fails(side, stream)
@@ -197,7 +197,7 @@ def test_6_06_after_an_error_the_stream_has_ended(side, serve):
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-def test_6_07_an_end_without_a_last_event(side, serve, framing):
+def test_a_stream_that_ends_without_a_last_event_is_incomplete(side, serve, framing):
     server = serve(events(token("Once"), token(" upon"), framing=framing))
     error, items = fails(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
@@ -206,13 +206,13 @@ def test_6_07_an_end_without_a_last_event(side, serve, framing):
     assert len(server.requests) == 1
 
 
-def test_6_07_an_end_with_done_only(side, serve):
+def test_a_stream_that_ends_with_done_only(side, serve):
     server = serve(events(token("Once"), b"data: [DONE]\n\n"))
     assert side.collect(side.stream_tokens(server)) == ["Once"]
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-def test_6_07_an_empty_body(side, serve, framing):
+def test_an_empty_body(side, serve, framing):
     server = serve(events(framing=framing), events(token("a", last="a")))
     assert side.collect(side.stream_tokens(server)) == ["a"]
     assert len(server.requests) == 2
@@ -222,7 +222,7 @@ def test_6_07_an_empty_body(side, serve, framing):
 
 
 @pytest.mark.parametrize("cut", [Cut(), Cut(reset=True)], ids=["closed", "reset"])
-def test_6_08_an_abrupt_close(side, serve, cut):
+def test_an_abrupt_close(side, serve, cut):
     server = serve(events(token("Once"), token(" upon"), Pause(0.2), cut))
     error, items = fails(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
@@ -232,7 +232,7 @@ def test_6_08_an_abrupt_close(side, serve, cut):
     assert len(server.requests) == 1
 
 
-def test_6_08_an_abrupt_close_inside_a_chunk(side, serve):
+def test_an_abrupt_close_inside_a_chunk(side, serve):
     body = event(token("Once")) + event(token(" up")) + b"data: {"
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
     chunk = b"%s\r\n%x\r\n%s" % (head, len(body) + 50, body)
@@ -243,13 +243,13 @@ def test_6_08_an_abrupt_close_inside_a_chunk(side, serve):
     assert items == ["Once", " up"]
 
 
-def test_6_08_an_abrupt_close_after_the_last_event_is_none(side, serve):
+def test_an_abrupt_close_after_the_last_event_is_no_error(side, serve):
     server = serve(events(token("Once", last="Once"), Pause(0.1), Cut()))
     assert side.collect(side.stream_tokens(server)) == ["Once"]
 
 
 @pytest.mark.parametrize("verb", ["stream_tokens", "stream_bytes"])
-def test_6_08_a_reset_is_never_the_end_of_a_body(side, serve, verb):
+def test_a_reset_is_never_the_end_of_a_body(side, serve, verb):
     body = event(token("Once")) + b'data: {"index'
     server = serve(
         answer(body, Pause(0.2), Cut(reset=True), framing="close", content_type=SSE["content-type"])
@@ -260,7 +260,7 @@ def test_6_08_a_reset_is_never_the_end_of_a_body(side, serve, verb):
 
 @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens", "stream_bytes"])
 @pytest.mark.parametrize("end", [10, 15, 17, 30, 50, 51])
-def test_6_08_an_abrupt_close_inside_the_headers(side, serve, verb, end):
+def test_an_abrupt_close_inside_the_headers(side, serve, verb, end):
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"[:end]
     server = serve(answer(head, Cut(), framing="raw"))
     with pytest.raises(hfgen.ConnectError):
@@ -268,14 +268,14 @@ def test_6_08_an_abrupt_close_inside_the_headers(side, serve, verb, end):
     assert len(server.requests) == 2
 
 
-def test_6_08_an_abrupt_close_of_a_whole_answer(side, serve):
+def test_an_abrupt_close_after_a_whole_answer(side, serve):
     body = answer(b'{"generated_text": ', Cut(), b'"never sent"}', framing="length")
     with pytest.raises(hfgen.HfgenError) as caught:
         side.run(serve(body), max_retries=0)
     assert isinstance(caught.value, hfgen.ConnectError | hfgen.IncompleteGenerationError)
 
 
-def test_6_08_a_stall_in_mid_stream(side, serve):
+def test_a_stall_in_mid_stream(side, serve):
     server = serve(events(token("Once"), token(" upon"), Hang()))
     error, items = fails(
         side, side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.3))
@@ -288,7 +288,7 @@ def test_6_08_a_stall_in_mid_stream(side, serve):
     side.wait_for(server.request().hung_up)
 
 
-def test_6_08_time_that_the_reader_takes_does_not_count(side, serve):
+def test_time_that_the_reader_takes_does_not_count(side, serve):
     server = serve(events(token("Once"), Pause(0.2), token(" upon", last="Once upon")))
     stream = side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.7))
     assert side.next(stream) == "Once"
@@ -296,7 +296,7 @@ def test_6_08_time_that_the_reader_takes_does_not_count(side, serve):
     assert side.collect(stream) == [" upon"]
 
 
-def test_6_08_each_read_has_the_whole_timeout(side, serve):
+def test_each_read_has_the_whole_timeout(side, serve):
     story = [step for text in "abcd" for step in (token(text), Pause(0.3))]
     server = serve(events(*story, token("e", last="abcde")))
     assert side.collect(
@@ -306,20 +306,20 @@ def test_6_08_each_read_has_the_whole_timeout(side, serve):
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
 @pytest.mark.parametrize("wrap", [lambda body: body, lambda body: [body]], ids=["object", "list"])
-def test_6_09_json_in_answer_to_stream(side, serve, content_type, wrap):
+def test_json_in_answer_to_stream(side, serve, content_type, wrap):
     server = serve(as_json(wrap({"generated_text": "Once upon"}), content_type=content_type))
     assert side.collect(side.stream_tokens(server)) == ["Once upon"]
     [chunk] = side.collect(side.stream(server))
     assert chunk.generated_text == "Once upon"
 
 
-def test_6_09_a_stream_in_answer_to_run(side, serve):
+def test_a_stream_in_answer_to_run(side, serve):
     server = serve(answer(*map(event, STORY), content_type="text/event-stream; charset=utf-8"))
     [text] = side.run(server)
     assert text.generated_text == "Once upon"
 
 
-def test_6_09_an_incomplete_stream_in_answer_to_run(side, serve):
+def test_an_incomplete_stream_in_answer_to_run(side, serve):
     server = serve(events(token("Once")))
     with pytest.raises(hfgen.IncompleteGenerationError) as caught:
         side.run(server)
@@ -343,9 +343,7 @@ VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
         (500, b"<html><h1>Oh &amp; no</h1></html>", hfgen.ServerError, "Oh & no"),
     ],
 )
-def test_6_10_an_error_of_status_is_raised_by_the_call(
-    side, serve, verb, status, body, kind, words
-):
+def test_an_error_status_is_raised_by_the_call(side, serve, verb, status, body, kind, words):
     server = serve(answer(body, status=status, framing="length", x_request_id="r1"))
     with pytest.raises(hfgen.StatusError, match=words) as caught:
         getattr(side, verb)(server)
@@ -357,14 +355,14 @@ def test_6_10_an_error_of_status_is_raised_by_the_call(
 
 
 @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens"])
-def test_6_10_an_error_object_under_200(side, serve, verb):
+def test_an_error_object_under_200(side, serve, verb):
     server = serve(as_json({"error": "no", "error_type": "validation"}))
     with pytest.raises(hfgen.ValidationError, match="no"):
         side.outcome(verb, server)
 
 
 @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens"])
-def test_6_10_a_web_page_under_200(side, serve, verb):
+def test_a_web_page_under_200(side, serve, verb):
     server = serve(answer(b"<html><title>Log in</title></html>", content_type="text/html"))
     with pytest.raises(hfgen.MalformedAnswerError, match="Log in"):
         getattr(side, verb)(server)
@@ -372,7 +370,7 @@ def test_6_10_a_web_page_under_200(side, serve, verb):
 
 @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens"])
 @pytest.mark.parametrize("status", [200, 204])
-def test_6_10_an_empty_body_under_200(side, serve, verb, status):
+def test_an_empty_body_under_200(side, serve, verb, status):
     # A 204 has no body, and no framing.
     server = serve(answer(status=status, framing="close"))
     with pytest.raises((hfgen.MalformedAnswerError, hfgen.IncompleteGenerationError)):
@@ -380,13 +378,13 @@ def test_6_10_an_empty_body_under_200(side, serve, verb, status):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_6_10_an_error_body_that_breaks(side, serve, verb):
+def test_an_error_body_that_breaks(side, serve, verb):
     server = serve(answer(b"no", Cut(), b"such model", status=404, framing="length"))
     with pytest.raises(hfgen.NotFoundError, match="404"):
         getattr(side, verb)(server)
 
 
-def test_6_10_an_error_body_without_end_is_cut(side, serve):
+def test_an_endless_error_body_is_cut(side, serve):
     server = serve(answer(b"x" * 3_000_000, status=422))
     with pytest.raises(hfgen.ValidationError) as caught:
         side.run(server)
@@ -394,7 +392,7 @@ def test_6_10_an_error_body_without_end_is_cut(side, serve):
     assert len(str(caught.value)) < 400
 
 
-def test_6_10_an_error_body_that_never_comes(side, serve):
+def test_an_error_body_that_never_comes(side, serve):
     server = serve(answer(b"no", Hang(), status=404))
     with pytest.raises(hfgen.NotFoundError):
         side.run(server, timeout=0.3)
@@ -402,7 +400,7 @@ def test_6_10_an_error_body_that_never_comes(side, serve):
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-def test_6_11_waking_servers_are_asked_again(side, serve, verb, status):
+def test_servers_that_wake_up_are_asked_again(side, serve, verb, status):
     later = as_json({"generated_text": "a"})
     server = serve(as_json({"error": "wait"}, status, retry_after="0"), later)
     assert side.outcome(verb, server)
@@ -412,7 +410,7 @@ def test_6_11_waking_servers_are_asked_again(side, serve, verb, status):
     assert server.connections == 1
 
 
-def test_6_11_but_not_for_ever(side, serve):
+def test_servers_that_do_not_wake_up_are_not_asked_for_ever(side, serve):
     server = serve(as_json({"error": "Model is currently loading", "estimated_time": 20.0}, 503))
     with pytest.raises(hfgen.ModelLoadingError) as caught:
         side.run(server, max_retries=1)
@@ -420,7 +418,7 @@ def test_6_11_but_not_for_ever(side, serve):
     assert len(server.requests) == 2
 
 
-def test_6_11_retry_after_is_kept(side, serve):
+def test_retry_after_is_kept(side, serve):
     server = serve(
         as_json({"error": "slow"}, 429, retry_after="0"), as_json({"generated_text": ""})
     )
@@ -432,7 +430,7 @@ def test_6_11_retry_after_is_kept(side, serve):
     assert len(server.requests) == 1
 
 
-def test_6_12_what_servers_vary(side, serve):
+def test_optional_and_unknown_fields_of_chunks(side, serve):
     chunks = [
         {"token": {"text": "", "logprob": None, "new": 1}, "new": {"a": []}},
         {"index": 2, "token": {"text": "a", "special": False}, "generated_text": None},
@@ -447,7 +445,7 @@ def test_6_12_what_servers_vary(side, serve):
     assert side.collect(side.stream_tokens(server)) == ["", "a", "b"]
 
 
-def test_6_14_a_kept_alive_connection_that_the_server_closed(side, serve):
+def test_a_kept_alive_connection_that_the_server_closed_is_replaced(side, serve):
     good = as_json({"generated_text": "a"})
     closing = ScriptedAnswer((*good.body, Cut()), headers=good.headers, framing="length")
     server = serve(closing)
@@ -458,7 +456,7 @@ def test_6_14_a_kept_alive_connection_that_the_server_closed(side, serve):
 
 
 @pytest.mark.parametrize("cut", [Cut(), Cut(reset=True)], ids=["closed", "reset"])
-def test_6_14_one_that_it_closes_on_the_request(side, serve, cut):
+def test_a_request_on_which_the_server_closed_the_connection_is_sent_again(side, serve, cut):
     good = as_json({"generated_text": "a"})
     server = serve(good, answer(cut, framing="raw"), good)
     assert side.run(server)
@@ -466,7 +464,7 @@ def test_6_14_one_that_it_closes_on_the_request(side, serve, cut):
     assert len(server.requests) == 3
 
 
-def test_6_14_never_after_a_token(side, serve):
+def test_a_request_is_never_sent_again_after_a_token(side, serve):
     server = serve(events(token("a"), Cut()), events(token("b", last="b")))
     error, items = fails(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
@@ -483,7 +481,7 @@ def test_a_part_of_an_answer_is_not_an_answer(side, serve):
     assert side.run(serve(broken, as_json({"generated_text": "a"})))[0].generated_text == "a"
 
 
-def test_6_15_special_tokens(side, serve):
+def test_special_tokens(side, serve):
     special = ["<s>", "</s>", "<|eot_id|>", "<|im_end|>", "<|endoftext|>", "y</s>"]
     story = [*(token(text, special=True) for text in special), token(" sky", last=" sky")]
     server = serve(events(*story))
@@ -491,14 +489,14 @@ def test_6_15_special_tokens(side, serve):
     assert [chunk.token.text for chunk in side.collect(side.stream(server))] == [*special, " sky"]
 
 
-def test_6_15_stop_strings_are_text(side, serve):
+def test_stop_strings_are_text(side, serve):
     server = serve(events(token("a"), token("STOP", last="aSTOP")))
     assert side.collect(side.stream_tokens(server)) == ["a", "STOP"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("status", [307, 308])
-def test_6_16_a_redirect_to_another_host(side, serve, verb, status):
+def test_a_redirect_to_another_host(side, serve, verb, status):
     target = serve(as_json({"generated_text": "a"}))
     source = serve(answer(b"over there", status=status, location=f"{target.url}/new"))
     secrets = {"cookie": "a=b", "x-secret": "c"}
@@ -512,7 +510,7 @@ def test_6_16_a_redirect_to_another_host(side, serve, verb, status):
     assert "hf_key" not in repr(asked)
 
 
-def test_6_16_a_redirect_on_the_same_host(side, serve):
+def test_a_redirect_on_the_same_host(side, serve):
     server = serve(
         answer(status=307, location="/new", framing="length"), as_json({"generated_text": "a"})
     )
@@ -521,7 +519,7 @@ def test_6_16_a_redirect_on_the_same_host(side, serve):
     assert server.request(1).headers["authorization"] == "Bearer hf_key"
 
 
-def test_6_16_redirects_without_end(side, serve):
+def test_redirects_without_end(side, serve):
     server = serve(answer(status=307, location="/again", framing="length"))
     with pytest.raises(hfgen.StatusError, match="redirects"):
         side.run(server)

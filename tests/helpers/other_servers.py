@@ -17,7 +17,7 @@ from typing import Any
 
 import hfgen
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "src" / "hfgen" / "server" / "bundled"
 KEY = "the-key"
 # The bundled model's.

@@ -105,7 +105,7 @@ class TestAnswers:
             {"text": "", "index": None, "new": 5, "finish_reason": {}},
         ],
     )
-    def test_6_12_what_servers_vary(self, more):
+    def test_optional_and_unknown_fields(self, more):
         [answer] = answers({"choices": [more], "usage": {"prompt_tokens": "?"}, "new": 1})
         assert answer.generated_text == ""
         assert answer.details.input_length is None
@@ -136,7 +136,7 @@ class TestAnswers:
             ({"choices": [], "error": {"message": "no"}}, ServerError),
         ],
     )
-    def test_6_10_that_are_errors(self, body, kind):
+    def test_that_are_errors(self, body, kind):
         with pytest.raises(kind, match="no"):
             answers(body)
 

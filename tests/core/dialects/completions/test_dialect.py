@@ -62,7 +62,7 @@ class TestTheEnd:
         assert [chunk.generated_text for chunk in got] == ["a"]
 
     @pytest.mark.parametrize("mark", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b"data: [DONE]"])
-    def test_6_07_done_is_one_without_a_reason(self, mark):
+    def test_done_is_one_without_a_reason(self, mark):
         got = chunks(piece("a"), piece("b"), mark)
         assert texts(got) == ["a", "b", ""]
         assert got[-1].generated_text == "ab"
@@ -76,7 +76,7 @@ class TestTheEnd:
     def test_nothing_counts_after_done(self):
         assert len(chunks(piece("a", "stop"), done(), done(), piece("b"), event("?"))) == 1
 
-    def test_6_07_none_is_incomplete(self):
+    def test_none_is_incomplete(self):
         got, error, message, text = read(piece("a"), piece("b"))
         assert error is IncompleteGenerationError
         assert texts(got) == ["a", "b"]
@@ -122,7 +122,7 @@ class TestTheReason:
         assert details.native_finish_reason == (None if native == reason else native)
 
     @pytest.mark.parametrize("kind", [None, "tgi"])
-    def test_6_15_the_end_token_of_tgi_is_no_text(self, kind):
+    def test_the_end_token_of_tgi_is_no_text(self, kind):
         last = piece("</s>", "eos_token", usage=USAGE)
         got = chunks(piece("a", ""), last, done(), kind=kind)
         assert [chunk.token.special for chunk in got] == [False, True]

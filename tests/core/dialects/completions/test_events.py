@@ -37,7 +37,7 @@ class TestErrors:
             ({"error": {"message": "no", "code": 502}, "choices": []}, ServerError),
         ],
     )
-    def test_6_06_in_every_shape(self, said, kind):
+    def test_in_every_shape(self, said, kind):
         assert read(event(said), done())[:2] == ([], kind)
         got, error, _, text = read(piece("a"), event(said), piece("b", "stop"), done())
         assert (texts(got), error, text) == (["a"], kind, "a")
@@ -84,7 +84,7 @@ class TestWhatServersVary:
             event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}),
         ],
     )
-    def test_6_04_and_6_12_what_says_nothing_is_no_chunk(self, noise):
+    def test_events_without_content_are_no_chunks(self, noise):
         steps = (noise, piece("a"), noise, piece("b", "length"), noise, done())
         got = chunks(*steps)
         assert (texts(got), got[-1].generated_text) == (["a", "b"], "ab")
@@ -103,12 +103,12 @@ class TestWhatServersVary:
             {"seed": 7, "new": {"a": [None]}},
         ],
     )
-    def test_6_12_in_a_choice(self, more):
+    def test_unknown_fields_of_a_choice(self, more):
         said = event({"choices": [{"text": "\u2028é", **more}], "usage": "?", "new": 1})
         got = chunks(said, piece("b", "length"), done())
         assert texts(got) == ["\u2028é", "b"]
 
-    def test_6_03_framing(self):
+    def test_framing(self):
         steps = [piece("a"), piece("é\u2028", "stop"), only_usage(), done()]
         body = b"\xef\xbb\xbf" + b"".join(steps)
         for end in (b"\r\n", b"\r"):

@@ -136,7 +136,7 @@ class TestTheEndToken:
         {"content": "?"},
     ],
 )
-def test_6_12_what_cannot_be_read_does_not_break_the_text(logprobs):
+def test_log_probabilities_that_cannot_be_read_do_not_break_the_text(logprobs):
     got = chunks(piece("a", logprobs=logprobs), piece("b", "length"), done(), top_n_tokens=2)
     assert texts(got) == ["a", "b"]
     assert got[0].token.logprob is None
