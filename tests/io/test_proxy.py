@@ -14,7 +14,7 @@ from helpers.http_proxy import LittleProxy
 from helpers.scripted_answers import answer, as_json, events, token
 from helpers.transports_under_test import secrets_in
 from hfgen import AbortController
-from hfgen._io import proxy as _proxy
+from hfgen._io import connecting
 from hfgen._sync import sockets as lines
 from hfgen.testing import Cut, Hang, Pause
 
@@ -66,10 +66,10 @@ class TestParsing:
         ],
     )
     def test_of_a_place(self, value, url):
-        assert _proxy.parse_proxy(value) == _proxy.Proxy(url)
+        assert connecting.parse_proxy(value) == connecting.Proxy(url)
 
     def test_of_a_password(self):
-        proxy = _proxy.parse_proxy(f"http://me:{SECRET}@proxy:3128")
+        proxy = connecting.parse_proxy(f"http://me:{SECRET}@proxy:3128")
         assert proxy.url == "http://proxy:3128"
         assert proxy.headers == {"proxy-authorization": BASIC}
         assert BASIC[6:] not in f"{proxy!r} {proxy}"
@@ -121,7 +121,7 @@ class TestEnvironment:
     def test_names_the_proxy(self, monkeypatch, variables, url, proxy):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        found = _proxy.proxy_from_environment(url)
+        found = connecting.proxy_from_environment(url)
         assert (found and found.url) == proxy
 
     @pytest.mark.parametrize("value", ["socks5://me:hidden@a:1", "ftp://me:hidden@a:1"])
@@ -189,7 +189,7 @@ class TestOptions:
         client = side.client(proxy=f"http://me:{SECRET}@proxy:3128")
         assert "word" not in repr(client)
         assert secrets_in(Exception(repr(vars(client))), "word") == []
-        proxy = _proxy.parse_proxy(f"http://me:{SECRET}@proxy:3128")
+        proxy = connecting.parse_proxy(f"http://me:{SECRET}@proxy:3128")
         shown = f"{proxy!r} {proxy} {proxy.__rich_repr__()}"
         assert "proxy:3128" in shown
         assert "Basic" not in shown

@@ -1,16 +1,13 @@
 """AbortController and AbortSignal."""
 
-import gc
-import math
 import subprocess
 import sys
 import threading
-import weakref
 from contextlib import suppress
 
 import pytest
 
-from hfgen import AbortController, AbortError, AbortSignal, InvalidRequestError
+from hfgen import AbortController, AbortError
 
 
 def test_from_not_aborted_to_aborted():
@@ -137,46 +134,6 @@ def test_abort_in_a_signal_handler(line):
     thread.join(2)
     assert not thread.is_alive(), "a deadlock"
     assert calls == ([1] if line else [])
-
-
-class TestTimeout:
-    def test_aborts_after_its_time(self):
-        signal = AbortSignal.timeout(0.05)
-        assert signal.wait(10)
-        assert "0.05 s" in str(signal.error())
-
-    def test_zero(self):
-        assert AbortSignal.timeout(0).wait(10)
-
-    @pytest.mark.parametrize("seconds", [-1, math.nan, -math.inf])
-    def test_what_is_no_time(self, seconds):
-        with pytest.raises(InvalidRequestError):
-            AbortSignal.timeout(seconds)
-
-    @pytest.mark.parametrize("seconds", [10**6, 10**10, 10**30, math.inf])
-    def test_a_long_one_just_waits(self, seconds):
-        before = set(threading.enumerate())
-        signal = AbortSignal.timeout(seconds)
-        # An error in the timer's thread fails the test when it is collected.
-        for thread in set(threading.enumerate()) - before:
-            thread.join(0.1)
-        assert not signal.aborted
-
-    def test_a_forgotten_one_leaves_no_thread(self):
-        before = set(threading.enumerate())
-        signal = AbortSignal.timeout(1000)
-        gone = weakref.ref(signal)
-        del signal
-        gc.collect()
-        assert gone() is None
-        for thread in set(threading.enumerate()) - before:
-            thread.join(10)
-            assert not thread.is_alive()
-
-    def test_an_aborted_one_keeps_its_reason(self):
-        signal = AbortSignal.timeout(0.05)
-        signal.wait(10)
-        assert "0.05" in str(signal.reason)
 
 
 def test_an_abort_in_a_signal_handler_wakes_a_wait():

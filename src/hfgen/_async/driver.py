@@ -60,7 +60,8 @@ async def drive(  # noqa: C901, PLR0912 - a branch for each step
                 if isinstance(step, _READS):
                     # An abort may have come before the read began, which closes the response.
                     await _close(step.response)
-                step = conversation.throw(to_hfgen_error(error, interrupt) or error)
+                failure = None if isinstance(step, Ask) else to_hfgen_error(error, interrupt)
+                step = conversation.throw(failure or error)
             else:
                 if isinstance(step, Send):
                     response = reply

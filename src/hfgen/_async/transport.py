@@ -16,17 +16,15 @@ from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
 from hfgen._core.url import display
-from hfgen._io import tls as _tls
-from hfgen._io.async_unpacking import Unpacked
+from hfgen._io.connecting import default_context
 from hfgen._io.library_errors import certificate_problem, one_line
-from hfgen._io.unpacking import unpacker
+from hfgen._io.unpacking import Unpacked, unpacker
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator
 
-    from hfgen._io.connecting import ConnectionOptions
-    from hfgen._io.proxy import Proxy
+    from hfgen._io.connecting import ConnectionOptions, Proxy
 
 _Responses: TypeAlias = WeakSet[aiohttp.ClientResponse]
 _Session: TypeAlias = "tuple[aiohttp.ClientSession, _Responses, AsyncGenerator[None, None]]"
@@ -77,7 +75,7 @@ class AsyncTransport:
     @cached_property
     def _context(self) -> ssl.SSLContext:
         # Not aiohttp's, which heeds only what the environment said when it was imported.
-        return self._connecting.ssl or _tls.default_context()
+        return self._connecting.ssl or default_context()
 
     async def _begin(self) -> _Session:
         """Return the pool of the running loop, which is new."""

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import os
+import ssl
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from hfgen._core.errors import InvalidRequestError
-from hfgen._io import proxy as _proxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ssl import SSLContext
 
-    from hfgen._io.proxy import Proxy
 
 NAMES = ("proxy", "ssl")
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """An HTTP proxy.
+
+    Attributes:
+        url: Where it is, without the user and the password.
+        authorization: The value of `proxy-authorization`, None if it asks for none.
+    """
+
+    url: str
+    authorization: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that are for the proxy only."""
+        return {"proxy-authorization": self.authorization} if self.authorization else {}
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __repr__(self) -> str:
+        return f"Proxy(url={self.url!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        # msgspec's own has all fields.
+        return [("url", self.url)]
 
 
 class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +60,7 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequestError: The environment names a proxy that cannot be used.
         """
         if self.proxy is None:
-            return _proxy.proxy_from_environment(url)
+            return proxy_from_environment(url)
         return self.proxy or None
 
 
@@ -54,13 +83,108 @@ def split_connection_options(
 
 
 def _proxy_option(value: Any) -> Proxy | Literal[False]:
-    return False if value is False else _proxy.parse_proxy(value)
+    return False if value is False else parse_proxy(value)
 
 
-def _ssl_option(value: Any) -> SSLContext:
-    from hfgen._io import tls as _tls  # noqa: PLC0415 - imports ssl
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_NAMES = {
+    scheme: (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    for scheme in _DEFAULT_PORTS
+}
 
-    return _tls.check_ssl(value)
+
+def parse_proxy(value: object, what: str = "proxy") -> Proxy:
+    """Return the proxy that a URL names; one without a scheme is spoken to in plain HTTP.
+
+    Raises:
+        InvalidRequestError: It names none, or one of a kind that is not spoken. The message does
+            not show the value, which may hold a password.
+    """
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{what} must be a URL, not {type(value).__name__}")
+    value = value.strip()
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidRequestError(f"{what} is no URL") from None
+    if parts.scheme.startswith("socks"):
+        raise InvalidRequestError(
+            f"{what} names a SOCKS proxy, which hfgen does not speak; "
+            "httpx does: fetch=hfgen.fetch.from_httpx(httpx.Client(proxy=...))"
+        )
+    is_plain = value.isascii() and value.isprintable() and " " not in value
+    if parts.scheme not in _DEFAULT_PORTS or not host or not is_plain:
+        raise InvalidRequestError(f"{what} must look like http://[user:password@]host:port")
+    shown = f"[{host}]" if ":" in host else host
+    authorization = None
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = f"Basic {b64encode(pair.encode()).decode()}"
+    return Proxy(f"{parts.scheme}://{shown}:{port or _DEFAULT_PORTS[parts.scheme]}", authorization)
 
 
-_CHECKS = {"proxy": _proxy_option, "ssl": _ssl_option}
+def proxy_from_environment(url: str) -> Proxy | None:
+    """Return the proxy that the environment names for a URL, None if it is to go without.
+
+    `HTTPS_PROXY`, `HTTP_PROXY`, then `ALL_PROXY`, and `NO_PROXY`, in either case, as
+    `urllib.request` reads them: `NO_PROXY` lists hosts, domains (their subdomains included) and
+    host:port, or is `*`. A loopback host is a host like any other.
+
+    Raises:
+        InvalidRequestError: A variable names no HTTP proxy.
+    """
+    # The library reads all of the environment, which takes longer than the rest of a request.
+    names = _NAMES.get(url.partition(":")[0].lower(), ())
+    if not any(os.environ.get(name) for name in names):
+        return None
+    from urllib import request as library  # noqa: PLC0415 - not cheap
+
+    parts = urlsplit(url)
+    proxies = library.getproxies_environment()
+    kind = parts.scheme if parts.scheme in proxies else "all"
+    if kind not in proxies:
+        return None
+    host = parts.hostname or ""
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    bypass = library.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed lacks it
+    if bypass(host, proxies) or bypass(f"{host}:{port}", proxies):
+        return None
+    return parse_proxy(proxies[kind], f"{kind.upper()}_PROXY")
+
+
+def check_ssl(value: object) -> ssl.SSLContext:
+    """Return the context that `ssl=` stands for.
+
+    Raises:
+        InvalidRequestError: It stands for none.
+    """
+    if isinstance(value, ssl.SSLContext):
+        if value.protocol == ssl.PROTOCOL_TLS_SERVER:
+            raise InvalidRequestError("ssl is a context for servers; clients need another")
+        return value
+    if value is False:
+        raise InvalidRequestError(
+            "ssl=False would send the key to whoever answers; where that is meant, pass an "
+            "ssl.SSLContext with check_hostname=False and verify_mode=ssl.CERT_NONE"
+        )
+    if isinstance(value, bool) or not isinstance(value, str | os.PathLike):
+        raise InvalidRequestError(
+            "ssl must be an ssl.SSLContext, or the path of a file or directory of the "
+            f"certificates to trust, not {type(value).__name__}"
+        )
+    # Not an empty one, to which ssl says: the system's.
+    path = os.fspath(value) or os.devnull
+    where = "capath" if os.path.isdir(path) else "cafile"  # noqa: PTH112 - it may be bytes
+    try:
+        return ssl.create_default_context(**{where: path})  # type: ignore[arg-type]
+    except OSError as error:
+        raise InvalidRequestError(f"ssl: no certificates in {value!r}: {error}") from error
+
+
+def default_context() -> ssl.SSLContext:
+    """Return a context that trusts the system, or `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
+    return ssl.create_default_context()
+
+
+_CHECKS = {"proxy": _proxy_option, "ssl": check_ssl}

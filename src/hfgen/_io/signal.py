@@ -1,13 +1,12 @@
-"""Aborting a call from anywhere: the web's AbortController, for threads and for asyncio."""
+"""`AbortController` and `AbortSignal`: end a call from any thread, as on the web."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import weakref
 from typing import TYPE_CHECKING
 
-from hfgen._core.errors import AbortError, HfgenError, InvalidRequestError
+from hfgen._core.errors import AbortError, HfgenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,7 @@ log = logging.getLogger("hfgen")
 class AbortSignal:
     """Tells a call that it is no longer wanted.
 
-    Comes from an `AbortController`, or from `AbortSignal.timeout(seconds)`. One signal may serve
+    Comes from an `AbortController`. (A limit of time is `Timeout(total=...)`.) One signal may serve
     any number of calls, in any thread; once aborted it stays so.
 
     Attributes:
@@ -27,40 +26,15 @@ class AbortSignal:
     """
 
     def __init__(self) -> None:
-        # One that may be taken twice: a signal handler may abort in the middle of any of these
-        # methods. (A `threading.Event` has one that may not.)
+        # Re-entrant: a signal handler may abort in the middle of any of these methods. (The lock of
+        # a `threading.Event` is not.)
         self._lock = threading.RLock()
-        # On that lock, for who waits, which few do: each call has a signal of its own.
+        # Made by the first `wait`, which few signals see: each call has a signal of its own.
         self._changed: threading.Condition | None = None
-        # No property: it is looked at for every token.
+        # No property, because it is read for every token.
         self.aborted = False
         self._listeners: dict[object, Callable[[], object]] = {}
         self._reason: object = None
-
-    @staticmethod
-    def timeout(seconds: float) -> AbortSignal:
-        """Return a signal that aborts itself after so many seconds.
-
-        Raises:
-            InvalidRequestError: `seconds` is negative.
-        """
-        if not seconds >= 0:
-            raise InvalidRequestError(f"AbortSignal.timeout takes seconds >= 0, not {seconds!r}")
-        signal = AbortSignal()
-        if seconds >= threading.TIMEOUT_MAX:
-            return signal
-        # The timer must not keep a forgotten signal alive, nor outlive it.
-        alive = weakref.ref(signal)
-
-        def fire() -> None:
-            if (target := alive()) is not None:
-                target._abort(f"{seconds:g} s have passed")  # noqa: SLF001 - a closure of this class
-
-        timer = threading.Timer(seconds, fire)
-        timer.daemon = True
-        timer.start()
-        weakref.finalize(signal, timer.cancel)
-        return signal
 
     @property
     def reason(self) -> object:

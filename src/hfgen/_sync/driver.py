@@ -51,7 +51,8 @@ def drive(  # noqa: C901 - a branch for each step
                     case Ask():
                         reply = _ask(step, fetch, interrupt, on_retry, cache)
             except Exception as error:  # noqa: BLE001 - a caller's `fetch` raises what it likes
-                step = conversation.throw(to_hfgen_error(error, interrupt) or error)
+                failure = None if isinstance(step, Ask) else to_hfgen_error(error, interrupt)
+                step = conversation.throw(failure or error)
             else:
                 step = conversation.send(reply)
     except StopIteration as stop:

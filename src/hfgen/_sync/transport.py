@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import os
-import threading
 from contextlib import nullcontext
 from functools import cached_property
 from http.client import IncompleteRead
@@ -19,9 +18,10 @@ from hfgen._core.errors import ConnectError, HfgenError, TimeoutError, drop_trac
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
 from hfgen._core.url import display
-from hfgen._io import tls as _tls
+from hfgen._io.connecting import default_context
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
 from hfgen._io.unpacking import unpacker
+from hfgen._sync.closable_body import ClosableBody
 from hfgen._sync.sockets import Answer, HTTPPool, HTTPSPool, Line, calling
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from urllib3.connectionpool import HTTPConnectionPool
 
-    from hfgen._io.connecting import ConnectionOptions
-    from hfgen._io.proxy import Proxy
+    from hfgen._io.connecting import ConnectionOptions, Proxy
     from hfgen._io.unpacking import Unpacker
 
 
@@ -128,7 +127,7 @@ class SyncTransport:
     @cached_property
     def _context(self) -> ssl.SSLContext:
         # One for all connections: to read the system's certificates takes longer than a handshake.
-        return self._connecting.ssl or _tls.default_context()
+        return self._connecting.ssl or default_context()
 
 
 def made(
@@ -170,7 +169,7 @@ def answered(
     """Return a response of urllib3 as one of hfgen."""
     headers = Headers(response.headers)
     unpacked = unpacker(headers, request)
-    body = Reading(_pieces(response, request, line, unpacked), line, response.close)
+    body = ClosableBody(_pieces(response, request, line, unpacked), line, response.close)
     return FetchResponse(status=response.status, headers=headers, body=body, close=body.close)
 
 
@@ -251,56 +250,3 @@ def translated(
     # Not urllib3's own: it holds the pool, and that the password for the proxy.
     failure.__cause__ = inmost
     return failure
-
-
-class Reading:
-    """The pieces as they arrive. Whoever reads closes: responses of libraries are not for threads.
-
-    (One of urllib3 that is closed under its reader can give a connection back that is cut.)
-
-    Args:
-        pieces: The body; it raises the errors of hfgen.
-        line: What the body comes over.
-        shut: Closes the response.
-    """
-
-    def __init__(self, pieces: Iterator[bytes], line: Line, shut: Callable[[], object]) -> None:
-        self._pieces = pieces
-        self._line = line
-        self._shut = shut
-        # Flags and no lock, which for every token would cost more than all else here. Each side
-        # first says what it does and then looks at the other: never do both miss that.
-        self._reads = False
-        self._closed = False
-        # Taken by who shuts it, and never given back.
-        self._once = threading.Lock()
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._reads = True
-        try:
-            if self._closed:
-                raise _gone()
-            for piece in self._pieces:
-                self._reads = False
-                if self._closed:
-                    self.close()
-                yield piece
-                self._reads = True
-                if self._closed:
-                    raise _gone()
-        finally:
-            self._reads = False
-            if self._closed:
-                self.close()
-
-    def close(self) -> None:
-        """Close the connection, from any thread; a read wakes."""
-        self._line.cut()
-        self._closed = True
-        # Else whoever reads sees that it is closed, and comes here when it has read.
-        if not self._reads and self._once.acquire(blocking=False):
-            self._shut()
-
-
-def _gone() -> ConnectError:
-    return ConnectError("the connection has been closed")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.url import display
-from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
-from hfgen._io.unpacking import unpacker
-from hfgen._sync.transport import Reading
+from hfgen._io.unpacking import Unpacked, unpacker
+from hfgen._sync.closable_body import ClosableBody
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -94,7 +93,7 @@ def _sync(client: Any, library: ModuleType) -> Fetch:
         if failure is not None:
             line.release()
             raise failure
-        body = Reading(_pieces(response, request, line, library), line, response.close)
+        body = ClosableBody(_pieces(response, request, line, library), line, response.close)
         return FetchResponse(
             status=response.status_code, headers=response.headers, body=body, close=body.close
         )

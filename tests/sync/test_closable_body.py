@@ -6,8 +6,8 @@ import threading
 import pytest
 
 import hfgen
+from hfgen._sync.closable_body import ClosableBody
 from hfgen._sync.sockets import Line
-from hfgen._sync.transport import Reading
 
 
 class Response:
@@ -18,7 +18,7 @@ class Response:
         self.reading, self.cut = threading.Event(), threading.Event()
         self.shut_by = []
         self.line.cut = self.cut.set
-        self.body = Reading(self.pieces(), self.line, self.shut)
+        self.body = ClosableBody(self.pieces(), self.line, self.shut)
 
     def pieces(self):
         yield b"a"
@@ -58,7 +58,7 @@ def test_closed_while_nobody_reads_it_is_shut_at_once():
 
 
 def test_what_ends_is_not_shut():
-    body = Reading(iter([b"a", b"b"]), Line(), pytest.fail)
+    body = ClosableBody(iter([b"a", b"b"]), Line(), pytest.fail)
     assert list(body) == [b"a", b"b"]
 
 
@@ -71,7 +71,7 @@ def test_closed_by_its_own_reader_it_is_shut_when_that_has_read():
         assert not shut
         yield b"a"
 
-    body = Reading(pieces(), Line(), lambda: shut.append(1))
+    body = ClosableBody(pieces(), Line(), lambda: shut.append(1))
     assert next(iter(body)) == b"a"
     assert shut
     with pytest.raises(hfgen.ConnectError, match="has been closed"):
@@ -102,7 +102,7 @@ def test_it_is_shut_once_and_never_under_its_reader():
     try:
         for _ in range(200):
             reading, begun, shuts = False, threading.Event(), []
-            body = Reading(pieces(), Line(), shut)
+            body = ClosableBody(pieces(), Line(), shut)
             closers = [threading.Thread(target=close) for _ in range(2)]
             for closer in closers:
                 closer.start()
