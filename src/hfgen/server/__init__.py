@@ -1,7 +1,7 @@
-"""A TGI server for one machine, with a model of its own.
+"""A TGI-compatible server for one machine, with a small bundled model.
 
-`LocalServer` runs beside the caller, `serve` is the whole command. Both need the extra
-`hfgen[server]`, and import it only when a server is made.
+`LocalServer` runs on a thread beside the caller; `serve` runs until a signal stops it. Both need
+the extra `hfgen[server]`, which is imported only when a server starts.
 """
 
 from hfgen._core.errors import LocalServerError

@@ -1,4 +1,4 @@
-"""The server as it starts, runs and stops: on a thread of its own, or as the whole command."""
+"""Starts, runs and stops the server: `LocalServer` on a thread, `serve` as the whole command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hfgen.server.engine.batcher import Batcher
     from hfgen.server.engine.checkpoint import Model
 
-# Seconds that the last bytes have to leave once every generation has ended.
+# Seconds in which the last bytes must be sent after every generation has ended.
 _FLUSH = 2.0
 
 
@@ -35,7 +35,7 @@ class LocalServer:
             requests.post(f"{server.url}/generate", json={"inputs": "Once upon a time"})
 
     Args:
-        options: As `ServerOptions` documents them; the port is a free one unless it is given.
+        options: Those of `ServerOptions`; the default of `port` is 0, which takes a free port.
 
     Raises:
         LocalServerError: From `start`: the model cannot be loaded, the port is in use, an option is
@@ -77,14 +77,14 @@ class LocalServer:
                 self._thread.start()
                 try:
                     self._shutdown = ready.result()
-                except BaseException:  # it may be the caller who has lost patience
+                except BaseException:  # this may be a KeyboardInterrupt while the server starts
                     ready.add_done_callback(_stop_once_ready)
                     raise
                 self._url = _format_url(listener)
         return self
 
     def stop(self, *, grace: float = 0.0) -> None:
-        """Stop, and return once everything has ended. Stopping twice is harmless.
+        """Stop the server, and return once its thread has ended. Stopping twice is harmless.
 
         Args:
             grace: Seconds that running generations have to finish.
@@ -111,11 +111,11 @@ class LocalServer:
 def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[OptionsDict]) -> None:
     """Serve until SIGINT or SIGTERM; the second of them cuts the grace time short.
 
-    To be called on the main thread: signals arrive nowhere else.
+    Call it on the main thread: only that one receives signals.
 
     Args:
         on_ready: Called with the base URL once the server answers.
-        options: As `ServerOptions` documents them.
+        options: Those of `ServerOptions`.
 
     Raises:
         LocalServerError: The server cannot be started.
@@ -136,12 +136,12 @@ def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[Op
 
 
 def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
-    """Load the model and its batcher, not started yet.
+    """Load the model, and create its batcher without starting it.
 
     Raises:
-        LocalServerError: There is no such model, or the extra is not installed.
+        LocalServerError: The model cannot be loaded, or the extra is not installed.
     """
-    # Not before it is needed: this imports NumPy and the tokenizers.
+    # Imported only when needed: these import NumPy and tokenizers.
     try:
         import prometheus_client  # noqa: F401, PLC0415
 
@@ -169,7 +169,7 @@ async def _serve_until_stopped(
     listener: socket.socket,
     ready: Callable[[Shutdown], None],
 ) -> None:
-    """Serve on a listening socket until told to stop."""
+    """Serve on a listening socket until a stop is requested."""
     from aiohttp import web  # noqa: PLC0415 - aiohttp.web is slow to import
 
     from hfgen.server.http.app import build_app  # noqa: PLC0415
@@ -180,13 +180,13 @@ async def _serve_until_stopped(
     runner = web.AppRunner(
         build_app(service, shutdown),
         access_log=None,
-        # A client that has gone ends its handler at once, and with it its job.
+        # A handler is cancelled as soon as its client disconnects, and with it its jobs.
         handler_cancellation=True,
         shutdown_timeout=_FLUSH,
     )
     try:
         await runner.setup()
-        # From here on there is somebody to stop it: the clean-up does so before it returns.
+        # Started only now, since the clean-up below stops it once `setup` has succeeded.
         batcher.start()
         await web.SockSite(runner, listener).start()
         ready(shutdown)
@@ -197,12 +197,12 @@ async def _serve_until_stopped(
 
 
 async def _stop_accepting(listener: socket.socket) -> None:
-    """Accept no more, a turn of the loop before the socket is closed.
+    """Stop accepting connections one turn of the loop before the socket is closed.
 
-    asyncio creates the transport of an accepted connection a turn later, and where its server was
-    closed in between, logs an `AssertionError` and forgets the socket.
+    asyncio creates the transport of an accepted connection one turn later. If the server is closed
+    in between, asyncio logs an `AssertionError` and never closes that socket.
     """
-    with suppress(NotImplementedError):  # on Windows, where accepting is another matter
+    with suppress(NotImplementedError):  # on Windows, where the loop accepts in another way
         asyncio.get_running_loop().remove_reader(listener)
     await asyncio.sleep(0)
 
@@ -229,13 +229,16 @@ def _run_on_thread(
 
 @contextmanager
 def _open_listener(options: ServerOptions) -> Iterator[socket.socket]:
-    """Listen, here rather than on the loop: the caller gets the error, and the port."""
+    """Open a listening socket, and close it if the block raises.
+
+    This is done before the event loop starts, so that the caller gets the error and the port.
+    """
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         listener = socket.create_server((options.host, options.port), family=family)
     except OSError as error:
-        # The text of `create_server` names the address again; that of a name that is not found
-        # has a number of its own, below zero.
+        # Not `strerror` for system errors: `create_server` adds the address to it. An unknown host
+        # name has a negative number, for which `os.strerror` has no text.
         number = error.errno or 0
         reason = os.strerror(number) if number > 0 else error.strerror
         raise LocalServerError(
@@ -260,7 +263,7 @@ def _stop_on_signals(shutdown: Shutdown) -> None:
     def stop(_: int, __: FrameType | None) -> None:
         shutdown.request_threadsafe()
 
-    # Not the loop's own `add_signal_handler`: there is none on Windows.
+    # The loop's own `add_signal_handler` does not exist on Windows.
     for number in _SIGNALS:
         signal.signal(number, stop)
 

@@ -1,4 +1,4 @@
-"""What a local server can be told, and the limits that follow from it and from its model."""
+"""The options of a local server, and the limits that follow from them and from its model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-# TGI's `--max-client-batch-size`, as it is by default: prompts in one `/v1/completions`.
+# The default of TGI's `--max-client-batch-size`: the most prompts in one `/v1/completions` request.
 MAX_CLIENT_BATCH_SIZE = 4
 
 
@@ -40,23 +40,24 @@ class ServerOptions:
     """The options of a local server; the limits have TGI's names and TGI's defaults.
 
     Attributes:
-        model: The directory of a checkpoint, or `"bundled"` for the model that comes along.
+        model: The directory of a checkpoint, or `"bundled"` for the model in this package.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
-        api_key: The key that the generation routes and `/tokenize` ask for; None: none.
+        api_key: The key that the generation routes and `/tokenize` require; None: no key.
         cors_allow_origin: The origins, such as `"https://example.org"`, whose pages may read the
-            answers in a browser; None: any, as in TGI, and `()`: none. With None, every web page
-            that a browser on this machine opens can generate here and read what comes, even where
-            `host` is the loopback address. A browser lets no page send `api_key` from elsewhere.
-        max_concurrent_requests: Generations under way or waiting, before 429.
-        max_batch: Generations that the engine runs side by side.
-        max_best_of: The most a caller may ask for as `best_of`.
+            answers in a browser; None: any origin, as in TGI; `()`: none. With None, every web page
+            that is open in a browser on this machine can use the server and read its answers, even
+            if `host` is the loopback address. Browsers do not let pages of other origins send
+            `api_key`.
+        max_concurrent_requests: How many generations may run or wait; more are answered with 429.
+        max_batch: How many generations the engine runs side by side.
+        max_best_of: The highest `best_of` of a request.
         max_stop_sequences: The most stop strings in a request.
-        max_top_n_tokens: The most a caller may ask for as `top_n_tokens`.
-        max_input_tokens: The longest prompt, in tokens; None: all but one of the total.
+        max_top_n_tokens: The highest `top_n_tokens` of a request.
+        max_input_tokens: The longest prompt, in tokens; None: one less than the total.
         max_total_tokens: The longest prompt with its answer, in tokens; None: the model's context.
-        keep_alive: Seconds without an event after which a stream carries a comment.
-        grace: Seconds that running generations have to finish once the server is told to stop.
+        keep_alive: Seconds without an event after which a stream sends a comment.
+        grace: Seconds that running generations have to finish after the server is asked to stop.
 
     Raises:
         LocalServerError: An option is out of its range.
@@ -95,7 +96,7 @@ class ServerOptions:
 
 
 def _is_origin(value: object) -> bool:
-    # A header has room for these; "*" in a list is refused as it is by TGI's CorsLayer.
+    # A header can hold these characters. TGI's CorsLayer refuses "*" in a list too.
     return isinstance(value, str) and value.isascii() and value.isprintable() and value != "*"
 
 
@@ -114,7 +115,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a request is held against."""
+    """The limits that requests are checked against."""
 
     max_best_of: int
     max_stop_sequences: int
@@ -124,10 +125,10 @@ class Limits:
 
     @classmethod
     def from_options(cls, options: ServerOptions, *, max_positions: int) -> Limits:
-        """Complete the options with the model's context.
+        """Return the limits of the options, with defaults from the model's context.
 
         Args:
-            options: What the server was told.
+            options: The options of the server.
             max_positions: The model's context, in tokens.
 
         Raises:
@@ -143,7 +144,7 @@ class Limits:
             raise LocalServerError(
                 f"the model's context is {max_positions} tokens: no room for a prompt and an answer"
             )
-        # TGI's launcher holds the same: a prompt that fills everything leaves nothing to generate.
+        # TGI's launcher checks the same: such a prompt would leave no room for an answer.
         if inputs >= total:
             raise LocalServerError(
                 f"max_input_tokens is {inputs}: it must be less than max_total_tokens, {total}"

@@ -1,4 +1,4 @@
-"""How a running server is told to stop: from its own loop, from another thread, by a signal."""
+"""Asks a running server to stop: from its event loop, another thread, or a signal handler."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 
 
 class Shutdown:
-    """Made on the server's loop.
+    """A request to stop a server. It must be created on the server's event loop.
 
     Attributes:
-        requested: Set once the server is to stop.
-        hurry: Set once it is to stop without waiting for anything.
-        grace: Seconds that running generations have from the first of the two on.
+        requested: Set when the server should stop.
+        hurry: Set when it should stop without waiting for running generations.
+        grace: Seconds that running generations have to end after `requested` is set.
     """
 
     def __init__(self, *, grace: float) -> None:
@@ -21,7 +21,7 @@ class Shutdown:
         self.grace = grace
 
     def request(self) -> None:
-        """Stop with patience; the second time, at once."""
+        """Ask the server to stop after its grace time; the second call cuts that time short."""
         if self.requested.is_set():
             self.hurry.set()
         self.requested.set()
@@ -31,11 +31,15 @@ class Shutdown:
         self.requested.set()
 
     def request_threadsafe(self, grace: float | None = None) -> None:
-        """Do one of these from a signal handler or another thread."""
+        """Ask the server to stop, from a signal handler or another thread.
+
+        Args:
+            grace: Seconds that running generations have to end; None: as `request` does.
+        """
         try:
             if grace is None:
                 self.loop.call_soon_threadsafe(self.request)
             else:
                 self.loop.call_soon_threadsafe(self.request_within, grace)
-        except RuntimeError:  # it has stopped, and its loop is closed
+        except RuntimeError:  # the server has stopped, and its loop is closed
             pass

@@ -163,7 +163,7 @@ def test_a_file_that_is_missing(folder, name, wanted):
         (
             "generation_config.json",
             '{"eos_token_id": ["</s>"]}',
-            "names an eos_token_id that is no number: ['</s>']",
+            "has an eos_token_id that is not a number: ['</s>']",
         ),
         ("tokenizer.json", '{"version": 1}', "tokenizer.json cannot be read: "),
         ("model.safetensors", "", "model.safetensors is damaged or cut short: "),

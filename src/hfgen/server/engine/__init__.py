@@ -1,1 +1,1 @@
-"""Generation on the local server: jobs in, tokens out."""
+"""Generation on the local server: `Batcher` runs jobs on an `Engine` and emits their tokens."""

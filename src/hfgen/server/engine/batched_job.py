@@ -1,4 +1,4 @@
-"""One job on its way: the submitted of its owner, its prompt, its tokens, and when it ends."""
+"""A job in the batch: it reads its prompt in chunks, chooses its tokens, and knows when it ends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class StoppingCriteria:
-    """When a job ends: TGI's StoppingCriteria, in its order (utils/tokens.py).
+    """Decides when a job ends, as TGI's StoppingCriteria does and in its order (utils/tokens.py).
 
     Args:
-        job: what to stop.
-        eos_ids: the tokens that end a text.
-        max_positions: a context that is full ends a text as too many tokens do.
+        job: the limits and stop strings to apply.
+        eos_ids: the tokens that end a generation.
+        max_positions: the context of the model in tokens; when it is full, the reason is "length".
     """
 
     def __init__(self, job: Job, eos_ids: frozenset[int], max_positions: int) -> None:
@@ -36,7 +36,7 @@ class StoppingCriteria:
         self._tail = ""
 
     def check(self, token_id: int, text: str) -> FinishReason | None:
-        """Count a token in, and say whether it is the last one."""
+        """Count a generated token; return why the job ends with it, or None if it goes on."""
         self._left -= 1
         if self._left <= 0:
             return "length"
@@ -51,7 +51,17 @@ class StoppingCriteria:
 
 
 class BatchedJob:
-    """A job in the batch: what it has read of its prompt, and its last token."""
+    """A job in the batch, with its sequence in the engine.
+
+    Attributes:
+        submitted: The job, and where its events go.
+        sequence: The engine's sequence, which the batcher closes.
+        token_id: The last token, which the engine has not seen yet.
+        ended: Whether the job has its last token, or has failed.
+
+    Raises:
+        ValueError: The prompt is empty or longer than the model's context.
+    """
 
     __slots__ = (
         "_chooser",
@@ -98,10 +108,13 @@ class BatchedJob:
         return self._read < len(self.submitted.job.input_ids)
 
     def read_prompt(self, chunk: int) -> int:
-        """Read on in the prompt, and choose a token at its end; return how many were read.
+        """Read the next chunk of the prompt, and choose the first token after the last chunk.
 
-        Where the cuts are does not depend on other jobs, since a cut moves the last bits of the
-        logits.
+        Chunks have the same borders whatever the other jobs are: a border changes the last bits
+        of the logits, and a job must get the tokens that it would get alone.
+
+        Returns:
+            How many tokens were read.
         """
         job = self.submitted.job
         if not self._read:
@@ -117,7 +130,7 @@ class BatchedJob:
         return len(ids)
 
     def choose_token(self, logits: Logits) -> None:
-        """Choose the next token and tell of it."""
+        """Choose the next token from its logits, and emit it."""
         vocabulary = self._vocabulary
         token_id, logprob, top = self._chooser.choose(logits)
         text = self._detokenizer.push(token_id)
@@ -125,9 +138,9 @@ class BatchedJob:
         self.token_id = token_id
         self.ended = finish_reason is not None
         if self.ended:
-            # Bytes of a character that will not become whole. Before an end token TGI shows them
-            # like this. At a length it leaves them out, and then generated_text is all empty
-            # (`decode_token` in models/model.py): that is not copied.
+            # Bytes of an incomplete character are shown as U+FFFD, as TGI does before an end token.
+            # When the length limit is reached TGI leaves them out, and its generated_text is then
+            # empty (`decode_token` in models/model.py). That is not copied here.
             text = self._detokenizer.flush() + text
         token = Token(token_id, text, logprob, token_id in vocabulary.special_tokens)
         top_tokens = tuple(
@@ -137,7 +150,7 @@ class BatchedJob:
         self.submitted.emit(Generated(token, top_tokens, finish_reason))
 
     def _record_prompt_logprobs(self, ids: Sequence[int], logprobs: Logits) -> None:
-        """Keep the log-probability of each token, which is in the row of the one before."""
+        """Record the log-probability of each prompt token, found in the row of the token before."""
         for row, token_id in enumerate(ids):
             before = logprobs[row - 1] if row else self._last_logprobs
             logprob = None if before is None else float(before[token_id])

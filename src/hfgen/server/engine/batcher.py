@@ -1,8 +1,10 @@
-"""Continuous batching: one thread, in which jobs join and leave the batch at any token.
+"""Continuous batching: one thread runs all jobs, which join and leave the batch at any token.
 
-Between two tokens of the running jobs the thread looks at the queue, at who was cancelled, and
-reads a piece of the prompts that wait, so that a long prompt does not hold up the others. A job
-gets the tokens that it would get alone.
+`start` starts the thread; `submit` queues a job from any thread. The thread repeats these steps:
+remove cancelled jobs; move jobs from the queue into the batch; read one chunk of the prompts that
+are not read yet, so that a long prompt does not hold up the others; generate one token for each job
+that has read its prompt. `stop` refuses new jobs, waits for the others, and fails those that
+have not ended in time. A job gets the tokens that it would get alone.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# Jobs that generate at the same time, and tokens of a prompt that are read in one go.
+# The default number of jobs in the batch, and of prompt tokens read between two generated tokens.
 _MAX_BATCH = 64
 _CHUNK = 128
 
@@ -34,12 +36,13 @@ _SHUTTING_DOWN = "the server is shutting down"
 
 
 class Batcher:
-    """Runs the jobs of one model.
+    """Runs the jobs of one model on a thread of its own.
 
     Args:
-        model: what `load` returned. From `start` on the engine belongs to the batcher's thread.
-        max_batch: how many jobs generate at the same time; the others queue.
-        chunk: how many tokens of a prompt are read before others get their next token.
+        model: what `load_checkpoint` returned. From `start` on, only the batcher's thread may use
+            its engine.
+        max_batch: how many jobs are in the batch at the same time; the others wait in the queue.
+        chunk: how many tokens of prompts are read before the other jobs get their next token.
     """
 
     def __init__(self, model: Model, *, max_batch: int = _MAX_BATCH, chunk: int = _CHUNK) -> None:
@@ -62,7 +65,7 @@ class Batcher:
 
     @property
     def batch_size(self) -> int:
-        """How many jobs are in the batch, those whose prompt is being read among them."""
+        """How many jobs are in the batch, including those whose prompt is still being read."""
         return len(self._reading_prompts) + len(self._generating)
 
     def start(self) -> None:
@@ -74,8 +77,8 @@ class Batcher:
 
         Args:
             job: what to generate.
-            emit: called with each event, on the engine's thread, which waits for it to return.
-                A callback that raises cancels its job. After `stop` it is called from here, with
+            emit: called with each event, on the batcher's thread, which waits for it to return.
+                If it raises, its job is cancelled. After `stop`, `submit` itself calls it, with
                 `Failed`.
         """
         submitted = SubmittedJob(job, emit)
@@ -89,7 +92,7 @@ class Batcher:
         return submitted
 
     def stop(self, grace: float) -> None:
-        """Take no more jobs, let the others end, and wait for the thread.
+        """Refuse new jobs, let the others end, and wait for the thread.
 
         Args:
             grace: seconds after which jobs that have not ended get `Failed`.
@@ -111,7 +114,7 @@ class Batcher:
         self._fail_remaining()
 
     def _wait_for_work(self) -> bool:
-        """Wait for something to do; return whether there is."""
+        """Wait until there is a job; return False when the thread should end."""
         with self._changed:
             while not (self._queue or self._reading_prompts or self._generating):
                 if self._deadline is not None:
@@ -120,7 +123,7 @@ class Batcher:
             return self._deadline is None or time.monotonic() < self._deadline
 
     def _remove_cancelled(self) -> None:
-        """Let go of what nobody waits for any more."""
+        """Remove cancelled jobs from the batch and the queue."""
         for jobs in (self._reading_prompts, self._generating):
             for batched in [batched for batched in jobs if batched.submitted.cancelled]:
                 jobs.remove(batched)
@@ -130,22 +133,22 @@ class Batcher:
                 self._queue.remove(submitted)
 
     def _admit_jobs(self) -> None:
-        """Give the places that are free to those who have waited longest."""
+        """Fill the free places of the batch from the queue, oldest job first."""
         while self._queue and self.batch_size < self._max_batch:
             submitted = self._queue.popleft()
             try:
                 self._reading_prompts.append(BatchedJob(submitted, self._model, self._vocabulary))
-            except Exception as error:  # noqa: BLE001 - the thread outlives any job
+            except Exception as error:  # noqa: BLE001 - a failing job must not end the thread
                 self._fail_job(submitted, error)
 
     def _read_prompts(self) -> None:
-        """Read a chunk's worth of prompts, first come, first served."""
+        """Read about one chunk of prompts, oldest job first."""
         budget = self._chunk
         while budget > 0 and self._reading_prompts:
             batched = self._reading_prompts[0]
             try:
                 budget -= batched.read_prompt(self._chunk)
-            except Exception as error:  # noqa: BLE001 - the same
+            except Exception as error:  # noqa: BLE001 - as above
                 self._fail_job(batched.submitted, error)
                 batched.ended = True
             if batched.ended or not batched.has_unread_prompt:
@@ -153,7 +156,7 @@ class Batcher:
                 self._generating += self._close_ended(batched)
 
     def _generate_tokens(self) -> None:
-        """Bring every job that has read its prompt one token further."""
+        """Generate one token for every job that has read its prompt."""
         if not self._generating:
             return
         try:
@@ -161,7 +164,7 @@ class Batcher:
             logits = self._engine.step(
                 sequences, [batched.token_id for batched in self._generating]
             )
-        except Exception as error:  # noqa: BLE001 - the same
+        except Exception as error:  # noqa: BLE001 - as above
             for batched in self._generating:
                 self._fail_job(batched.submitted, error)
                 batched.ended = True
@@ -169,13 +172,13 @@ class Batcher:
             for batched, row in zip(self._generating, logits, strict=True):
                 try:
                     batched.choose_token(row)
-                except Exception as error:  # noqa: BLE001 - the same
+                except Exception as error:  # noqa: BLE001 - as above
                     self._fail_job(batched.submitted, error)
                     batched.ended = True
         self._generating = self._close_ended(*self._generating)
 
     def _close_ended(self, *jobs: BatchedJob) -> list[BatchedJob]:
-        """Close what has ended, and return the others."""
+        """Close the sequences of jobs that have ended; return the other jobs."""
         for batched in jobs:
             if batched.ended:
                 self._engine.close(batched.sequence)
@@ -186,14 +189,14 @@ class Batcher:
         submitted.emit(Failed(str(error) or type(error).__name__))
 
     def _fail_remaining(self) -> None:
-        """Fail what has not ended in time."""
+        """Fail the jobs that have not ended in time, and those still in the queue."""
         self._remove_cancelled()
         jobs = [*self._reading_prompts, *self._generating]
         self._reading_prompts.clear()
         self._generating.clear()
         for batched in jobs:
             self._engine.close(batched.sequence)
-        handles = [*(batched.submitted for batched in jobs), *self._queue]
+        unfinished = [*(batched.submitted for batched in jobs), *self._queue]
         self._queue.clear()
-        for submitted in handles:
+        for submitted in unfinished:
             submitted.emit(Failed(_SHUTTING_DOWN))

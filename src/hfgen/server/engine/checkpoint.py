@@ -1,6 +1,6 @@
-"""Reads a checkpoint folder as the Hub holds it, and chooses the engine that can serve it.
+"""Loads a checkpoint folder as the Hub stores it, and chooses the engine that can serve it.
 
-Nothing is downloaded. What is wrong with a folder is said in one line, with the way out.
+Nothing is downloaded. A `CheckpointError` describes a problem in one line, with its remedy.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ BUNDLED = Path(__file__).parents[1] / "bundled"
 
 _INSTALL = "pip install 'hfgen[transformers]'"
 
-# From this many parameters on, torch's threads are worth its weight.
+# From this many parameters on, torch's threads outweigh the time that importing torch takes.
 _LARGE = 200_000_000
 
-# What the types of safetensors are to NumPy. It has no bfloat16: the upper half of a float32.
+# The NumPy type for each type of safetensors. NumPy has no bfloat16, which is the upper half of a
+# float32, so it is read as an integer.
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -98,7 +99,10 @@ def load_checkpoint(path: str | Path) -> Model:
 
 
 def _model_name(folder: Path) -> str:
-    """Undo the names of the Hub's cache: models--owner--name/snapshots/revision."""
+    """Return "owner/model" for a folder of the Hub's cache, else the folder's name.
+
+    Folders of the cache are called models--owner--name/snapshots/revision.
+    """
     folder = folder.resolve()
     repository = folder.parent.parent.name
     if folder.parent.name == "snapshots" and repository.startswith("models--"):
@@ -117,21 +121,24 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises the bare class
         raise CheckpointError(f"{file} cannot be read: {one_line(error)}") from error
-    # Settings of the training, which would cut and fill what users send.
+    # Remove training settings that would truncate or pad the prompts of users.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 
 
 def _eos_ids(folder: Path, config: Mapping[str, Any]) -> frozenset[int]:
-    """Take generation_config.json's before config.json's; either may be a number or a list."""
+    """Return the end tokens of generation_config.json, or of config.json where it names none.
+
+    Either file may have a number or a list.
+    """
     generation = read_json(folder, "generation_config.json", optional=True)
     found = generation.get("eos_token_id")
     if found is None:
         found = config.get("eos_token_id")
     ids = found if isinstance(found, list) else [] if found is None else [found]
     if not all(isinstance(i, int) for i in ids):
-        raise CheckpointError(f"{folder} names an eos_token_id that is no number: {found!r}")
+        raise CheckpointError(f"{folder} has an eos_token_id that is not a number: {found!r}")
     return frozenset(ids)
 
 
@@ -184,7 +191,10 @@ def _open_tensors(folder: Path) -> Callable[[str, tuple[int, ...]], npt.NDArray[
 
 
 def _read_header(file: Path) -> tuple[int, dict[str, Any]]:
-    """Read where the tensors of a file lie, after the library has checked that they are there."""
+    """Read where the tensors of a file begin, and its table of tensors.
+
+    The safetensors library opens the file first, to check that it is complete.
+    """
     try:
         with safe_open(file, framework="np"):
             pass
@@ -206,7 +216,7 @@ def _read_tensor(
 ) -> npt.NDArray[np.float32]:
     """Read one tensor as float32.
 
-    By hand, since the library's own reader has no bfloat16 for NumPy.
+    This does not use the reader of the safetensors library, which has no bfloat16 for NumPy.
     """
     dtype = _DTYPES.get(entry["dtype"])
     if dtype is None:

@@ -1,4 +1,4 @@
-"""The text of tokens, one after the other: never half a character, nothing lost."""
+"""Turns tokens into text one by one, and never emits half a character."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-# Decoders that join words look at what is on the left; TGI hands them as many tokens of the
+# Some decoders need the tokens on the left to join words. TGI gives them this many tokens of the
 # prompt (`prefix_offset = input_len - 5` in causal_lm.py).
 _CONTEXT = 5
 
@@ -21,7 +21,7 @@ class Vocabulary:
     """The texts of a tokenizer's tokens, each by itself.
 
     Args:
-        tokenizer: whose.
+        tokenizer: the tokenizer of the model.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -37,7 +37,7 @@ class Vocabulary:
     def decode_alone(self, token_id: int) -> str:
         """Return the text of a token without its neighbours; half a character becomes U+FFFD.
 
-        So TGI shows the tokens of a prompt and the most likely ones.
+        TGI shows the tokens of a prompt and the most likely tokens in this way.
         """
         text = self._texts.get(token_id)
         if text is None:
@@ -49,13 +49,14 @@ class Vocabulary:
 class Detokenizer:
     """Turns the tokens of one sequence into text as they come.
 
-    The texts of the tokens that are not special, and what `flush` returns, make up what the
-    tokenizer decodes from all of them at once with `skip_special_tokens`. A special token that
-    comes between the halves of a character does not part them.
+    The texts that `push` returns for tokens that are not special, and then `flush`, together equal
+    what the tokenizer decodes from all tokens at once with `skip_special_tokens`. A special token
+    between the two halves of a character does not separate them.
 
     Args:
-        vocabulary: the tokenizer's.
-        prompt_ids: what the tokens follow. None of its text is returned.
+        vocabulary: the tokens of the model.
+        prompt_ids: the tokens of the prompt, which the generated tokens follow. Their text is not
+            returned.
     """
 
     def __init__(self, vocabulary: Vocabulary, prompt_ids: Sequence[int] = ()) -> None:
@@ -67,15 +68,15 @@ class Detokenizer:
         self._pending.clear()
 
     def push(self, token_id: int) -> str:
-        """Return the text that this token adds, empty while a character is not whole.
+        """Return the text that this token adds; it is empty while a character is incomplete.
 
-        A special token adds its own text, and nothing to the text of the others.
+        For a special token this is its own text, which leaves the text of the others unchanged.
         """
         special = self._vocabulary.special_tokens.get(token_id)
         return self._step(token_id) if special is None else special
 
     def flush(self) -> str:
-        """Return what the end has cut off: the bytes of half a character, as U+FFFD."""
+        """Return the bytes of a character that stayed incomplete, as U+FFFD."""
         pending, self._pending = self._pending, []
         return self._decode(pending) if pending else ""
 
@@ -84,8 +85,8 @@ class Detokenizer:
         try:
             text = self._stream.step(self._vocabulary.tokenizer, token_id)
         except Exception:  # noqa: BLE001 - tokenizers raises the bare class
-            # "Invalid prefix encountered": a decoder with byte fallback took back a character
-            # it had given, because of the bytes that follow. What was given stays given.
+            # "Invalid prefix encountered": a decoder with byte fallback changed a character that it
+            # had returned, because of the bytes after it. Returned text stays as it is.
             self._stream = DecodeStream(skip_special_tokens=True)
             return self.flush()
         if text is None:

@@ -1,7 +1,7 @@
-"""The small interface between the batcher and whatever computes: token ids in, logits out.
+"""The `Engine` protocol: token ids in, logits out. Implement this to add an engine.
 
-An engine holds the key/value caches of the sequences that are open. It chooses nothing, decodes
-nothing and keeps no clock; it is called from one thread only.
+An engine holds the key/value caches of the open sequences. It does not choose tokens, decode text
+or read the time. It is called from one thread only.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 # Rows of unnormalised log-probabilities. The caller may keep and overwrite them.
 Logits: TypeAlias = npt.NDArray[np.float32]
 
-# Names one open sequence of one engine; never used again after `close`.
+# Identifies an open sequence of an engine. An engine never reuses one after `close`.
 SequenceId = NewType("SequenceId", int)
 
 
 class Engine(Protocol):
-    """What a forward pass with a key/value cache offers, whatever it is made of.
+    """A model's forward pass with a key/value cache for each sequence.
 
-    The logits of a sequence depend on its own tokens and on how `extend` cut them into chunks,
-    not on the sequences it is stepped with; an engine for which this holds only up to rounding
-    says so. A call that raises leaves the sequences it named fit for `close` alone.
+    The logits of a sequence depend on its own tokens and on how `extend` split them into chunks,
+    but not on the other sequences of the same `step`. An engine for which this holds only up to
+    rounding says so in its docstring. After a call that raises, its sequences may only be closed.
     """
 
     @property
@@ -38,7 +38,7 @@ class Engine(Protocol):
         """How many tokens a sequence may hold."""
 
     def open(self) -> SequenceId:
-        """Begin an empty sequence."""
+        """Open an empty sequence."""
 
     def extend(
         self,
@@ -52,8 +52,8 @@ class Engine(Protocol):
         Args:
             sequence: what `open` returned.
             token_ids: the chunk.
-            every_position: whether to return the logits after each token of the chunk, as
-                log-probabilities of a prompt need, and not after the last one alone.
+            every_position: whether to return the logits after each token of the chunk, which the
+                log-probabilities of a prompt need, or only those after the last token.
 
         Returns:
             An array of one row, or of as many rows as the chunk has tokens.
@@ -63,7 +63,7 @@ class Engine(Protocol):
         """
 
     def step(self, sequences: Sequence[SequenceId], token_ids: Sequence[int]) -> Logits:
-        """Append one token to each of several sequences, none of them twice.
+        """Append one token to each of several different sequences.
 
         Returns:
             The logits after that token, one row for each sequence, in their order.
@@ -73,4 +73,4 @@ class Engine(Protocol):
         """
 
     def close(self, sequence: SequenceId) -> None:
-        """Free a sequence, in whatever state it is; nothing happens where it is closed already."""
+        """Free a sequence, in whatever state it is. Closing a sequence twice is harmless."""

@@ -1,8 +1,9 @@
-"""The vocabulary between the HTTP side of the local server and its engine: values, nothing else.
+"""Jobs and their events: all that the HTTP side and the engine side know of each other.
 
-The HTTP side turns a request into a `Job` and submits it; the batcher answers with events, in
-order: one `Started`, a `Generated` for each token (the last one with a finish reason), or a
-`Failed` in place of what is missing.
+The HTTP side turns a request into a `Job` and submits it to the batcher, which returns a
+`SubmittedJob`. The batcher then emits events: `Started` once the prompt has been read, and one
+`Generated` for each token; the last one has a finish reason. If the job cannot be completed, a
+`Failed` is the last event instead. After `SubmittedJob.cancel` no further event is emitted.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ FinishReason: TypeAlias = Literal["length", "eos_token", "stop_sequence"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen from the logits, in TGI's terms, validated and complete.
+    """How the next token is chosen from the logits. Fields have TGI's names and are validated.
 
-    `seed` is always a number: the HTTP side draws one where the caller gave none.
-    The neutral value of each field switches it off.
+    The default of each field switches it off. `seed` is always a number: the HTTP side draws one
+    where the request has none.
     """
 
     seed: int
@@ -39,7 +40,16 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One generation: what to go on from, how to choose, and when to stop."""
+    """One generation: the prompt, how to choose tokens, and when to stop.
+
+    Attributes:
+        input_ids: The tokens of the prompt.
+        sampling: How each token is chosen.
+        max_new_tokens: The most tokens to generate.
+        stop: Strings that end the generation when the text ends with one of them.
+        top_n_tokens: How many of the most likely tokens to report with each generated token.
+        prefill_logprobs: Whether `Started` has the log-probabilities of the prompt.
+    """
 
     input_ids: tuple[int, ...]
     sampling: Sampling
@@ -51,7 +61,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class PrefillToken:
-    """A token of the prompt; the first one has no log-probability (nothing precedes it)."""
+    """A token of the prompt. The first one has no log-probability, as nothing precedes it."""
 
     id: int
     text: str
@@ -60,7 +70,7 @@ class PrefillToken:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A generated token. `text` is empty until a character that spans tokens is whole."""
+    """A generated token. `text` is empty while a character that spans tokens is incomplete."""
 
     id: int
     text: str
@@ -72,8 +82,8 @@ class Token:
 class Started:
     """The job has left the queue and its prompt has been read.
 
-    `started_at` is `time.perf_counter()` when prefill began; `prefill` is empty unless the job
-    asked for it.
+    `started_at` is `time.perf_counter()` when reading began. `prefill` is empty unless the job has
+    `prefill_logprobs`.
     """
 
     started_at: float
@@ -91,7 +101,7 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The engine could not go on with this job; nothing follows."""
+    """The job could not be completed. This is its last event."""
 
     message: str
 
@@ -100,7 +110,12 @@ Event: TypeAlias = Started | Generated | Failed
 
 
 class SubmittedJob:
-    """A job that was submitted."""
+    """A job in the queue or in the batch, as its submitter sees it: it can be cancelled.
+
+    Args:
+        job: The job.
+        emit: Called with each event of the job, on the batcher's thread.
+    """
 
     __slots__ = ("_callback", "_cancelled", "job")
 
@@ -114,18 +129,18 @@ class SubmittedJob:
         return self._cancelled
 
     def cancel(self) -> None:
-        """Take the job out of the batch or the queue, from any thread.
+        """Cancel the job, from any thread; the batcher removes it before its next token.
 
-        The event that is under way may still come, and then none.
+        An event that is being emitted at this moment may still arrive, but none after it.
         """
         self._cancelled = True
 
     def emit(self, event: Event) -> None:
-        """Hand an event to the job's owner, unless it wants none any more."""
+        """Pass an event to the submitter's callback, unless the job is cancelled."""
         if self._cancelled:
             return
         try:
             self._callback(event)
         except Exception:
-            _logger.exception("a job's owner failed; the job is cancelled")
+            _logger.exception("the callback of a job failed; the job is cancelled")
             self._cancelled = True

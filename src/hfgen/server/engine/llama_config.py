@@ -1,7 +1,4 @@
-"""config.json: what it says of a Llama, within the bounds in which NumpyLlama can compute it.
-
-What is wrong with a file is said in one line.
-"""
+"""Reads the config.json of a Llama, and decides whether NumpyLlama computes it exactly."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# What a Llama's config.json may say, and what it must then say for NumpyLlama to compute the same
-# as transformers; `rope_parameters` included. What is left out has the first of the values.
+# For each setting of config.json or its `rope_parameters`, the values with which NumpyLlama
+# computes the same as transformers. A setting that is absent has the first of these values.
 _EXACT: Mapping[str, tuple[Any, ...]] = {
     "hidden_act": ("silu",),
     "attention_bias": (False,),
@@ -29,20 +26,20 @@ _EXACT: Mapping[str, tuple[Any, ...]] = {
 
 
 class CheckpointError(Exception):
-    """A folder cannot be served: one line that says why, and what to do."""
+    """A folder cannot be served. The message is one line: the reason and the remedy."""
 
 
-# No shape comes near the far ends; they keep NumPy's integers and floats of 32 bits from
-# overflowing before a tensor is found to be of another shape.
+# No real model comes near these limits. They prevent 32-bit overflows in NumPy before the shapes of
+# the tensors are checked.
 _Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 _Real: TypeAlias = Annotated[float, Meta(ge=1e-30, le=1e30)]
 
 
 class LlamaConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The shape of a Llama, under the names config.json gives its parts.
+    """The shape of a Llama; the fields have the names of config.json.
 
-    The defaults are those of transformers' LlamaConfig, for what older checkpoints leave out;
-    `parse_llama_config` fills in the two that depend on others.
+    The defaults are those of transformers' LlamaConfig, for settings that older checkpoints lack.
+    `parse_llama_config` computes the two defaults that depend on other fields.
     """
 
     vocab_size: _Count
@@ -51,9 +48,9 @@ class LlamaConfig(msgspec.Struct, frozen=True, kw_only=True):
     num_hidden_layers: _Count
     num_attention_heads: _Count
     num_key_value_heads: _Count
-    # The rotary embedding turns pairs.
+    # Even, since the rotary embedding rotates pairs.
     head_dim: Annotated[int, Meta(ge=2, le=2**31 - 1, multiple_of=2)]
-    # A prompt of one token and an answer of one.
+    # At least a prompt of one token and an answer of one token.
     max_position_embeddings: Annotated[int, Meta(ge=2, le=2**31 - 1)] = 2048
     rms_norm_eps: _Real = 1e-6
     rope_theta: _Real = 10000.0
@@ -68,7 +65,7 @@ class LlamaConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> int:
-        """How many weights this makes, but for those of the norms."""
+        """How many weights the model has, without those of the norms."""
         heads = 2 * (self.num_attention_heads + self.num_key_value_heads)
         layer = self.hidden_size * (heads * self.head_dim + 3 * self.intermediate_size)
         embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
@@ -79,7 +76,7 @@ def read_json(folder: Path, name: str, *, optional: bool = False) -> dict[str, A
     """Read a file that holds a JSON object.
 
     Raises:
-        CheckpointError: it does not, or there is none and it is not optional.
+        CheckpointError: the file is not a JSON object, or is missing and not optional.
     """
     file = folder / name
     try:
@@ -98,10 +95,10 @@ def read_json(folder: Path, name: str, *, optional: bool = False) -> dict[str, A
 
 
 def find_unsupported_setting(folder: Path, config: Mapping[str, Any]) -> str | None:
-    """Return what in a config NumpyLlama does not compute, in the words of the file.
+    """Return a setting that NumpyLlama cannot compute, with its value, or None if there is none.
 
     Raises:
-        CheckpointError: it is that of a Llama, and no engine could make sense of it.
+        CheckpointError: the config is that of a Llama, but malformed.
     """
     kind = config.get("model_type")
     if kind != "llama":
@@ -129,15 +126,15 @@ def _rope_settings(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_llama_config(folder: Path, config: Mapping[str, Any]) -> LlamaConfig:
-    """Return the shape that a config.json describes; null is as good as nothing.
+    """Return the shape that a config.json describes; a null counts as absent.
 
     Raises:
-        CheckpointError: something is missing, of another type, or out of its bounds.
+        CheckpointError: a setting is missing, has another type, or is out of bounds.
     """
     given = {**config, **_rope_settings(folder, config)}
     given = {key: value for key, value in given.items() if value is not None}
     heads, hidden = given.get("num_attention_heads"), given.get("hidden_size")
-    # Where one of these two is no such number, that is what is found fault with.
+    # If one of these two is not a positive integer, the conversion below reports it.
     if isinstance(heads, int) and isinstance(hidden, int) and heads > 0:
         given.setdefault("num_key_value_heads", heads)
         given.setdefault("head_dim", hidden // heads)
@@ -152,7 +149,7 @@ _PLACE = re.compile(r"(?P<problem>.*) - at `\$\.(?P<place>.*)`")
 
 
 def _describe(error: msgspec.ValidationError) -> str:
-    """Put the place first."""
+    """Return msgspec's message with the name of the setting first."""
     text = one_line(error)
     if match := _MISSING.fullmatch(text):
         return f"no {match[1]}"

@@ -1,9 +1,9 @@
-"""The light engine: the forward pass of a Llama in NumPy, float32, with a cache a sequence.
+"""The NumPy engine: the forward pass of a Llama in float32, with one cache for each sequence.
 
-Three things are done to the weights once so that they need not be done for every token: the
-scales of the norms and of attention are multiplied into the matrices that follow; matrices that
-share an input are one; and the two halves of each query and key head are interleaved, so that
-the rotary embedding is one multiplication by complex numbers.
+The weights are transformed once, when they are loaded, to save time for every token: the scales of
+the norms and of attention are multiplied into the matrices that follow them; matrices with the
+same input are joined into one; and the two halves of each query and key head are interleaved, so
+that the rotary embedding is one multiplication by complex numbers.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Complexes: TypeAlias = npt.NDArray[np.complex64]
 
-# Positions a cache has room for at first; it doubles from there.
+# Positions that a new cache has room for. A full cache doubles.
 _FIRST_CAPACITY = 64
 
-# Up to this many weights (4 MB) a matrix stays in a core's caches, and rows are multiplied by it
-# one at a time. Each then has the same bits as alone, which a BLAS's matrix product does not
-# promise; and OpenBLAS does not wake its threads, which on a busy machine wait for each other
-# for milliseconds. Larger matrices are read from memory, once for all rows.
+# A matrix of up to this many weights (4 MB) stays in a core's caches, so rows are multiplied by it
+# one by one. Each row then gets the same bits as it would alone, which a BLAS's matrix product does
+# not promise. OpenBLAS also uses no threads then; on a busy machine these wait for each other for
+# milliseconds. Larger matrices are multiplied by all rows at once, to read them from memory once.
 _ROW_BY_ROW_LIMIT = 1 << 20
 
-# For the same reason attention is cut into products of at most this many multiplications, from
-# where on OpenBLAS uses threads (SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD, interface/gemm.c).
+# To avoid these threads, attention is split into products of at most this many multiplications.
+# With more, OpenBLAS uses threads (SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD in
+# interface/gemm.c).
 _ATTENTION_LIMIT = 1 << 18
 
 
@@ -50,7 +51,7 @@ class _Layer:
 
 
 class _Cache:
-    """The keys and values of one sequence, with views of each layer's that save time a token."""
+    """The keys and values of one sequence. Views of each layer are kept, to save time per token."""
 
     __slots__ = ("_entries", "layers", "length")
 
@@ -69,7 +70,7 @@ class _Cache:
             self._set_entries(grown)
 
     def _set_entries(self, entries: _Floats) -> None:
-        """Keep (layer, key or value, head, position, feature)."""
+        """Set the array, which has the axes (layer, key or value, head, position, feature)."""
         self._entries = entries
         self.layers = [(both, both[0].transpose(0, 2, 1), both[1]) for both in entries]
 
@@ -77,11 +78,12 @@ class _Cache:
 class NumpyLlama:
     """An `Engine`: the Llama architecture as transformers' `LlamaForCausalLM` computes it.
 
-    Where matrices are larger than `_ROW_BY_ROW_LIMIT` a batch moves the last bits of its logits.
+    With matrices larger than `_ROW_BY_ROW_LIMIT`, the logits of a sequence depend on its batch in
+    their last bits.
 
     Args:
-        config: the shape.
-        tensor: returns the tensor of that name and shape, in float32.
+        config: the shape of the model.
+        tensor: called with a name and a shape; returns that tensor in float32.
     """
 
     def __init__(
@@ -136,7 +138,7 @@ class NumpyLlama:
         rotated_width = rotated_heads * config.head_dim
         x = self._embedding[np.asarray(token_ids, np.intp)]
         attended = np.empty((rows, config.num_attention_heads * config.head_dim), np.float32)
-        # A gate that saturates overflows in exp(), and infinity is the right answer there.
+        # exp() of a very negative gate overflows to infinity, which gives the right result.
         with np.errstate(over="ignore"):
             for number, layer in enumerate(self._layers):
                 qkv = _product(self._normed(x), layer.query_key_value)
@@ -174,7 +176,7 @@ class NumpyLlama:
         return self._rotations[positions][:, None]
 
     def _attend_one(self, cache: _Cache, layer: int, qkv: _Floats, attended: _Floats) -> None:
-        """Attention of one new token: what `_attend_chunk` does, without the detours."""
+        """Compute the attention of one new token: `_attend_chunk` for one token, but faster."""
         heads, width = self._config.num_key_value_heads, self._config.head_dim
         query_width = self._config.num_attention_heads * width
         entries, keys, values = cache.layers[layer]
@@ -187,7 +189,7 @@ class NumpyLlama:
         mixed /= sums
 
     def _attend_chunk(self, cache: _Cache, layer: int, qkv: _Floats, attended: _Floats) -> None:
-        """Attention of a chunk over what the cache holds and over itself, up to each token."""
+        """Compute the attention of a chunk to the cache and, up to each token, to itself."""
         heads, width = self._config.num_key_value_heads, self._config.head_dim
         query_width = self._config.num_attention_heads * width
         entries, keys, values = cache.layers[layer]
@@ -210,7 +212,7 @@ class NumpyLlama:
             attended[start : start + size] = mixed.reshape(size, -1)
 
     def _normed(self, x: _Floats) -> _Floats:
-        """RMSNorm; its scales, and the square root of the width, are in the matrix to come."""
+        """Apply RMSNorm, but for its scales and the square root of the width: see `_scaled`."""
         norms = np.vecdot(x, x) + self._norm_epsilon
         np.sqrt(norms, out=norms)
         normed: _Floats = x / norms[:, None]
@@ -233,14 +235,14 @@ def _product(x: _Floats, matrix: _Floats) -> _Floats:
 
 
 def _scaled(matrix: _Floats, norm: _Floats) -> _Floats:
-    """Multiply what `_normed` leaves out into (outputs, inputs); return (inputs, outputs)."""
+    """Multiply the scales that `_normed` leaves out into a matrix, and transpose the matrix."""
     return np.ascontiguousarray((matrix * (norm * np.float32(norm.size**0.5))).T)
 
 
 def _rotations(config: LlamaConfig, positions: int) -> _Complexes:
-    """Return the rotary embedding as numbers of modulus one: (positions, half a head).
+    """Return the rotary embedding as complex numbers of modulus one: (positions, half a head).
 
-    In float32 throughout, as transformers computes it and as models were trained.
+    It is computed in float32, as transformers does and as models are trained.
     """
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
     frequencies = np.float32(1) / np.float32(config.rope_theta) ** exponents

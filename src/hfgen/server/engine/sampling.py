@@ -1,7 +1,7 @@
-"""The choice of the next token: numbers in, a token out, in TGI's order and with its meanings.
+"""Chooses the next token from the logits, as TGI does and in its order.
 
-Penalties, then temperature, top-k, top-p and typical-p, then the most likely token or a draw.
-What is reported as a log-probability is that after all of them. (TGI:
+First the penalties apply, then temperature, top-k, top-p and typical-p; then the most likely token
+is taken or one is drawn. Reported log-probabilities are those after all of these steps. (TGI:
 server/text_generation_server/utils/tokens.py and logits_process.py.)
 """
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
-# What a penalty may make of a logit: far beyond any, and near enough to zero for the difference of
-# two to be finite. An infinity here would end as NaN.
+# Penalties keep logits within this bound. It is far larger than any real logit, and the difference
+# of two such numbers is still finite; an infinity would become NaN later.
 _FARTHEST = float(np.finfo(np.float32).max) / 4
 
 # A temperature below the smallest normal number would divide by zero.
@@ -31,7 +31,7 @@ _LOWEST_TEMPERATURE = float(np.finfo(np.float32).tiny)
 
 
 class ChosenToken(NamedTuple):
-    """The token chosen, and the most likely ones where they were asked for."""
+    """A chosen token, and the most likely tokens (id and log-probability) if requested."""
 
     id: int
     logprob: float
@@ -39,15 +39,15 @@ class ChosenToken(NamedTuple):
 
 
 class Chooser:
-    """Chooses the tokens of one sequence, one after the other.
+    """Chooses the tokens of one sequence, one by one.
 
     Args:
-        sampling: how. A temperature, top_k, top_p or typical_p that is not neutral means a draw,
-            whatever `do_sample` says, as in TGI's NextTokenChooser.
-        prompt_ids: what the penalties count beside the generated tokens.
+        sampling: the settings. A temperature, top_k, top_p or typical_p that is not neutral means
+            that tokens are drawn, even if `do_sample` is False, as in TGI's NextTokenChooser.
+        prompt_ids: the tokens of the prompt; the penalties count them too.
         vocab_size: the length of the logits.
-        top_n_tokens: how many of the most likely tokens to name with each choice. Tokens as
-            likely as the last of them are named too, and tokens that were ruled out are not.
+        top_n_tokens: how many of the most likely tokens to return with each choice. Tokens that
+            are as likely as the last of them are returned too; ruled-out tokens are not.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Chooser:
         self._length = len(prompt_ids)
         self._changes = [change for wanted, change in changes + warpers if wanted]
         self._draws = sampling.do_sample or any(wanted for wanted, _ in warpers)
-        # Python promises the numbers of random() for a seed, in every version and on every
-        # machine; NumPy promises them for a version only.
+        # For a seed, Python promises the same random() numbers in every version and on every
+        # machine; NumPy promises them within one version only.
         self._random = random.Random(sampling.seed)  # noqa: S311 - text, not secrets
         self._top_n = min(top_n_tokens, vocab_size)
 
@@ -87,7 +87,7 @@ class Chooser:
             logits: a row of logits, which is overwritten.
 
         Raises:
-            ValueError: the logits are not numbers to choose from.
+            ValueError: the largest logit is not finite.
         """
         if not math.isfinite(np.maximum.reduce(logits)):
             raise ValueError("the model's logits are not finite")
@@ -117,14 +117,15 @@ class Chooser:
         penalty = self._sampling.repetition_penalty
         with np.errstate(over="ignore"):
             changed = np.where(values < 0, values * penalty, values / penalty)
-        # What the model itself rules out stays out.
+        # Tokens that the model itself rules out (-inf) stay ruled out.
         np.clip(changed, -_FARTHEST, _FARTHEST, out=changed, where=np.isfinite(values))
         logits[seen] = changed
 
     def _penalise_frequency(self, logits: _Floats) -> None:
         """Subtract in proportion to a token's share of the sequence, prompt included.
 
-        So HeterogeneousFrequencyPenaltyLogitsProcessor does; OpenAI counts generated tokens.
+        TGI's HeterogeneousFrequencyPenaltyLogitsProcessor does this. OpenAI counts generated
+        tokens only.
         """
         assert self._counts is not None
         logits -= (self._counts * (self._sampling.frequency_penalty / self._length)).astype(
@@ -152,20 +153,21 @@ def _most_likely(shifted: _Floats, count: int, log_total: float) -> tuple[tuple[
 
 
 def _temperature(logits: _Floats, *, value: float) -> None:
-    # The highest goes to zero first: it then stays there, and the others may become -inf.
+    # Shift the highest logit to zero first: division leaves it there, and only the others can
+    # overflow, to -inf.
     logits -= np.maximum.reduce(logits)
     with np.errstate(over="ignore"):
         logits /= max(value, _LOWEST_TEMPERATURE)
 
 
 def _top_k(logits: _Floats, *, k: int) -> None:
-    """Rule out what is less likely than the k-th; ties with it stay."""
+    """Rule out the tokens less likely than the k-th; those equally likely stay."""
     if k < len(logits):
         logits[logits < np.partition(logits, -k)[-k]] = -np.inf
 
 
 def _top_p(logits: _Floats, *, p: float) -> None:
-    """Rule out the tail that holds no more than 1 - p; ties with the last to stay, stay."""
+    """Rule out the least likely tokens, up to a total of 1 - p; ties with a kept token stay."""
     ascending = np.sort(logits[logits > -np.inf])
     masses = np.exp(ascending - ascending[-1])
     cumulative = np.cumsum(masses, dtype=np.float64)
@@ -174,7 +176,7 @@ def _top_p(logits: _Floats, *, p: float) -> None:
 
 
 def _typical_p(logits: _Floats, *, p: float) -> None:
-    """Keep the tokens whose information is closest to the entropy, until they hold p."""
+    """Keep the tokens whose information is closest to the entropy, up to a total of p."""
     kept = np.flatnonzero(logits > -np.inf)
     logprobs = log_softmax(logits[kept])
     masses = np.exp(logprobs)

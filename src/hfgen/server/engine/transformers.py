@@ -1,6 +1,6 @@
-"""The engine for every other checkpoint: transformers, with a key/value cache a sequence.
+"""The transformers engine, for checkpoints that the NumPy engine cannot compute.
 
-torch and transformers are imported with this module, and this module only when it is needed.
+Importing this module imports torch and transformers, so it is imported only when it is needed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from hfgen.server.engine.interface import Logits
 
-# Transformers 5 renamed the argument, and warns of the old name.
+# Transformers 5 renamed the argument and warns about the old name.
 _DTYPE = "torch_dtype" if transformers.__version__.startswith("4.") else "dtype"
 
-# Where a config does not say how long a sequence may be, as with ALiBi.
+# The context length for configs that name none, as with ALiBi.
 _UNKNOWN_LENGTH = 2048
 
 
 class _Cache:
-    """The key/value cache of one sequence, which the model makes with its first chunk."""
+    """The key/value cache of one sequence. The model creates it with the first chunk."""
 
     __slots__ = ("length", "past")
 
@@ -43,7 +43,7 @@ class TransformersEngine:
     On the CPU it computes in float32; on a device in the type of the checkpoint.
 
     Args:
-        folder: a checkpoint. Nothing is downloaded, and no code that lies in it is run.
+        folder: a checkpoint. Nothing is downloaded, and no code in the folder is run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class TransformersEngine:
         self._max_positions = int(
             getattr(config, "max_position_embeddings", None) or _UNKNOWN_LENGTH
         )
-        # Most architectures can leave out the logits of all positions but the last ones.
+        # Most architectures can compute the logits of the last positions only.
         self._can_skip = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._caches: dict[SequenceId, _Cache] = {}
         self._opened = 0
@@ -95,13 +95,13 @@ class TransformersEngine:
                 **arguments,
             )
             logits = output.logits[0] if every_position else output.logits[0, -1:]
-            # A copy, always: numpy() of a CPU tensor would share its memory.
+            # Always a copy: numpy() of a CPU tensor shares its memory.
             rows: Logits = np.array(logits.float().cpu().numpy())
         cache.past, cache.length = output.past_key_values, end
         return rows
 
     def step(self, sequences: Sequence[SequenceId], token_ids: Sequence[int]) -> Logits:
-        """One by one: caches of different lengths do not make a batch without padding."""
+        """Run the sequences one by one: caches of different lengths cannot be batched unpadded."""
         pairs = zip(sequences, token_ids, strict=True)
         return np.concatenate([self.extend(sequence, [token_id]) for sequence, token_id in pairs])
 

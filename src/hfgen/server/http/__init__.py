@@ -1,1 +1,1 @@
-"""The HTTP of the local server: routes, requests, answers, errors."""
+"""The HTTP side of the local server: routes, requests, answers and errors."""

@@ -1,7 +1,7 @@
-"""The answers as they leave, field by field in TGI's order. No I/O.
+"""The JSON answers of all routes, as structs with TGI's fields in TGI's order. No I/O.
 
-Source: text-generation-inference, `router/src/lib.rs` (the `Serialize` types). Where TGI leaves a
-field out when it is empty, it is `UNSET` here; where TGI says null, it is None.
+Source: text-generation-inference, `router/src/lib.rs` (the `Serialize` types). A field is
+`UNSET` where TGI leaves it out, and None where TGI writes null.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class StreamDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamEvent(msgspec.Struct, frozen=True):
-    """One token of a stream, counted from 1; the text of the whole comes with the last one."""
+    """One token of a stream. `index` counts from 1; only the last event has the whole text."""
 
     index: int
     token: Token
@@ -72,7 +72,7 @@ class OpenAIError(msgspec.Struct, frozen=True):
 
 
 class SimpleToken(msgspec.Struct, frozen=True):
-    """A token of `/tokenize`; `start` and `stop` count the bytes of the text in UTF-8."""
+    """A token of `/tokenize`. `start` and `stop` are offsets in the UTF-8 bytes of the text."""
 
     id: int
     text: str
@@ -81,13 +81,14 @@ class SimpleToken(msgspec.Struct, frozen=True):
 
 
 class Logprobs(msgspec.Struct, frozen=True, kw_only=True):
-    """The tokens of a choice, or of a chunk of one, as OpenAI's older API and vLLM show them.
+    """Tokens of a choice or of one chunk, in the shape of OpenAI's older API and of vLLM.
 
     Attributes:
-        tokens: The text of each, empty until a character that spans tokens is whole.
-        token_logprobs: The log-probability of each.
-        top_logprobs: For each, those of the likeliest tokens in its place and its own, by text.
-        text_offset: Where each begins in the generated text, in characters.
+        tokens: The text of each token; it is empty while a character is incomplete.
+        token_logprobs: The log-probability of each token.
+        top_logprobs: For each position, the log-probabilities of the most likely tokens and of the
+            chosen one, by text.
+        text_offset: Where each token begins in the generated text, in characters.
     """
 
     tokens: list[str]
@@ -122,7 +123,7 @@ class CompletionChunk(
 class Completion(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="text_completion"
 ):
-    """A whole completion; in a stream, the last chunk of a prompt."""
+    """A whole completion. In a stream, the last chunk of each choice."""
 
     id: str = ""
     created: int
@@ -155,7 +156,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     max_total_tokens: int
     validation_workers: int = 1
     max_client_batch_size: int
-    # A client that must know asks here: TGI says "text-generation-router".
+    # Clients recognise this server by its name here. TGI's is "text-generation-router".
     router: str = "hfgen"
     version: str
     sha: str | None = None
@@ -165,7 +166,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
 _encode = msgspec.json.Encoder().encode
 
 DONE = b"data: [DONE]\n\n"
-# axum's keep-alive: an empty comment.
+# An empty comment, which axum sends to keep a connection alive.
 COMMENT = b":\n\n"
 
 
@@ -174,5 +175,5 @@ def to_json(answer: Any) -> bytes:
 
 
 def to_event(answer: Any) -> bytes:
-    """Frame an answer as a server-sent event, as axum does since 0.7: one `data: ` line."""
+    """Encode an answer as a server-sent event: one `data: ` line, as in axum since 0.7."""
     return b"data: %b\n\n" % _encode(answer)

@@ -1,4 +1,10 @@
-"""The routes and what surrounds them: the key, the empty answers, the end."""
+"""The aiohttp application: which path has which handler, the API key, CORS, 404 and 405.
+
+`build_app` is called once, when the server starts. It puts the service into the application and
+registers the routes; aiohttp then calls a handler for each request. Handlers that generate need
+the API key, if there is one. Each answer gets its CORS headers just before it is sent. On
+shutdown the application first lets running generations end (`Inference.drain`).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# The key guards these and nothing else: whoever watches the server needs none.
+# POST routes, which need the API key, and GET routes, which do not: monitoring works without it.
 _KEY_ROUTES: tuple[tuple[str, _Handler], ...] = (
     ("/", tgi_routes.compat_generate),
     ("/generate", tgi_routes.generate),
@@ -37,15 +43,16 @@ _OPEN_ROUTES: tuple[tuple[str, _Handler], ...] = (
 )
 
 
-# Whatever is not there, line breaks included; a pattern of aiohttp's.
-_ELSEWHERE = r"/{rest:(?s:.*)}"
+# aiohttp's pattern for any other path, also one with line breaks in it.
+_ANY_OTHER_PATH = r"/{rest:(?s:.*)}"
 
-# Which web pages may read the answers: the headers of TGI's CorsLayer.
-# Sources: text-generation-inference, `router/src/server.rs` (`start`), and tower-http,
-# `tower-http/src/cors` (`CorsLayer::call`).
+# CORS tells browsers which web pages may read the answers. As TGI's CorsLayer does, the server
+# answers every OPTIONS request itself, whatever the path, and adds the headers to every other
+# answer, errors and streams included. Sources: text-generation-inference, `router/src/server.rs`
+# (`start`), and tower-http, `tower-http/src/cors` (`CorsLayer::call`).
 _ALLOW_ORIGIN = "access-control-allow-origin"
 
-# What an answer depends on; the layer names all three whether it does or not.
+# CorsLayer always names these three, also where the answer does not depend on them.
 _VARY = "origin, access-control-request-method, access-control-request-headers"
 
 _PREFLIGHT = {
@@ -59,10 +66,11 @@ def build_app(service: Service, shutdown: Shutdown) -> web.Application:
 
     Args:
         service: The model, with its engine running.
-        shutdown: What says when to stop, and how patiently.
+        shutdown: How long running generations may take once the server stops.
     """
-    # No middlewares: aiohttp keeps the last 1024 handlers it has put them around in a cache of the
-    # process, and with each its application, the service and the whole model, long after the end.
+    # No middlewares: aiohttp caches the last 1024 handlers that it has wrapped in middlewares, for
+    # the whole process. Each would keep its application, and so the model, in memory after the
+    # server has stopped.
     app = web.Application(client_max_size=PAYLOAD_LIMIT + 1)
     app[SERVICE] = service
     key = service.options.api_key
@@ -75,7 +83,7 @@ def build_app(service: Service, shutdown: Shutdown) -> web.Application:
             *(web.get(path, _ignore_disconnect(handler)) for path, handler in _OPEN_ROUTES),
         ]
     )
-    # After the others: aiohttp takes the first route that fits.
+    # Registered after the others, because aiohttp takes the first route that matches.
     for path, allowed in _allowed_methods().items():
         app.add_routes(
             [web.options(path, _answer_preflight), web.route("*", path, _refuse_method(allowed))]
@@ -84,7 +92,7 @@ def build_app(service: Service, shutdown: Shutdown) -> web.Application:
     async def drain(_: web.Application) -> None:
         await service.inference.drain(shutdown.grace, shutdown.hurry)
 
-    # Between these two aiohttp has closed the listening socket and the idle connections.
+    # When `on_shutdown` runs, aiohttp has closed the listening socket and the idle connections.
     app.on_shutdown.append(drain)
     app.on_response_prepare.append(_drop_server_header)
     app.on_response_prepare.append(_allow_origins(service.options.cors_allow_origin))
@@ -92,17 +100,17 @@ def build_app(service: Service, shutdown: Shutdown) -> web.Application:
 
 
 def _allowed_methods() -> dict[str, str | None]:
-    """Return what may be asked of each path, for the header `allow`; None: nothing."""
+    """Return the value of the header `allow` for each path; None for an unknown path."""
     posts, gets = ({path for path, _ in routes} for routes in (_KEY_ROUTES, _OPEN_ROUTES))
     allowed: dict[str, str | None] = {
         path: ",".join(["GET,HEAD"] * (path in gets) + ["POST"] * (path in posts))
         for path in sorted(posts | gets)
     }
-    return allowed | {_ELSEWHERE: None}
+    return allowed | {_ANY_OTHER_PATH: None}
 
 
 def _refuse_method(allowed: str | None) -> _Handler:
-    """Answer an unknown path and a wrong method as axum does: without a body."""
+    """Return a handler for an unknown path or a wrong method: no body, as in axum."""
 
     async def refuse(_: web.Request) -> web.StreamResponse:
         if allowed is None:
@@ -119,7 +127,7 @@ def _require_key(handler: _Handler, key: str | None) -> _Handler:
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        # Headers are bytes: what is no UTF-8 comes as surrogates, and equals no key.
+        # aiohttp decodes bytes that are not UTF-8 as surrogates; these never equal the key.
         same = hmac.compare_digest(given.encode(errors="surrogateescape"), expected)
         if scheme.lower() == "bearer" and same:
             return await handler(request)
@@ -133,8 +141,8 @@ def _ignore_disconnect(handler: _Handler) -> _Handler:
         try:
             return await handler(request)
         except ConnectionError:
-            # The client has gone, and a write saw it before the handler was cancelled. Nobody
-            # reads this; it only keeps aiohttp from taking it for an error of ours.
+            # The client has disconnected, and a write failed before aiohttp cancelled the handler.
+            # This answer is never sent; raising would make aiohttp log an error of the server.
             return web.Response(status=500)
 
     return patient
@@ -145,17 +153,17 @@ async def _drop_server_header(_: web.Request, response: web.StreamResponse) -> N
 
 
 async def _answer_preflight(_: web.Request) -> web.StreamResponse:
-    """Answer a browser that asks what it may send."""
+    """Answer a preflight request: a browser asks which methods and headers it may send."""
     return web.Response(headers=_PREFLIGHT)
 
 
 def _allow_origins(
     origins: Sequence[str] | None,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Return what adds to an answer who may read it.
+    """Return a signal handler that adds the CORS headers to an answer.
 
     Args:
-        origins: Those whose pages may; None: any.
+        origins: The origins whose pages may read the answers; None: any origin.
     """
     allowed = None if origins is None else frozenset(origins)
 

@@ -1,7 +1,7 @@
-"""The bodies that the routes read and write, as axum's `Json` reads and writes them.
+"""Reads JSON bodies of requests; writes JSON answers and event streams. As axum's `Json` does.
 
 Source: axum, `axum/src/json.rs` and `axum-core/src/extract/rejection.rs`: which status, which
-words, in which order. The words after a colon are serde's there and msgspec's here.
+message, in which order. The part of a message after a colon is serde's there and msgspec's here.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from hfgen.server.http.errors import RequestError
 
-# TGI's `--payload-limit`, as it is by default, in bytes.
+# The default of TGI's `--payload-limit`, in bytes.
 PAYLOAD_LIMIT = 2_000_000
 
 _Request = TypeVar("_Request")
 
 
 async def read_json(request: web.Request, decoder: msgspec.json.Decoder[_Request]) -> _Request:
-    """Read the body of a request.
+    """Read and decode the JSON body of a request.
 
     Raises:
-        web.HTTPException: 415, 413, 400 or 422 in plain text.
+        web.HTTPException: The body cannot be read: 415, 413, 400 or 422 with a plain-text reason.
     """
     if not _is_json(request.content_type):
         raise web.HTTPUnsupportedMediaType(
@@ -44,7 +44,7 @@ async def read_json(request: web.Request, decoder: msgspec.json.Decoder[_Request
         raise _too_large_error() from error
     except web.RequestPayloadError as error:
         raise web.HTTPBadRequest(text=f"Failed to buffer the request body: {error}") from error
-    # aiohttp's own limit is one more: its versions differ on whether it may be reached.
+    # aiohttp's own limit is one byte more: its versions differ on whether it may be reached.
     if len(body) > PAYLOAD_LIMIT:
         raise _too_large_error()
     try:
@@ -63,7 +63,7 @@ def json_response(
 
 
 def error_response(error: RequestError) -> web.Response:
-    """Answer with an error, outside a stream."""
+    """Return the answer for an error outside a stream."""
     return json_response(ErrorResponse(str(error), error.error_type), status=error.status)
 
 
@@ -81,7 +81,11 @@ def _is_json(content_type: str) -> bool:
 
 
 class EventStream:
-    """An answer that is written event by event, one write each. A context: leaving it ends it."""
+    """An answer written as server-sent events, with one write for each event.
+
+    Used as a context manager: entering it sends the headers, and leaving it ends the stream. If the
+    body raises, the end of the stream is not sent.
+    """
 
     def __init__(self, request: web.Request, prompts: Sequence[str]) -> None:
         self._request = request

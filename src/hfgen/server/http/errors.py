@@ -1,14 +1,14 @@
-"""The errors that the local server answers with, in one tree.
+"""The errors with which the local server answers a request, in one tree.
 
-    RequestError              a request is answered with an error, TGI's status and TGI's words
+    RequestError              the base; status, type and message are TGI's
     ├── ValidationError       422 `validation`
     ├── OverloadedError       429 `overloaded`
     ├── GenerationError       424 `generation`
     ├── SuffixError           422 `suffix not supported`
     └── BatchSizeError        422 `batch size exceeded`
 
-Statuses, types and words: text-generation-inference, `router/src/infer/mod.rs` (`InferError`) and
-`router/src/server.rs` (its conversion to a response; `completions`).
+Statuses, types and messages: text-generation-inference, `router/src/infer/mod.rs` (`InferError`)
+and `router/src/server.rs` (its conversion to a response; `completions`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import ClassVar
 
 
 class RequestError(Exception):
-    """A request that is answered with an error.
+    """The base of all errors with which a request is answered.
 
     Attributes:
-        status: The HTTP status, where the answer is not a stream.
-        error_type: What TGI calls it.
-        failure: The label under which `tgi_request_failure` counts it.
+        status: The HTTP status of the answer, unless the answer is a stream.
+        error_type: TGI's name for the error.
+        failure: The value of the label `err` under which `tgi_request_failure` counts the error.
+        prefix: The beginning of the message, before the detail.
     """
 
     status: ClassVar[int] = 422

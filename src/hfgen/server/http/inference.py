@@ -1,7 +1,11 @@
-"""Runs generations: permits, jobs, and their events until they end or nobody wants them.
+"""Between the routes and the engine: permits, running generations, health, and shutting down.
 
-After text-generation-inference, `router/src/infer/mod.rs`: a generation takes a permit before it
-is validated, and keeps it until its request is answered.
+A route opens a `GenerationGroup` and starts generations in it. Each `Generation` takes a permit, is
+validated, becomes a job of the batcher, and collects the tokens that the job emits. Leaving the
+group cancels what still runs and returns the permits. `Service` holds all that a route needs.
+
+Source: text-generation-inference, `router/src/infer/mod.rs`: a generation takes its permit before
+it is validated, and keeps the permit until its request is answered.
 """
 
 from __future__ import annotations
@@ -40,14 +44,19 @@ if TYPE_CHECKING:
     from hfgen.server.engine.jobs import SubmittedJob
     from hfgen.server.http.requests import GenerateRequest
 
-# Seconds that a health check gives the engine for one token.
-_PROBE_PATIENCE = 10.0
+# Seconds in which the engine must generate one token for a health check.
+_PROBE_TIMEOUT = 10.0
 
 
 class Generation:
-    """One job under way, and what it has brought forth.
+    """One job of a request, and the tokens that it has generated so far.
 
-    `offsets` says of each token where in `text` it begins, in characters.
+    Attributes:
+        index: The number of this generation in its request, from 0.
+        offsets: For each token, where it begins in `text`, in characters.
+        received_at: When the request arrived, as `time.perf_counter()`; likewise the next two.
+        queued_at: When the job was handed to the batcher.
+        started_at: When the engine began to read the prompt.
     """
 
     __slots__ = (
@@ -89,12 +98,12 @@ class Generation:
 
     @property
     def text(self) -> str:
-        """What was generated, without the special tokens."""
+        """The generated text, without the special tokens."""
         return "".join(token.text for token in self.tokens if not token.special)
 
     @property
     def seed(self) -> int | None:
-        """The seed, where it played a part."""
+        """The seed, or None where the generation is greedy and uses none."""
         sampling = self.job.sampling
         return sampling.seed if sampling.do_sample else None
 
@@ -103,7 +112,7 @@ class Generation:
         return sum(token.logprob for token in self.tokens) / len(self.tokens)
 
     def timings(self) -> Timings:
-        """Return where the time has gone, as of now."""
+        """Return the durations of this generation, measured up to now."""
         now = perf_counter()
         return Timings(
             total=now - self.received_at,
@@ -119,7 +128,10 @@ _Item: TypeAlias = tuple[Generation, Event]
 
 
 class GenerationGroup:
-    """The generations of one request. A context: leaving it cancels those that still generation."""
+    """The generations of one request. A context manager: leaving it cancels those still running.
+
+    Iterating yields the tokens of all of them, in the order in which the engine emits them.
+    """
 
     def __init__(self, inference: Inference, *, keep_alive: float | None) -> None:
         self._inference = inference
@@ -169,9 +181,10 @@ class GenerationGroup:
         return self
 
     async def __anext__(self) -> tuple[Generation, Generated | Failed] | None:
-        """Return the next token, of whichever generation, or how one failed, until all have ended.
+        """Return the next token or failure of any of the generations, until all have ended.
 
-        None: nothing has come for as long as `keep_alive`.
+        Returns:
+            A generation with its event, or None when no event has come for `keep_alive` seconds.
         """
         if not self._running:
             raise StopAsyncIteration
@@ -193,7 +206,7 @@ class GenerationGroup:
         """Wait until every generation has ended.
 
         Raises:
-            GenerationError: One has failed.
+            GenerationError: One of them has failed.
         """
         async for item in self:
             if item is not None and isinstance(item[1], Failed):
@@ -205,7 +218,14 @@ class GenerationGroup:
 
 
 class Inference:
-    """The engine as the routes see it. Everything but the engine's own work is on the loop."""
+    """The engine as the routes see it. All methods are called on the event loop.
+
+    Args:
+        batcher: Runs the jobs, on its own thread.
+        validator: Turns requests into jobs.
+        metrics: Counts what becomes of them.
+        permits: How many generations may wait or run at once.
+    """
 
     def __init__(
         self, batcher: Batcher, validator: Validator, metrics: Metrics, *, permits: int
@@ -243,14 +263,14 @@ class Inference:
         )
 
     def cancel(self, generation: Generation, *, client_gone: bool) -> None:
-        """Take a job out of the batch; count it, if it is because its client has gone."""
+        """Cancel a generation's job, and count it as dropped if its client has disconnected."""
         if client_gone:
             self.metrics.count_dropped()
         if generation.submitted is not None:
             generation.submitted.cancel()
 
     async def check_health(self) -> bool:
-        """Say whether the engine works; after a failure, by having it generate one token."""
+        """Return whether the engine works. After a failure, test it by generating one token."""
         if self._draining:
             return False
         if not self.healthy:
@@ -264,7 +284,7 @@ class Inference:
         channel: Channel[_Item] = Channel(self.loop)
         self.submit(generation, channel)
         try:
-            async with asyncio.timeout(_PROBE_PATIENCE):
+            async with asyncio.timeout(_PROBE_TIMEOUT):
                 while item := await channel.get():
                     if not isinstance(item[1], Started):
                         return isinstance(item[1], Generated)
@@ -275,9 +295,14 @@ class Inference:
         return False
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
-        """Start nothing more, and wait until all is answered, `grace` has passed or `hurry` is set.
+        """Refuse new generations, and give the running ones time to end; then stop the batcher.
 
-        Generations that still run then fail: their streams end with an error event, not with a cut.
+        Generations that still run after that fail: their streams end with an error event instead
+        of breaking off.
+
+        Args:
+            grace: Seconds to wait for all requests to be answered.
+            hurry: Ends the wait as soon as it is set.
         """
         self._draining = True
         waits = [self.loop.create_task(event.wait()) for event in (self._idle, hurry)]
@@ -289,7 +314,7 @@ class Inference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One model being served."""
+    """A model with everything that the routes need to serve it; every route finds it in its app."""
 
     name: str
     options: ServerOptions
@@ -300,12 +325,12 @@ class Service:
 
     @property
     def fingerprint(self) -> str:
-        """What `/v1/completions` calls `system_fingerprint`: version and build."""
+        """The `system_fingerprint` of `/v1/completions`: version and build."""
         return f"{__version__}-native"
 
     @classmethod
     def from_model(cls, model: Model, batcher: Batcher, options: ServerOptions) -> Service:
-        """Put a service together, on the event loop that will run it."""
+        """Create the service of a model; call this on the event loop that will run it."""
         limits = Limits.from_options(options, max_positions=model.engine.max_positions)
         metrics = Metrics(
             limits,

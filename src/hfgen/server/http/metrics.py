@@ -1,8 +1,8 @@
-"""What `/metrics` tells, under TGI's names.
+"""Measurements: the metrics of `/metrics`, and the `Timings` of one generation as headers.
 
-Names, units and buckets: text-generation-inference, `router/src/server.rs` (`run`). TGI's
-counters have no `_total` at their end, which prometheus_client insists on, so the text is written
-here; the values are prometheus_client's.
+Names, units, buckets and headers: text-generation-inference, `router/src/server.rs` (`run`,
+`generate_internal`, `completions`). TGI's counters do not end in `_total`, which prometheus_client
+insists on, so `Metrics.render` writes the text itself; prometheus_client keeps the values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hfgen.server.engine.jobs import Job
     from hfgen.server.http.errors import RequestError
 
-# 35 buckets, each half as wide again as the one before, from 0.15 ms on.
+# The bounds of 35 buckets: the first is 0.15 ms, and each is 1.5 times the one before.
 _SECONDS = tuple(accumulate(repeat(1.5, 34), mul, initial=0.0001 * 1.5))
 
 _DURATIONS = (
@@ -37,13 +37,13 @@ _DURATIONS = (
     ),
 )
 
-# TGI takes this from the environment (`COMPUTE_TYPE`), "gpu+optimized" if nothing is said.
+# TGI takes this from the environment variable `COMPUTE_TYPE`; its default is "gpu+optimized".
 COMPUTE_TYPE = "cpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Where the time of one generation went, in seconds."""
+    """The durations of one generation, in seconds, and how many tokens it had."""
 
     total: float
     validation: float
@@ -61,7 +61,7 @@ class Metrics:
     """The metrics of one server, in a registry of its own.
 
     Args:
-        limits: What the buckets of the token histograms divide.
+        limits: The upper ends of the token histograms.
         queue_size: Returns how many jobs wait.
         batch_size: Returns how many jobs run.
     """
@@ -115,7 +115,7 @@ class Metrics:
         self._failure.labels(error.failure).inc()
 
     def count_dropped(self) -> None:
-        """Count a generation that nobody waits for any more."""
+        """Count a generation whose client has disconnected."""
         self._failure.labels("dropped").inc()
 
     def render(self) -> str:
@@ -128,7 +128,7 @@ class Metrics:
                 if sample.name.endswith("_created"):
                     continue
                 name = sample.name.removesuffix("_total")
-                # Labels are `err` and `le`, with values of our own: there is nothing to escape.
+                # The labels are `err` and `le`. Their values need no escaping.
                 labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items())
                 value = floatToGoString(sample.value)  # type: ignore[no-untyped-call]
                 lines.append(f"{name}{{{labels}}} {value}" if labels else f"{name} {value}")
@@ -136,7 +136,7 @@ class Metrics:
 
 
 def stream_headers(prompts: Sequence[str]) -> dict[str, str]:
-    """Return the headers of a stream; they leave before anything is known but the prompts."""
+    """Return the headers of a stream. They are sent first, when only the prompts are known."""
     return {
         "x-compute-type": COMPUTE_TYPE,
         "x-compute-characters": _characters(prompts),
@@ -145,12 +145,12 @@ def stream_headers(prompts: Sequence[str]) -> dict[str, str]:
 
 
 def generation_headers(prompt: str, timings: Timings) -> Mapping[str, str]:
-    """Return the headers of an answer on a native route."""
+    """Return the headers of an answer on one of TGI's own routes."""
     return {"x-compute-time": str(timings.total), **completion_headers([prompt], [timings])}
 
 
 def completion_headers(prompts: Sequence[str], timings: Sequence[Timings]) -> dict[str, str]:
-    """Return the headers of a completion: sums over its prompts, and no `x-compute-time`."""
+    """Return the headers of a completion: sums over its prompts, without `x-compute-time`."""
     return {
         "x-compute-type": COMPUTE_TYPE,
         "x-compute-characters": _characters(prompts),

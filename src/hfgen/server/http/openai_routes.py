@@ -1,12 +1,13 @@
-"""The OpenAI-compatible route, `/v1/completions`, in TGI's dialect of it.
+"""The OpenAI-compatible route `/v1/completions`, with TGI's differences from OpenAI's API.
 
-Source: text-generation-inference, `router/src/server.rs` (`completions`). TGI's dialect: stop
-strings and special tokens stay in the text of a stream, `finish_reason` is the empty string until
-the last chunk and keeps TGI's names there, the last chunk of each choice carries its usage, and
-`[DONE]` comes after all prompts, even after errors.
+Source: text-generation-inference, `router/src/server.rs` (`completions`). The
+differences: stop strings and special tokens stay in the text of a stream; `finish_reason` is the
+empty string until the last chunk and has TGI's names there; the last chunk of each choice has its
+usage; and `[DONE]` comes after all prompts, even after errors.
 
-Two fields that TGI ignores do here what they do in vLLM: `logprobs`, and `n`, with which each
-choice is a generation of its own.
+TGI ignores `logprobs` and `n`. Here they work as in vLLM: each of the `n` choices is a generation
+of its own, and log-probabilities have the shape of OpenAI's older API (vLLM,
+`vllm/entrypoints/openai/`, `CompletionLogProbs`).
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ async def create_completion(request: web.Request) -> web.StreamResponse:
     service = request.app[SERVICE]
     # TGI counts the request here, and each of its prompts again where that is generated.
     service.metrics.requests.inc()
-    # These come with their status, stream or not: TGI looks at the first two before it answers.
+    # These errors have their own HTTP status even if a stream was requested: TGI checks the first
+    # two before it begins to answer.
     for error in _find_errors(payload):
         service.metrics.count_failure(error)
         return error_response(error)
@@ -121,13 +123,13 @@ async def _complete(service: Service, payload: CompletionRequest) -> web.Respons
 
 
 def _openai_finish_reason(generation: Generation) -> str:
-    # Only one of TGI's reasons takes OpenAI's name, and only outside a stream.
+    # Outside a stream, TGI gives only "eos_token" OpenAI's name.
     assert generation.finish_reason is not None
     return "stop" if generation.finish_reason == "eos_token" else generation.finish_reason
 
 
 def _count_usage(generations: list[Generation], *, copies: int = 1) -> Usage:
-    # A prompt counts once, however many choices it has.
+    # Each prompt counts once, however many choices it has.
     prompt_tokens = sum(len(generation.job.input_ids) for generation in generations[::copies])
     completion_tokens = sum(len(generation.tokens) for generation in generations)
     return Usage(
@@ -200,12 +202,12 @@ def _make_chunk(
 
 
 def _make_logprobs(generation: Generation, most: int | None, *, since: int = 0) -> Logprobs | None:
-    """Return the log-probabilities of a generation's tokens, None where they were not asked for.
+    """Return the log-probabilities of a generation's tokens, or None if they were not requested.
 
     Args:
-        generation: Whose tokens.
-        most: How many of the likeliest tokens to show in the place of each; None: not asked for.
-        since: The first token to show.
+        generation: The generation that has the tokens.
+        most: How many of the most likely tokens to show for each position; None: not requested.
+        since: The index of the first token to show.
     """
     if most is None:
         return None
@@ -223,10 +225,10 @@ def _make_logprobs(generation: Generation, most: int | None, *, since: int = 0) 
 
 
 def _logprobs_by_text(chosen: Token, likeliest: tuple[Token, ...]) -> dict[str, float]:
-    """Return log-probabilities by text, the chosen token's under the text that it added.
+    """Return log-probabilities by text; the chosen token is under the text that it added.
 
-    By itself a token may read otherwise than in its place, where clients look it up. Of others
-    with one text, such as halves of characters, the likeliest is kept.
+    Clients look the chosen token up by that text, which may differ from the token's text alone. Of
+    other tokens with the same text, such as halves of characters, the most likely one is kept.
     """
     logprobs: dict[str, float] = {}
     for token in likeliest:

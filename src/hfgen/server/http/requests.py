@@ -1,8 +1,8 @@
-"""The requests as they arrive, decoded with TGI's nullability. No I/O.
+"""The JSON requests of all routes as structs, and how a body is decoded into one. No I/O.
 
 Fields, defaults and what may be null: text-generation-inference, `router/src/lib.rs`
 (`GenerateParameters`, `GenerateRequest`, `CompatGenerateRequest`, `CompletionRequest`). Unknown
-fields are ignored, as serde ignores them there.
+fields are ignored, as in TGI.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Meta
 I32: TypeAlias = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 U32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 PositiveU32: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
-# msgspec's bounds end at 2**63 - 1: what a u64 ends at is looked at in `__post_init__`.
+# msgspec allows bounds up to 2**63 - 1 only, so `__post_init__` checks the upper bound of a u64.
 U64: TypeAlias = Annotated[int, Meta(ge=0)]
 _U64_MAX = 2**64 - 1
 _F32 = struct.Struct("<f")
@@ -83,7 +83,7 @@ class GenerateParameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_default_parameters() -> GenerateParameters:
-    """Return what TGI takes where `parameters` is absent: unlike `{}`, that samples."""
+    """Return TGI's parameters for a request without `parameters`: they sample, unlike `{}`."""
     return GenerateParameters(do_sample=True)
 
 
@@ -97,13 +97,13 @@ class CompatGenerateRequest(GenerateRequest, frozen=True, kw_only=True):
 
 
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What `/v1/completions` takes.
+    """The body of a request to `/v1/completions`.
 
-    `model` is not looked at. TGI takes any name but "tgi" for the id of an adapter, but OpenAI's
-    clients cannot leave it out, and people pass them the name of the model. There is one model
-    here; an adapter is asked for by `adapter_id` on the native routes only.
+    `model` is ignored. TGI takes any name but "tgi" for the id of an adapter; but OpenAI's clients
+    must send a name, and that is usually the model's. This server has one model; only TGI's own
+    routes have `adapter_id`.
 
-    `logprobs` and `n`, which TGI ignores, mean what they mean to vLLM.
+    `logprobs` and `n`, which TGI ignores, work as in vLLM.
     """
 
     prompt: str | tuple[str, ...]
@@ -132,7 +132,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_greedy(self) -> bool:
-        # Only a temperature of 0 is greedy here, where the native routes refuse it.
+        # On this route only a temperature of 0 is greedy. TGI's own routes refuse that value.
         return self.temperature == 0
 
     @property
@@ -141,7 +141,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.n or 1
 
     def to_generate_requests(self) -> list[GenerateRequest]:
-        """Return the generations this asks for: the choices of the first prompt, then the next."""
+        """Return one request per choice: all choices of the first prompt, then of the next."""
         parameters = [self._parameters(copy) for copy in range(self.choices_per_prompt)]
         return [
             GenerateRequest(inputs=prompt, parameters=choice_parameters)
@@ -159,18 +159,18 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
             max_new_tokens=self.max_tokens,
             stop=self.stop or (),
             details=True,
-            # One seed for all would make all choices one; after the highest comes 0.
+            # Each choice needs its own seed, else all would be the same. The highest wraps to 0.
             seed=None if self.seed is None else (self.seed + copy) & _U64_MAX,
             top_n_tokens=self.logprobs,
         )
 
 
 class UnreadableBodyError(Exception):
-    """A body that is not what the route takes.
+    """A request body that cannot be decoded.
 
     Attributes:
-        status: 400 for what is no JSON, 422 for JSON of another shape.
-        text: The answer, in the words of axum's `Json` extractor up to the colon.
+        status: 400 if the body is not JSON, 422 if it is JSON of another shape.
+        text: The text of the answer. Up to the colon it is that of axum's `Json` extractor.
     """
 
     def __init__(self, status: Literal[400, 422], text: str) -> None:
@@ -180,10 +180,10 @@ class UnreadableBodyError(Exception):
 
 
 def decode_request(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Request:
-    """Decode a body.
+    """Decode a request body.
 
     Raises:
-        UnreadableBodyError: It is no JSON, or of another shape.
+        UnreadableBodyError: The body is not JSON, or has another shape.
     """
     try:
         return decoder.decode(body)
@@ -200,7 +200,7 @@ _PLACE = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTAL
 
 
 def _describe(error: msgspec.ValidationError) -> str:
-    """Put the place first, and call a missing field what serde calls it."""
+    """Return msgspec's message with the field first, and serde's words for a missing field."""
     match = _PLACE.fullmatch(str(error))
     assert match is not None
     problem = match["problem"].replace("Object missing required field", "missing field")
@@ -214,10 +214,10 @@ def _check_u64(**values: int | None) -> None:
 
 
 def _round_to_f32(request: msgspec.Struct, *names: str) -> None:
-    """Keep of some fields what fits an f32, as all floats are in TGI's requests.
+    """Round some fields to 32 bits, the type of all floats in TGI's requests.
 
-    TGI takes what is beyond an f32 for infinite, and fails when it generates. Here it is refused
-    at once, as serde refuses an integer that is out of range.
+    TGI reads a number beyond that range as infinite, and fails during generation. Here the request
+    is refused at once, as serde refuses an integer that is out of range.
     """
     for name in names:
         value = getattr(request, name)

@@ -1,4 +1,4 @@
-"""The routes that tell about the server: `/info`, `/v1/models`, `/health`, `/ping`, `/metrics`.
+"""The routes that report on the server: `/info`, `/v1/models`, `/health`, `/ping`, `/metrics`.
 
 Source: text-generation-inference, `router/src/server.rs` (`get_model_info`,
 `openai_get_model_info`, `health`, `metrics`).

@@ -58,7 +58,7 @@ async def generate_stream(request: web.Request) -> web.StreamResponse:
 
 async def compat_generate(request: web.Request) -> web.StreamResponse:
     payload = await read_json(request, _COMPAT)
-    # The prompt is echoed here unless told otherwise, as for any model of text generation.
+    # The route `/` echoes the prompt by default, as the Hub's text-generation API does.
     if payload.parameters.return_full_text is None:
         parameters = msgspec.structs.replace(payload.parameters, return_full_text=True)
         payload = msgspec.structs.replace(payload, parameters=parameters)
@@ -144,7 +144,7 @@ async def _stream(request: web.Request, payload: GenerateRequest) -> web.StreamR
         try:
             await _write_tokens(service, payload, stream)
         except RequestError as error:
-            # Whatever it is, it comes in the stream, and the status was 200.
+            # The status 200 is already sent, so every error is an event of the stream.
             await stream.write(to_event(ErrorResponse(str(error), error.error_type)))
     return stream.response
 
@@ -192,7 +192,8 @@ def _make_stream_event(
 
 
 def _make_simple_tokens(encoding: Encoding, text: str) -> list[SimpleToken]:
-    # The tokenizer's offsets count characters in Python and bytes in Rust, as in TGI's answer.
+    # The tokenizer's offsets count characters in Python. In Rust, and so in TGI's answer, they
+    # count bytes.
     at: Sequence[int] = range(len(text) + 1)
     if not text.isascii():
         at = list(accumulate((len(char.encode()) for char in text), initial=0))

@@ -1,4 +1,4 @@
-"""From a request to a job: TGI's checks, in TGI's order and with TGI's messages.
+"""Turns a request into a job: TGI's checks, in TGI's order and with TGI's messages.
 
 Source: text-generation-inference, `router/src/validation.rs` (`validate`, `validate_input`,
 `ValidationError`), and `NextTokenChooser` in `server/text_generation_server/utils/tokens.py` for
@@ -20,12 +20,12 @@ from hfgen.server.http.requests import GenerateParameters, GenerateRequest
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-# TGI reserves room for this many new tokens at first, however many were asked for, and so holds
-# no more than these against the context; the answer ends where the context does.
+# TGI reserves room for at most this many new tokens at first, so it checks only these against the
+# context. A request may ask for more; its answer then ends where the context ends.
 _RESERVED_TOKENS = 1024
 
-# Up to this many characters a prompt is tokenized where it stands (it takes about a millisecond);
-# a longer one goes to a thread, so that nobody's tokens wait for it.
+# A prompt of up to this many characters is tokenized on the event loop, in about a millisecond. A
+# longer one is tokenized on another thread, so that it does not hold up other streams.
 _MAX_INLINE_CHARACTERS = 4_000
 
 _Check: TypeAlias = Callable[[GenerateRequest, GenerateParameters, Limits], bool]
@@ -47,8 +47,8 @@ def _is_not_positive(value: float | None) -> bool:
     return value is not None and value <= 0
 
 
-# Each refusal with its message, in the order in which TGI looks. A prompt's length comes between
-# the first table and the second.
+# Each check with its message, in TGI's order. A check returns True to refuse the request. The
+# length of the prompt is checked after this table and before the next.
 _CHECKS: tuple[tuple[_Check, str], ...] = (
     (
         lambda _, p, __: _best_of(p) > 1 and not _is_sampling(p),
@@ -91,14 +91,15 @@ _CHECKS: tuple[tuple[_Check, str], ...] = (
     ),
 )
 
-# Not built yet. The message for `grammar` is that of a TGI without grammar support.
+# Features that this server does not have. The message for `grammar` is that of a TGI without
+# grammar support.
 _UNSUPPORTED: tuple[tuple[_Check, str], ...] = (
     (lambda _, p, __: p.grammar is not None, "grammar is not supported"),
     (lambda _, p, __: p.watermark, "`watermark` is not supported"),
     (lambda _, p, __: p.adapter_id is not None, "`adapter_id` is not supported"),
 )
 
-# What a stream refuses before it is looked at any further (`generate_stream_internal`).
+# The checks that come first for a stream (`generate_stream_internal`).
 _STREAM_CHECKS: tuple[tuple[_Check, str], ...] = (
     (
         lambda _, p, __: _best_of(p) != 1,
@@ -112,14 +113,14 @@ _STREAM_CHECKS: tuple[tuple[_Check, str], ...] = (
 
 
 class Validator:
-    """Turns requests into jobs, or refuses them."""
+    """Turns requests into jobs, or refuses them with a `ValidationError`."""
 
     def __init__(self, tokenizer: Tokenizer, limits: Limits) -> None:
         self._tokenizer = tokenizer
         self._limits = limits
 
     def check_best_of(self, best_of: int) -> None:
-        """Refuse more sequences than the server gives; TGI looks at this before all else."""
+        """Refuse a `best_of` over the limit. TGI checks this before anything else."""
         limit = self._limits.max_best_of
         if limit == 1 and best_of != 1:
             raise ValidationError("`best_of` != 1 is not allowed for this endpoint")
@@ -127,27 +128,27 @@ class Validator:
             raise ValidationError(f"`best_of` must be > 0 and <= {limit}. Given: {best_of}")
 
     def check_stream(self, request: GenerateRequest) -> None:
-        """Refuse what cannot be streamed."""
+        """Refuse parameters that cannot be used in a stream."""
         self._check(_STREAM_CHECKS, request)
 
     async def encode(self, text: str) -> Encoding:
-        """Tokenize a text, with the special tokens that the model wants around a prompt."""
+        """Tokenize a text, with the special tokens that the model expects around a prompt."""
         if len(text) > _MAX_INLINE_CHARACTERS:
             return await asyncio.to_thread(self._tokenizer.encode, text)
         return self._tokenizer.encode(text)
 
     async def validate(self, request: GenerateRequest) -> Job:
-        """Return the job that a request asks for; each call draws a seed where none is given.
+        """Return the job for a request. Each call draws a new seed if the request has none.
 
         Raises:
-            ValidationError: It asks for something that the server does not do.
+            ValidationError: The request is invalid, or needs what this server does not support.
         """
         p = request.parameters
         self._check(_CHECKS, request)
         ids = (await self.encode(request.inputs)).ids
         if p.truncate is not None:
             ids = ids[-p.truncate :]
-        if not ids:  # a tokenizer may strip white space; nothing is nothing to go on from
+        if not ids:  # some tokenizers strip white space, and nothing may be left
             raise ValidationError("`inputs` cannot be empty")
         max_new_tokens = self._limit_new_tokens(len(ids), p.max_new_tokens)
         self._check(_UNSUPPORTED, request)
@@ -167,7 +168,7 @@ class Validator:
                 raise ValidationError(message.format(p=p, limits=limits, stops=len(p.stop)))
 
     def _limit_new_tokens(self, length: int, wanted: int | None) -> int:
-        """Return how many tokens may be generated after a prompt."""
+        """Return how many tokens may be generated after a prompt of `length` tokens."""
         limits = self._limits
         left = max(limits.max_total_tokens - length, 0)
         reserved = min(left if wanted is None else wanted, _RESERVED_TOKENS)
