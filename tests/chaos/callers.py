@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import hfgen
 import hfgen.types
-from chaos.tale import Tale
+from chaos.generation import Generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from chaos.plan import Errand
+    from chaos.plan import CallPlan
 
 # Long against what a stream takes here, short against what the test may take. Where the machine
 # is so slow that a healthy stream meets one of them, that is an ending like others.
@@ -25,7 +25,7 @@ _LIMITS = {"connect": 1.0, "first_token": 2.0, "between_tokens": 0.7}
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of an errand.
+    """What came of a call.
 
     Attributes:
         items: What the caller was handed: of `run`, its one answer.
@@ -40,35 +40,35 @@ class Outcome:
 
 
 class Caller:
-    """Runs one errand.
+    """Makes one call, and notes what came of it.
 
     Args:
-        errand: The errand.
-        seed: What its tale is drawn from.
+        call_plan: The call, and how its caller behaves.
+        seed: What its generation is drawn from.
         url: Where it goes.
     """
 
-    def __init__(self, errand: Errand, seed: int, url: str) -> None:
-        self.errand = errand
+    def __init__(self, call_plan: CallPlan, seed: int, url: str) -> None:
+        self.call_plan = call_plan
         self.outcome = Outcome()
-        tale = Tale.of(seed, errand.number)
-        parameters = {"max_new_tokens": len(tale.tokens), "details": errand.details}
-        self._request = {"inputs": tale.prompt, "parameters": parameters}
+        generation = Generation.of(seed, call_plan.number)
+        parameters = {"max_new_tokens": len(generation.tokens), "details": call_plan.details}
+        self._request = {"inputs": generation.prompt, "parameters": parameters}
         self._controller = hfgen.AbortController()
         self._options: dict[str, Any] = {
             "api_url": f"{url}/generate",
-            "timeout": hfgen.Timeout(**_LIMITS, total=errand.total),
-            "retry": hfgen.Retry(max_retries=errand.max_retries, backoff=0.02),
+            "timeout": hfgen.Timeout(**_LIMITS, total=call_plan.total),
+            "retry": hfgen.Retry(max_retries=call_plan.max_retries, backoff=0.02),
             "signal": self._controller.signal,
         }
-        if errand.resume:
+        if call_plan.resume:
             self._options["resume"] = True
 
     def call(self, client: hfgen.Client) -> None:
         """Run it in this thread."""
         with self._noting(), self._late_abort():
             came = self._verb(client)()
-            if self.errand.verb == "run":
+            if self.call_plan.verb == "run":
                 self.outcome.items += came
             else:
                 self._read(came)
@@ -76,15 +76,15 @@ class Caller:
     async def call_async(self, client: hfgen.AsyncClient) -> None:
         """Run it in this task, which it may cancel."""
         with self._noting(), self._late_abort():
-            if self.errand.verb == "run":
-                if self.errand.leaving == "cancel":
-                    self._cancel_soon(self.errand.after / 100)
+            if self.call_plan.verb == "run":
+                if self.call_plan.leaving == "cancel":
+                    self._cancel_soon(self.call_plan.after / 100)
                 self.outcome.items += await self._verb(client)()
             else:
                 await self._read_async(await self._verb(client)())
 
     def _verb(self, client: hfgen.Client | hfgen.AsyncClient) -> Callable[[], Any]:
-        return partial(getattr(client, self.errand.verb), self._request, **self._options)
+        return partial(getattr(client, self.call_plan.verb), self._request, **self._options)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -95,7 +95,7 @@ class Caller:
             self.outcome.ending = "left"
         except hfgen.StreamClosedError as error:
             # What a loop that goes on over a stream that it has closed is to be told.
-            was_closed = self.errand.leaving == "close" and self.outcome.ending == "left"
+            was_closed = self.call_plan.leaving == "close" and self.outcome.ending == "left"
             self.outcome.ending = "left" if was_closed else "failed"
             self.outcome.error = error
         except BaseException as error:  # noqa: BLE001 - whatever it is, it will be judged
@@ -103,10 +103,10 @@ class Caller:
 
     @contextmanager
     def _late_abort(self) -> Iterator[None]:
-        if self.errand.leaving != "late abort":
+        if self.call_plan.leaving != "late abort":
             yield
             return
-        timer = threading.Timer(self.errand.after / 100, self._controller.abort)
+        timer = threading.Timer(self.call_plan.after / 100, self._controller.abort)
         timer.start()
         try:
             yield
@@ -114,7 +114,7 @@ class Caller:
             timer.cancel()
 
     def _read(self, stream: hfgen.types.Stream[Any]) -> None:
-        if self.errand.leaving == "drop":
+        if self.call_plan.leaving == "drop":
             for item in iter(partial(next, stream, None), None):
                 if self._leaves(item):
                     self.outcome.ending = "left"
@@ -123,16 +123,16 @@ class Caller:
         for item in stream:
             if not self._leaves(item):
                 continue
-            if self.errand.leaving == "abort":
+            if self.call_plan.leaving == "abort":
                 self._controller.abort()
                 continue
             self.outcome.ending = "left"
-            if self.errand.leaving == "break":
+            if self.call_plan.leaving == "break":
                 break
             stream.close()
 
     async def _read_async(self, stream: hfgen.types.AsyncStream[Any]) -> None:
-        if self.errand.leaving == "drop":
+        if self.call_plan.leaving == "drop":
             while (item := await anext(stream, None)) is not None:
                 if self._leaves(item):
                     self.outcome.ending = "left"
@@ -141,21 +141,21 @@ class Caller:
         async for item in stream:
             if not self._leaves(item):
                 continue
-            if self.errand.leaving == "abort":
+            if self.call_plan.leaving == "abort":
                 self._controller.abort()
                 continue
-            if self.errand.leaving == "cancel":
+            if self.call_plan.leaving == "cancel":
                 self._cancel_soon(0.01)
                 continue
             self.outcome.ending = "left"
-            if self.errand.leaving == "break":
+            if self.call_plan.leaving == "break":
                 break
             await stream.aclose()
 
     def _leaves(self, item: Any) -> bool:
         self.outcome.items.append(item)
         ways = {"break", "close", "drop", "abort", "cancel"}
-        return self.errand.leaving in ways and len(self.outcome.items) == self.errand.after
+        return self.call_plan.leaving in ways and len(self.outcome.items) == self.call_plan.after
 
     @staticmethod
     def _cancel_soon(seconds: float) -> None:
@@ -190,7 +190,7 @@ async def run_tasks(client: hfgen.AsyncClient, shifts: list[list[Caller]]) -> No
     await asyncio.gather(*map(work, shifts))
 
 
-def outcomes(shifts: list[list[Caller]]) -> Mapping[int, tuple[Errand, Outcome]]:
-    """Return what came of all the errands, by their numbers."""
+def outcomes_by_number(shifts: list[list[Caller]]) -> Mapping[int, tuple[CallPlan, Outcome]]:
+    """Return what came of all calls, by their numbers."""
     callers = [caller for shift in shifts for caller in shift]
-    return {caller.errand.number: (caller.errand, caller.outcome) for caller in callers}
+    return {caller.call_plan.number: (caller.call_plan, caller.outcome) for caller in callers}

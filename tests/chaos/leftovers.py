@@ -56,7 +56,7 @@ def open_files() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def nothing_unraised() -> Iterator[None]:
+def fail_on_unraised() -> Iterator[None]:
     """See to it that no error is left that nobody could be told, as of a socket that was dropped.
 
     Raises:

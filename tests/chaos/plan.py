@@ -1,7 +1,7 @@
-"""What is to go wrong, and who asks how: drawn for each stream by itself.
+"""Plans of calls and of answers, with what goes wrong: drawn for each stream by itself.
 
-A stream's plan is drawn from the seed and its number, and what befalls its requests from these and
-the number of the attempt. So neither threads nor the speed of the machine change what is planned.
+A call's plan is drawn from the seed and the number of its stream; the plan of an answer, from these
+and the number of the attempt. So neither threads nor the speed of the machine change the plans.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 
 End: TypeAlias = Literal["whole", "cut", "reset", "stall", "drop", "busy"]
 Framing: TypeAlias = Literal["chunked", "length", "close"]
-Door: TypeAlias = Literal["open", "shut", "slammed"]
-Leaving: TypeAlias = Literal["stays", "break", "close", "drop", "abort", "late abort", "cancel"]
+Endpoint: TypeAlias = Literal["open", "shut", "slammed"]
+Departure: TypeAlias = Literal["stays", "break", "close", "drop", "abort", "late abort", "cancel"]
 
 # What a server says inside a stream that it cannot go on with; "" for ending it in good order.
 _FAULTS = ("incomplete_generation_stream", "generation", "overloaded", "")
@@ -26,7 +26,7 @@ _ASKED_WAITS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class CallPlan:
     """A call that is made, and how its caller behaves.
 
     Attributes:
@@ -36,7 +36,7 @@ class Errand:
         max_retries: How often it is tried again.
         total: The limit for all of it, in seconds; None for none.
         details: Whether the last event is to have details.
-        door: Where it knocks: "shut" refuses connections, "slammed" closes them unheard.
+        endpoint: Where it knocks: "shut" refuses connections, "slammed" closes them unheard.
         leaving: How the caller leaves, if it does.
         after: After how many items it does, or hundredths of a second for a "late abort".
     """
@@ -47,35 +47,35 @@ class Errand:
     max_retries: int
     total: float | None
     details: bool
-    door: Door
-    leaving: Leaving
+    endpoint: Endpoint
+    leaving: Departure
     after: int
 
     @staticmethod
-    def of(seed: int, number: int, side: Literal["sync", "async"]) -> Errand:
+    def of(seed: int, number: int, side: Literal["sync", "async"]) -> CallPlan:
         rng = random.Random(f"errand {seed} {number}")
         verb: Literal["run", "stream", "stream_tokens", "stream_bytes"] = rng.choices(
             ("stream", "stream_tokens", "stream_bytes", "run"), (4, 4, 2, 1)
         )[0]
         resumes = rng.random() < 0.6
-        ways: tuple[Leaving, ...] = ("break", "close", "drop", "abort", "late abort")
+        ways: tuple[Departure, ...] = ("break", "close", "drop", "abort", "late abort")
         way = rng.choice((*ways, "cancel") if side == "async" else ways)
         stays = rng.random() < 0.75 or (verb == "run" and way not in {"late abort", "cancel"})
-        return Errand(
+        return CallPlan(
             number=number,
             verb=verb,
             resume=resumes and verb in {"stream", "stream_tokens"},
             max_retries=rng.choice((0, 2, 4, 4)),
             total=rng.choices((None, 0.6), (9, 1))[0],
             details=rng.random() < 0.5,
-            door=rng.choices(("open", "shut", "slammed"), (30, 1, 1))[0],
+            endpoint=rng.choices(("open", "shut", "slammed"), (30, 1, 1))[0],
             leaving="stays" if stays else way,
             after=rng.randint(1, 8),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class AnswerPlan:
     """What befalls one request.
 
     Attributes:
@@ -116,19 +116,19 @@ class Fate:
         return {"x-framing": self.framing, **fault}
 
     @staticmethod
-    def of(seed: int, errand: Errand, attempt: int) -> Fate:
-        rng = random.Random(f"fate {seed} {errand.number} {attempt}")
+    def of(seed: int, call_plan: CallPlan, attempt: int) -> AnswerPlan:
+        rng = random.Random(f"fate {seed} {call_plan.number} {attempt}")
         ends: tuple[End, ...] = ("whole", "cut", "reset", "stall", "drop", "busy")
         # The later, the milder: what is tried again often enough comes to its end.
         end = rng.choices(ends, (6 + 6 * attempt, 4, 3, 1, 1, 1))[0]
-        if errand.leaving != "stays" and end == "whole":
+        if call_plan.leaving != "stays" and end == "whole":
             # Or leaving could not be told from reading on.
             end = "stall"
         fault = (rng.random(), rng.choice(_FAULTS)) if rng.random() < 0.15 else None
         if fault is not None and fault[1] == "overloaded":
             # A server says so in place of the first token.
             fault = (0.0, "overloaded")
-        return Fate(
+        return AnswerPlan(
             end=end,
             at=rng.random(),
             wait=rng.choice((0.0, 0.0, rng.uniform(0.0, 0.3))),

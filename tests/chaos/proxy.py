@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from chaos import wire
-from chaos.plan import Errand, Fate
-from chaos.tale import number_of
+from chaos.generation import read_number
+from chaos.plan import AnswerPlan, CallPlan
 from chaos.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -28,47 +28,47 @@ _PATIENCE = 30.0
 
 
 @dataclass(slots=True)
-class Passage:
+class Exchange:
     """One request, and what its client was sent.
 
     Attributes:
         request: Its JSON.
-        fate: What was planned.
+        answer_plan: What was planned.
         sent: Every byte of the answer that was handed to the system to be sent.
-        end: How it ended: as planned, or "left" when the client hung up before; None as long as
+        end: How it ended: as call_plan, or "left" when the client hung up before; None as long as
             it goes on.
     """
 
     request: dict[str, Any]
-    fate: Fate
+    answer_plan: AnswerPlan
     sent: bytearray = field(default_factory=bytearray)
     end: Literal["whole", "cut", "reset", "stall", "drop", "busy", "left"] | None = None
 
     @property
-    def got(self) -> wire.Got:
+    def received(self) -> wire.ReceivedAnswer:
         """What the client makes of that."""
-        return wire.Got.of(bytes(self.sent))
+        return wire.ReceivedAnswer.of(bytes(self.sent))
 
 
-class Left(Exception):  # noqa: N818 - it is no error, but what clients do
+class ClientLeft(Exception):  # noqa: N818 - it is no error, but what clients do
     """The client has hung up."""
 
 
 class Proxy:
-    """Passes requests on to its upstream, each as its `Fate` has it.
+    """Passes requests on to its upstream, each as its `AnswerPlan` has it.
 
     Args:
         seed: What all that is drawn is drawn from.
-        errands: The errands that will knock, by their numbers.
+        call_plans: The calls that will be made, by their numbers.
     """
 
-    def __init__(self, seed: int, errands: Mapping[int, Errand]) -> None:
-        self.passages: dict[int, list[Passage]] = defaultdict(list)
+    def __init__(self, seed: int, call_plans: Mapping[int, CallPlan]) -> None:
+        self.exchanges: dict[int, list[Exchange]] = defaultdict(list)
         # What was asked for against the rules, and what this side itself did wrong.
         self.complaints: list[str] = []
         self.urls: dict[str, str] = {}
         self._seed = seed
-        self._errands = errands
+        self._call_plans = call_plans
         self._upstream = Upstream(seed)
         self._upstream_port = 0
         self._connections: set[asyncio.Task[Any]] = set()
@@ -101,7 +101,7 @@ class Proxy:
     @property
     def under_way(self) -> list[int]:
         """The streams whose answers are not at their end."""
-        return [n for n, some in self.passages.items() if any(p.end is None for p in some)]
+        return [n for n, some in self.exchanges.items() if any(p.end is None for p in some)]
 
     @property
     def connections(self) -> int:
@@ -113,10 +113,10 @@ class Proxy:
 
     async def _start(self) -> None:
         self._upstream_port = await self._upstream.start()
-        for door, serve in (("open", self._serve), ("slammed", self._slam)):
+        for endpoint, serve in (("open", self._serve), ("slammed", self._slam)):
             server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
             self._servers.append(server)
-            self.urls[door] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            self.urls[endpoint] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def _stop(self) -> None:
         for server in self._servers:
@@ -139,12 +139,14 @@ class Proxy:
         self._connections.add(task)
         try:
             while True:
-                asked = await wire.read_request(reader)
-                number = number_of(asked.json)
-                fate = Fate.of(self._seed, self._errands[number], len(self.passages[number]))
-                passage = Passage(asked.json, fate)
-                self.passages[number].append(passage)
-                if not await _Carrier(reader, writer, passage, self._seed).carry(self):
+                request = await wire.read_request(reader)
+                number = read_number(request.json)
+                answer_plan = AnswerPlan.of(
+                    self._seed, self._call_plans[number], len(self.exchanges[number])
+                )
+                exchange = Exchange(request.json, answer_plan)
+                self.exchanges[number].append(exchange)
+                if not await _Carrier(reader, writer, exchange, self._seed).carry(self):
                     return
         except (OSError, EOFError):
             # The client has closed it, as it may between two requests.
@@ -153,16 +155,16 @@ class Proxy:
             self._connections.discard(task)
             writer.close()
 
-    async def answer(self, passage: Passage) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def answer(self, exchange: Exchange) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Ask the upstream."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
-        writer.write(wire.request(passage.request, passage.fate.headers))
+        writer.write(wire.request(exchange.request, exchange.answer_plan.headers))
         return reader, writer
 
-    def size(self, passage: Passage) -> int:
+    def size(self, exchange: Exchange) -> int:
         """Return how long the answer is that the upstream gives."""
-        asked = wire.Asked(passage.fate.headers, passage.request)
-        return sum(map(len, self._upstream.answer(asked)))
+        request = wire.Request(exchange.answer_plan.headers, exchange.request)
+        return sum(map(len, self._upstream.answer(request)))
 
 
 class _Carrier:
@@ -172,65 +174,67 @@ class _Carrier:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        passage: Passage,
+        exchange: Exchange,
         seed: int,
     ) -> None:
         self._reader = reader
         self._writer = writer
         # Nothing is to wait in this process, where a reset would take it back.
         writer.transport.set_write_buffer_limits(0)
-        self._passage = passage
-        self._rng = random.Random(f"pace {seed} {passage.request['inputs']} {passage.fate}")
+        self._exchange = exchange
+        self._rng = random.Random(
+            f"pace {seed} {exchange.request['inputs']} {exchange.answer_plan}"
+        )
 
     async def carry(self, proxy: Proxy) -> bool:
-        """Do as the fate says; return whether the connection lives on."""
-        passage, fate = self._passage, self._passage.fate
+        """Do as planned; return whether the connection lives on."""
+        exchange, answer_plan = self._exchange, self._exchange.answer_plan
         try:
-            await asyncio.sleep(fate.wait)
-            if fate.end == "busy":
-                status, asked_wait = fate.status
+            await asyncio.sleep(answer_plan.wait)
+            if answer_plan.end == "busy":
+                status, asked_wait = answer_plan.status
                 headers = dict([asked_wait, ("content-length", "0")])
                 await self._send(wire.head(status, headers))
-            elif fate.end != "drop":
+            elif answer_plan.end != "drop":
                 await self._pass_on(proxy)
-            if fate.end == "stall":
+            if answer_plan.end == "stall":
                 await self._wait_for_hang_up()
-        except (Left, OSError):
-            passage.end = "left"
+        except (ClientLeft, OSError):
+            exchange.end = "left"
             return False
         except AssertionError as error:
-            proxy.complaints.append(f"{passage.request}: {error}")
-            passage.end = "drop"
+            proxy.complaints.append(f"{exchange.request}: {error}")
+            exchange.end = "drop"
             return False
         # Before the client can know: it may be judged at once.
-        passage.end = fate.end
-        if fate.end == "reset" or (fate.end == "drop" and fate.at < 0.5):
+        exchange.end = answer_plan.end
+        if answer_plan.end == "reset" or (answer_plan.end == "drop" and answer_plan.at < 0.5):
             _reset(self._writer)
-        return fate.lives_on and await self._part()
+        return answer_plan.lives_on and await self._part()
 
     async def _pass_on(self, proxy: Proxy) -> None:
-        fate = self._passage.fate
-        left = proxy.size(self._passage)
-        if fate.end != "whole":
-            left = int(left * fate.at)
-        reader, writer = await proxy.answer(self._passage)
+        answer_plan = self._exchange.answer_plan
+        left = proxy.size(self._exchange)
+        if answer_plan.end != "whole":
+            left = int(left * answer_plan.at)
+        reader, writer = await proxy.answer(self._exchange)
         try:
             while left and (piece := await reader.read(min(left, self._draw_size()))):
                 left -= len(piece)
                 await self._send(piece)
-                if fate.pause and self._rng.random() < 0.2:
-                    await asyncio.sleep(self._rng.uniform(0.0, fate.pause))
+                if answer_plan.pause and self._rng.random() < 0.2:
+                    await asyncio.sleep(self._rng.uniform(0.0, answer_plan.pause))
         finally:
             writer.close()
 
     def _draw_size(self) -> int:
-        return self._rng.randint(1, self._passage.fate.piece)
+        return self._rng.randint(1, self._exchange.answer_plan.piece)
 
     async def _send(self, piece: bytes) -> None:
         if self._reader.at_eof() or self._writer.is_closing():
-            raise Left
+            raise ClientLeft
         self._writer.write(piece)
-        self._passage.sent += piece
+        self._exchange.sent += piece
         await self._writer.drain()
         await asyncio.sleep(0)
 
@@ -239,13 +243,13 @@ class _Carrier:
             assert not await self._reader.read(1), "a request before the answer to the last one"
 
     async def _part(self) -> bool:
-        fate = self._passage.fate
-        if fate.parting == "kept":
+        answer_plan = self._exchange.answer_plan
+        if answer_plan.parting == "kept":
             return True
-        if fate.parting_wait:
-            await asyncio.sleep(fate.parting_wait)
+        if answer_plan.parting_wait:
+            await asyncio.sleep(answer_plan.parting_wait)
         # In a time that long the next request may have come: it then is lost, as on a real line.
-        if fate.parting == "reset":
+        if answer_plan.parting == "reset":
             _reset(self._writer)
         return False
 

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import hfgen
-from chaos.accounts import BEHIND, Account
-from chaos.callers import Caller, Outcome, outcomes, run_tasks, start_threads
-from chaos.leftovers import Leftovers, check_tasks, nothing_unraised, wait_for
-from chaos.plan import Errand
-from chaos.proxy import Passage, Proxy
-from chaos.tale import Tale
+from chaos.callers import Caller, Outcome, outcomes_by_number, run_tasks, start_threads
+from chaos.generation import Generation
+from chaos.leftovers import Leftovers, check_tasks, fail_on_unraised, wait_for
+from chaos.plan import CallPlan
+from chaos.proxy import Exchange, Proxy
+from chaos.verdict import BEHIND, StreamJudge
 
 SEED = 20251108
 THREADS, TASKS = 60, 200
@@ -35,7 +35,7 @@ def test_chaos() -> None:
     ends = time.monotonic() + seconds
     while True:
         started = time.monotonic()
-        with naming(seed), nothing_unraised():
+        with name_seed(seed), fail_on_unraised():
             verdicts = play(seed)
         told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
         print(f"seed {seed}: {told} ({time.monotonic() - started:.1f} s)")  # noqa: T201 - for -s
@@ -45,7 +45,7 @@ def test_chaos() -> None:
 
 
 @contextlib.contextmanager
-def naming(seed: int) -> Iterator[None]:
+def name_seed(seed: int) -> Iterator[None]:
     """Say the seed with whatever fails."""
     try:
         yield
@@ -57,28 +57,28 @@ def naming(seed: int) -> Iterator[None]:
 def play(seed: int) -> Counter[str]:
     """Play a round, and return how often it ended how."""
     leftovers, ends = Leftovers(), time.monotonic() + PATIENCE
-    sync_errands = shifts(seed, "sync", THREADS, first=0)
-    async_errands = shifts(seed, "async", TASKS, first=1000)
-    errands = {e.number: e for shift in (*sync_errands, *async_errands) for e in shift}
-    with Proxy(seed, errands) as proxy:
+    sync_plans = shifts(seed, "sync", THREADS, first=0)
+    async_plans = shifts(seed, "async", TASKS, first=1000)
+    call_plans = {e.number: e for shift in (*sync_plans, *async_plans) for e in shift}
+    with Proxy(seed, call_plans) as proxy:
 
-        def callers(shifts: list[list[Errand]]) -> list[list[Caller]]:
-            return [[Caller(e, seed, proxy.urls[e.door]) for e in shift] for shift in shifts]
+        def callers(shifts: list[list[CallPlan]]) -> list[list[Caller]]:
+            return [[Caller(e, seed, proxy.urls[e.endpoint]) for e in shift] for shift in shifts]
 
-        on_threads, in_tasks = callers(sync_errands), callers(async_errands)
+        on_threads, in_tasks = callers(sync_plans), callers(async_plans)
         with hfgen.Client() as client:
             threads = start_threads(client, on_threads)
             asyncio.run(call_all(in_tasks, proxy))
             for thread in threads:
                 thread.join(max(0.0, ends - time.monotonic()))
-            ended = outcomes([*on_threads, *in_tasks])
+            ended = outcomes_by_number([*on_threads, *in_tasks])
             late = [number for number, (_, outcome) in ended.items() if outcome.ending is None]
             assert not late, f"streams {late} do not end"
             # Nobody listens any more, so nobody may be spoken to.
             wait_for(lambda: not proxy.under_way, lambda: f"still sent to: {proxy.under_way}")
         assert not proxy.complaints, proxy.complaints
         wait_for(lambda: not proxy.connections, lambda: f"{proxy.connections} connections stay")
-        verdicts = settle(seed, ended, proxy)
+        verdicts = judge_streams(seed, ended, proxy)
     del on_threads, in_tasks, callers, threads, client, ended
     leftovers.check()
     return verdicts
@@ -86,10 +86,10 @@ def play(seed: int) -> Counter[str]:
 
 def shifts(
     seed: int, side: Literal["sync", "async"], count: int, *, first: int
-) -> list[list[Errand]]:
-    """Return the errands of so many workers; every fourth has a second one."""
+) -> list[list[CallPlan]]:
+    """Return the calls of this many workers; every fourth worker makes two."""
     numbers = [[n, n + 500] if n % 4 == 0 else [n] for n in range(first, first + count)]
-    return [[Errand.of(seed, number, side) for number in shift] for shift in numbers]
+    return [[CallPlan.of(seed, number, side) for number in shift] for shift in numbers]
 
 
 async def call_all(shifts: list[list[Caller]], proxy: Proxy) -> None:
@@ -97,7 +97,7 @@ async def call_all(shifts: list[list[Caller]], proxy: Proxy) -> None:
     loop.set_exception_handler(lambda _, what: proxy.complaints.append(str(what)))
     async with hfgen.AsyncClient() as client:
         await asyncio.wait_for(run_tasks(client, shifts), PATIENCE)
-        numbers = {caller.errand.number for shift in shifts for caller in shift}
+        numbers = {caller.call_plan.number for shift in shifts for caller in shift}
         await asyncio.to_thread(
             wait_for,
             lambda: numbers.isdisjoint(proxy.under_way),
@@ -106,16 +106,22 @@ async def call_all(shifts: list[list[Caller]], proxy: Proxy) -> None:
     await check_tasks()
 
 
-def settle(seed: int, ended: Mapping[int, tuple[Errand, Outcome]], proxy: Proxy) -> Counter[str]:
+def judge_streams(
+    seed: int, ended: Mapping[int, tuple[CallPlan, Outcome]], proxy: Proxy
+) -> Counter[str]:
     verdicts: Counter[str] = Counter()
     wrong, stalled = [], 0
-    for number, (errand, outcome) in sorted(ended.items()):
-        passages = proxy.passages[number]
-        stalled += bool(passages) and passages[-1].end == "stall"
+    for number, (call_plan, outcome) in sorted(ended.items()):
+        exchanges = proxy.exchanges[number]
+        stalled += bool(exchanges) and exchanges[-1].end == "stall"
         try:
-            verdicts[Account(Tale.of(seed, number), errand, passages, outcome).settle()] += 1
+            verdicts[
+                StreamJudge(Generation.of(seed, number), call_plan, exchanges, outcome).judge()
+            ] += 1
         except AssertionError as error:
-            wrong.append(f"stream {number}: {error}\n{told(errand, passages, outcome)}")
+            wrong.append(
+                f"stream {number}: {error}\n{describe_stream(call_plan, exchanges, outcome)}"
+            )
     assert not wrong, "\n\n".join([f"{len(wrong)} of {len(ended)} streams are wrong", *wrong[:10]])
     # Where the machine stands still a while, a limit is met before all is read: not so often.
     assert verdicts[BEHIND] <= stalled / 4, f"{verdicts} of {stalled} that stalled"
@@ -123,7 +129,10 @@ def settle(seed: int, ended: Mapping[int, tuple[Errand, Outcome]], proxy: Proxy)
     return verdicts
 
 
-def told(errand: Errand, passages: Sequence[Passage], outcome: Outcome) -> str:
+def describe_stream(call_plan: CallPlan, exchanges: Sequence[Exchange], outcome: Outcome) -> str:
     """Return all that is known of a stream."""
-    steps = [f"  {p.end}: {p.fate}\n    after {p.request}\n    {bytes(p.sent)!r}" for p in passages]
-    return "\n".join([f"  {errand}", *steps, f"  {outcome.ending}: {outcome.error!r}"])
+    steps = [
+        f"  {p.end}: {p.answer_plan}\n    after {p.request}\n    {bytes(p.sent)!r}"
+        for p in exchanges
+    ]
+    return "\n".join([f"  {call_plan}", *steps, f"  {outcome.ending}: {outcome.error!r}"])

@@ -1,4 +1,4 @@
-"""The server behind the proxy: it speaks TGI's stream, and goes on with a tale where it stopped."""
+"""The server behind the proxy: it speaks TGI's stream, and continues a generation that broke."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 from typing import TYPE_CHECKING
 
 from chaos import wire
-from chaos.tale import Tale, number_of
+from chaos.generation import Generation, read_number
 from hfgen import testing
 
 if TYPE_CHECKING:
-    from chaos.wire import Asked
+    from chaos.wire import Request
 
 
 class Upstream:
     """Answers one request a connection.
 
     Args:
-        seed: What the tales are drawn from.
+        seed: What the generations are drawn from.
     """
 
     def __init__(self, seed: int) -> None:
@@ -38,8 +38,8 @@ class Upstream:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            asked = await wire.read_request(reader)
-            for piece in self.answer(asked):
+            request = await wire.read_request(reader)
+            for piece in self.answer(request):
                 writer.write(piece)
                 await writer.drain()
                 # So that tokens come one by one, as far as the machine's speed goes.
@@ -49,20 +49,20 @@ class Upstream:
         finally:
             writer.close()
 
-    def answer(self, asked: Asked) -> list[bytes]:
+    def answer(self, request: Request) -> list[bytes]:
         """Return the answer, token by token."""
-        tale = Tale.of(self._seed, number_of(asked.json))
-        if not asked.json["stream"]:
-            parts, kind = [json.dumps(tale.answer(asked.json)).encode()], "application/json"
+        generation = Generation.of(self._seed, read_number(request.json))
+        if not request.json["stream"]:
+            parts, kind = [json.dumps(generation.answer(request.json)).encode()], "application/json"
         else:
-            parts, kind = tale.events(asked.json), "text/event-stream"
-            if "x-fault" in asked.headers:
-                place, _, error_type = asked.headers["x-fault"].partition(" ")
+            parts, kind = generation.events(request.json), "text/event-stream"
+            if "x-fault" in request.headers:
+                place, _, error_type = request.headers["x-fault"].partition(" ")
                 parts = parts[: int(float(place) * len(parts))]
                 if error_type:
                     parts.append(testing.event({"error": "oh no", "error_type": error_type}))
         headers = {"content-type": kind}
-        match asked.headers["x-framing"]:
+        match request.headers["x-framing"]:
             case "chunked":
                 headers["transfer-encoding"] = "chunked"
                 parts = [*map(wire.chunk, parts), wire.chunk(b"")]

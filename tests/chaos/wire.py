@@ -12,33 +12,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """A request: its headers, and the JSON of its body."""
 
     headers: dict[str, str]
     json: dict[str, Any]
 
 
-async def read_request(reader: StreamReader) -> Asked:
+async def read_request(reader: StreamReader) -> Request:
     """Read a request.
 
     Raises:
         EOFError: There is none, or only a part of one.
     """
-    _, headers = _parsed(await reader.readuntil(b"\r\n\r\n"))
+    _, headers = _parse_head(await reader.readuntil(b"\r\n\r\n"))
     body = await reader.readexactly(int(headers["content-length"]))
-    return Asked(headers, json.loads(body))
+    return Request(headers, json.loads(body))
 
 
 def request(body: dict[str, Any], headers: dict[str, str]) -> bytes:
     """Return a request."""
     content = json.dumps(body).encode()
-    return _message("POST / HTTP/1.1", headers | {"content-length": str(len(content))}) + content
+    return _write_head("POST / HTTP/1.1", headers | {"content-length": str(len(content))}) + content
 
 
 def head(status: int, headers: dict[str, str]) -> bytes:
     """Return what comes before the body of an answer."""
-    return _message(f"HTTP/1.1 {status} So", headers)
+    return _write_head(f"HTTP/1.1 {status} So", headers)
 
 
 def chunk(piece: bytes) -> bytes:
@@ -47,7 +47,7 @@ def chunk(piece: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
+class ReceivedAnswer:
     """What a client makes of the bytes of an answer, as far as they came.
 
     Attributes:
@@ -61,23 +61,23 @@ class Got:
     is_whole: bool
 
     @staticmethod
-    def of(raw: bytes) -> Got:
+    def of(raw: bytes) -> ReceivedAnswer:
         start, blank, rest = raw.partition(b"\r\n\r\n")
         if not blank:
-            return Got(None, b"", is_whole=False)
-        _, headers = _parsed(start + blank)
+            return ReceivedAnswer(None, b"", is_whole=False)
+        _, headers = _parse_head(start + blank)
         if (length := headers.get("content-length")) is not None:
-            return Got("length", rest, is_whole=len(rest) == int(length))
+            return ReceivedAnswer("length", rest, is_whole=len(rest) == int(length))
         if "transfer-encoding" not in headers:
-            return Got("close", rest, is_whole=False)
+            return ReceivedAnswer("close", rest, is_whole=False)
         body = b""
         while True:
             size, newline, rest = rest.partition(b"\r\n")
             if not newline:
                 # A lone "0" is read as the end as well: there is nothing that could follow.
-                return Got("chunked", body, is_whole=size == b"0")
+                return ReceivedAnswer("chunked", body, is_whole=size == b"0")
             if not (length_left := int(size, 16)):
-                return Got("chunked", body, is_whole=True)
+                return ReceivedAnswer("chunked", body, is_whole=True)
             body += rest[:length_left]
             rest = rest[length_left + 2 :]
 
@@ -96,11 +96,11 @@ class Got:
         return events
 
 
-def _message(first: str, headers: dict[str, str]) -> bytes:
+def _write_head(first: str, headers: dict[str, str]) -> bytes:
     lines = [first, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
-def _parsed(message: bytes) -> tuple[str, dict[str, str]]:
+def _parse_head(message: bytes) -> tuple[str, dict[str, str]]:
     first, *lines = message.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     return first, {n.lower(): v for n, v in (line.split(": ", 1) for line in lines)}

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from fuzz import properties
 from fuzz.properties import DIALECTS
-from fuzz.strange import (
+from fuzz.samples import (
     BODIES,
     HEADERS,
     LINES,
-    PLACES,
+    LOCATIONS,
     STREAMS,
     VALUES,
     WAITS,
-    all_spliced,
-    broken,
-    spliced,
+    replace_every_value,
+    replace_line_end,
+    replace_value,
 )
 from helpers.scripted_answers import token
 from hfgen.testing import event
@@ -33,9 +33,9 @@ SOME = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 CHANGE = st.one_of(
-    st.tuples(st.just(spliced), st.sampled_from(VALUES)),
-    st.tuples(st.just(broken), st.sampled_from(LINES)),
-    st.tuples(st.sampled_from([spliced, broken]), st.binary(max_size=4)),
+    st.tuples(st.just(replace_value), st.sampled_from(VALUES)),
+    st.tuples(st.just(replace_line_end), st.sampled_from(LINES)),
+    st.tuples(st.sampled_from([replace_value, replace_line_end]), st.binary(max_size=4)),
 )
 ENDS = st.lists(st.integers(0, 5000), max_size=6)
 dialects = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: type(dialect).__name__)
@@ -77,29 +77,29 @@ class TestDecoders:
     @SOME
     @given(body=STREAM, ends=ENDS)
     def test_events(self, dialect, body, ends):
-        properties.events(dialect, body, ends)
+        properties.check_events(dialect, body, ends)
 
     @dialects
     @SOME
     @given(body=STREAM, ends=ENDS, limit=st.integers(100, 400))
     def test_events_with_a_limit(self, dialect, body, ends, limit):
-        properties.events(dialect, body, ends, limit)
+        properties.check_events(dialect, body, ends, limit)
 
     @dialects
     @SOME
     @given(body=st.one_of(ANSWER, STREAM), ends=ENDS)
     def test_one_answer(self, dialect, body, ends):
-        properties.whole(dialect, body, ends)
+        properties.check_whole_answer(dialect, body, ends)
 
     @dialects
     def test_any_value_in_any_place_of_an_event(self, dialect):
-        for body in all_spliced(event(EVENT)):
-            properties.events(dialect, body, [])
+        for body in replace_every_value(event(EVENT)):
+            properties.check_events(dialect, body, [])
 
     @SOME
     @given(body=st.binary(max_size=100), ends=ENDS)
     def test_bytes(self, body, ends):
-        properties.raw(body, ends)
+        properties.check_bytes(body, ends)
 
 
 class TestDialects:
@@ -107,32 +107,32 @@ class TestDialects:
     @SOME
     @given(body=ANSWER)
     def test_answers(self, dialect, body):
-        properties.answers(dialect, body)
+        properties.check_answers(dialect, body)
 
     @dialects
     @pytest.mark.parametrize("original", BODIES, ids=lambda body: repr(body[:30]))
     def test_any_value_in_any_place_of_an_answer(self, dialect, original):
-        for body in all_spliced(original):
-            properties.answers(dialect, body)
+        for body in replace_every_value(original):
+            properties.check_answers(dialect, body)
 
 
 class TestFaults:
     @pytest.mark.parametrize("original", BODIES[4:], ids=lambda body: repr(body[:30]))
     def test_any_value_in_any_place(self, original):
-        for body in all_spliced(original):
-            properties.fault(503, {}, body)
-            properties.fault(None, {}, body)
+        for body in replace_every_value(original):
+            properties.check_error_body(503, {}, body)
+            properties.check_error_body(None, {}, body)
 
     @SOME
     @given(status=st.one_of(st.none(), st.integers(100, 999)), headers=FIELDS, body=ANSWER)
     def test_any_status_and_body(self, status, headers, body):
-        properties.fault(status, headers, body)
+        properties.check_error_body(status, headers, body)
 
     @pytest.mark.parametrize("name", ["retry-after", "retry-after-ms", "ratelimit", "date"])
     @SOME
     @given(value=st.one_of(st.sampled_from(WAITS), st.text(max_size=40)), more=FIELDS)
     def test_any_time_to_wait(self, name, value, more):
-        properties.fault(503, {**more, name: value}, b"")
+        properties.check_error_body(503, {**more, name: value}, b"")
 
 
 class TestConversation:
@@ -146,9 +146,9 @@ class TestConversation:
         breaks=st.booleans(),
     )
     def test_any_answer(self, dialect, status, headers, body, ends, breaks):
-        properties.conversation(dialect, status, headers, body, ends, breaks=breaks)
+        properties.check_conversation(dialect, status, headers, body, ends, breaks=breaks)
 
     @SOME
-    @given(location=st.one_of(st.sampled_from(PLACES), ADDRESS, st.text(max_size=30)))
+    @given(location=st.one_of(st.sampled_from(LOCATIONS), ADDRESS, st.text(max_size=30)))
     def test_any_redirect(self, location):
-        properties.conversation(DIALECTS[0], 307, {"location": location}, b"", [])
+        properties.check_conversation(DIALECTS[0], 307, {"location": location}, b"", [])

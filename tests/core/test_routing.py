@@ -7,6 +7,7 @@ import pytest
 
 import hfgen
 from helpers.scripted_answers import answer
+from helpers.scripted_routes import answer_by_route, request_lines
 from helpers.sync_and_async import reply
 from hfgen.testing import as_json, done, events, status, tokens
 
@@ -18,22 +19,6 @@ INFO = {"model_id": "owner/name", "version": "3.3.6"}
 GENERATED = {"generated_text": "a"}
 COMPLETED = {"choices": [{"index": 0, "text": "a", "finish_reason": "length"}]}
 REQUEST = {"inputs": "x", "model": "m", "parameters": {"max_new_tokens": 5}}
-
-
-def routed(**routes):
-    """A script in which each route has an answer of its own; there is no other."""
-
-    def answered(request):
-        said = routes.get(request.path.partition("?")[0].replace("/", "_").strip("_") or "root")
-        if said is None:
-            return as_json({"detail": "Not Found"}, status=404)
-        return as_json(said) if isinstance(said, dict) else said
-
-    return answered
-
-
-def paths(server):
-    return [f"{request.method} {request.path}" for request in server.requests]
 
 
 class TestByTheUrl:
@@ -52,7 +37,7 @@ class TestByTheUrl:
         server = serve(as_json(COMPLETED), speaks=None)
         [answered] = side.run(None, REQUEST, api_url=server.url + path)
         assert answered.generated_text == "a"
-        assert paths(server) == [f"POST {posted}"]
+        assert request_lines(server) == [f"POST {posted}"]
         assert server.request().json["max_tokens"] == 5
 
     @pytest.mark.parametrize("path", ["/generate", "/generate_stream", "/generate/", "/p/generate"])
@@ -61,7 +46,10 @@ class TestByTheUrl:
         side.run(None, REQUEST, api_url=server.url + path)
         side.collect(side.stream(None, REQUEST, api_url=server.url + path))
         prefix = "/p" if path.startswith("/p") else ""
-        assert paths(server) == [f"POST {prefix}/generate", f"POST {prefix}/generate_stream"]
+        assert request_lines(server) == [
+            f"POST {prefix}/generate",
+            f"POST {prefix}/generate_stream",
+        ]
 
     def test_a_chat_is_refused(self, side):
         with pytest.raises(hfgen.InvalidRequestError, match="without the chat"):
@@ -72,7 +60,7 @@ class TestByTheOption:
     def test_tgi_as_it_stands(self, side, serve):
         server = serve(as_json(GENERATED), speaks=None)
         side.run(None, REQUEST, api_url=f"{server.url}/any", dialect="tgi")
-        assert paths(server) == ["POST /any"]
+        assert request_lines(server) == ["POST /any"]
 
     @pytest.mark.parametrize(
         ("path", "posted"),
@@ -87,7 +75,7 @@ class TestByTheOption:
     def test_completions(self, side, serve, path, posted):
         server = serve(as_json(COMPLETED), speaks=None)
         side.run(None, REQUEST, api_url=server.url + path, dialect="completions")
-        assert paths(server) == [f"POST {posted}"]
+        assert request_lines(server) == [f"POST {posted}"]
 
     def test_a_route_of_the_other_dialect_is_refused(self, side):
         url = "http://127.0.0.1:9/generate"
@@ -102,32 +90,36 @@ class TestByTheOption:
 
 class TestByAsking:
     def test_tgi_is_asked_once(self, side, serve):
-        server = serve(routed(info=INFO, root=GENERATED), speaks=None)
+        server = serve(answer_by_route(info=INFO, root=GENERATED), speaks=None)
         for _ in range(3):
             side.run(None, REQUEST, api_url=server.url)
-        assert paths(server) == ["GET /info", *["POST /"] * 3]
+        assert request_lines(server) == ["GET /info", *["POST /"] * 3]
 
     def test_others_are_asked_once(self, side, serve):
-        server = serve(routed(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
+        server = serve(answer_by_route(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
         for _ in range(3):
             assert side.run(None, "x", api_url=server.url)[0].generated_text == "a"
-        assert paths(server) == ["GET /info", "GET /v1/models", *["POST /v1/completions"] * 3]
+        assert request_lines(server) == [
+            "GET /info",
+            "GET /v1/models",
+            *["POST /v1/completions"] * 3,
+        ]
         assert server.requests[-1].json["model"] == "owner/name"
         # Which vLLM cuts to the rest of the context.
         assert server.requests[-1].json["max_tokens"] == 512
 
     def test_the_options_of_a_copy_share_what_is_known(self, side, serve):
-        server = serve(routed(info=INFO, root=GENERATED), speaks=None)
+        server = serve(answer_by_route(info=INFO, root=GENERATED), speaks=None)
         client = side.client(api_url=server.url)
         side.call(client.run, "x")
         side.call(client.with_options(timeout=5).run, "x")
-        assert paths(server) == ["GET /info", "POST /", "POST /"]
+        assert request_lines(server) == ["GET /info", "POST /", "POST /"]
 
     def test_a_server_that_another_has_replaced_is_asked_anew(self, side, serve):
         routes = {"info": INFO, "root": GENERATED}
 
         def answered(request):
-            return routed(**routes)(request)
+            return answer_by_route(**routes)(request)
 
         server = serve(answered, speaks=None)
         side.run(None, REQUEST, api_url=server.url)
@@ -138,23 +130,23 @@ class TestByAsking:
         assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
 
     def test_who_says_nothing_is_taken_for_tgi(self, side, serve):
-        server = serve(routed(root=GENERATED), speaks=None)
+        server = serve(answer_by_route(root=GENERATED), speaks=None)
         for _ in range(2):
             side.run(None, REQUEST, api_url=server.url)
-        assert paths(server) == ["GET /info", "GET /v1/models", "POST /", "POST /"]
+        assert request_lines(server) == ["GET /info", "GET /v1/models", "POST /", "POST /"]
 
     @pytest.mark.parametrize("refusal", [404, 405, 422])
     def test_and_else_for_one_of_the_others(self, side, serve, refusal):
         refused = as_json({"detail": "no"}, status=refusal)
-        server = serve(routed(root=refused, v1_completions=COMPLETED), speaks=None)
+        server = serve(answer_by_route(root=refused, v1_completions=COMPLETED), speaks=None)
         for _ in range(2):
             assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
         asked = ["GET /info", "GET /v1/models", "POST /", *["POST /v1/completions"] * 2]
-        assert paths(server) == asked
+        assert request_lines(server) == asked
 
     def test_in_streams_too(self, side, serve):
         stream = events({"choices": [{"text": "a", "finish_reason": "length"}]}, done())
-        server = serve(routed(v1_completions=stream), speaks=None)
+        server = serve(answer_by_route(v1_completions=stream), speaks=None)
         assert side.collect(side.stream_tokens(None, REQUEST, api_url=server.url)) == ["a"]
 
     def test_what_it_generated_or_refused_is_not_asked_for_again(self, side, serve):
@@ -164,17 +156,17 @@ class TestByAsking:
             as_json({"error": "x"}, status=400),
             events(said),
         ):
-            server = serve(routed(root=refused, v1_completions=COMPLETED), speaks=None)
+            server = serve(answer_by_route(root=refused, v1_completions=COMPLETED), speaks=None)
             with pytest.raises(hfgen.ValidationError):
                 side.run(None, REQUEST, api_url=server.url)
-            assert paths(server)[2:] == ["POST /"]
+            assert request_lines(server)[2:] == ["POST /"]
 
     def test_neither_will_do(self, side, serve):
-        server = serve(routed(), speaks=None)
+        server = serve(answer_by_route(), speaks=None)
         with pytest.raises(hfgen.NotFoundError, match=r"127\.0\.0\.1"):
             side.run(None, REQUEST, api_url=server.url)
         server = serve(
-            routed(v1_completions=as_json({"detail": "too long"}, status=422)), speaks=None
+            answer_by_route(v1_completions=as_json({"detail": "too long"}, status=422)), speaks=None
         )
         with pytest.raises(hfgen.ValidationError, match="too long"):
             side.run(None, REQUEST, api_url=server.url)
@@ -193,21 +185,21 @@ class TestByAsking:
         ],
     )
     def test_what_is_no_word_of_it_is_none(self, side, serve, said):
-        server = serve(routed(info=said, v1_models=said, root=GENERATED), speaks=None)
+        server = serve(answer_by_route(info=said, v1_models=said, root=GENERATED), speaks=None)
         assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
 
     def test_a_wrong_key_is_said_at_once(self, side, serve):
         server = serve(as_json({"error": "Unauthorized"}, status=401), speaks=None)
         with pytest.raises(hfgen.AuthenticationError):
             side.run(None, REQUEST, api_url=server.url)
-        assert paths(server) == ["GET /info"]
+        assert request_lines(server) == ["GET /info"]
 
     def test_a_server_that_loads_is_waited_for(self, side, serve):
         script = [status(503), as_json(INFO), as_json(GENERATED)]
         server = serve(*script, speaks=None)
         retry = hfgen.Retry(backoff=0.0)
         assert side.run(None, REQUEST, api_url=server.url, retry=retry)
-        assert paths(server) == ["GET /info", "GET /info", "POST /"]
+        assert request_lines(server) == ["GET /info", "GET /info", "POST /"]
 
     def test_what_failed_once_is_not_remembered(self, side, serve):
         for end in ("", "/v1"):
@@ -217,7 +209,7 @@ class TestByAsking:
                 asks = request.method == "GET"
                 if asks and script:
                     return script.pop()
-                return routed(v1_models=MODELS, v1_completions=COMPLETED)(request)
+                return answer_by_route(v1_models=MODELS, v1_completions=COMPLETED)(request)
 
             client = side.client(api_url=serve(answered, speaks=None).url + end)
             asked = {"inputs": "x", "parameters": {"truncate": 4}}
@@ -232,7 +224,7 @@ class TestByAsking:
         assert not server.requests
 
     def test_threads_ask_once(self, serve):
-        server = serve(routed(info=INFO, root=GENERATED), speaks=None)
+        server = serve(answer_by_route(info=INFO, root=GENERATED), speaks=None)
         with hfgen.Client(api_url=server.url) as client:
             barrier = threading.Barrier(8)
 
@@ -245,8 +237,8 @@ class TestByAsking:
                 thread.start()
             for thread in threads:
                 thread.join()
-        assert paths(server).count("GET /info") == 1
-        assert paths(server).count("POST /") == 8
+        assert request_lines(server).count("GET /info") == 1
+        assert request_lines(server).count("POST /") == 8
 
 
 class TestWhatServersDifferIn:
@@ -254,13 +246,13 @@ class TestWhatServersDifferIn:
         "request_", ["x", {"inputs": "x", "model": "m"}, {**REQUEST, "parameters": {"stop": ["a"]}}]
     )
     def test_is_asked_for_once(self, side, serve, request_):
-        server = serve(routed(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
+        server = serve(answer_by_route(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
         for _ in range(2):
             side.run(None, request_, api_url=f"{server.url}/v1")
-        assert paths(server) == ["GET /v1/models", *["POST /v1/completions"] * 2]
+        assert request_lines(server) == ["GET /v1/models", *["POST /v1/completions"] * 2]
 
     def test_without_an_answer_it_goes_on(self, side, serve):
-        server = serve(routed(v1_completions=COMPLETED), speaks=None)
+        server = serve(answer_by_route(v1_completions=COMPLETED), speaks=None)
         side.run(None, "x", api_url=f"{server.url}/v1")
         assert server.requests[-1].json["max_tokens"] == 1024
 
@@ -272,11 +264,11 @@ class TestWhatServersDifferIn:
             ("sglang", "regex", "a|b"),
         ):
             models = {"data": [{"id": "m", "owned_by": owner}]}
-            server = serve(routed(v1_models=models, v1_completions=COMPLETED), speaks=None)
+            server = serve(answer_by_route(v1_models=models, v1_completions=COMPLETED), speaks=None)
             side.run(None, request, api_url=server.url)
             assert server.requests[-1].json[name] == value
         models = {"data": [{"id": "m", "owned_by": "llamacpp"}]}
-        server = serve(routed(v1_models=models, v1_completions=COMPLETED), speaks=None)
+        server = serve(answer_by_route(v1_models=models, v1_completions=COMPLETED), speaks=None)
         with pytest.raises(hfgen.InvalidRequestError, match=r"grammar.*llama\.cpp"):
             side.run(None, request, api_url=server.url)
 

@@ -3,7 +3,7 @@
 import pytest
 
 import hfgen
-from core.test_routing import paths, routed
+from helpers.scripted_routes import answer_by_route, request_lines
 from hfgen.testing import answer, as_json
 
 INFO = {"model_id": "m", "version": "3.3.6", "max_input_tokens": 511, "max_total_tokens": 512}
@@ -18,7 +18,7 @@ ROUTES = ["", "/", "/generate", "/generate_stream", "/v1", "/v1/", "/v1/completi
 
 @pytest.mark.parametrize("route", [*ROUTES, "/v1/chat/completions"])
 def test_tgi(side, serve, route):
-    server = serve(routed(info={**INFO, "max_best_of": 2}), speaks=None)
+    server = serve(answer_by_route(info={**INFO, "max_best_of": 2}), speaks=None)
     info = side.call(side.client().info, api_url=server.url + route)
     assert (info.server, info.model_id, info.version) == ("tgi", "m", "3.3.6")
     assert (info.max_input_tokens, info.max_total_tokens) == (511, 512)
@@ -51,7 +51,7 @@ def test_tgi(side, serve, route):
     ],
 )
 def test_others(side, serve, routes, known):
-    server = serve(routed(**routes), speaks=None)
+    server = serve(answer_by_route(**routes), speaks=None)
     info = side.call(side.client(api_url=f"{server.url}/v1").info)
     assert (info.server, info.model_id, info.version, info.max_total_tokens) == known
     assert info["models"] == routes["v1_models"]["data"]
@@ -68,7 +68,7 @@ def test_others(side, serve, routes, known):
     ],
 )
 def test_what_it_says_more_may_be_anything(side, serve, owner, route, more):
-    server = serve(routed(v1_models=models(owner), **{route: as_json(more)}), speaks=None)
+    server = serve(answer_by_route(v1_models=models(owner), **{route: as_json(more)}), speaks=None)
     info = side.call(side.client(api_url=server.url).info)
     assert (info.model_id, info.max_total_tokens) == ("m", None)
     assert info["models"] == models(owner)["data"]
@@ -76,13 +76,13 @@ def test_what_it_says_more_may_be_anything(side, serve, owner, route, more):
 
 def test_so_may_its_list_of_models(side, serve):
     said = {"data": ["x", *models("vllm", max_model_len=512)["data"]]}
-    server = serve(routed(v1_models=said), speaks=None)
+    server = serve(answer_by_route(v1_models=said), speaks=None)
     info = side.call(side.client(api_url=server.url).info)
     assert (info.server, info.model_id, info.max_total_tokens) == ("vllm", "m", 512)
 
 
 def test_who_does_not_say(side, serve):
-    server = serve(routed(), speaks=None)
+    server = serve(answer_by_route(), speaks=None)
     with pytest.raises(hfgen.NotFoundError, match="neither"):
         side.call(side.client(api_url=server.url).info)
 
@@ -145,39 +145,39 @@ PLACED = [(1, "Ein", 0, 3), (2, " é", 3, 5)]
     ],
 )
 def test_tokens(side, serve, routes, asked, said, tokens):
-    server = serve(routed(**routes, tokenize=as_json(said)), speaks=None)
+    server = serve(answer_by_route(**routes, tokenize=as_json(said)), speaks=None)
     client = side.client(api_url=f"{server.url}/v1")
     for _ in range(2):
         got = side.call(client.tokenize, TEXT)
         assert [(t.id, t.text, t.start, t.stop) for t in got] == tokens
     assert server.requests[-1].json == asked
     # Which server it is is asked once.
-    assert paths(server).count("GET /info") == 1
+    assert request_lines(server).count("GET /info") == 1
 
 
 def test_a_server_that_is_not_known_to_tell(side, serve):
-    server = serve(routed(v1_models=models("who")), speaks=None)
+    server = serve(answer_by_route(v1_models=models("who")), speaks=None)
     with pytest.raises(hfgen.InvalidRequestError, match="tokenizes"):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
 @pytest.mark.parametrize("said", [{}, {"tokens": 5}, [5], [{"id": "x"}], {"tokens": ["a"]}])
 def test_what_is_no_list_of_tokens(side, serve, said):
-    server = serve(routed(info=INFO, tokenize=as_json(said)), speaks=None)
+    server = serve(answer_by_route(info=INFO, tokenize=as_json(said)), speaks=None)
     with pytest.raises(hfgen.MalformedAnswerError, match="token"):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
 def test_what_is_nested_too_deeply(side, serve):
     said = answer(b"[" * 100_000, headers={"content-type": "application/json"})
-    server = serve(routed(info=INFO, tokenize=said), speaks=None)
+    server = serve(answer_by_route(info=INFO, tokenize=said), speaks=None)
     with pytest.raises(hfgen.MalformedAnswerError, match="token"):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
 @pytest.mark.parametrize(("text", "why"), [(5, "string"), ("\ud800", "Unicode")])
 def test_what_is_no_text(side, serve, text, why):
-    server = serve(routed(info=INFO), speaks=None)
+    server = serve(answer_by_route(info=INFO), speaks=None)
     with pytest.raises(hfgen.InvalidRequestError, match=why):
         side.call(side.client(api_url=server.url).tokenize, text)
 
@@ -185,6 +185,8 @@ def test_what_is_no_text(side, serve, text, why):
 @pytest.mark.parametrize("piece", [5, [256], ["a"], None])
 def test_what_is_no_piece_of_llama_cpp(side, serve, piece):
     said = {"tokens": [{"id": 1, "piece": piece}]}
-    server = serve(routed(v1_models=models("llamacpp"), tokenize=as_json(said)), speaks=None)
+    server = serve(
+        answer_by_route(v1_models=models("llamacpp"), tokenize=as_json(said)), speaks=None
+    )
     with pytest.raises(hfgen.MalformedAnswerError, match="token"):
         side.call(side.client(api_url=server.url).tokenize, "x")

@@ -53,37 +53,37 @@ _PATIENT = Retry(max_retries=1, max_wait=math.inf, wait_for_model=math.inf)
 _LONGEST = 4_000_000
 
 
-def pieces_of(body, ends):
+def cut_at(body, ends):
     where = sorted(min(end, len(body)) for end in ends)
     return [body[a:b] for a, b in zip([0, *where], [*where, len(body)], strict=True)]
 
 
-def ways_of(body, ends):
+def cut_in_ways(body, ends):
     """Return the body in one piece, in these pieces, and from the last end on byte by byte."""
     start = max(0, min(max(ends, default=0), len(body) - _WINDOW))
     single = range(start, min(start + _WINDOW, len(body)))
-    return [[body], pieces_of(body, ends), pieces_of(body, single)]
+    return [[body], cut_at(body, ends), cut_at(body, single)]
 
 
-def same(outcomes):
+def assert_same(outcomes):
     first, *others = outcomes
     for other in others:
         assert other == first
     return first
 
 
-def events(dialect, body, ends, limit=None):
+def check_events(dialect, body, ends, limit=None):
     """A stream of events: its items, its error, its text."""
     limits = {} if limit is None else {"max_event_bytes": limit}
-    ways = ways_of(body, ends)
+    ways = cut_in_ways(body, ends)
 
     def read(select, pieces):
         decoder = EventBody(dialect, select, **limits)
-        return _outcome(decoder, pieces, limit)
+        return _read_outcome(decoder, pieces, limit)
 
-    chunks, error = same([read(select_chunk, pieces) for pieces in ways])
-    texts, same_error = same([read(select_text, pieces) for pieces in ways[:2]])
-    told = _texts(chunks)
+    chunks, error = assert_same([read(select_chunk, pieces) for pieces in ways])
+    texts, same_error = assert_same([read(select_text, pieces) for pieces in ways[:2]])
+    told = _texts_of(chunks)
     if error is None:
         assert (texts, same_error) == (told, None)
     else:
@@ -95,24 +95,28 @@ def events(dialect, body, ends, limit=None):
     _check_chunks(chunks)
 
 
-def whole(dialect, body, ends):
+def check_whole_answer(dialect, body, ends):
     """One answer where a stream was asked for."""
-    ways = ways_of(body, ends)
-    chunks, error = same([_outcome(JsonBody(dialect, select_chunk), pieces) for pieces in ways])
-    texts, same_error = same([_outcome(JsonBody(dialect, select_text), pieces) for pieces in ways])
-    assert (texts, same_error) == (_texts(chunks), error)
+    ways = cut_in_ways(body, ends)
+    chunks, error = assert_same(
+        [_read_outcome(JsonBody(dialect, select_chunk), pieces) for pieces in ways]
+    )
+    texts, same_error = assert_same(
+        [_read_outcome(JsonBody(dialect, select_text), pieces) for pieces in ways]
+    )
+    assert (texts, same_error) == (_texts_of(chunks), error)
     _check_chunks(chunks)
 
 
-def raw(body, ends):
+def check_bytes(body, ends):
     """The bytes as they are."""
-    for pieces in ways_of(body, ends):
-        items, error = _outcome(RawBody(), pieces)
+    for pieces in cut_in_ways(body, ends):
+        items, error = _read_outcome(RawBody(), pieces)
         assert b"".join(items) == body
         assert error is None
 
 
-def answers(dialect, body):
+def check_answers(dialect, body):
     """One answer, or several."""
     try:
         found = dialect.answers(body)
@@ -125,7 +129,7 @@ def answers(dialect, body):
         _check_answer(answer)
 
 
-def fault(status, headers, body):
+def check_error_body(status, headers, body):
     """The body of a failed answer."""
     error = faults.error_from(faults.error_in_body(body), status=status, headers=headers, body=body)
     assert isinstance(error, StatusError)
@@ -134,16 +138,16 @@ def fault(status, headers, body):
     str(error).encode()
 
 
-def conversation(dialect, status, headers, body, ends, *, breaks=False):
+def check_conversation(dialect, status, headers, body, ends, *, breaks=False):
     """All of an answer, as each verb takes it."""
-    ways = ways_of(body, ends)
+    ways = cut_in_ways(body, ends)
     for kind in (accept_with(Chunks, dialect), accept_with(Run, dialect)):
-        items, _ = same([_converse(kind, status, headers, w, breaks) for w in ways])
+        items, _ = assert_same([_converse(kind, status, headers, w, breaks) for w in ways])
         for item in items:
             if isinstance(item, Answer):
                 _check_answer(item)
     read = [_converse(accept_with(RawBytes, dialect), status, headers, w, breaks) for w in ways]
-    same([(b"".join(items), error) for items, error in read])
+    assert_same([(b"".join(items), error) for items, error in read])
 
 
 class _Server:
@@ -181,16 +185,18 @@ def _converse(kind, status, headers, pieces, breaks):
     broke = ConnectError("it broke") if breaks else None
     server = _Server(status, headers, pieces, broke)
     try:
-        result = _led(converse(_REQUEST, Retry(max_retries=0), kind, StoppedClock()), server)
+        result = _drive(converse(_REQUEST, Retry(max_retries=0), kind, StoppedClock()), server)
     except HfgenError as error:
         # Six redirects, each byte as three.
-        return [], _facts(error, 18 * len(headers.get("location", "").encode("utf-8", "replace")))
+        return [], _describe_error(
+            error, 18 * len(headers.get("location", "").encode("utf-8", "replace"))
+        )
     if not isinstance(result, Opened):
         return result, None
-    return _outcome(result.decoder, server.rest(), broke=broke, ready=result.ready)
+    return _read_outcome(result.decoder, server.rest(), broke=broke, ready=result.ready)
 
 
-def _led(talk, server):
+def _drive(talk, server):
     try:
         step = next(talk)
         while True:
@@ -204,7 +210,7 @@ def _led(talk, server):
         return stop.value
 
 
-def _outcome(decoder, pieces, limit=None, broke=None, ready=()):
+def _read_outcome(decoder, pieces, limit=None, broke=None, ready=()):
     """Return the items that come of the pieces, and the facts of the error that ends them."""
     items, error = [], None
     try:
@@ -212,17 +218,17 @@ def _outcome(decoder, pieces, limit=None, broke=None, ready=()):
         for index, piece in enumerate(pieces):
             items.extend(decoder.feed(piece))
             if limit is not None and (len(piece) > 1 or not index % 64):
-                assert _held(decoder) <= 2 * limit + _MESSAGE
+                assert _count_held_bytes(decoder) <= 2 * limit + _MESSAGE
         if broke is None:
             items.extend(decoder.finish())
         else:
             error = decoder.interrupted(broke)
     except HfgenError as failure:
         error = failure
-    return items, error and _facts(error)
+    return items, error and _describe_error(error)
 
 
-def _facts(error, slack=0):
+def _describe_error(error, slack=0):
     _check_error(error, slack)
     return {"kind": type(error), "args": error.args, **error.__dict__}
 
@@ -258,10 +264,10 @@ def _check_chunks(chunks):
         taken = resumption.take(chunk)
         _check_answer(taken)
         assert not taken.resumed or taken.index == index
-    assert resumption.text == "".join(_texts(chunks))
+    assert resumption.text == "".join(_texts_of(chunks))
 
 
-def _texts(chunks):
+def _texts_of(chunks):
     return [chunk.token.text for chunk in chunks if not chunk.token.special]
 
 
@@ -310,7 +316,7 @@ def _check_request(request):
         assert "authorization" not in request.headers
 
 
-def _held(thing):
+def _count_held_bytes(thing):
     """Return how many bytes a decoder holds."""
     seen, left, total = set(), [thing], 0
     while left:

@@ -3,8 +3,16 @@
 An input is what the server sends; at its end stand a few bytes that say where it is cut.
 """
 
-from fuzz.properties import DIALECTS, answers, conversation, events, fault, raw, whole
-from fuzz.strange import BODIES, HEADERS, PLACES, STREAMS, WAITS
+from fuzz.properties import (
+    DIALECTS,
+    check_answers,
+    check_bytes,
+    check_conversation,
+    check_error_body,
+    check_events,
+    check_whole_answer,
+)
+from fuzz.samples import BODIES, HEADERS, LOCATIONS, STREAMS, WAITS
 
 _CUTS = 4
 _LIMIT = 200
@@ -18,7 +26,7 @@ def _cut(data):
     return body, [end % (len(body) + 1) for end in ends]
 
 
-def _headed(data):
+def _split_head(data):
     """Return the status, the headers and the rest, which stand one below the other."""
     head, _, rest = data.partition(b"\n\n")
     first, *lines = head.decode("latin-1").split("\n")
@@ -27,44 +35,44 @@ def _headed(data):
     return status, {name: value for name, _, value in fields}, rest
 
 
-def _events(data):
+def _fuzz_events(data):
     body, ends = _cut(data)
-    raw(body, ends)
+    check_bytes(body, ends)
     for dialect in DIALECTS:
-        events(dialect, body, ends)
+        check_events(dialect, body, ends)
 
 
-def _small_events(data):
-    body, ends = _cut(data)
-    for dialect in DIALECTS:
-        events(dialect, body, ends, limit=_LIMIT)
-
-
-def _whole(data):
+def _fuzz_small_events(data):
     body, ends = _cut(data)
     for dialect in DIALECTS:
-        whole(dialect, body, ends)
+        check_events(dialect, body, ends, limit=_LIMIT)
 
 
-def _answers(data):
+def _fuzz_whole_answer(data):
+    body, ends = _cut(data)
     for dialect in DIALECTS:
-        answers(dialect, data)
+        check_whole_answer(dialect, body, ends)
 
 
-def _faults(data):
-    status, headers, body = _headed(data)
-    fault(status, headers, body)
-    fault(None, headers, body)
+def _fuzz_answers(data):
+    for dialect in DIALECTS:
+        check_answers(dialect, data)
 
 
-def _conversation(data):
-    status, headers, rest = _headed(data)
+def _fuzz_error_bodies(data):
+    status, headers, body = _split_head(data)
+    check_error_body(status, headers, body)
+    check_error_body(None, headers, body)
+
+
+def _fuzz_conversation(data):
+    status, headers, rest = _split_head(data)
     body, ends = _cut(rest)
     for dialect in DIALECTS:
-        conversation(dialect, status, headers, body, ends, breaks=len(rest) % 4 == 0)
+        check_conversation(dialect, status, headers, body, ends, breaks=len(rest) % 4 == 0)
 
 
-def _with_head(status, headers, body):
+def _join_head(status, headers, body):
     first = chr(next(n for n in range(32, 127) if _STATUSES[n % len(_STATUSES)] == status))
     lines = "".join(f"\n{name}: {value}" for name, value in headers.items())
     return (first + lines).encode("latin-1", "replace") + b"\n\n" + body
@@ -72,18 +80,18 @@ def _with_head(status, headers, body):
 
 _TAIL = bytes([3, 0, 20, 0, 90, 0, 200, 0])
 _HEADED = [
-    *(_with_head(200, headers, body) for headers in HEADERS[:4] for body in STREAMS[:6]),
-    *(_with_head(200, {}, body) for body in BODIES),
-    *(_with_head(503, headers, body) for headers in HEADERS for body in BODIES[3:]),
-    *(_with_head(429, {"retry-after": wait, "ratelimit": wait}, b"") for wait in WAITS),
-    *(_with_head(307, {"location": place}, b"") for place in PLACES),
+    *(_join_head(200, headers, body) for headers in HEADERS[:4] for body in STREAMS[:6]),
+    *(_join_head(200, {}, body) for body in BODIES),
+    *(_join_head(503, headers, body) for headers in HEADERS for body in BODIES[3:]),
+    *(_join_head(429, {"retry-after": wait, "ratelimit": wait}, b"") for wait in WAITS),
+    *(_join_head(307, {"location": place}, b"") for place in LOCATIONS),
 ]
 
 TARGETS = {
-    "events": (_events, [stream + _TAIL for stream in STREAMS]),
-    "small_events": (_small_events, [stream + _TAIL for stream in STREAMS]),
-    "whole": (_whole, [body + _TAIL for body in BODIES]),
-    "answers": (_answers, BODIES),
-    "faults": (_faults, _HEADED),
-    "conversation": (_conversation, [data + _TAIL for data in _HEADED]),
+    "events": (_fuzz_events, [stream + _TAIL for stream in STREAMS]),
+    "small_events": (_fuzz_small_events, [stream + _TAIL for stream in STREAMS]),
+    "whole": (_fuzz_whole_answer, [body + _TAIL for body in BODIES]),
+    "answers": (_fuzz_answers, BODIES),
+    "faults": (_fuzz_error_bodies, _HEADED),
+    "conversation": (_fuzz_conversation, [data + _TAIL for data in _HEADED]),
 }

@@ -105,7 +105,12 @@ def _fuzz(name: str, libfuzzer: list[str]) -> None:
 
     with atheris.instrument_imports(include=["hfgen", "email", "html", "urllib.parse"]):
         from fuzz.targets import TARGETS  # noqa: PLC0415 - instrumented
-    from fuzz.strange import LINES, VALUES, broken, spliced  # noqa: PLC0415 - as above
+    from fuzz.samples import (  # noqa: PLC0415 - as above
+        LINES,
+        VALUES,
+        replace_line_end,
+        replace_value,
+    )
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         chance = random.Random(seed)
@@ -114,9 +119,9 @@ def _fuzz(name: str, libfuzzer: list[str]) -> None:
             return atheris.Mutate(data, max_size)
         where = chance.randrange(2**16)
         if kind < 0.75:  # noqa: PLR2004
-            changed = spliced(data, where, chance.choice(VALUES))
+            changed = replace_value(data, where, chance.choice(VALUES))
         else:
-            changed = broken(data, where, chance.choice(LINES))
+            changed = replace_line_end(data, where, chance.choice(LINES))
         return changed[:max_size]
 
     folder, *options = libfuzzer

@@ -1,4 +1,4 @@
-"""What servers say, and what to put in its place to see who stumbles."""
+"""Samples of what servers send, and functions that spoil them."""
 
 import json
 import re
@@ -35,28 +35,28 @@ LINES = [b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r", b"\n\r", b"", b"\n: comment\n"
          b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xe2\x80\xa8", b"\x00"]  # fmt: skip
 
 
-def spliced(body, where, value):
-    """Return the body with one value of its JSON replaced; `where` counts them, over and over."""
-    return _replaced(_VALUE, body, where, value)
+def replace_value(body, index, value):
+    """Return the body with one value of its JSON replaced; `index` counts them, over and over."""
+    return _replace_match(_VALUE, body, index, value)
 
 
-def all_spliced(body):
+def replace_every_value(body):
     """Yield the body with each value in each place."""
-    for where in range(len(_VALUE.findall(body))):
+    for index in range(len(_VALUE.findall(body))):
         for value in VALUES:
-            yield spliced(body, where, value)
+            yield replace_value(body, index, value)
 
 
-def broken(body, where, line):
+def replace_line_end(body, index, line):
     """Return the body with one of its line ends replaced."""
-    return _replaced(_LINE, body, where, line)
+    return _replace_match(_LINE, body, index, line)
 
 
-def _replaced(pattern, body, where, value):
+def _replace_match(pattern, body, index, value):
     found = list(pattern.finditer(body))
     if not found:
         return body + value
-    start, end = found[where % len(found)].span()
+    start, end = found[index % len(found)].span()
     return body[:start] + value + body[end:]
 
 
@@ -95,7 +95,7 @@ _ANSWER = {
 }
 
 
-def _json(value):
+def _to_json(value):
     return json.dumps(value, ensure_ascii=False).encode()
 
 
@@ -114,12 +114,12 @@ STREAMS = [
     event({**_STORY[0], "token": {**_TOKEN, "id": None}, "generated_text": ""}),
 ]
 BODIES = [
-    _json(_ANSWER),
-    _json([{"generated_text": "a"}, {"generated_text": "b", "details": None}]),
-    _json({"generated_text": "a", "new": 1}),
-    b" \r\n" + _json([{"generated_text": "a"}]),
-    b"\n" * 20 + _json({"generated_text": "a"}),
-    *(_json(error) for error in _ERRORS),
+    _to_json(_ANSWER),
+    _to_json([{"generated_text": "a"}, {"generated_text": "b", "details": None}]),
+    _to_json({"generated_text": "a", "new": 1}),
+    b" \r\n" + _to_json([{"generated_text": "a"}]),
+    b"\n" * 20 + _to_json({"generated_text": "a"}),
+    *(_to_json(error) for error in _ERRORS),
     b"[]",
     b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>&#38; &amp;</body>",
     b"<html><body><style>p {}</style><p>Down &#38; out</p></body></html>",
@@ -143,7 +143,7 @@ WAITS = ["", "0", "3.5", "-1", "inf", "1e308", "nan", "1_0", "\u0663", "9" * 500
          "Mon, 01 Jan 0001 00:00:00 -0000", "Mon, 01 Jan 0001 00:00:00 +2359", "a, b c d e f",
          "Mon, 01 Jan 2024 00:00:00 +9999999999", "1 Jan 99999999999 0:0:0 +0000", " , ",
          '"api";r=0;t=55', '"api";r=0;t=' + "9" * 5000, "r=0;t=\u0663"]  # fmt: skip
-PLACES = [
+LOCATIONS = [
     "/other",
     "//b.example",
     "https://a.example/x",

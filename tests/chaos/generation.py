@@ -1,4 +1,4 @@
-"""What is told: the text of each stream, from nothing but the seed and its number. No I/O."""
+"""What is generated: the text of each stream, from nothing but the seed and its number. No I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tale:
+class Generation:
     """The one generation that a prompt leads to, as with greedy decoding.
 
     Attributes:
@@ -43,13 +43,13 @@ class Tale:
     ends_special: bool
 
     @staticmethod
-    def of(seed: int, number: int) -> Tale:
+    def of(seed: int, number: int) -> Generation:
         rng = random.Random(f"tale {seed} {number}")
         words = [rng.choice(_WORDS) for _ in range(rng.randint(2, 30))]
         # Some with their place: a doubled token then shows what it is.
         tokens = [f"{word}{i}" if rng.random() < 0.5 else word for i, word in enumerate(words)]
         ends_special = rng.random() < 0.5
-        return Tale(number, (*tokens, *["</s>"] * ends_special), ends_special)
+        return Generation(number, (*tokens, *["</s>"] * ends_special), ends_special)
 
     @property
     def prompt(self) -> str:
@@ -63,8 +63,8 @@ class Tale:
         """Return the text of the first so many tokens."""
         return "".join(self.tokens[: min(count, len(self.tokens) - self.ends_special)])
 
-    def told(self, request: dict[str, Any]) -> int:
-        """Return how many tokens the request says to have already.
+    def count_known_tokens(self, request: dict[str, Any]) -> int:
+        """Return how many tokens the request has in its prompt already.
 
         Raises:
             AssertionError: What it asks for is not what is missing.
@@ -79,7 +79,7 @@ class Tale:
 
     def events(self, request: dict[str, Any]) -> list[bytes]:
         """Return what TGI would stream: what is missing, counted from 1, and the whole of that."""
-        told = self.told(request)
+        told = self.count_known_tokens(request)
         rest = self.tokens[told:]
         events = []
         for index, token in enumerate(rest, start=1):
@@ -96,7 +96,7 @@ class Tale:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return what TGI would answer without a stream."""
-        assert self.told(request) == 0, "only a stream is picked up"
+        assert self.count_known_tokens(request) == 0, "only a stream is picked up"
         return {"generated_text": self.text}
 
     @staticmethod
@@ -106,6 +106,6 @@ class Tale:
         return {"finish_reason": "length", "generated_tokens": count, "seed": None}
 
 
-def number_of(request: dict[str, Any]) -> int:
+def read_number(request: dict[str, Any]) -> int:
     """Return which stream a request is for."""
     return int(request["inputs"].partition("|")[0])

@@ -1,4 +1,4 @@
-"""The tokens of streams of completions, where a server tells of them."""
+"""Tokens and log-probabilities in streams of completions, in the shapes of each server."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What events of completions may hold: errors in every shape, and what servers vary."""
+"""The content of events of completions: errors in every shape, optional and unknown fields."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The answers of OpenAI-compatible completions that are no streams."""
+"""Whole answers of OpenAI-compatible completions, without a stream."""
 
 import json
 
