@@ -10,9 +10,10 @@ import sys
 from dataclasses import asdict
 
 from benchmarks import machine
-from benchmarks.goals import GOALS, PEERS, judged
+from benchmarks.goals import COUNT_GOALS, GOALS, PEERS, judge
+from benchmarks.instructions import count_all, has_valgrind
 from benchmarks.local import LOCALS, Local
-from benchmarks.report import goals, page
+from benchmarks.report import import_lines, render_goals, render_page
 from benchmarks.roster import CLIENTS, ENVIRONMENTS, ROOT, Client
 from benchmarks.runner import Results, run
 from benchmarks.scenarios import SCENARIOS, Scenario
@@ -22,7 +23,12 @@ OUT = ROOT / "benchmarks"
 RAW = ROOT / "build" / "benchmarks.json"
 PLOT = ENVIRONMENTS / "plot" / "bin" / "python"
 # The peers that have come closest; all of them would take too long for a check.
-CLOSEST = {"aiohttp, by hand", "text-generation", "@huggingface/inference"}
+CLOSEST = {
+    *("http.client, by hand", "aiohttp, by hand"),
+    *("text-generation", "@huggingface/inference"),
+}
+# Shown beside hfgen's import, though there is no goal against them.
+IMPORTED = {"httpx, AsyncClient()", "huggingface_hub"}
 
 
 def main() -> int:
@@ -55,8 +61,10 @@ def main() -> int:
     versions: dict[str, str] = {}
     about = machine.described()
     results = run(scenarios, clients, rounds, print, versions)
+    if asked.only is None:
+        results |= _count(clients)
     _keep(results)
-    text = page(results, about, versions, rounds)
+    text = render_page(results, about, versions, rounds)
     if asked.only is None and asked.clients is None:
         (OUT / "RESULTS.md").write_text(text, encoding="utf-8")
         _draw()
@@ -66,18 +74,38 @@ def main() -> int:
 
 
 def _check(scenarios: list[Scenario], clients: list[Client | Local], rounds: int) -> int:
+    """Measure what the goals need, print where each stands, and return the exit status."""
     results: Results = {}
     for scenario in scenarios:
-        its_goals = [goal for goal in GOALS if goal.scenario == scenario.name]
-        needed = {goal.client for goal in its_goals} | {goal.against for goal in its_goals}
+        goals = [goal for goal in GOALS if goal.scenario == scenario.name]
+        needed = {goal.client for goal in goals} | {goal.against for goal in goals}
         if PEERS in needed:
             needed |= CLOSEST
+        if scenario.name == "import":
+            needed |= {client.name for client in clients if client.dependencies}
+            needed |= {client.dependencies for client in clients}
+            needed |= IMPORTED
         taking_part = [client for client in clients if client.name in needed]
-        if its_goals:
+        if goals:
             results |= run([scenario.shortened()], taking_part, rounds, print, {})
-    verdicts = [judged(goal, results) for goal in GOALS if goal.scenario in results]
-    print("\n".join(goals(verdicts)))
+    if len(scenarios) == len(SCENARIOS):
+        results |= _count(clients)
+    verdicts = [judge(goal, results) for goal in (*COUNT_GOALS, *GOALS) if goal.scenario in results]
+    print("\n".join([*import_lines(results), *render_goals(verdicts)]))
     return int(any(verdict.is_missed for verdict in verdicts))
+
+
+def _count(clients: list[Client | Local]) -> Results:
+    """Return the counted instructions that the goals need; nothing without valgrind."""
+    if not has_valgrind():
+        print("instructions are not counted, because valgrind is not installed")
+        return {}
+    needed = {name for goal in COUNT_GOALS for name in (goal.client, goal.against)}
+    print("counted instructions, of one repetition each")
+    return count_all(
+        [client for client in clients if isinstance(client, Client) and client.name in needed],
+        print,
+    )
 
 
 def _keep(results: Results) -> None:

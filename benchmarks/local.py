@@ -43,6 +43,7 @@ class Local:
 
     floor = "floor, the engine alone"
     loop = "asyncio"
+    dependencies = ""
 
     @property
     def environment(self) -> str:

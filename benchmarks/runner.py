@@ -142,9 +142,6 @@ def worked(
     client: Client | Local,
     scenario: Scenario,
     place: dict[str, Any],
-    *,
-    under: Sequence[str] = (),
-    patience: float = PATIENCE,
 ) -> subprocess.CompletedProcess[str]:
     """Return what came of a process that does what the scenario says.
 
@@ -152,17 +149,15 @@ def worked(
         client: Who does it.
         scenario: What is done.
         place: What it is told of its server.
-        under: The command that runs it, if another one does.
-        patience: Seconds that it may take.
     """
     asked = {**client.asked, **place, "scenario": asdict(scenario)}
     return subprocess.run(  # noqa: S603 - ours
-        [*under, *client.command, json.dumps(asked)],
+        [*client.command, json.dumps(asked)],
         cwd=ROOT,
         env=os.environ | ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=patience,
+        timeout=PATIENCE,
         check=False,
     )
 

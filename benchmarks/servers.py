@@ -38,7 +38,8 @@ ENVIRONMENT = {
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
     "PYTHONDONTWRITEBYTECODE": "",
-    "PYTHONPATH": "",
+    # hfgen of this checkout, wherever the environment has it from.
+    "PYTHONPATH": str(ROOT / "src"),
 }
 _without_proxy = build_opener(ProxyHandler({}))
 
