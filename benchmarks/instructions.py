@@ -159,7 +159,11 @@ def _run_under_callgrind(client: Client, parts: Sequence[object]) -> list[int]:
         command = [
             *("valgrind", "--tool=callgrind", "--dump-before=getppid"),
             *(f"--callgrind-out-file={output}", str(client.python)),
-            *("-m", "benchmarks.instructions_worker", json.dumps({**client.asked, "parts": parts})),
+            *(
+                "-m",
+                "benchmarks.instructions_worker",
+                json.dumps({**client.arguments, "parts": parts}),
+            ),
         ]
         done = subprocess.run(  # noqa: S603 - the suite's own command
             command,

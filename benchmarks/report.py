@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.goals import COUNT_GOALS, GOALS, Verdict, best_peer, judge
-from benchmarks.local import LOCALS, Local
+from benchmarks.local_servers import LOCAL_SERVERS, LocalServer
 from benchmarks.roster import CLIENTS, Client
 from benchmarks.scenarios import SCENARIOS, Scenario
 
@@ -87,11 +87,11 @@ def _scenario(scenario: Scenario, results: Results) -> Iterator[str]:
     yield ""
     rows = sorted(_rows(scenario, results), key=lambda row: row[0])
     # A column that nobody has anything for says nothing.
-    told = [any(cells[number] for _, cells in rows) for number in range(len(COLUMNS))]
+    is_filled = [any(cells[number] for _, cells in rows) for number in range(len(COLUMNS))]
     titles = [title.format(unit=scenario.unit, base=_base(scenario)) for title in COLUMNS]
     aligned = ["---", *("--:" for _ in COLUMNS[1:-1]), "---"]
     for cells in (titles, aligned, *(cells for _, cells in rows)):
-        yield f"| {' | '.join(compress(cells, told))} |"
+        yield f"| {' | '.join(compress(cells, is_filled))} |"
 
 
 def _base(scenario: Scenario) -> str:
@@ -102,8 +102,8 @@ def _base(scenario: Scenario) -> str:
 def _rows(scenario: Scenario, results: Results) -> Iterator[tuple[float, list[str]]]:
     """Yield what each row is sorted by, and its cells."""
     figures = results[scenario.name]
-    everybody: tuple[Client | Local, ...] = (*CLIENTS, *LOCALS)
-    for client in everybody:
+    all_clients: tuple[Client | LocalServer, ...] = (*CLIENTS, *LOCAL_SERVERS)
+    for client in all_clients:
         found = figures.get(client.name)
         if found is None or not client.takes_part(scenario):
             continue
@@ -136,7 +136,7 @@ def _rows(scenario: Scenario, results: Results) -> Iterator[tuple[float, list[st
         )
 
 
-def own_share(client: Client | Local, found: Figures, dependencies: Figures) -> str:
+def own_share(client: Client | LocalServer, found: Figures, dependencies: Figures) -> str:
     """Return how much of an import is the client's own, beside its dependencies."""
     if not found.figure or not dependencies.figure:
         return ""

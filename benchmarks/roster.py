@@ -87,7 +87,7 @@ class Client:
         return [str(self.python), "-m", "benchmarks.worker"]
 
     @property
-    def asked(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, str]:
         """What the command is told of it."""
         return {"module": self.module, "variant": self.variant, "loop": self.loop}
 

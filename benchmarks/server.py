@@ -59,18 +59,18 @@ class Server:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        kinds = {"tgi": wire.tgi, "completions": wire.completions}
+        kinds = {"tgi": wire.encode_tgi_events, "completions": wire.encode_completions_events}
         self._streams = {kind: make(plan.tokens) for kind, make in kinds.items()}
         self._bursts = {kind: _burst(chunks) for kind, chunks in self._streams.items()}
         self._brief = {kind: _burst(make(2)) for kind, make in kinds.items()}
         self._whole = {
-            "/info": wire.whole(wire.INFO),
-            "/": wire.whole([wire.answer(WHOLE, details=False)]),
-            "/generate": wire.whole(wire.answer(WHOLE, details=False)),
-            "/v1/completions": wire.whole(wire.completion(WHOLE)),
+            "/info": wire.encode_response(wire.INFO),
+            "/": wire.encode_response([wire.make_answer(WHOLE, details=False)]),
+            "/generate": wire.encode_response(wire.make_answer(WHOLE, details=False)),
+            "/v1/completions": wire.encode_response(wire.make_completion(WHOLE)),
         }
         # Of what asks for details, which one client always does.
-        self._detailed = {"/": wire.whole([wire.answer(WHOLE, details=True)])}
+        self._detailed = {"/": wire.encode_response([wire.make_answer(WHOLE, details=True)])}
         self._epoll = select.epoll()
         self._lines: dict[int, Line] = {}
         self._due: list[tuple[float, int, Line]] = []
@@ -142,7 +142,7 @@ class Server:
         is_brief = wire.WARM_UP.replace(" ", "").encode() in body
         kind = "completions" if path == "/v1/completions" else "tgi"
         if path == "/stats":
-            self._send(line, wire.whole(self._stats()))
+            self._send(line, wire.encode_response(self._stats()))
         elif not is_stream:
             answers = self._detailed if b'"details":true' in body else self._whole
             self._send(line, answers.get(path, answers["/"]))

@@ -1,6 +1,6 @@
 """A server whose answers take their time, some much longer than others; in a process of its own.
 
-    python -m benchmarks.varied 0.25
+    python -m benchmarks.slow_server 0.25
 
 The argument is the median of the seconds that an answer takes; the mean is a third more, and one in
 a hundred takes over five times as long. How long depends on the prompt alone, so that all clients
@@ -17,7 +17,7 @@ import zlib
 from benchmarks import wire
 
 _SPREAD = 0.75
-_ANSWER = wire.whole(wire.answer(100, details=False))
+_ANSWER = wire.encode_response(wire.make_answer(100, details=False))
 
 
 class _Line(asyncio.Protocol):
