@@ -62,7 +62,7 @@ def main() -> int:
     about = machine.describe_machine()
     results = measure_all(scenarios, clients, rounds, print, versions)
     if arguments.only is None:
-        results |= _count(clients)
+        results |= count_for_goals(clients)
     _keep(results)
     text = render_page(results, about, versions, rounds)
     if arguments.only is None and arguments.clients is None:
@@ -89,13 +89,13 @@ def _check(scenarios: list[Scenario], clients: list[Client | LocalServer], round
         if goals:
             results |= measure_all([scenario.shortened()], taking_part, rounds, print, {})
     if len(scenarios) == len(SCENARIOS):
-        results |= _count(clients)
+        results |= count_for_goals(clients)
     verdicts = [judge(goal, results) for goal in (*COUNT_GOALS, *GOALS) if goal.scenario in results]
     print("\n".join([*import_lines(results), *render_goals(verdicts)]))
     return int(any(verdict.is_missed for verdict in verdicts))
 
 
-def _count(clients: list[Client | LocalServer]) -> Results:
+def count_for_goals(clients: list[Client | LocalServer]) -> Results:
     """Return the counted instructions that the goals need; nothing without valgrind."""
     if not has_valgrind():
         print("instructions are not counted, because valgrind is not installed")

@@ -1,4 +1,4 @@
-"""What hfgen holds itself to, and whether it does."""
+"""The goals of hfgen's cost, and a verdict on each from measured figures."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ COLUMNS = (
     "peak MiB",
     "notes",
 )
-# A token that comes so much too late in the middle means that somebody could not keep up.
+# Milliseconds. A median lateness above this means that the server or the client could not keep up.
 LATE_MS = 5.0
 
 
@@ -86,7 +86,7 @@ def _scenario(scenario: Scenario, results: Results) -> Iterator[str]:
     yield f"{scenario.title[0].upper()}{scenario.title[1:]}."
     yield ""
     rows = sorted(_rows(scenario, results), key=lambda row: row[0])
-    # A column that nobody has anything for says nothing.
+    # Columns without a value are left out.
     is_filled = [any(cells[number] for _, cells in rows) for number in range(len(COLUMNS))]
     titles = [title.format(unit=scenario.unit, base=_base(scenario)) for title in COLUMNS]
     aligned = ["---", *("--:" for _ in COLUMNS[1:-1]), "---"]

@@ -1,4 +1,4 @@
-"""Who is measured, and where it lives: each client with its module and its environment."""
+"""The clients that are measured, each with its module and its environment."""
 
 from __future__ import annotations
 

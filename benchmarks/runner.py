@@ -92,10 +92,10 @@ def measure_all(
             report(f"{scenario.name}: {scenario.title} ({scenario.unit})")
             figures = results[scenario.name] = {client.name: Figures() for client in taking_part}
             for number in range(rounds):
-                # Another first one each time: whoever follows on something may profit from it.
+                # Another client is first in each round: the one before may leave caches warm.
                 first = number % len(taking_part)
                 for client in taking_part[first:] + taking_part[:first]:
-                    # After a failure the others' rounds would be compared with the wrong ones.
+                    # A client that failed once is left out: rounds are compared by their number.
                     if not (found := figures[client.name]).failure:
                         _measure(client, scenario.part(client.share), servers, found, versions)
             for name, found in figures.items():

@@ -50,20 +50,20 @@ class Meter:
         self.cpu += _cpu()
         self.wall += time.monotonic()
 
-    def counter(self) -> Callable[[str], object]:
-        """Return what counts the tokens of one stream."""
+    def make_counter(self) -> Callable[[str], object]:
+        """Return a function that counts the tokens of one stream."""
         # One for each stream: threads must not count into the same.
         count = [0]
         self.counts.append(count)
 
-        def seen(_: str) -> None:
+        def on_token(_: str) -> None:
             count[0] += 1
 
-        return seen
+        return on_token
 
     @property
     def tokens(self) -> int:
-        """How many tokens have been seen."""
+        """How many tokens have come."""
         return sum(count[0] for count in self.counts)
 
 
@@ -102,10 +102,10 @@ def measure_sync(client: Any, scenario: Scenario) -> tuple[float, Meter]:
         return meter.cpu / scenario.calls * 1e6, meter
     if scenario.streams == 1:
         with meter:
-            client.stream(PROMPT, meter.counter())
+            client.stream(PROMPT, meter.make_counter())
     else:
         threads = [
-            threading.Thread(target=client.stream, args=(PROMPT, meter.counter()))
+            threading.Thread(target=client.stream, args=(PROMPT, meter.make_counter()))
             for _ in range(scenario.streams)
         ]
         with meter:
@@ -158,7 +158,7 @@ async def measure_async(client: Any, scenario: Scenario) -> tuple[float, Meter]:
         return meter.cpu / scenario.calls * 1e6, meter
     with meter:
         await asyncio.gather(
-            *(client.stream(PROMPT, meter.counter()) for _ in range(scenario.streams))
+            *(client.stream(PROMPT, meter.make_counter()) for _ in range(scenario.streams))
         )
     return meter.cpu / meter.tokens * 1e6, meter
 
@@ -174,14 +174,14 @@ async def _idle(client: Any, scenario: Scenario) -> float:
     """Return the KiB of memory for each of so many streams that wait for their second token."""
     open_streams, all_open = 0, asyncio.Event()
 
-    def seen(_: str) -> None:
+    def on_token(_: str) -> None:
         nonlocal open_streams
         open_streams += 1
         if open_streams == scenario.streams:
             all_open.set()
 
     before = _resident()
-    tasks = [asyncio.create_task(client.stream(PROMPT, seen)) for _ in range(scenario.streams)]
+    tasks = [asyncio.create_task(client.stream(PROMPT, on_token)) for _ in range(scenario.streams)]
     await asyncio.wait_for(all_open.wait(), 60)
     grown = _resident() - before
     for task in tasks:

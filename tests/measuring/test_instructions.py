@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.__main__ import count_for_goals
 from benchmarks.goals import COUNT_GOALS
 from benchmarks.instructions import measured_totals, workloads_of
 from benchmarks.roster import CLIENTS
@@ -35,3 +36,9 @@ def test_goals_are_of_workloads_and_clients_that_there_are():
     for goal in COUNT_GOALS:
         assert goal.scenario in workloads
         assert {goal.client, goal.against} <= clients
+
+
+def test_without_valgrind_a_line_says_that_nothing_is_counted(monkeypatch, capsys):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert count_for_goals(list(CLIENTS)) == {}
+    assert "valgrind is not installed" in capsys.readouterr().out
