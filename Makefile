@@ -1,5 +1,5 @@
-# make demo: a story from the bundled model. make test: the whole suite. make check: style, types.
-# Each sets up what it needs in .venv; all that is asked for is Python 3.11 or newer.
+# `make help` lists the targets. Each sets up what it needs, in a folder .venv* of its own; all that is
+# asked for is Python 3.11 or newer.
 
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 IS_NEW := import sys, venv; sys.exit(sys.version_info < (3, 11))
@@ -15,35 +15,39 @@ ATHERIS ?= atheris==3.0.0
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?=
 
-.PHONY: demo test bench bench-check chaos check format lock fuzz test-lowest test-transformers test-ray \
+.PHONY: help demo test bench bench-check chaos check format lock fuzz test-lowest test-transformers test-ray \
 	integration clean
 
-demo: .venv/demo
+help: ## List the targets (so does plain `make`)
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
+
+demo: .venv/demo ## Stream a story from the bundled model
 	@printf 'Once upon a time'
 	@.venv/bin/hfgen generate --local --temperature 0.7 --details "Once upon a time"
 
 # Files are shared out to processes: most tests wait for something.
 SHARED_OUT := -n auto --maxprocesses 4 --dist loadfile
-test: .venv/dev
+test: .venv/dev ## Run the whole test suite
 	.venv/bin/python -m pytest $(SHARED_OUT)
 
 # Rounds of the chaos test with new seeds, for so many seconds.
 CHAOS_SECONDS ?= 300
-chaos: .venv/dev
+chaos: .venv/dev ## Run the chaos test with new seeds, for CHAOS_SECONDS
 	HFGEN_CHAOS_SECONDS=$(CHAOS_SECONDS) .venv/bin/python -m pytest -s tests/chaos
 
-check: .venv/dev
+check: .venv/dev ## Check format, style and types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-format: .venv/dev
+format: .venv/dev ## Format the code, and mend its style
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
 # Looks for what no test thought of, in all that reads what servers send. What it finds, and what it
 # has learned, is in build/fuzz. It needs a Python that atheris is built for: Linux, up to 3.13.
-fuzz:
+fuzz: ## Fuzz all that reads what servers send, for FUZZ_SECONDS
 	@test -x .venv-fuzz/bin/python || $(PYTHON) -m venv .venv-fuzz
 	.venv-fuzz/bin/python $(PIP) --editable . '$(ATHERIS)'
 	.venv-fuzz/bin/python tools/fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
@@ -51,15 +55,15 @@ fuzz:
 # Everything against every peer that can be installed here, into benchmarks/RESULTS.md: half an hour.
 # `transformers serve` is among them once `make integration-transformers` has installed it.
 BENCH_PEERS := huggingface_hub text-generation openai litellm
-bench: .venv-bench/base/ready
+bench: .venv-bench/base/ready ## Measure against every peer, into benchmarks/RESULTS.md: half an hour
 	-@$(MAKE) --no-print-directory --keep-going $(BENCH_PEERS:%=.venv-bench/%/ready) \
 		.venv-bench/plot/ready
 	-@if command -v npm >/dev/null; then npm install --prefix benchmarks/node --no-package-lock \
 		--no-audit --no-fund --loglevel=error; else echo "no Node here: its packages are not compared"; fi
 	.venv-bench/base/bin/python -m benchmarks $(BENCH)
 
-# Whether the goals in benchmarks/goals.py hold, with the peers that have been installed: 2 minutes.
-bench-check: .venv-bench/base/ready
+# Whether the goals in benchmarks/goals.py hold, with the peers that have been installed: 5 minutes.
+bench-check: .venv-bench/base/ready ## Check the goals of the benchmarks: 5 minutes
 	.venv-bench/base/bin/python -m benchmarks --check $(BENCH)
 
 .venv-bench/%/ready: benchmarks/requirements/%.txt
@@ -70,7 +74,7 @@ bench-check: .venv-bench/base/ready
 	@touch $@
 
 # The suite once more, with the oldest dependencies that pyproject.toml allows.
-test-lowest: .venv/dev
+test-lowest: .venv/dev ## Run the suite with the oldest dependencies allowed
 	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv/bin/uv pip compile --quiet --system-certs --resolution lowest-direct --extra bulk \
 		--extra report --extra server --no-header --no-annotate pyproject.toml \
@@ -81,14 +85,14 @@ test-lowest: .venv/dev
 	.venv-lowest/bin/python -m pytest $(SHARED_OUT) tests --ignore tests/server/test_other_clients.py
 
 # What needs torch, which the other environments do without.
-test-transformers: .venv/dev
+test-transformers: .venv/dev ## Run the tests that need torch
 	@test -x .venv-transformers/bin/python || $(PYTHON) -m venv .venv-transformers
 	.venv-transformers/bin/python $(PIP) '$(TORCH)'
 	.venv-transformers/bin/python $(PIP) --editable '.[transformers]' pytest pytest-asyncio sybil
 	.venv-transformers/bin/python -m pytest tests/server/engine
 
 # What needs Ray: a cluster of a few processes, on this machine.
-test-ray:
+test-ray: ## Run the tests that need Ray
 	@test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/python $(PIP) --editable '.[ray,server]' pytest pytest-asyncio sybil
 	.venv-ray/bin/python -m pytest tests/ray docs/ray.md
@@ -98,7 +102,7 @@ SERVERS := llama-cpp transformers vllm
 INTEGRATION := $(SERVERS:%=integration-%)
 .PHONY: $(INTEGRATION)
 
-integration: .venv/dev $(SERVERS:%=.venv-%/serves)
+integration: .venv/dev $(SERVERS:%=.venv-%/serves) ## Test against llama.cpp, transformers serve and vLLM
 	.venv/bin/python -m pytest tests/integration
 
 $(INTEGRATION): integration-%: .venv/dev .venv-%/serves
@@ -111,7 +115,7 @@ $(SERVERS:%=.venv-%/serves): .venv-%/serves: tools/integration/%.sh
 .venv-llama-cpp/serves: tools/model/export_gguf.py src/hfgen/server/bundled/model.safetensors
 
 # The development environment, anew, within what pyproject.toml allows.
-lock: .venv/dev
+lock: .venv/dev ## Renew requirements/dev.txt from pyproject.toml
 	.venv/bin/uv pip compile --quiet --system-certs --universal --upgrade --generate-hashes --no-annotate \
 		--python-version 3.11 --extra bulk --extra report --extra server --group dev \
 		--custom-compile-command "make lock" pyproject.toml --output-file requirements/dev.txt
@@ -131,7 +135,7 @@ lock: .venv/dev
 		"another name: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv .venv
 
-clean:
+clean: ## Remove the environments and what was built
 	rm -rf .venv .venv-bench .venv-fuzz .venv-lowest .venv-ray $(SERVERS:%=.venv-%) build/benchmarks.json \
 		build/fuzz benchmarks/node/node_modules \
 		.mypy_cache .pytest_cache .ruff_cache

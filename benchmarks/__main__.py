@@ -10,11 +10,12 @@ import sys
 from dataclasses import asdict
 
 from benchmarks import machine
-from benchmarks.goals import GOALS, PEERS, judged
-from benchmarks.local import LOCALS, Local
-from benchmarks.report import goals, page
+from benchmarks.goals import COUNT_GOALS, GOALS, PEERS, judge
+from benchmarks.instructions import count_all, has_valgrind
+from benchmarks.local_servers import LOCAL_SERVERS, LocalServer
+from benchmarks.report import import_lines, render_goals, render_page
 from benchmarks.roster import CLIENTS, ENVIRONMENTS, ROOT, Client
-from benchmarks.runner import Results, run
+from benchmarks.runner import Results, measure_all
 from benchmarks.scenarios import SCENARIOS, Scenario
 
 OUT = ROOT / "benchmarks"
@@ -22,7 +23,12 @@ OUT = ROOT / "benchmarks"
 RAW = ROOT / "build" / "benchmarks.json"
 PLOT = ENVIRONMENTS / "plot" / "bin" / "python"
 # The peers that have come closest; all of them would take too long for a check.
-CLOSEST = {"aiohttp, by hand", "text-generation", "@huggingface/inference"}
+CLOSEST = {
+    *("http.client, by hand", "aiohttp, by hand"),
+    *("text-generation", "@huggingface/inference"),
+}
+# Shown beside hfgen's import, though there is no goal against them.
+IMPORTED = {"httpx, AsyncClient()", "huggingface_hub"}
 
 
 def main() -> int:
@@ -34,30 +40,32 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="how often each (3, with --check 5)")
     parser.add_argument("--only", nargs="+", metavar="SCENARIO", help="these scenarios")
     parser.add_argument("--clients", nargs="+", metavar="NAME", help="these clients")
-    asked = parser.parse_args()
-    names = asked.only or [scenario.name for scenario in SCENARIOS]
+    arguments = parser.parse_args()
+    names = arguments.only or [scenario.name for scenario in SCENARIOS]
     if unknown := set(names) - {scenario.name for scenario in SCENARIOS}:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in names]
-    everybody: list[Client | Local] = [*CLIENTS, *LOCALS]
-    known = {client.name for client in everybody}
-    if unknown := set(asked.clients or ()) - known:
+    all_clients: list[Client | LocalServer] = [*CLIENTS, *LOCAL_SERVERS]
+    known = {client.name for client in all_clients}
+    if unknown := set(arguments.clients or ()) - known:
         parser.error(f"no such client: {', '.join(sorted(unknown))}")
-    wanted = known & set(asked.clients or known)
-    clients = [client for client in everybody if client.name in wanted]
+    wanted = known & set(arguments.clients or known)
+    clients = [client for client in all_clients if client.name in wanted]
     for origin in sorted({client.origin for client in clients if not client.is_here}):
         absent = {c.name for c in clients if c.origin == origin and not c.is_here}
         print(f"not compared, because `{origin}` has not installed it: {', '.join(sorted(absent))}")
     clients = [client for client in clients if client.is_here]
-    rounds = asked.rounds or (5 if asked.check else 3)
-    if asked.check:
+    rounds = arguments.rounds or (5 if arguments.check else 3)
+    if arguments.check:
         return _check(scenarios, clients, rounds)
     versions: dict[str, str] = {}
-    about = machine.described()
-    results = run(scenarios, clients, rounds, print, versions)
+    about = machine.describe_machine()
+    results = measure_all(scenarios, clients, rounds, print, versions)
+    if arguments.only is None:
+        results |= count_for_goals(clients)
     _keep(results)
-    text = page(results, about, versions, rounds)
-    if asked.only is None and asked.clients is None:
+    text = render_page(results, about, versions, rounds)
+    if arguments.only is None and arguments.clients is None:
         (OUT / "RESULTS.md").write_text(text, encoding="utf-8")
         _draw()
     else:
@@ -65,19 +73,39 @@ def main() -> int:
     return 0
 
 
-def _check(scenarios: list[Scenario], clients: list[Client | Local], rounds: int) -> int:
+def _check(scenarios: list[Scenario], clients: list[Client | LocalServer], rounds: int) -> int:
+    """Measure what the goals need, print where each stands, and return the exit status."""
     results: Results = {}
     for scenario in scenarios:
-        its_goals = [goal for goal in GOALS if goal.scenario == scenario.name]
-        needed = {goal.client for goal in its_goals} | {goal.against for goal in its_goals}
+        goals = [goal for goal in GOALS if goal.scenario == scenario.name]
+        needed = {goal.client for goal in goals} | {goal.against for goal in goals}
         if PEERS in needed:
             needed |= CLOSEST
+        if scenario.name == "import":
+            needed |= {client.name for client in clients if client.dependencies}
+            needed |= {client.dependencies for client in clients}
+            needed |= IMPORTED
         taking_part = [client for client in clients if client.name in needed]
-        if its_goals:
-            results |= run([scenario.shortened()], taking_part, rounds, print, {})
-    verdicts = [judged(goal, results) for goal in GOALS if goal.scenario in results]
-    print("\n".join(goals(verdicts)))
+        if goals:
+            results |= measure_all([scenario.shortened()], taking_part, rounds, print, {})
+    if len(scenarios) == len(SCENARIOS):
+        results |= count_for_goals(clients)
+    verdicts = [judge(goal, results) for goal in (*COUNT_GOALS, *GOALS) if goal.scenario in results]
+    print("\n".join([*import_lines(results), *render_goals(verdicts)]))
     return int(any(verdict.is_missed for verdict in verdicts))
+
+
+def count_for_goals(clients: list[Client | LocalServer]) -> Results:
+    """Return the counted instructions that the goals need; nothing without valgrind."""
+    if not has_valgrind():
+        print("instructions are not counted, because valgrind is not installed")
+        return {}
+    needed = {name for goal in COUNT_GOALS for name in (goal.client, goal.against)}
+    print("counted instructions, of one repetition each")
+    return count_all(
+        [client for client in clients if isinstance(client, Client) and client.name in needed],
+        print,
+    )
 
 
 def _keep(results: Results) -> None:

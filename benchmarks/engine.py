@@ -22,14 +22,14 @@ from benchmarks.wire import STORIES
 from benchmarks.worker import Meter
 from hfgen import __version__
 from hfgen.server.engine.batcher import Batcher
-from hfgen.server.engine.checkpoint import BUNDLED, Model, load_checkpoint
+from hfgen.server.engine.checkpoint import BUNDLED, Model
 from hfgen.server.engine.jobs import Event, Failed, Generated, Job, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def passes(model: Model, scenario: Scenario) -> list[float]:
+def generate_with_engine(model: Model, scenario: Scenario) -> list[float]:
     """Generate in batches, all of one length; return the seconds to the first tokens."""
     engine = model.engine
     prompts = [model.tokenizer.encode(story).ids for story in STORIES]
@@ -51,7 +51,7 @@ def passes(model: Model, scenario: Scenario) -> list[float]:
     return first
 
 
-def jobs(model: Model, scenario: Scenario) -> list[float]:
+def generate_with_batcher(model: Model, scenario: Scenario) -> list[float]:
     """Let the batcher do it; return the seconds to the first tokens."""
     batcher = Batcher(model, max_batch=scenario.streams)
     batcher.start()
@@ -87,20 +87,23 @@ def jobs(model: Model, scenario: Scenario) -> list[float]:
     return first
 
 
-PARTS: dict[str, Callable[[Model, Scenario], list[float]]] = {"engine": passes, "batcher": jobs}
+PARTS: dict[str, Callable[[Model, Scenario], list[float]]] = {
+    "engine": generate_with_engine,
+    "batcher": generate_with_batcher,
+}
 
 
 def main() -> None:
     """Measure what the command line says."""
-    asked = json.loads(sys.argv[1])
-    scenario = Scenario(**asked["scenario"])
-    generate = PARTS[asked["part"]]
-    model = load_checkpoint(BUNDLED)
+    arguments = json.loads(sys.argv[1])
+    scenario = Scenario(**arguments["scenario"])
+    generate = PARTS[arguments["part"]]
+    model = load(BUNDLED)
     generate(model, replace(scenario, calls=scenario.streams, tokens=8))
     with Meter() as meter:
         first = generate(model, scenario)
     tokens = scenario.calls * scenario.tokens
-    said = {
+    measurement = {
         "figure": meter.cpu / tokens * 1e6,
         "wall": meter.wall,
         "speed": tokens / meter.wall,
@@ -109,7 +112,7 @@ def main() -> None:
         "package": "hfgen",
         "version": __version__,
     }
-    print(json.dumps(said))
+    print(json.dumps(measurement))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 
-def described() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     """Return what is to be known of this machine, by name."""
     node = shutil.which("node")
     return {

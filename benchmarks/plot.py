@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from benchmarks.local import LOCALS
+from benchmarks.local_servers import LOCAL_SERVERS
 from benchmarks.roster import CLIENTS
 from benchmarks.scenarios import SCENARIOS, Scenario
 
@@ -57,13 +57,15 @@ def main() -> None:
     figure.savefig(sys.argv[2], metadata={"Date": None})
 
 
-def _figures(said: dict[str, Any]) -> dict[str, float]:
-    return {name: median(found["figure"]) for name, found in said.items() if found["figure"]}
+def _figures(figures_by_name: dict[str, Any]) -> dict[str, float]:
+    return {
+        name: median(found["figure"]) for name, found in figures_by_name.items() if found["figure"]
+    }
 
 
 def _draw(panel: Any, scenario: Scenario, figures: dict[str, float]) -> None:
     """Draw the figures on a scale of ratios, with each one's own to its floor."""
-    floors = {c.name: c.floor for c in (*CLIENTS, *LOCALS) if c.takes_part(scenario)}
+    floors = {c.name: c.floor for c in (*CLIENTS, *LOCAL_SERVERS) if c.takes_part(scenario)}
     names = sorted(figures, key=lambda name: -figures[name])
     least = min(figures.values())
     colours = [COLOURS.get(name.partition(",")[0].partition(" ")[0], PEER) for name in names]

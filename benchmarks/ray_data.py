@@ -36,11 +36,12 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 _AT_ONCE = 256
-# Rows where answers take long, of those asked for: with few under way each takes long.
+# Rows where answers take long, of those that the command line asks for: with few under
+# way each row takes long.
 _SHARE = {"hfgen.ray": 1.0, "Ray": 0.03}
 
 
-def ours(rows: Dataset, url: str, workers: int) -> Dataset:
+def with_hfgen(rows: Dataset, url: str, workers: int) -> Dataset:
     """Return the answers by hfgen."""
     return hfgen.ray.generate(
         rows,
@@ -53,7 +54,7 @@ def ours(rows: Dataset, url: str, workers: int) -> Dataset:
     )
 
 
-def theirs(rows: Dataset, url: str, workers: int) -> Dataset:
+def with_http_processor(rows: Dataset, url: str, workers: int) -> Dataset:
     """Return the answers by Ray Data's HTTP processor."""
     processor = build_processor(
         HttpRequestProcessorConfig(
@@ -72,7 +73,7 @@ def theirs(rows: Dataset, url: str, workers: int) -> Dataset:
     return answered
 
 
-def rate(answered: Dataset, count: int) -> float:
+def measure_rate(answered: Dataset, count: int) -> float:
     """Return how many rows a second came out, between a quarter and three quarters of them."""
     marks = []
     done = 0
@@ -86,11 +87,11 @@ def rate(answered: Dataset, count: int) -> float:
     return (last - first) / (ended - began)
 
 
-def server_of(seconds: float | None) -> list[str]:
+def server_command(seconds: float | None) -> list[str]:
     """Return the module of the server, and its argument."""
     if seconds is None:
         return ["benchmarks.server", json.dumps({"tokens": 20})]
-    return ["benchmarks.varied", str(seconds)]
+    return ["benchmarks.slow_server", str(seconds)]
 
 
 def main() -> None:
@@ -100,11 +101,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seconds", type=float, help="the median that an answer takes (0)")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     warnings.simplefilter("ignore")
     ray.init(
-        num_cpus=asked.workers + 2,
+        num_cpus=arguments.workers + 2,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
@@ -112,28 +113,31 @@ def main() -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     server = subprocess.Popen(  # noqa: S603 - our own
-        [sys.executable, "-m", *server_of(asked.seconds)],
+        [sys.executable, "-m", *server_command(arguments.seconds)],
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert server.stdout is not None
-        _rounds(asked, f"http://127.0.0.1:{int(server.stdout.readline())}")
+        _rounds(arguments, f"http://127.0.0.1:{int(server.stdout.readline())}")
     finally:
         server.kill()
         server.wait()
         ray.shutdown()
 
 
-def _rounds(asked: argparse.Namespace, url: str) -> None:
-    ways: dict[str, Callable[[Dataset, str, int], Dataset]] = {"hfgen.ray": ours, "Ray": theirs}
+def _rounds(arguments: argparse.Namespace, url: str) -> None:
+    ways: dict[str, Callable[[Dataset, str, int], Dataset]] = {
+        "hfgen.ray": with_hfgen,
+        "Ray": with_http_processor,
+    }
     rates: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(asked.rounds):
+    for number in range(arguments.rounds):
         for name, way in ways.items():
-            count = int(asked.rows * _SHARE[name]) if asked.seconds else asked.rows
+            count = int(arguments.rows * _SHARE[name]) if arguments.seconds else arguments.rows
             rows: Any = [{"id": i, "prompt": f"prompt {i}"} for i in range(count)]
             dataset = ray.data.from_items(rows, override_num_blocks=max(count // _BATCH, 8))
-            found = rate(way(dataset, url, asked.workers), count)
+            found = measure_rate(way(dataset, url, arguments.workers), count)
             rates[name].append(found)
             print(f"round {number + 1}: {name} {found:.0f} rows/s", flush=True)
     pairs = zip(*rates.values(), strict=True)

@@ -7,8 +7,8 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.goals import GOALS, Verdict, best_peer, judged
-from benchmarks.local import LOCALS, Local
+from benchmarks.goals import COUNT_GOALS, GOALS, Verdict, best_peer, judge
+from benchmarks.local_servers import LOCAL_SERVERS, LocalServer
 from benchmarks.roster import CLIENTS, Client
 from benchmarks.scenarios import SCENARIOS, Scenario
 
@@ -30,11 +30,11 @@ COLUMNS = (
     "peak MiB",
     "notes",
 )
-# A token that comes so much too late in the middle means that somebody could not keep up.
+# Milliseconds. A median lateness above this means that the server or the client could not keep up.
 LATE_MS = 5.0
 
 
-def page(
+def render_page(
     results: Results, machine: Mapping[str, str], versions: Mapping[str, str], rounds: int
 ) -> str:
     """Return the page."""
@@ -52,7 +52,9 @@ def page(
         "",
         "## Goals",
         "",
-        *goals(judged(goal, results) for goal in GOALS if goal.scenario in results),
+        *render_goals(
+            judge(goal, results) for goal in (*COUNT_GOALS, *GOALS) if goal.scenario in results
+        ),
     ]
     for scenario in SCENARIOS:
         if scenario.name in results:
@@ -60,7 +62,7 @@ def page(
     return "\n".join(lines) + "\n"
 
 
-def goals(verdicts: Iterable[Verdict]) -> Iterator[str]:
+def render_goals(verdicts: Iterable[Verdict]) -> Iterator[str]:
     """Yield the lines of the table of goals."""
     yield "| scenario | client | to | may be | is | |"
     yield "|---|---|---|--:|--:|---|"
@@ -84,12 +86,12 @@ def _scenario(scenario: Scenario, results: Results) -> Iterator[str]:
     yield f"{scenario.title[0].upper()}{scenario.title[1:]}."
     yield ""
     rows = sorted(_rows(scenario, results), key=lambda row: row[0])
-    # A column that nobody has anything for says nothing.
-    told = [any(cells[number] for _, cells in rows) for number in range(len(COLUMNS))]
+    # Columns without a value are left out.
+    is_filled = [any(cells[number] for _, cells in rows) for number in range(len(COLUMNS))]
     titles = [title.format(unit=scenario.unit, base=_base(scenario)) for title in COLUMNS]
     aligned = ["---", *("--:" for _ in COLUMNS[1:-1]), "---"]
     for cells in (titles, aligned, *(cells for _, cells in rows)):
-        yield f"| {' | '.join(compress(cells, told))} |"
+        yield f"| {' | '.join(compress(cells, is_filled))} |"
 
 
 def _base(scenario: Scenario) -> str:
@@ -100,15 +102,17 @@ def _base(scenario: Scenario) -> str:
 def _rows(scenario: Scenario, results: Results) -> Iterator[tuple[float, list[str]]]:
     """Yield what each row is sorted by, and its cells."""
     figures = results[scenario.name]
-    everybody: tuple[Client | Local, ...] = (*CLIENTS, *LOCALS)
-    for client in everybody:
+    all_clients: tuple[Client | LocalServer, ...] = (*CLIENTS, *LOCAL_SERVERS)
+    for client in all_clients:
         found = figures.get(client.name)
         if found is None or not client.takes_part(scenario):
             continue
         base = figures.get(_base(scenario) if scenario.is_own else client.floor)
         peer = None if scenario.is_own else best_peer(scenario.name, results, client.loop)
         bold = "**" if client.name.startswith("hfgen") else ""
+        dependencies = figures.get(client.dependencies)
         notes = [
+            own_share(client, found, dependencies) if dependencies else "",
             f"1/{client.share} of the work" * (client.share > 1 and scenario.what != "import"),
             "could not keep up" * _is_late(found),
             (found.failure.splitlines() or [""])[-1].replace("|", "\\|"),
@@ -130,6 +134,22 @@ def _rows(scenario: Scenario, results: Results) -> Iterator[tuple[float, list[st
                 "; ".join(filter(None, notes)),
             ],
         )
+
+
+def own_share(client: Client | LocalServer, found: Figures, dependencies: Figures) -> str:
+    """Return how much of an import is the client's own, beside its dependencies."""
+    if not found.figure or not dependencies.figure:
+        return ""
+    return f"its own: {found.above(dependencies):.1f} ms, beside {client.dependencies}"
+
+
+def import_lines(results: Results) -> Iterator[str]:
+    """Yield a line for each client whose import has been measured beside its dependencies."""
+    figures = results.get("import", {})
+    for client in CLIENTS:
+        found, dependencies = figures.get(client.name), figures.get(client.dependencies)
+        if found and dependencies and (share := own_share(client, found, dependencies)):
+            yield f"{client.name}: {found.median:.1f} ms to import and make; {share}"
 
 
 def _spread(figures: Figures) -> float:

@@ -1,4 +1,4 @@
-"""Who is measured, and where it lives: each client with its module and its environment."""
+"""The clients that are measured, each with its module and its environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Client:
         kinds: Which sides it has.
         loop: What runs its async side.
         variant: Which of its ways; see `clients/hfgen.py`.
-        imports: The statement that `import` measures, if it does.
+        imports: The statements that `import` measures: the import and the making of a client.
+        dependencies: The row of `import` that has its dependencies alone; the rest is its own.
         share: It gets one in so many of a scenario's calls, streams or tokens, because all of them
             would take it minutes.
     """
@@ -44,6 +45,7 @@ class Client:
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     variant: str = ""
     imports: str = ""
+    dependencies: str = ""
     share: int = 1
 
     # What installs it.
@@ -85,7 +87,7 @@ class Client:
         return [str(self.python), "-m", "benchmarks.worker"]
 
     @property
-    def asked(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, str]:
         """What the command is told of it."""
         return {"module": self.module, "variant": self.variant, "loop": self.loop}
 
@@ -102,13 +104,32 @@ VARIANTS = ("stream", "stream_bytes", "timeout=None", "max_retries=0", "resume=T
 CLIENTS = (
     Client(name="floor", role="floor", module="floor", imports="pass"),
     Client(name="floor, uvloop", role="floor", module="floor", kinds=("async",), loop="uvloop"),
-    Client(name="hfgen", role="hfgen", module="hfgen", imports="import hfgen"),
-    Client(name="hfgen, Client()", role="hfgen", module="", imports="import hfgen; hfgen.Client()"),
+    Client(name="hfgen", role="hfgen", module="hfgen"),
+    Client(
+        name="hfgen, Client()",
+        role="hfgen",
+        module="",
+        imports="from hfgen import Client; Client()",
+        dependencies="msgspec and urllib3, alone",
+    ),
     Client(
         name="hfgen, AsyncClient()",
         role="hfgen",
         module="",
-        imports="import hfgen; hfgen.AsyncClient()",
+        imports="from hfgen import AsyncClient; AsyncClient()",
+        dependencies="msgspec and aiohttp, alone",
+    ),
+    Client(
+        name="msgspec and urllib3, alone",
+        role="floor",
+        module="",
+        imports="import msgspec, urllib3",
+    ),
+    Client(
+        name="msgspec and aiohttp, alone",
+        role="floor",
+        module="",
+        imports="import msgspec, aiohttp",
     ),
     Client(name="hfgen, uvloop", role="hfgen", module="hfgen", kinds=("async",), loop="uvloop"),
     *(
@@ -116,23 +137,31 @@ CLIENTS = (
         for variant in VARIANTS
     ),
     Client(name="http.client, by hand", module="http_client", kinds=("sync",)),
-    Client(name="aiohttp, by hand", module="aiohttp", kinds=("async",), imports="import aiohttp"),
+    Client(name="aiohttp, by hand", module="aiohttp", kinds=("async",)),
     Client(name="aiohttp, by hand, uvloop", module="aiohttp", kinds=("async",), loop="uvloop"),
-    Client(name="httpx, by hand", module="httpx", imports="import httpx"),
-    Client(name="httpx2, by hand", module="httpx2", imports="import httpx2"),
+    Client(name="httpx, by hand", module="httpx"),
+    Client(name="httpx2, by hand", module="httpx2"),
+    Client(name="httpx, Client()", module="", imports="import httpx; httpx.Client()"),
+    Client(name="httpx, AsyncClient()", module="", imports="import httpx; httpx.AsyncClient()"),
+    Client(name="httpx2, Client()", module="", imports="import httpx2; httpx2.Client()"),
     Client(
         name="text-generation",
         module="text_generation",
         environment="text-generation",
-        imports="import text_generation",
+        imports="import text_generation; text_generation.Client('http://localhost')",
     ),
     Client(
         name="huggingface_hub",
         module="huggingface_hub",
         environment="huggingface_hub",
-        imports="from huggingface_hub import InferenceClient",
+        imports="from huggingface_hub import InferenceClient; InferenceClient()",
     ),
-    Client(name="openai", module="openai", environment="openai", imports="import openai"),
+    Client(
+        name="openai",
+        module="openai",
+        environment="openai",
+        imports="import openai; openai.OpenAI(api_key='-')",
+    ),
     Client(
         name="litellm",
         module="litellm",

@@ -10,13 +10,13 @@ from statistics import median, stdev
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.roster import NODE, ROOT, Client
-from benchmarks.servers import ENVIRONMENT, Servers, StartError, fetched
+from benchmarks.servers import ENVIRONMENT, Servers, StartError, fetch
 
 if TYPE_CHECKING:
     import resource
     from collections.abc import Callable, Sequence
 
-    from benchmarks.local import Local
+    from benchmarks.local_servers import LocalServer
     from benchmarks.scenarios import Scenario
 
 # Seconds for one measurement, far more than any takes.
@@ -75,11 +75,11 @@ def noise(values: Sequence[float]) -> float:
     return _STUDENT.get(count, 2.0) * stdev(values) / count**0.5 if count > 1 else 0.0
 
 
-def run(
+def measure_all(
     scenarios: Sequence[Scenario],
-    clients: Sequence[Client | Local],
+    clients: Sequence[Client | LocalServer],
     rounds: int,
-    say: Callable[[str], object],
+    report: Callable[[str], object],
     versions: dict[str, str],
 ) -> Results:
     """Measure the clients in each scenario, so many rounds."""
@@ -89,25 +89,25 @@ def run(
             taking_part = [client for client in clients if client.takes_part(scenario)]
             if not taking_part:
                 continue
-            say(f"{scenario.name}: {scenario.title} ({scenario.unit})")
+            report(f"{scenario.name}: {scenario.title} ({scenario.unit})")
             figures = results[scenario.name] = {client.name: Figures() for client in taking_part}
             for number in range(rounds):
-                # Another first one each time: whoever follows on something may profit from it.
+                # Another client is first in each round: the one before may leave caches warm.
                 first = number % len(taking_part)
                 for client in taking_part[first:] + taking_part[:first]:
-                    # After a failure the others' rounds would be compared with the wrong ones.
+                    # A client that failed once is left out: rounds are compared by their number.
                     if not (found := figures[client.name]).failure:
                         _measure(client, scenario.part(client.share), servers, found, versions)
             for name, found in figures.items():
-                each = "  ".join(f"{figure:.1f}" for figure in found.figure)
-                middle = f"{found.median:10.1f}  ({each})" if found.figure else ""
+                values = "  ".join(f"{figure:.1f}" for figure in found.figure)
+                middle = f"{found.median:10.1f}  ({values})" if found.figure else ""
                 failed = f"  failed: {found.failure}" if found.failure else ""
-                say(f"  {name:28}{middle}{failed}")
+                report(f"  {name:28}{middle}{failed}")
     return results
 
 
 def _measure(
-    client: Client | Local,
+    client: Client | LocalServer,
     scenario: Scenario,
     servers: Servers,
     figures: Figures,
@@ -121,7 +121,7 @@ def _measure(
         is_scripted = isinstance(client, Client)
         if is_scripted:
             _stats(place["address"])
-        done = worked(client, scenario, place)
+        done = run_worker(client, scenario, place)
         done.check_returncode()
     except StartError as error:
         figures.failure = str(error)
@@ -130,21 +130,18 @@ def _measure(
     except subprocess.CalledProcessError as error:
         figures.failure = (error.stderr.strip() or f"exit status {error.returncode}")[-300:]
     else:
-        said = json.loads(done.stdout.splitlines()[-1])
+        measurement = json.loads(done.stdout.splitlines()[-1])
         for name in ("figure", "wall", "peak", "speed", "first"):
-            getattr(figures, name).extend([said[name]] if name in said else [])
+            getattr(figures, name).extend([measurement[name]] if name in measurement else [])
         if is_scripted:
             figures.late.append(_stats(place["address"])["late_ms"])
-        versions[said["package"]] = said["version"]
+        versions[measurement["package"]] = measurement["version"]
 
 
-def worked(
-    client: Client | Local,
+def run_worker(
+    client: Client | LocalServer,
     scenario: Scenario,
     place: dict[str, Any],
-    *,
-    under: Sequence[str] = (),
-    patience: float = PATIENCE,
 ) -> subprocess.CompletedProcess[str]:
     """Return what came of a process that does what the scenario says.
 
@@ -152,23 +149,21 @@ def worked(
         client: Who does it.
         scenario: What is done.
         place: What it is told of its server.
-        under: The command that runs it, if another one does.
-        patience: Seconds that it may take.
     """
-    asked = {**client.asked, **place, "scenario": asdict(scenario)}
+    arguments = {**client.arguments, **place, "scenario": asdict(scenario)}
     return subprocess.run(  # noqa: S603 - ours
-        [*under, *client.command, json.dumps(asked)],
+        [*client.command, json.dumps(arguments)],
         cwd=ROOT,
         env=os.environ | ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=patience,
+        timeout=PATIENCE,
         check=False,
     )
 
 
 def _stats(address: str) -> dict[str, float]:
-    stats: dict[str, float] = json.loads(fetched(f"{address}/stats"))
+    stats: dict[str, float] = json.loads(fetch(f"{address}/stats"))
     return stats
 
 
@@ -186,7 +181,7 @@ def _cpu(client: Client) -> float:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    usage = ended(process)
+    usage = wait_for_end(process)
     assert process.stderr is not None
     stderr = process.stderr.read()
     process.stderr.close()
@@ -195,7 +190,7 @@ def _cpu(client: Client) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def ended(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+def wait_for_end(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
     """Wait for the end of a process; return what it has used."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

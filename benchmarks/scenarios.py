@@ -157,7 +157,12 @@ SCENARIOS = (
         unit="KiB a stream",
         streams=1000,
     ),
-    Scenario(name="import", title="importing the package", what="import", unit="ms CPU"),
+    Scenario(
+        name="import",
+        title="importing the package, making a client",
+        what="import",
+        unit="ms CPU",
+    ),
     Scenario(
         name="own-sync",
         title="what each option costs: one stream of 1,000 tokens/s, sync",

@@ -44,11 +44,11 @@ class Plan:
 
 
 @dataclass(eq=False)
-class Line:
+class Connection:
     """One connection."""
 
     sock: socket.socket
-    heard: bytes = b""
+    received: bytes = b""
     unsent: bytearray = field(default_factory=bytearray)
     chunks: list[bytes] = field(default_factory=list)
     next: int = 0
@@ -59,23 +59,23 @@ class Server:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        kinds = {"tgi": wire.tgi, "completions": wire.completions}
+        kinds = {"tgi": wire.encode_tgi_events, "completions": wire.encode_completions_events}
         self._streams = {kind: make(plan.tokens) for kind, make in kinds.items()}
         self._bursts = {kind: _burst(chunks) for kind, chunks in self._streams.items()}
         self._brief = {kind: _burst(make(2)) for kind, make in kinds.items()}
         self._whole = {
-            "/info": wire.whole(wire.INFO),
-            "/": wire.whole([wire.answer(WHOLE, details=False)]),
-            "/generate": wire.whole(wire.answer(WHOLE, details=False)),
-            "/v1/completions": wire.whole(wire.completion(WHOLE)),
+            "/info": wire.encode_response(wire.INFO),
+            "/": wire.encode_response([wire.make_answer(WHOLE, details=False)]),
+            "/generate": wire.encode_response(wire.make_answer(WHOLE, details=False)),
+            "/v1/completions": wire.encode_response(wire.make_completion(WHOLE)),
         }
         # Of what asks for details, which one client always does.
-        self._detailed = {"/": wire.whole([wire.answer(WHOLE, details=True)])}
+        self._detailed = {"/": wire.encode_response([wire.make_answer(WHOLE, details=True)])}
         self._epoll = select.epoll()
-        self._lines: dict[int, Line] = {}
-        self._due: list[tuple[float, int, Line]] = []
-        # Those with their first token, that wait for others.
-        self._begun: list[Line] = []
+        self._connections: dict[int, Connection] = {}
+        self._due: list[tuple[float, int, Connection]] = []
+        # Streams that have their first token and wait for the other streams.
+        self._begun: list[Connection] = []
         self._order = 0
         self._late: list[float] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -92,16 +92,16 @@ class Server:
             for number, event in self._epoll.poll(0):
                 if number == self._listener.fileno():
                     self._accept()
-                elif (line := self._lines.get(number)) is not None:
+                elif (connection := self._connections.get(number)) is not None:
                     if event & select.EPOLLOUT:
-                        self._flush(line)
+                        self._flush(connection)
                     if event & ~select.EPOLLOUT:
-                        self._hear(line)
+                        self._receive(connection)
             now = time.monotonic()
             while self._due and self._due[0][0] <= now:
-                due, _, line = heapq.heappop(self._due)
+                due, _, connection = heapq.heappop(self._due)
                 self._late.append(now - due)
-                self._token(line, due)
+                self._token(connection, due)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
@@ -109,108 +109,108 @@ class Server:
                 sock, _ = self._listener.accept()
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._lines[sock.fileno()] = Line(sock)
+                self._connections[sock.fileno()] = Connection(sock)
                 self._epoll.register(sock, select.EPOLLIN)
 
-    def _hear(self, line: Line) -> None:
+    def _receive(self, connection: Connection) -> None:
         try:
-            data = line.sock.recv(65536)
+            data = connection.sock.recv(65536)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:
-            self._drop(line)
+            self._drop(connection)
             return
-        line.heard += data
-        head, found, body = line.heard.partition(b"\r\n\r\n")
+        connection.received += data
+        head, found, body = connection.received.partition(b"\r\n\r\n")
         if not found:
             return
         size = 0
-        for field_line in head.lower().split(b"\r\n")[1:]:
-            name, _, value = field_line.partition(b":")
+        for header in head.lower().split(b"\r\n")[1:]:
+            name, _, value = header.partition(b":")
             if name == b"content-length":
                 size = int(value)
         if len(body) < size:
             return
-        line.heard = body[size:]
-        self._answer(line, head.split(b" ", 2)[1].decode(), body[:size].replace(b" ", b""))
+        connection.received = body[size:]
+        self._answer(connection, head.split(b" ", 2)[1].decode(), body[:size].replace(b" ", b""))
 
-    def _answer(self, line: Line, path: str, body: bytes) -> None:
+    def _answer(self, connection: Connection, path: str, body: bytes) -> None:
         path = "/" + path.strip("/")
         is_stream = b'"stream":true' in body or path == "/generate_stream"
         is_brief = wire.WARM_UP.replace(" ", "").encode() in body
         kind = "completions" if path == "/v1/completions" else "tgi"
         if path == "/stats":
-            self._send(line, wire.whole(self._stats()))
+            self._send(connection, wire.encode_response(self._stats()))
         elif not is_stream:
             answers = self._detailed if b'"details":true' in body else self._whole
-            self._send(line, answers.get(path, answers["/"]))
+            self._send(connection, answers.get(path, answers["/"]))
         elif is_brief:
-            self._send(line, self._brief[kind])
+            self._send(connection, self._brief[kind])
         elif self._plan.interval or self._plan.holds:
-            line.chunks, line.next = self._streams[kind], 1
-            self._send(line, wire.STREAM_HEAD + line.chunks[0])
+            connection.chunks, connection.next = self._streams[kind], 1
+            self._send(connection, wire.STREAM_HEAD + connection.chunks[0])
             if not self._plan.holds:
-                self._begun.append(line)
+                self._begun.append(connection)
                 if len(self._begun) == self._plan.streams:
                     self._go_on()
         else:
-            self._send(line, self._bursts[kind])
+            self._send(connection, self._bursts[kind])
 
     def _go_on(self) -> None:
         """Let the streams that have begun go on, one after the other within the first interval."""
         now, interval = time.monotonic(), self._plan.interval
-        for number, line in enumerate(self._begun):
-            self._schedule(line, now + interval * (1 + number / len(self._begun)))
+        for number, connection in enumerate(self._begun):
+            self._schedule(connection, now + interval * (1 + number / len(self._begun)))
         self._begun.clear()
 
-    def _schedule(self, line: Line, due: float) -> None:
+    def _schedule(self, connection: Connection, due: float) -> None:
         self._order += 1
-        heapq.heappush(self._due, (due, self._order, line))
+        heapq.heappush(self._due, (due, self._order, connection))
 
-    def _token(self, line: Line, due: float) -> None:
-        if line.sock.fileno() < 0:
+    def _token(self, connection: Connection, due: float) -> None:
+        if connection.sock.fileno() < 0:
             return
-        chunk = line.chunks[line.next]
-        line.next += 1
-        if line.next < len(line.chunks):
-            self._send(line, chunk)
-            self._schedule(line, due + self._plan.interval)
+        chunk = connection.chunks[connection.next]
+        connection.next += 1
+        if connection.next < len(connection.chunks):
+            self._send(connection, chunk)
+            self._schedule(connection, due + self._plan.interval)
         else:
-            self._send(line, chunk + wire.END)
+            self._send(connection, chunk + wire.END)
 
-    def _send(self, line: Line, data: bytes) -> None:
-        if not line.unsent:
+    def _send(self, connection: Connection, data: bytes) -> None:
+        if not connection.unsent:
             try:
-                data = data[line.sock.send(data) :]
+                data = data[connection.sock.send(data) :]
             except BlockingIOError:
                 pass
             except OSError:
-                self._drop(line)
+                self._drop(connection)
                 return
             if not data:
                 return
-            self._epoll.modify(line.sock, select.EPOLLIN | select.EPOLLOUT)
-        line.unsent += data
+            self._epoll.modify(connection.sock, select.EPOLLIN | select.EPOLLOUT)
+        connection.unsent += data
 
-    def _flush(self, line: Line) -> None:
+    def _flush(self, connection: Connection) -> None:
         try:
-            del line.unsent[: line.sock.send(line.unsent)]
+            del connection.unsent[: connection.sock.send(connection.unsent)]
         except BlockingIOError:
             return
         except OSError:
-            self._drop(line)
+            self._drop(connection)
             return
-        if not line.unsent:
-            self._epoll.modify(line.sock, select.EPOLLIN)
+        if not connection.unsent:
+            self._epoll.modify(connection.sock, select.EPOLLIN)
 
-    def _drop(self, line: Line) -> None:
-        self._lines.pop(line.sock.fileno(), None)
-        # Else it would be counted among the streams of whoever comes next.
-        if line in self._begun:
-            self._begun.remove(line)
-        line.sock.close()
+    def _drop(self, connection: Connection) -> None:
+        self._connections.pop(connection.sock.fileno(), None)
+        # A dropped stream must not count among the streams that the next clients begin.
+        if connection in self._begun:
+            self._begun.remove(connection)
+        connection.sock.close()
 
     def _stats(self) -> dict[str, float]:
         """Return what has been since the last time: how late tokens were sent, and its CPU time."""

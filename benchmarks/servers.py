@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.request import ProxyHandler, build_opener
 
-from benchmarks.local import Local
+from benchmarks.local_servers import LocalServer
 from benchmarks.roster import ROOT
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ ENVIRONMENT = {
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
     "PYTHONDONTWRITEBYTECODE": "",
-    "PYTHONPATH": "",
+    # hfgen of this checkout, wherever the environment has it from.
+    "PYTHONPATH": str(ROOT / "src"),
 }
 _without_proxy = build_opener(ProxyHandler({}))
 
@@ -54,18 +55,18 @@ class Servers:
         self._stack = contextlib.ExitStack()
         self._places: dict[Plan | str, dict[str, Any] | StartError] = {}
 
-    def place(self, client: Client | Local, scenario: Scenario) -> dict[str, Any]:
-        """Return what a measurement is told of its server: `address`, `pid`.
+    def place(self, client: Client | LocalServer, scenario: Scenario) -> dict[str, Any]:
+        """Return what a measurement is arguments of its server: `address`, `pid`.
 
         Raises:
             StartError: There is none, at the first try or since.
         """
-        if not isinstance(client, Local):
+        if not isinstance(client, LocalServer):
             plan = scenario.plan()
-            return self._place(plan, lambda: scripted(plan))
+            return self._place(plan, lambda: start_scripted_server(plan))
         if not client.serves:
             return {}
-        return self._place(client.name, lambda: _local(client))
+        return self._place(client.name, lambda: _start_local_server(client))
 
     def _place(
         self, key: Plan | str, start: Callable[[], AbstractContextManager[dict[str, Any]]]
@@ -88,7 +89,7 @@ class Servers:
 
 
 @contextlib.contextmanager
-def scripted(plan: Plan) -> Iterator[dict[str, Any]]:
+def start_scripted_server(plan: Plan) -> Iterator[dict[str, Any]]:
     process = subprocess.Popen(  # noqa: S603 - ours
         [sys.executable, "-m", "benchmarks.server", json.dumps(asdict(plan))],
         cwd=ROOT,
@@ -105,10 +106,10 @@ def scripted(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _local(server: Local) -> Iterator[dict[str, Any]]:
+def _start_local_server(server: LocalServer) -> Iterator[dict[str, Any]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    program, *told = [word.format(port=port) for word in server.serves]
+    program, *arguments = [word.format(port=port) for word in server.serves]
     with tempfile.TemporaryDirectory() as home:
         log = Path(home, "log")
         # One of them lists what is there.
@@ -116,7 +117,7 @@ def _local(server: Local) -> Iterator[dict[str, Any]]:
         with log.open("wb") as output:
             # With a group of its own, of which nothing is left behind.
             process = subprocess.Popen(  # noqa: S603 - ours
-                [str(server.folder / "bin" / program), *told],
+                [str(server.folder / "bin" / program), *arguments],
                 cwd=home,
                 env={**os.environ, **ENVIRONMENT, "HF_HOME": home, **server.variables},
                 stdout=output,
@@ -140,7 +141,7 @@ def _local(server: Local) -> Iterator[dict[str, Any]]:
             process.wait()
 
 
-def fetched(url: str) -> bytes:
+def fetch(url: str) -> bytes:
     """Return what a server of ours answers."""
     with _without_proxy.open(url, timeout=10) as answer:
         body: bytes = answer.read()
@@ -149,7 +150,7 @@ def fetched(url: str) -> bytes:
 
 def _is_ready(address: str) -> bool:
     try:
-        fetched(f"{address}/health")
+        fetch(f"{address}/health")
     except OSError:
         return False
     return True

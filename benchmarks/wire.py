@@ -40,67 +40,72 @@ INFO = {
 }
 
 
-def text(tokens: int) -> str:
+def make_text(tokens: int) -> str:
     """Return the text of so many tokens."""
     return "".join(WORDS[i % len(WORDS)] for i in range(tokens))
 
 
-def chunk(data: bytes) -> bytes:
+def encode_chunk(data: bytes) -> bytes:
     """Return the data as one chunk of a chunked body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def whole(body: object) -> bytes:
+def encode_response(body: object) -> bytes:
     """Return a JSON body as a whole answer."""
     data = json.dumps(body, separators=(",", ":")).encode()
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     return head % len(data) + data
 
 
-def answer(tokens: int, *, details: bool) -> dict[str, object]:
+def make_answer(tokens: int, *, details: bool) -> dict[str, object]:
     """Return the whole answer of a TGI."""
-    said: dict[str, object] = {"generated_text": text(tokens)}
+    payload: dict[str, object] = {"generated_text": make_text(tokens)}
     if details:
-        said["details"] = {
+        payload["details"] = {
             "finish_reason": "length",
             "generated_tokens": tokens,
             "seed": None,
             "prefill": [],
-            "tokens": [_token(i) for i in range(tokens)],
+            "tokens": [_make_token(i) for i in range(tokens)],
         }
-    return said
+    return payload
 
 
-def completion(tokens: int) -> dict[str, object]:
+def make_completion(tokens: int) -> dict[str, object]:
     """Return the whole answer of a `/v1/completions`."""
-    choice = {"index": 0, "text": text(tokens), "logprobs": None, "finish_reason": "length"}
+    choice = {"index": 0, "text": make_text(tokens), "logprobs": None, "finish_reason": "length"}
     usage = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": tokens + 5}
-    return _completion(0, 1) | {"choices": [choice], "usage": usage}
+    return _make_completion_event(0, 1) | {"choices": [choice], "usage": usage}
 
 
-def tgi(tokens: int) -> list[bytes]:
+def encode_tgi_events(tokens: int) -> list[bytes]:
     """Return the events of a TGI, each as the chunk that it is sent in."""
-    return [chunk(b"data:" + _json(_tgi(i, tokens)) + b"\n\n") for i in range(tokens)]
+    return [
+        encode_chunk(b"data:" + _encode_json(_make_tgi_event(i, tokens)) + b"\n\n")
+        for i in range(tokens)
+    ]
 
 
-def completions(tokens: int) -> list[bytes]:
+def encode_completions_events(tokens: int) -> list[bytes]:
     """Return the events of a `/v1/completions`; the word that ends them is with the last."""
-    events = [b"data: " + _json(_completion(i, tokens)) + b"\n\n" for i in range(tokens)]
+    events = [
+        b"data: " + _encode_json(_make_completion_event(i, tokens)) + b"\n\n" for i in range(tokens)
+    ]
     events[-1] += b"data: [DONE]\n\n"
-    return [chunk(event) for event in events]
+    return [encode_chunk(event) for event in events]
 
 
-def _tgi(index: int, tokens: int) -> dict[str, object]:
+def _make_tgi_event(index: int, tokens: int) -> dict[str, object]:
     is_last = index == tokens - 1
     return {
         "index": index + 1,
-        "token": _token(index),
-        "generated_text": text(tokens) if is_last else None,
+        "token": _make_token(index),
+        "generated_text": make_text(tokens) if is_last else None,
         "details": None,
     }
 
 
-def _token(index: int) -> dict[str, object]:
+def _make_token(index: int) -> dict[str, object]:
     return {
         "id": 100 + index % len(WORDS),
         "text": WORDS[index % len(WORDS)],
@@ -109,7 +114,7 @@ def _token(index: int) -> dict[str, object]:
     }
 
 
-def _completion(index: int, tokens: int) -> dict[str, object]:
+def _make_completion_event(index: int, tokens: int) -> dict[str, object]:
     choice = {
         "index": 0,
         "text": WORDS[index % len(WORDS)],
@@ -126,5 +131,5 @@ def _completion(index: int, tokens: int) -> dict[str, object]:
     }
 
 
-def _json(value: object) -> bytes:
+def _encode_json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()

@@ -42,27 +42,37 @@ class Meter:
     def __enter__(self) -> Self:
         gc.collect()
         self.cpu, self.wall = -_cpu(), -time.monotonic()
+        mark()
         return self
 
     def __exit__(self, *_: object) -> None:
+        mark()
         self.cpu += _cpu()
         self.wall += time.monotonic()
 
-    def counter(self) -> Callable[[str], object]:
-        """Return what counts the tokens of one stream."""
+    def make_counter(self) -> Callable[[str], object]:
+        """Return a function that counts the tokens of one stream."""
         # One for each stream: threads must not count into the same.
         count = [0]
         self.counts.append(count)
 
-        def seen(_: str) -> None:
+        def on_token(_: str) -> None:
             count[0] += 1
 
-        return seen
+        return on_token
 
     @property
     def tokens(self) -> int:
-        """How many tokens have been seen."""
+        """How many tokens have come."""
         return sum(count[0] for count in self.counts)
+
+
+def mark() -> None:
+    """Begin or end what is measured, for callgrind: it writes a count when `getppid` is called.
+
+    Without callgrind this has no effect. Nothing else here calls `getppid`.
+    """
+    os.getppid()
 
 
 def _cpu() -> float:
@@ -77,7 +87,7 @@ def _resident() -> int:
         return int(file.read().split()[1]) * resource.getpagesize() // 1024
 
 
-def measured(client: Any, scenario: Scenario) -> tuple[float, Meter]:
+def measure_sync(client: Any, scenario: Scenario) -> tuple[float, Meter]:
     """Return the figure of the scenario for a client's sync side, and the meter."""
     client.stream(WARM_UP, str)
     meter = Meter()
@@ -92,10 +102,10 @@ def measured(client: Any, scenario: Scenario) -> tuple[float, Meter]:
         return meter.cpu / scenario.calls * 1e6, meter
     if scenario.streams == 1:
         with meter:
-            client.stream(PROMPT, meter.counter())
+            client.stream(PROMPT, meter.make_counter())
     else:
         threads = [
-            threading.Thread(target=client.stream, args=(PROMPT, meter.counter()))
+            threading.Thread(target=client.stream, args=(PROMPT, meter.make_counter()))
             for _ in range(scenario.streams)
         ]
         with meter:
@@ -113,7 +123,7 @@ def _first(client: Any) -> float:
     return times[0] - began
 
 
-async def measured_async(client: Any, scenario: Scenario) -> tuple[float, Meter]:
+async def measure_async(client: Any, scenario: Scenario) -> tuple[float, Meter]:
     """Return the figure of the scenario for a client's async side, and the meter."""
     await client.stream(WARM_UP, str)
     meter = Meter()
@@ -148,7 +158,7 @@ async def measured_async(client: Any, scenario: Scenario) -> tuple[float, Meter]
         return meter.cpu / scenario.calls * 1e6, meter
     with meter:
         await asyncio.gather(
-            *(client.stream(PROMPT, meter.counter()) for _ in range(scenario.streams))
+            *(client.stream(PROMPT, meter.make_counter()) for _ in range(scenario.streams))
         )
     return meter.cpu / meter.tokens * 1e6, meter
 
@@ -164,14 +174,14 @@ async def _idle(client: Any, scenario: Scenario) -> float:
     """Return the KiB of memory for each of so many streams that wait for their second token."""
     open_streams, all_open = 0, asyncio.Event()
 
-    def seen(_: str) -> None:
+    def on_token(_: str) -> None:
         nonlocal open_streams
         open_streams += 1
         if open_streams == scenario.streams:
             all_open.set()
 
     before = _resident()
-    tasks = [asyncio.create_task(client.stream(PROMPT, seen)) for _ in range(scenario.streams)]
+    tasks = [asyncio.create_task(client.stream(PROMPT, on_token)) for _ in range(scenario.streams)]
     await asyncio.wait_for(all_open.wait(), 60)
     grown = _resident() - before
     for task in tasks:
@@ -182,43 +192,53 @@ async def _idle(client: Any, scenario: Scenario) -> float:
 
 def main() -> None:
     """Measure what the command line says."""
-    asked = json.loads(sys.argv[1])
-    scenario = Scenario(**asked["scenario"])
-    module = importlib.import_module(f"benchmarks.clients.{asked['module']}")
-    variant = [asked["variant"]] if asked["variant"] else []
+    arguments = json.loads(sys.argv[1])
+    scenario = Scenario(**arguments["scenario"])
+    module = importlib.import_module(f"benchmarks.clients.{arguments['module']}")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    if scenario.kind == "sync":
-        with module.Sync(asked["address"], *variant) as client:
-            figure, meter = measured(client, scenario)
-    else:
-        figure, meter = _run(asked["loop"], module, variant, asked["address"], scenario)
-    whole = scenario.streams * scenario.tokens
-    if scenario.what == "stream" and variant != ["stream_bytes"] and meter.tokens != whole:
-        raise SystemExit(f"{meter.tokens} tokens came, not {whole}")
-    if variant == ["stream_bytes"]:
-        figure = meter.cpu / whole * 1e6
+    figure, meter = measure(module, arguments, arguments["address"], scenario)
+    expected = scenario.streams * scenario.tokens
+    is_uncounted = arguments["variant"] == "stream_bytes"
+    if scenario.what == "stream" and not is_uncounted and meter.tokens != expected:
+        raise SystemExit(f"{meter.tokens} tokens came, not {expected}")
+    if is_uncounted:
+        figure = meter.cpu / expected * 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    said = {
+    measurement = {
         "figure": figure,
         "wall": meter.wall,
         "peak": peak,
         "package": module.PACKAGE,
         "version": version(module.PACKAGE),
     }
-    print(json.dumps(said), flush=True)
+    print(json.dumps(measurement), flush=True)
     # What a client leaves open is no part of the measurement.
     os._exit(0)
 
 
-def _run(
-    loop: str, module: Any, variant: list[str], address: str, scenario: Scenario
+def measure(
+    module: Any, arguments: dict[str, Any], address: str, scenario: Scenario
 ) -> tuple[float, Meter]:
+    """Return the figure of the scenario for a new client of the module, and the meter.
+
+    Args:
+        module: One of `benchmarks.clients`.
+        arguments: Of them, `variant` and `loop`.
+        address: The server's.
+        scenario: What the client does.
+    """
+    variant = [arguments["variant"]] if arguments["variant"] else []
+    if scenario.kind == "sync":
+        with module.Sync(address, *variant) as client:
+            return measure_sync(client, scenario)
+
     async def run() -> tuple[float, Meter]:
         async with module.Async(address, *variant) as client:
-            return await measured_async(client, scenario)
+            return await measure_async(client, scenario)
 
-    factory = importlib.import_module("uvloop").new_event_loop if loop == "uvloop" else None
+    is_uvloop = arguments["loop"] == "uvloop"
+    factory = importlib.import_module("uvloop").new_event_loop if is_uvloop else None
     with contextlib.closing(asyncio.Runner(loop_factory=factory)) as runner:
         return runner.run(run())
 

@@ -3,9 +3,9 @@
 A module has `PACKAGE`, the distribution whose version is named, and `Sync`, `Async` or both. Such a
 class is made with the server's address, is a context manager, and has
 
-    stream(prompt, seen)    read one stream to its end, with a call of `seen` for each token's text
-    run(prompt)             return the text of a whole answer
-    many(prompts)           return the texts of many, where the package has a way; async only
+    stream(prompt, on_token)  read one stream to its end; call `on_token` with each token's text
+    run(prompt)               return the text of a whole answer
+    many(prompts)             return the texts of many, where the package has a way; async only
 
 What the package needs beyond that to do its best is in its module.
 """

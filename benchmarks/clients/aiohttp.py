@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
-from benchmarks.clients.asking import HEADERS, body
+from benchmarks.clients.raw_request import HEADERS, encode_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,21 +21,23 @@ class Async:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
-        asking = self._session.post(
-            f"{self._address}/generate_stream", data=body(prompt, stream=True), headers=HEADERS
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
+        request = self._session.post(
+            f"{self._address}/generate_stream",
+            data=encode_body(prompt, stream=True),
+            headers=HEADERS,
         )
-        async with asking as response:
+        async with request as response:
             response.raise_for_status()
             async for line in response.content:
                 if line.startswith(b"data:"):
-                    seen(json.loads(line[5:])["token"]["text"])
+                    on_token(json.loads(line[5:])["token"]["text"])
 
     async def run(self, prompt: str) -> str:
-        asking = self._session.post(
-            f"{self._address}/generate", data=body(prompt, stream=False), headers=HEADERS
+        request = self._session.post(
+            f"{self._address}/generate", data=encode_body(prompt, stream=False), headers=HEADERS
         )
-        async with asking as response:
+        async with request as response:
             response.raise_for_status()
             text: str = (await response.json())["generated_text"]
             return text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from benchmarks.clients.asking import body, port, raw
+from benchmarks.clients.raw_request import encode_body, encode_request, port_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,8 @@ _answer = msgspec.json.Decoder(Answer)
 class Reader:
     """Bytes in; a call for each token; says when the body has ended."""
 
-    def __init__(self, seen: Callable[[str], object]) -> None:
-        self._seen = seen
+    def __init__(self, on_token: Callable[[str], object]) -> None:
+        self._on_token = on_token
         self._rest = b""
         self._in_head = True
 
@@ -66,13 +66,13 @@ class Reader:
                 return True
             for part in data[line + 2 : end].split(b"\n"):
                 if part.startswith(b"data:"):
-                    self._seen(_event.decode(part[5:]).token.text)
+                    self._on_token(_event.decode(part[5:]).token.text)
             at = end + 2
         self._rest = data[at:]
         return False
 
 
-def whole(data: bytes) -> str | None:
+def parse_answer(data: bytes) -> str | None:
     """Return the text of an answer of known length, None if it is not all here."""
     head, found, rest = data.partition(b"\r\n\r\n")
     if not found or len(rest) < int(head.rpartition(b"content-length: ")[2]):
@@ -86,23 +86,23 @@ class Sync:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
-        reader = Reader(seen)
-        with self._asked("/generate_stream", body(prompt, stream=True)) as sock:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
+        reader = Reader(on_token)
+        with self._send("/generate_stream", encode_body(prompt, stream=True)) as sock:
             while not reader.feed(sock.recv(65536)):
                 pass
 
     def run(self, prompt: str) -> str:
         data = b""
-        with self._asked("/generate", body(prompt, stream=False)) as sock:
-            while (text := whole(data)) is None:
+        with self._send("/generate", encode_body(prompt, stream=False)) as sock:
+            while (text := parse_answer(data)) is None:
                 data += sock.recv(65536)
         return text
 
-    def _asked(self, path: str, data: bytes) -> socket.socket:
-        sock = socket.create_connection(("127.0.0.1", port(self._address)))
+    def _send(self, path: str, data: bytes) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", port_of(self._address)))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.sendall(raw(self._address, path, data))
+        sock.sendall(encode_request(self._address, path, data))
         return sock
 
     def __enter__(self) -> Self:
@@ -118,20 +118,20 @@ class Async:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
-        await self._asked(_Stream, seen, "/generate_stream", body(prompt, stream=True))
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
+        await self._send(_Stream, on_token, "/generate_stream", encode_body(prompt, stream=True))
 
     async def run(self, prompt: str) -> str:
-        text: str = await self._asked(_Whole, None, "/generate", body(prompt, stream=False))
+        text: str = await self._send(_Whole, None, "/generate", encode_body(prompt, stream=False))
         return text
 
-    async def _asked(self, kind: Any, seen: Any, path: str, data: bytes) -> Any:
+    async def _send(self, kind: Any, on_token: Any, path: str, data: bytes) -> Any:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         transport, _ = await loop.create_connection(
-            lambda: kind(done, seen), "127.0.0.1", port(self._address)
+            lambda: kind(done, on_token), "127.0.0.1", port_of(self._address)
         )
-        transport.write(raw(self._address, path, data))
+        transport.write(encode_request(self._address, path, data))
         try:
             return await done
         finally:
@@ -145,9 +145,9 @@ class Async:
 
 
 class _Stream(asyncio.Protocol):
-    def __init__(self, done: asyncio.Future[None], seen: Callable[[str], object]) -> None:
+    def __init__(self, done: asyncio.Future[None], on_token: Callable[[str], object]) -> None:
         self._done = done
-        self._reader = Reader(seen)
+        self._reader = Reader(on_token)
 
     def data_received(self, data: bytes) -> None:
         if self._reader.feed(data):
@@ -161,5 +161,5 @@ class _Whole(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._data += data
-        if (text := whole(self._data)) is not None:
+        if (text := parse_answer(self._data)) is not None:
             self._done.set_result(text)

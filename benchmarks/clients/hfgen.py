@@ -31,16 +31,16 @@ class Sync:
         self._client = hfgen.Client(api_url=f"{address}/generate_stream", **options)
         self._whole = self._client.with_options(api_url=f"{address}/generate")
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         if self._verb == "stream_tokens":
             for text in self._client.stream_tokens(prompt):
-                seen(text)
+                on_token(text)
         elif self._verb == "stream":
             for chunk in self._client.stream(prompt):
-                seen(chunk.token.text)
+                on_token(chunk.token.text)
         else:
             for piece in self._client.stream_bytes(prompt):
-                seen(piece)  # type: ignore[arg-type] # only counted
+                on_token(piece)  # type: ignore[arg-type] # only counted
 
     def run(self, prompt: str) -> str:
         return self._whole.run(prompt)[0].generated_text
@@ -60,16 +60,16 @@ class Async:
         self._client = hfgen.AsyncClient(api_url=f"{address}/generate_stream", **options)
         self._whole = self._client.with_options(api_url=f"{address}/generate")
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         if self._verb == "stream_tokens":
             async for text in await self._client.stream_tokens(prompt):
-                seen(text)
+                on_token(text)
         elif self._verb == "stream":
             async for chunk in await self._client.stream(prompt):
-                seen(chunk.token.text)
+                on_token(chunk.token.text)
         else:
             async for piece in await self._client.stream_bytes(prompt):
-                seen(piece)  # type: ignore[arg-type] # only counted
+                on_token(piece)  # type: ignore[arg-type] # only counted
 
     async def run(self, prompt: str) -> str:
         return (await self._whole.run(prompt))[0].generated_text

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from benchmarks.clients.asking import HEADERS, body, port
 from benchmarks.clients.floor import Answer, Event
+from benchmarks.clients.raw_request import HEADERS, encode_body, port_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,19 +23,19 @@ class Sync:
     """A connection for each call."""
 
     def __init__(self, address: str) -> None:
-        self._port = port(address)
+        self._port = port_of(address)
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         connection = HTTPConnection("127.0.0.1", self._port)
-        connection.request("POST", "/generate_stream", body(prompt, stream=True), HEADERS)
+        connection.request("POST", "/generate_stream", encode_body(prompt, stream=True), HEADERS)
         for line in connection.getresponse():
             if line.startswith(b"data:"):
-                seen(_event.decode(line[5:]).token.text)
+                on_token(_event.decode(line[5:]).token.text)
         connection.close()
 
     def run(self, prompt: str) -> str:
         connection = HTTPConnection("127.0.0.1", self._port)
-        connection.request("POST", "/generate", body(prompt, stream=False), HEADERS)
+        connection.request("POST", "/generate", encode_body(prompt, stream=False), HEADERS)
         text = _answers.decode(connection.getresponse().read()).generated_text
         connection.close()
         return text

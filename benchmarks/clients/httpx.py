@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from benchmarks.clients.asking import HEADERS, body
+from benchmarks.clients.raw_request import HEADERS, encode_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,16 +27,18 @@ class Sync:
     def __init__(self, address: str) -> None:
         self._client = httpx.Client(base_url=address, **_OPTIONS)
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
-        asking = self._client.stream("POST", "/generate_stream", content=body(prompt, stream=True))
-        with asking as response:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
+        request = self._client.stream(
+            "POST", "/generate_stream", content=encode_body(prompt, stream=True)
+        )
+        with request as response:
             response.raise_for_status()
             for line in response.iter_lines():
                 if line.startswith("data:"):
-                    seen(json.loads(line[5:])["token"]["text"])
+                    on_token(json.loads(line[5:])["token"]["text"])
 
     def run(self, prompt: str) -> str:
-        response = self._client.post("/generate", content=body(prompt, stream=False))
+        response = self._client.post("/generate", content=encode_body(prompt, stream=False))
         text: str = response.raise_for_status().json()["generated_text"]
         return text
 
@@ -53,16 +55,18 @@ class Async:
     def __init__(self, address: str) -> None:
         self._client = httpx.AsyncClient(base_url=address, **_OPTIONS)
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
-        asking = self._client.stream("POST", "/generate_stream", content=body(prompt, stream=True))
-        async with asking as response:
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
+        request = self._client.stream(
+            "POST", "/generate_stream", content=encode_body(prompt, stream=True)
+        )
+        async with request as response:
             response.raise_for_status()
             async for line in response.aiter_lines():
                 if line.startswith("data:"):
-                    seen(json.loads(line[5:])["token"]["text"])
+                    on_token(json.loads(line[5:])["token"]["text"])
 
     async def run(self, prompt: str) -> str:
-        response = await self._client.post("/generate", content=body(prompt, stream=False))
+        response = await self._client.post("/generate", content=encode_body(prompt, stream=False))
         text: str = response.raise_for_status().json()["generated_text"]
         return text
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 
-from benchmarks.clients.asking import HEADERS, body
+from benchmarks.clients.raw_request import HEADERS, encode_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,15 +27,17 @@ class Sync:
     def __init__(self, address: str) -> None:
         self._client = httpx2.Client(base_url=address, **_OPTIONS)
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
-        asking = self._client.stream("POST", "/generate_stream", content=body(prompt, stream=True))
-        with asking as response:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
+        request = self._client.stream(
+            "POST", "/generate_stream", content=encode_body(prompt, stream=True)
+        )
+        with request as response:
             response.raise_for_status()
             for event in httpx2.EventSource(response):
-                seen(json.loads(event.data)["token"]["text"])
+                on_token(json.loads(event.data)["token"]["text"])
 
     def run(self, prompt: str) -> str:
-        response = self._client.post("/generate", content=body(prompt, stream=False))
+        response = self._client.post("/generate", content=encode_body(prompt, stream=False))
         text: str = response.raise_for_status().json()["generated_text"]
         return text
 
@@ -52,15 +54,17 @@ class Async:
     def __init__(self, address: str) -> None:
         self._client = httpx2.AsyncClient(base_url=address, **_OPTIONS)
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
-        asking = self._client.stream("POST", "/generate_stream", content=body(prompt, stream=True))
-        async with asking as response:
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
+        request = self._client.stream(
+            "POST", "/generate_stream", content=encode_body(prompt, stream=True)
+        )
+        async with request as response:
             response.raise_for_status()
             async for event in httpx2.EventSource(response):
-                seen(json.loads(event.data)["token"]["text"])
+                on_token(json.loads(event.data)["token"]["text"])
 
     async def run(self, prompt: str) -> str:
-        response = await self._client.post("/generate", content=body(prompt, stream=False))
+        response = await self._client.post("/generate", content=encode_body(prompt, stream=False))
         text: str = response.raise_for_status().json()["generated_text"]
         return text
 

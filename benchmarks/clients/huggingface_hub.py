@@ -26,9 +26,9 @@ class Sync:
     def __init__(self, address: str) -> None:
         self._client = InferenceClient(model=address)
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         for text in self._client.text_generation(prompt, stream=True):
-            seen(text)
+            on_token(text)
 
     def run(self, prompt: str) -> str:
         return self._client.text_generation(prompt)
@@ -46,9 +46,9 @@ class Async:
     def __init__(self, address: str) -> None:
         self._client = AsyncInferenceClient(model=address)
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         async for text in await self._client.text_generation(prompt, stream=True):
-            seen(text)
+            on_token(text)
 
     async def run(self, prompt: str) -> str:
         return await self._client.text_generation(prompt)

@@ -27,10 +27,10 @@ class Sync:
     def __init__(self, address: str) -> None:
         self._options = _options(address)
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         for event in litellm.text_completion(prompt=prompt, stream=True, **self._options):
             if text := event.choices[0].text:
-                seen(text)
+                on_token(text)
 
     def run(self, prompt: str) -> str:
         text: str = litellm.text_completion(prompt=prompt, **self._options).choices[0].text
@@ -49,11 +49,11 @@ class Async:
     def __init__(self, address: str) -> None:
         self._options = _options(address)
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         stream = await litellm.atext_completion(prompt=prompt, stream=True, **self._options)
         async for event in stream:
             if text := event.choices[0].text:
-                seen(text)
+                on_token(text)
 
     async def run(self, prompt: str) -> str:
         answer = await litellm.atext_completion(prompt=prompt, **self._options)

@@ -18,9 +18,9 @@ class Sync:
     def __init__(self, address: str) -> None:
         self._client = OpenAI(base_url=f"{address}/v1", api_key="-", timeout=60)
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         for event in self._client.completions.create(model="x", prompt=prompt, stream=True):
-            seen(event.choices[0].text)
+            on_token(event.choices[0].text)
 
     def run(self, prompt: str) -> str:
         return self._client.completions.create(model="x", prompt=prompt).choices[0].text
@@ -38,10 +38,10 @@ class Async:
     def __init__(self, address: str) -> None:
         self._client = AsyncOpenAI(base_url=f"{address}/v1", api_key="-", timeout=60)
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         stream = await self._client.completions.create(model="x", prompt=prompt, stream=True)
         async for event in stream:
-            seen(event.choices[0].text)
+            on_token(event.choices[0].text)
 
     async def run(self, prompt: str) -> str:
         answer = await self._client.completions.create(model="x", prompt=prompt)

@@ -18,9 +18,9 @@ class Sync:
     def __init__(self, address: str) -> None:
         self._client = Client(address, timeout=60)
 
-    def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         for event in self._client.generate_stream(prompt):
-            seen(event.token.text)
+            on_token(event.token.text)
 
     def run(self, prompt: str) -> str:
         text: str = self._client.generate(prompt).generated_text
@@ -39,9 +39,9 @@ class Async:
     def __init__(self, address: str) -> None:
         self._client = AsyncClient(address, timeout=60)
 
-    async def stream(self, prompt: str, seen: Callable[[str], object]) -> None:
+    async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         async for event in self._client.generate_stream(prompt):
-            seen(event.token.text)
+            on_token(event.token.text)
 
     async def run(self, prompt: str) -> str:
         text: str = (await self._client.generate(prompt)).generated_text

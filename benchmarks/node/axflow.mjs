@@ -10,10 +10,10 @@ export class Async {
     this.whole = { apiUrl: `${address}/generate` };
   }
 
-  async stream(prompt, seen) {
+  async stream(prompt, onToken) {
     const request = { model: "x", inputs: prompt };
     const stream = await HuggingFaceTextGeneration.streamTokens(request, this.options);
-    for await (const text of StreamToIterable(stream)) seen(text);
+    for await (const text of StreamToIterable(stream)) onToken(text);
   }
 
   async run(prompt) {

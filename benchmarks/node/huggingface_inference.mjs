@@ -9,11 +9,11 @@ export class Async {
     this.endpointUrl = address;
   }
 
-  async stream(prompt, seen) {
+  async stream(prompt, onToken) {
     const request = { endpointUrl: this.endpointUrl, inputs: prompt };
     // It asks for what OpenAI's interface answers, whatever its types say.
     for await (const event of this.client.textGenerationStream(request)) {
-      seen(event.choices[0].text);
+      onToken(event.choices[0].text);
     }
   }
 

@@ -4,13 +4,13 @@ import { readFileSync } from "node:fs";
 const PROMPT = "Tell me a story.";
 const WARM_UP = "warm up";
 
-const asked = JSON.parse(process.argv[2]);
-const { scenario } = asked;
-const { PACKAGE, Async } = await import(`./${asked.module}.mjs`);
-const client = new Async(asked.address);
+const args = JSON.parse(process.argv[2]);
+const { scenario } = args;
+const { PACKAGE, Async } = await import(`./${args.module}.mjs`);
+const client = new Async(args.address);
 
 let count = 0;
-const seen = () => { count += 1; };
+const onToken = () => { count += 1; };
 const cpu = () => {
   const { user, system } = process.cpuUsage();
   return user + system;
@@ -32,7 +32,7 @@ async function idle() {
   const resident = () => { globalThis.gc?.(); return process.memoryUsage.rss() / 1024; };
   const before = resident();
   await new Promise((resolve) => {
-    const one = () => { seen(); if (count === scenario.streams) resolve(); };
+    const one = () => { onToken(); if (count === scenario.streams) resolve(); };
     for (let i = 0; i < scenario.streams; i++) client.stream(PROMPT, one).catch(() => {});
   });
   return (resident() - before) / scenario.streams;
@@ -56,7 +56,7 @@ else if (scenario.what === "run") {
   await run();
   figure = (cpu() - before) / scenario.calls;
 } else {
-  await times(scenario.streams, () => client.stream(PROMPT, seen));
+  await times(scenario.streams, () => client.stream(PROMPT, onToken));
   figure = (cpu() - before) / count;
   if (count !== scenario.streams * scenario.tokens) throw new Error(`${count} tokens came`);
 }

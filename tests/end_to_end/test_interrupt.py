@@ -1,5 +1,5 @@
 """Whatever ends a call before its time, wherever it waits: the server sees it hang up, and the
-client and its other streams go on. (How fast it does is measured by `benchmarks/interrupting.py`.)
+client and its other streams go on. (`benchmarks/interrupt_latency.py` measures how soon.)
 """
 
 import asyncio

@@ -1,27 +1,44 @@
-"""Counting instructions: what callgrind says, and that there is a longer run to subtract from."""
+"""Counting instructions: what callgrind writes, and that there is a longer run to subtract from."""
 
 import pytest
 
-from benchmarks.instructions import collected, counted
+from benchmarks.__main__ import count_for_goals
+from benchmarks.goals import COUNT_GOALS
+from benchmarks.instructions import measured_totals, workloads_of
+from benchmarks.roster import CLIENTS
 
 
-def test_the_count_is_in_what_callgrind_says():
-    said = (
-        "==7== Events    : Ir\n==7== Collected : 1044396701\n==7==\n==7== I refs: 1,044,396,701\n"
-    )
-    assert collected(said) == 1044396701
+def test_every_second_dump_is_of_what_was_measured(tmp_path):
+    for number in range(1, 13):
+        dump = f"version: 1\ndesc: Trigger: --dump-before=getppid\n\ntotals: {number * 10}\n"
+        (tmp_path / f"callgrind.{number}").write_text(dump)
+    (tmp_path / "callgrind").write_text("totals: 7\n")
+    assert measured_totals(tmp_path) == [20, 40, 60, 80, 100, 120]
 
 
-def test_what_went_wrong_is_shown():
-    with pytest.raises(SystemExit, match="ModuleNotFoundError: No module named 'openai'"):
-        collected("Traceback:\nModuleNotFoundError: No module named 'openai'\n")
+def test_no_dumps_are_no_totals(tmp_path):
+    assert measured_totals(tmp_path) == []
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_runs_differ_in_nothing_but_their_length(kind):
-    for each in counted(kind):
-        few, many = each.scenario(each.few), each.scenario(each.many)
-        assert few.kind == kind
+@pytest.mark.parametrize("side", ["sync", "async"])
+def test_runs_differ_in_nothing_but_their_length(side):
+    for workload in workloads_of(side):
+        few, many = workload.scenario(workload.few), workload.scenario(workload.many)
+        assert few.kind == side
         changed = {name for name in vars(few) if getattr(few, name) != getattr(many, name)}
         assert len(changed) == 1
-        assert getattr(many, changed.pop()) > each.few
+        assert getattr(many, changed.pop()) > workload.few
+
+
+def test_goals_are_of_workloads_and_clients_that_there_are():
+    workloads = {workload.name for side in ("sync", "async") for workload in workloads_of(side)}
+    clients = {client.name for client in CLIENTS}
+    for goal in COUNT_GOALS:
+        assert goal.scenario in workloads
+        assert {goal.client, goal.against} <= clients
+
+
+def test_without_valgrind_a_line_says_that_nothing_is_counted(monkeypatch, capsys):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert count_for_goals(list(CLIENTS)) == {}
+    assert "valgrind is not installed" in capsys.readouterr().out

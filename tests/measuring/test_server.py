@@ -4,12 +4,12 @@ import json
 import socket
 
 from benchmarks.server import Plan
-from benchmarks.servers import scripted
+from benchmarks.servers import start_scripted_server
 
 PLAN = Plan(tokens=3, interval=0.01, streams=2)
 
 
-def begun(port):
+def begin_stream(port):
     """Return a connection that asks for a stream, when the first token has come."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=10)
     body = json.dumps({"inputs": "hi", "stream": True}).encode()
@@ -18,7 +18,7 @@ def begun(port):
     return sock, sock.recv(65536)
 
 
-def rest(sock, data):
+def read_rest(sock, data):
     while not data.endswith(b"0\r\n\r\n"):
         piece = sock.recv(65536)
         assert piece, data
@@ -27,11 +27,11 @@ def rest(sock, data):
 
 
 def test_one_that_left_is_not_counted_among_those_that_come_next():
-    with scripted(PLAN) as place:
+    with start_scripted_server(PLAN) as place:
         port = int(place["address"].rpartition(":")[2])
-        left, _ = begun(port)
+        left, _ = begin_stream(port)
         left.close()
-        one, other = begun(port), begun(port)
+        one, other = begin_stream(port), begin_stream(port)
         for sock, data in (one, other):
             with sock:
-                assert rest(sock, data).count(b"data:") == 3
+                assert read_rest(sock, data).count(b"data:") == 3

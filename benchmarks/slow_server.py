@@ -1,6 +1,6 @@
 """A server whose answers take their time, some much longer than others; in a process of its own.
 
-    python -m benchmarks.varied 0.25
+    python -m benchmarks.slow_server 0.25
 
 The argument is the median of the seconds that an answer takes; the mean is a third more, and one in
 a hundred takes over five times as long. How long depends on the prompt alone, so that all clients
@@ -17,23 +17,23 @@ import zlib
 from benchmarks import wire
 
 _SPREAD = 0.75
-_ANSWER = wire.whole(wire.answer(100, details=False))
+_ANSWER = wire.encode_response(wire.make_answer(100, details=False))
 
 
-class _Line(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One connection, over which one request comes after the other."""
 
     def __init__(self, median: float) -> None:
         self._median = median
-        self._heard = b""
+        self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._heard += data
-        head, found, body = self._heard.partition(b"\r\n\r\n")
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
         size = 0
         for line in head.lower().split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
@@ -41,7 +41,7 @@ class _Line(asyncio.Protocol):
                 size = int(value)
         if not found or len(body) < size:
             return
-        self._heard = b""
+        self._received = b""
         draw = random.Random(zlib.crc32(body.replace(b" ", b"")))
         seconds = self._median * draw.lognormvariate(0, _SPREAD)
         asyncio.get_running_loop().call_later(seconds, self._transport.write, _ANSWER)
@@ -49,7 +49,7 @@ class _Line(asyncio.Protocol):
 
 async def _serve(median: float) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Line(median), "127.0.0.1", 0, backlog=2048)
+    server = await loop.create_server(lambda: _Connection(median), "127.0.0.1", 0, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -7,12 +7,12 @@ import json
 HEADERS = {"content-type": "application/json"}
 
 
-def body(prompt: str, *, stream: bool) -> bytes:
+def encode_body(prompt: str, *, stream: bool) -> bytes:
     """Return the body of a request to a TGI."""
     return json.dumps({"inputs": prompt, "parameters": {}, "stream": stream}).encode()
 
 
-def raw(address: str, path: str, data: bytes) -> bytes:
+def encode_request(address: str, path: str, data: bytes) -> bytes:
     """Return a request as it goes over the wire."""
     host = address.removeprefix("http://")
     return (
@@ -21,6 +21,6 @@ def raw(address: str, path: str, data: bytes) -> bytes:
     ).encode() + data
 
 
-def port(address: str) -> int:
+def port_of(address: str) -> int:
     """Return the port of the server."""
     return int(address.rpartition(":")[2])

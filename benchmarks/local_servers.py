@@ -16,7 +16,7 @@ MODEL = ROOT / "src" / "hfgen" / "server" / "bundled"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Local:
+class LocalServer:
     """A server that is measured, or a part of one in a process of its own.
 
     Attributes:
@@ -43,6 +43,7 @@ class Local:
 
     floor = "floor, the engine alone"
     loop = "asyncio"
+    dependencies = ""
 
     @property
     def environment(self) -> str:
@@ -61,11 +62,11 @@ class Local:
     @property
     def command(self) -> list[str]:
         """The command that measures it; what to measure is appended."""
-        module = "engine" if self.part else "asking"
+        module = "engine" if self.part else "server_worker"
         return [str(BASE / "bin" / "python"), "-m", f"benchmarks.{module}"]
 
     @property
-    def asked(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, str]:
         """What the command is told of it."""
         return {
             "part": self.part,
@@ -79,11 +80,11 @@ _TRANSFORMERS = (
     *("--device", "cpu", "--dtype", "float32"),
 )
 
-LOCALS = (
-    Local(name="floor, the engine alone", part="engine"),
-    Local(name="hfgen, without HTTP", part="batcher"),
-    Local(name="hfgen serve", serves=("hfgen", "serve", "--port", "{port}")),
-    Local(
+LOCAL_SERVERS = (
+    LocalServer(name="floor, the engine alone", part="engine"),
+    LocalServer(name="hfgen, without HTTP", part="batcher"),
+    LocalServer(name="hfgen serve", serves=("hfgen", "serve", "--port", "{port}")),
+    LocalServer(
         name="transformers serve, batching",
         package="transformers",
         folder=ROOT / ".venv-transformers",
@@ -94,7 +95,7 @@ LOCALS = (
         share=2,
         origin="make integration-transformers",
     ),
-    Local(
+    LocalServer(
         name="transformers serve, as it comes",
         package="transformers",
         folder=ROOT / ".venv-transformers",

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.engine import PARTS
-from benchmarks.local import Local
+from benchmarks.local_servers import LocalServer
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.servers import Servers, StartError, fetched
+from benchmarks.servers import Servers, StartError, fetch
 from benchmarks.wire import STORIES
 from hfgen.server.engine.checkpoint import BUNDLED, load_checkpoint
 
@@ -39,18 +39,20 @@ def test_a_story_that_ends_is_no_measurement(model):
 
 
 def test_a_server_is_started_once_and_ends_with_the_others():
-    served = Local(name="served", folder=HERE, serves=("hfgen", "serve", "--port", "{port}"))
+    served = LocalServer(name="served", folder=HERE, serves=("hfgen", "serve", "--port", "{port}"))
     with Servers() as servers:
         place = servers.place(served, SERVE_8)
         assert servers.place(served, SERVE_8) is place
-        assert fetched(f"{place['address']}/health") is not None
+        assert fetch(f"{place['address']}/health") is not None
         os.kill(place["pid"], 0)
     with pytest.raises(OSError, match="refused"):
-        fetched(f"{place['address']}/health")
+        fetch(f"{place['address']}/health")
 
 
 def test_one_that_does_not_start_says_why_each_time():
-    broken = Local(name="broken", folder=HERE, serves=("python", "-c", "raise SystemExit('torn')"))
+    broken = LocalServer(
+        name="broken", folder=HERE, serves=("python", "-c", "raise SystemExit('torn')")
+    )
     with Servers() as servers:
         for _ in range(2):
             with pytest.raises(StartError, match="torn"):

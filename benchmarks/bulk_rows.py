@@ -1,7 +1,7 @@
 """Rows a second and peak memory of `hfgen bulk`, by the number of rows.
 
-    python -m benchmarks.million                      # 100,000 rows, and a million
-    python -m benchmarks.million --rows 10000 100000
+    python -m benchmarks.bulk_rows                      # 100,000 rows, and a million
+    python -m benchmarks.bulk_rows --rows 10000 100000
 
 The output is checked: each row is there once, with its text.
 """
@@ -18,25 +18,25 @@ import time
 from pathlib import Path
 
 from benchmarks.roster import ROOT
-from benchmarks.runner import ended
+from benchmarks.runner import wait_for_end
 from benchmarks.server import Plan
-from benchmarks.servers import ENVIRONMENT, scripted
+from benchmarks.servers import ENVIRONMENT, start_scripted_server
 
 
 def main() -> None:
     """Run it for each number of rows, and print a line each."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bulk_rows", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--streamed", action="store_true", help="read answers as streams")
-    asked = parser.parse_args()
-    with scripted(Plan(tokens=20, interval=0.0, holds=False)) as place:
-        url = f"{place['address']}/generate{'_stream' * asked.streamed}"
-        for count in asked.rows:
+    arguments = parser.parse_args()
+    with start_scripted_server(Plan(tokens=20, interval=0.0, holds=False)) as place:
+        url = f"{place['address']}/generate{'_stream' * arguments.streamed}"
+        for count in arguments.rows:
             with tempfile.TemporaryDirectory() as folder:
-                print(_measured(Path(folder), count, url, streamed=asked.streamed), flush=True)
+                print(_measure(Path(folder), count, url, streamed=arguments.streamed), flush=True)
 
 
-def _measured(folder: Path, count: int, url: str, *, streamed: bool) -> str:
+def _measure(folder: Path, count: int, url: str, *, streamed: bool) -> str:
     rows, output = folder / "rows.jsonl", folder / "out.jsonl"
     with rows.open("w", encoding="ascii") as file:
         file.writelines(f'{{"id":{number},"inputs":"row {number}"}}\n' for number in range(count))
@@ -46,7 +46,7 @@ def _measured(folder: Path, count: int, url: str, *, streamed: bool) -> str:
     process = subprocess.Popen(  # noqa: S603 - ours
         command, cwd=ROOT, env=os.environ | ENVIRONMENT, stderr=subprocess.DEVNULL
     )
-    usage = ended(process)
+    usage = wait_for_end(process)
     seconds = time.monotonic() - began
     if process.returncode:
         raise SystemExit(f"hfgen bulk ended with {process.returncode}")

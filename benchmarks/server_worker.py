@@ -1,9 +1,9 @@
 """One measurement of a server with the bundled model, from a process of its own.
 
-    python -m benchmarks.asking '{"address": "http://...", "pid": 17, "scenario": {...}, ...}'
+    python -m benchmarks.server_worker '{"address": "http://...", "pid": 17, ...}'
 
-Every server is asked alike: hfgen, on uvloop, at `/v1/completions`, which all of them have. What is
-measured is the server's process, by what the kernel counts for it.
+hfgen on uvloop asks every server alike, at `/v1/completions`, which all of them have. The CPU time
+and the memory are those of the server's process, as the kernel counts them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.scenarios import Scenario
 from benchmarks.wire import STORIES
 
 
-class Asker:
+class StoryClient:
     """Asks for stories.
 
     Attributes:
@@ -59,23 +59,23 @@ class Asker:
         self.first.append(first)
 
 
-async def measured(asked: dict[str, Any], scenario: Scenario) -> dict[str, float]:
+async def measure_server(arguments: dict[str, Any], scenario: Scenario) -> dict[str, float]:
     """Return the measurements."""
-    process = Path("/proc", str(asked["pid"]))
-    options = {"api_url": asked["address"], "dialect": "completions", "max_retries": 0}
+    process = Path("/proc", str(arguments["pid"]))
+    options = {"api_url": arguments["address"], "dialect": "completions", "max_retries": 0}
     async with hfgen.AsyncClient(**options) as client:
         # As many at once as will be, for whatever a server prepares for so many.
-        await Asker(client).ask(replace(scenario, calls=scenario.streams, tokens=8))
-        asker = Asker(client)
+        await StoryClient(client).ask(replace(scenario, calls=scenario.streams, tokens=8))
+        story_client = StoryClient(client)
         cpu, wall = -_cpu(process), -time.monotonic()
-        await asker.ask(scenario)
+        await story_client.ask(scenario)
         cpu, wall = cpu + _cpu(process), wall + time.monotonic()
     tokens = scenario.calls * scenario.tokens
     return {
         "figure": cpu / tokens * 1e6,
         "wall": wall,
         "speed": tokens / wall,
-        "first": statistics.median(asker.first) * 1000,
+        "first": statistics.median(story_client.first) * 1000,
         "peak": _peak(process),
     }
 
@@ -96,18 +96,20 @@ def _peak(process: Path) -> float:
     return 0.0
 
 
-def _version(asked: dict[str, Any]) -> str:
+def _version(arguments: dict[str, Any]) -> str:
     """Return the version of the server's package, which is in another environment."""
     code = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
-    command = [asked["python"], "-c", code, asked["package"]]
+    command = [arguments["python"], "-c", code, arguments["package"]]
     return subprocess.check_output(command, text=True).strip()  # noqa: S603 - ours
 
 
 def main() -> None:
     """Measure what the command line says."""
-    asked = json.loads(sys.argv[1])
-    said = uvloop.run(measured(asked, Scenario(**asked["scenario"])))
-    print(json.dumps({**said, "package": asked["package"], "version": _version(asked)}))
+    arguments = json.loads(sys.argv[1])
+    measurement = uvloop.run(measure_server(arguments, Scenario(**arguments["scenario"])))
+    print(
+        json.dumps({**measurement, "package": arguments["package"], "version": _version(arguments)})
+    )
 
 
 if __name__ == "__main__":

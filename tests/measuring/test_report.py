@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmarks.report import page
+from benchmarks.report import render_page
 from benchmarks.runner import Figures
 
 # A bar of a cell's own is escaped.
@@ -16,7 +16,7 @@ def table():
     """Return the cells of a scenario's table, by the first of each row."""
 
     def cells(scenario, figures):
-        text = page({scenario: figures}, {}, {}, 3)
+        text = render_page({scenario: figures}, {}, {}, 3)
         lines = text.partition(f"## {scenario}\n")[2].splitlines()[3:]
         rows = [[cell.strip() for cell in SEPARATOR.split(line)[1:-1]] for line in lines if line]
         return {row[0].strip("*"): dict(zip(rows[0], row, strict=False)) for row in rows[2:]}
@@ -47,7 +47,8 @@ def test_one_that_failed_later_says_so_beside_its_figures(table):
 
 
 def test_columns_of_nothing_are_left_out(table):
-    row = table("import", {"floor": Figures(figure=[1.0]), "hfgen": Figures(figure=[2.0])})["hfgen"]
+    figures = {"floor": Figures(figure=[1.0]), "hfgen, Client()": Figures(figure=[2.0])}
+    row = table("import", figures)["hfgen, Client()"]
     assert "wall s" not in row
     assert "tokens/s" not in row
 
@@ -64,3 +65,12 @@ def test_a_server_is_compared_with_the_engine_alone(table):
     }
     row = table("serve-8", figures)["hfgen serve"]
     assert (row["over floor"], row["tokens/s"], row["first token, ms"]) == ("+47.5", "750", "4.5")
+
+
+def test_of_an_import_the_dependencies_are_subtracted(table):
+    figures = {
+        "hfgen, Client()": Figures(figure=[30.0, 34.0]),
+        "msgspec and urllib3, alone": Figures(figure=[20.0, 21.0]),
+    }
+    notes = table("import", figures)["hfgen, Client()"]["notes"]
+    assert notes == "its own: 11.5 ms, beside msgspec and urllib3, alone"

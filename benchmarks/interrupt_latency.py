@@ -1,6 +1,6 @@
 """Measure how soon a server sees a client hang up, from whatever ends the call.
 
-    python benchmarks/interrupting.py [--tries 50]
+    python benchmarks/interrupt_latency.py [--tries 50]
 
 Client and server are in one process, on one clock. For each cause, and each place where a call may
 wait, the milliseconds from the cause to the moment at which the server has noticed: median and
@@ -68,8 +68,8 @@ class Trial:
 
     async def read_async(self, client: hfgen.AsyncClient) -> None:
         """Make the call."""
-        came = await getattr(client, self.verb)("x")
-        async for _ in came:
+        items = await getattr(client, self.verb)("x")
+        async for _ in items:
             pass
 
 
@@ -121,7 +121,7 @@ async def time_out(client: hfgen.AsyncClient, trial: Trial) -> None:
         await reading
 
 
-def measured(
+def measure_sync(
     act: Callable[[hfgen.Client, Trial], None], answer: ScriptedAnswer, place: str, tries: int
 ) -> list[float]:
     """Return the milliseconds of each try, on the sync side."""
@@ -135,7 +135,7 @@ def measured(
     return took
 
 
-async def measured_async(
+async def measure_async(
     act: Callable[[hfgen.AsyncClient, Trial], Awaitable[None]],
     answer: ScriptedAnswer,
     place: str,
@@ -168,9 +168,9 @@ def main() -> None:
     for cause in (*sync, *asynchronous):
         for place, script in PLACES.items():
             if cause in sync:
-                took = measured(sync[cause], script, place, tries)
+                took = measure_sync(sync[cause], script, place, tries)
             else:
-                coroutine = measured_async(asynchronous[cause], script, place, tries)
+                coroutine = measure_async(asynchronous[cause], script, place, tries)
                 took = asyncio.run(coroutine)
             print(f"{cause:30}{place:26}{statistics.median(took):8.2f}{max(took):9.2f}")
 
