@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def naming_file(path: Path) -> Iterator[None]:
     """Say which file an error of the block is about, and what of it is safe.
 
     Raises:
@@ -23,10 +23,10 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cannot_write(path, error.strerror or str(error)) from error
+        raise write_error(path, error.strerror or str(error)) from error
 
 
-def cannot_write(path: Path, reason: str) -> BulkFileError:
+def write_error(path: Path, reason: str) -> BulkFileError:
     return BulkFileError(
         f"cannot write {path}: {reason}. What was committed is safe: "
         "when that can be written, start again with the same command"
@@ -39,7 +39,7 @@ def sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
+def rename_durably(temporary: Path, path: Path) -> None:
     """Make a file, which is on the disk, what `path` names, for good."""
     os.replace(temporary, path)  # noqa: PTH105 - as tests see it
     sync_folder(path.parent)

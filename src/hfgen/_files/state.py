@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.durable import cannot_write
+from hfgen._files.durable import write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,4 +165,4 @@ class State:
                     f"{self._path} is no state of a bulk run, or damaged: {error}; "
                     "move it away, and --restart"
                 ) from error
-            raise cannot_write(self._path, str(error)) from error
+            raise write_error(self._path, str(error)) from error

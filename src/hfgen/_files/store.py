@@ -7,19 +7,20 @@ is behind that end is cut off, and the rows are done again.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files import identity
-from hfgen._files.rewriting import finish, rewrite
-from hfgen._files.rowfile import RowFile
+from hfgen._files.rewrite import finish, rewrite
+from hfgen._files.row_file import RowFile
 from hfgen._files.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -73,7 +74,7 @@ class Store:
         rows = self._target.rows
         finish(self._state, rows)
         if self._state.execute("SELECT 1 FROM rows LIMIT 1"):
-            identity.check(self._target.path, self._state["settings"], settings)
+            _check_same_run(self._target.path, self._state["settings"], settings)
         else:
             # Nothing would be lost: who has corrected a key or a model need not say --restart.
             with self._state.transaction():
@@ -247,3 +248,36 @@ def _refuse_what_would_be_lost(target: Target, source: Path | None, *, restart: 
                 f"{path} is there already, and not the output of a run that could go on: choose "
                 "another output, or overwrite it with --restart"
             )
+
+
+def _check_same_run(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with other settings than those that the output was begun with.
+
+    Raises:
+        BulkFileError: The message names what is different.
+    """
+    old, new = dict(_flatten(before)), dict(_flatten(now))
+    changes = [
+        "the input is another one, or was changed"
+        if key == "input"
+        else f"{key} was {_setting(old, key)}, is {_setting(new, key)}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+    if changes:
+        raise BulkFileError(
+            f"{path} was begun differently: {'; '.join(changes)}. Go on as it was begun, choose "
+            "another output, or begin anew with --restart"
+        )
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield prefix + key, json.dumps(value, sort_keys=True)
+
+
+def _setting(settings: Mapping[str, str], key: str) -> str:
+    return settings.get(key, "not given")

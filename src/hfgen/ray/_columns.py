@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from hfgen._files.record import failure
+from hfgen._files.record import error_fields
 
 if TYPE_CHECKING:
     from hfgen._bulk.results import BulkResult
@@ -32,7 +32,7 @@ def with_answers(table: pa.Table, results: list[BulkResult[Any]]) -> pa.Table:
         "generated_text": pa.array([r.generated_text for r in results], pa.string()),
         "finish_reason": pa.array([r.finish_reason for r in results], pa.string()),
         "generated_tokens": pa.array([r.generated_tokens for r in results], pa.int64()),
-        "error": pa.array([failure(r) for r in results], _ERROR),
+        "error": pa.array([error_fields(r) for r in results], _ERROR),
     }
     kept = table.drop_columns([name for name in columns if name in table.column_names])
     for name, column in columns.items():

@@ -22,7 +22,7 @@ from hfgen._cli.bulk.tally import Tally
 from hfgen._cli.terminal import heard_or_not
 from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
 from hfgen._core.url import display
-from hfgen._files.export import export, joins
+from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.prompt import Prompt
 from hfgen._files.record import Records
 from hfgen._files.source import source
@@ -125,7 +125,7 @@ class _Bulk:
 
     def _running(self, store: Store, tally: Tally) -> Running:
         records = Records(
-            columns=not joins(self._source, self._target),
+            columns=not keeps_input_columns(self._source, self._target),
             details=self._options.details,
             digests=self._source.path is None,
         )

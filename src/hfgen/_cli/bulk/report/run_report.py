@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.extras import needed_for
+from hfgen._files.extras import explain_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ class Report:
             raise BulkFileError(f"the report would overwrite {name}: choose another name for it")
         if self.path.is_dir() or not os.access(self.path.absolute().parent, os.W_OK | os.X_OK):
             raise BulkFileError(f"cannot write {name}: there is no folder for it, or no right to")
-        with needed_for("--report", "report"):
+        with explain_missing("--report", "report"):
             from hfgen._cli.bulk.report.page import page  # noqa: PLC0415 - optional
             from hfgen._cli.bulk.report.recorder import Recorder  # noqa: PLC0415 - as late
         self._page = page

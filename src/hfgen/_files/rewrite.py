@@ -15,14 +15,14 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.durable import put_in_place, sync, sync_folder, writing
+from hfgen._files.durable import naming_file, rename_durably, sync, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import Any, BinaryIO
 
-    from hfgen._files.rowfile import RowFile
+    from hfgen._files.row_file import RowFile
     from hfgen._files.state import State
 
 _HASH = "blake2b"
@@ -36,7 +36,7 @@ def rewrite(state: State, file: RowFile, *, errors: bool) -> None:
         BulkFileError: It could not be written; then all is as it was.
     """
     new = _new(file.path)
-    with writing(new), new.open("wb") as output, state.transaction():
+    with naming_file(new), new.open("wb") as output, state.transaction():
         try:
             end, digest = _copy(state, file, output, errors=errors)
             sync(output)
@@ -68,8 +68,8 @@ def finish(state: State, path: Path) -> None:
             "anew with --restart"
         )
     if current is new:
-        with writing(path):
-            put_in_place(new, path)
+        with naming_file(path):
+            rename_durably(new, path)
     with state.transaction():
         state.execute("DROP TABLE rows")
         state.execute("ALTER TABLE moved RENAME TO rows")
