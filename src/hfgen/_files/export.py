@@ -1,6 +1,6 @@
-"""The output, made at the end, where it cannot be added to: Parquet, or compressed.
+"""Writes Parquet and compressed outputs at the end of a run: they cannot be appended to.
 
-Rows are in the order of the input. A row group of Parquet is in memory, and no more.
+Rows are in the order of the input. At most one row group of Parquet is in memory.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _columns(line: bytes) -> dict[str, Any]:
     try:
         columns: dict[str, Any] = _decode(line)
     except UNREADABLE:
-        # Numbers beyond all bounds, say: the value stays the JSON that it is.
+        # Such as a number that is too large: that value stays text of JSON.
         columns = {name: _value(raw) for name, raw in _decode_columns(line).items()}
     return columns
 

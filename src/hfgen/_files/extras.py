@@ -1,4 +1,4 @@
-"""What is installed with an extra only."""
+"""Optional packages: the error that says which extra installs a missing one."""
 
 from __future__ import annotations
 

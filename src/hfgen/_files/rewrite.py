@@ -1,4 +1,4 @@
-"""The file of rows made anew: without its errors, or in the order of the input.
+"""Rewrites the file of rows, without its errors or in the order of the input.
 
     1. the lines that stay are written to OUTPUT.rewrite, and synced
     2. their new places are written to the table `moved`, and `pending` tells of the new file
@@ -6,7 +6,7 @@
     4. `moved` becomes `rows`, and `pending` is cleared
 
 Before 2 is committed nothing has happened; after it, `finish` can be repeated until it has all been
-done. So it may be killed anywhere.
+done. So the process may be killed anywhere.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def rewrite(state: State, file: RowFile, *, errors: bool) -> None:
             sync(output)
             sync_folder(new.parent)
         except BaseException:
-            # What may be why there is no room.
+            # This file may be the reason that the disk is full.
             new.unlink(missing_ok=True)
             raise
         state["pending"] = {"end": end, "digest": digest}
@@ -52,7 +52,7 @@ def rewrite(state: State, file: RowFile, *, errors: bool) -> None:
 
 
 def finish(state: State, path: Path) -> None:
-    """Go on with what a rewriting left behind, if one did.
+    """Complete a rewrite that was interrupted, if there is one.
 
     Raises:
         BulkFileError: One of the files is missing or was changed.

@@ -29,7 +29,7 @@ class RowFile:
         """Open it, the first time or after `close`."""
         with naming_file(self.path):
             made = not self.path.exists()
-            # Unbuffered: what could not be written must not be tried again behind our back.
+            # Unbuffered: what could not be written must not be tried again by a buffer later.
             self._file = self.path.open("x+b" if made else "r+b", buffering=0)
             self._reader = self.path.open("rb")
             if made:
@@ -49,7 +49,7 @@ class RowFile:
             sync(self._file)
 
     def cut(self, end: int) -> None:
-        """Take off what is behind the first `end` bytes: what was torn, or never committed.
+        """Truncate the file to `end` bytes: what follows is torn or was never committed.
 
         Raises:
             BulkFileError: No line ends there, or it cannot be written.

@@ -136,7 +136,7 @@ def source(name: str, given: str | None = None) -> Source:
 def _standard_input() -> BinaryIO:
     if sys.stdin is None:
         raise BulkFileError("it is closed")
-    # Not sys.stdin itself: Python cannot end while another thread waits in that one.
+    # Not sys.stdin: the interpreter cannot exit while another thread is blocked reading it.
     return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
