@@ -22,7 +22,7 @@ from benchmarks.wire import STORIES
 from benchmarks.worker import Meter
 from hfgen import __version__
 from hfgen.server.engine.batcher import Batcher
-from hfgen.server.engine.checkpoint import BUNDLED, Model
+from hfgen.server.engine.checkpoint import BUNDLED, Model, load_checkpoint
 from hfgen.server.engine.jobs import Event, Failed, Generated, Job, Sampling
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def main() -> None:
     arguments = json.loads(sys.argv[1])
     scenario = Scenario(**arguments["scenario"])
     generate = PARTS[arguments["part"]]
-    model = load(BUNDLED)
+    model = load_checkpoint(BUNDLED)
     generate(model, replace(scenario, calls=scenario.streams, tokens=8))
     with Meter() as meter:
         first = generate(model, scenario)

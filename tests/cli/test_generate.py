@@ -11,7 +11,7 @@ import pytest
 
 from helpers.scripted_answers import as_json, events, token
 from hfgen import ModelLoadingError
-from hfgen._cli.waiting import Waiting
+from hfgen._cli.terminal import RetryNotice
 from hfgen.testing import Cut, Hang, Pause, ScriptedServer, event
 
 STORY = events(
@@ -205,12 +205,12 @@ def test_picks_a_stream_up(hfgen):
 
 def test_counts_down_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with Waiting() as waiting:
+    with RetryNotice() as notice:
         error = ModelLoadingError("loading", status=503, estimated_time=20.0)
-        waiting.told(1, 10.0, error)
+        notice.show(1, 10.0, error)
         time.sleep(0.1)
-        waiting.told(2, 10.0, error)
-        waiting.over()
+        notice.show(2, 10.0, error)
+        notice.clear()
     shown = capsys.readouterr().err
     assert shown.count("model is loading, about 20 s") == 2
     assert shown.endswith("\r\x1b[2K")

@@ -12,7 +12,7 @@ import pytest
 
 from helpers.finished_rows import finish, largest_file, opened, record
 from hfgen import BulkFileError
-from hfgen._files.export import export, joins
+from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.source import source
 from hfgen._files.target import target
 
@@ -28,7 +28,7 @@ ERROR = "struct<type: string, message: string, status: int64, attempts: int64>"
 def made(given, out):
     """Say the rows back, and make the output."""
     with opened(out) as store:
-        finish(store, given, columns=not joins(given, target(str(out))))
+        finish(store, given, columns=not keeps_input_columns(given, target(str(out))))
         export(store, given, target(str(out)))
     assert not list(out.parent.glob("*.new"))
     return out

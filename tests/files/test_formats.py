@@ -3,7 +3,7 @@
 import pytest
 
 from hfgen import BulkFileError
-from hfgen._files.formats import READABLE, recognised
+from hfgen._files.formats import READABLE, detect_encoding
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from hfgen._files.formats import READABLE, recognised
     ],
 )
 def test_by_the_endings_or_as_given(name, given, encoding):
-    assert str(recognised(name, given=given, allowed=READABLE)) == encoding
+    assert str(detect_encoding(name, given=given, allowed=READABLE)) == encoding
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_by_the_endings_or_as_given(name, given, encoding):
 )
 def test_what_cannot_be_told(name, given, message):
     with pytest.raises(BulkFileError, match=message):
-        recognised(name, given=given, allowed=READABLE)
+        detect_encoding(name, given=given, allowed=READABLE)

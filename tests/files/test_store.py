@@ -12,6 +12,7 @@ from helpers.finished_rows import SETTINGS, ids, opened, record, rows, run
 from hfgen import BulkFileError
 from hfgen._files.row import Row
 from hfgen._files.state import State
+from hfgen._files.store import _check_same_run
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ class TestRefusing:
         assert out.read_bytes() == changed
 
     def test_a_second_process(self, out):
-        script = "import finishing, sys; finishing.opened(sys.argv[1])"
+        script = "import sys; from helpers.finished_rows import opened; opened(sys.argv[1])"
         with opened(out) as store:
             assert "another process is at work on this output" in refused(out)
             assert "another process" in refused(out, restart=True)
@@ -351,3 +352,40 @@ def test_lines_are_on_the_disk_before_the_state_says_so(out, monkeypatch):
         f"sync {size}",
         "COMMIT",
     ]
+
+
+BEFORE = {
+    "input": "abc",
+    "model": "a/b",
+    "template": None,
+    "parameters": {"top_k": 5, "stop": ["x"]},
+}
+
+
+def check_settings(**changes):
+    _check_same_run(Path("out.jsonl"), BEFORE, {**BEFORE, **changes})
+
+
+def test_a_run_with_the_same_settings_goes_on():
+    check_settings()
+    check_settings(provider=None, parameters={"stop": ["x"], "top_k": 5, "seed": None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input": "abd"}, "the input is another one, or was changed"),
+        ({"input": None}, "the input is another one, or was changed"),
+        ({"model": "a/c"}, 'model was "a/b", is "a/c"'),
+        ({"model": None}, 'model was "a/b", is not given'),
+        ({"template": "{a}"}, 'template was not given, is "{a}"'),
+        ({"parameters": {"stop": ["x"]}}, "parameters.top_k was 5, is not given"),
+        ({"parameters": {"top_k": 5, "stop": ["y"]}}, r'parameters.stop was \["x"\], is \["y"\]'),
+        ({"model": "c", "input": "d"}, 'was changed; model was "a/b", is "c"'),
+    ],
+)
+def test_a_setting_that_differs_is_named(changes, message):
+    with pytest.raises(BulkFileError, match=message) as caught:
+        check_settings(**changes)
+    assert "out.jsonl was begun differently" in caught.value.message
+    assert "--restart" in caught.value.message

@@ -10,13 +10,13 @@ def test_rows_are_added_to_json_lines_themselves(tmp_path):
     given = target(str(tmp_path / "out.jsonl"))
     assert (given.path, given.rows) == (tmp_path / "out.jsonl", tmp_path / "out.jsonl")
     assert given.state == tmp_path / "out.jsonl.state"
-    assert not given.exported
+    assert not given.is_exported
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl.gz", "out.jsonl.zst"])
 def test_others_are_made_at_the_end(tmp_path, name):
     given = target(str(tmp_path / name))
-    assert given.exported
+    assert given.is_exported
     assert given.rows == tmp_path / f"{name}.rows.jsonl"
     assert given.state == tmp_path / f"{name}.state"
 

@@ -1,4 +1,4 @@
-"""Where a command sends its requests: the arguments, and the client's options that they make."""
+"""Arguments that say where a command sends its requests, and the client options they make."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _MAX_RETRIES = Retry().max_retries
 
 
-class Where(CommonOptions, ConnectingOptions, total=False):
-    """What these arguments say, for clients of either side."""
+class ClientOptions(CommonOptions, ConnectingOptions, total=False):
+    """The client options that these arguments give, for `Client` and `AsyncClient`."""
 
 
 def add_arguments(
@@ -31,7 +31,7 @@ def add_arguments(
     """Add the arguments.
 
     Args:
-        parser: Where to.
+        parser: The parser to add them to.
         several: Whether `--api-url` may be given more than once; `api_url` is then a list.
         max_retries: How often to try again if nothing else is said.
     """
@@ -82,7 +82,9 @@ def add_arguments(
 
 
 @contextlib.contextmanager
-def reached(options: argparse.Namespace, *, on_retry: OnRetry | None = None) -> Iterator[Where]:
+def client_options(
+    options: argparse.Namespace, *, on_retry: OnRetry | None = None
+) -> Iterator[ClientOptions]:
     """Give a client's options; with `--local`, there is a server for as long as the context.
 
     Several URLs are not among them.
@@ -106,7 +108,7 @@ def reached(options: argparse.Namespace, *, on_retry: OnRetry | None = None) -> 
         yield given
 
 
-def check(options: argparse.Namespace) -> None:
+def check_route(options: argparse.Namespace) -> None:
     """See whether these arguments, with several URLs, go together, and name a model if need be.
 
     Raises:
@@ -119,8 +121,8 @@ def check(options: argparse.Namespace) -> None:
         plan_route(model(options), settings, ENVIRONMENT)
 
 
-def _given(options: argparse.Namespace) -> Where:
-    given: Where = {
+def _given(options: argparse.Namespace) -> ClientOptions:
+    given: ClientOptions = {
         "api_key": options.api_key,
         "max_retries": options.max_retries,
         "wait_for_model": options.wait_for_model,

@@ -11,7 +11,7 @@ import msgspec
 
 from hfgen._cli import connection_arguments as where
 from hfgen._cli import parameter_arguments as parameters
-from hfgen._cli.waiting import Waiting
+from hfgen._cli.terminal import RetryNotice
 from hfgen._core.errors import InvalidRequestError
 from hfgen._sync.client import Client
 
@@ -59,18 +59,18 @@ def run(options: argparse.Namespace) -> None:
         # What the terminal cannot show must not end the generation.
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     with (
-        Waiting() as waiting,
-        where.reached(options, on_retry=waiting.told) as reached,
+        RetryNotice() as notice,
+        where.client_options(options, on_retry=notice.show) as reached,
         Client(**reached) as client,
     ):
         started = time.perf_counter()
         if options.no_stream:
             answers = client.run(request)
-            waiting.over()
+            notice.clear()
             _show_answers(answers, options, started)
         else:
             with client.stream(request, resume=options.resume) as stream:
-                waiting.over()
+                notice.clear()
                 _show_stream(stream, options, started)
 
 

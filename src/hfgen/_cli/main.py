@@ -1,4 +1,4 @@
-"""The command line: what there is to call, and how a call ends."""
+"""The command line: its commands, and how errors become exit statuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hfgen._cli import bulk, generate, info, serve
-from hfgen._cli.terminal import discard
+from hfgen._cli.terminal import discard_output
 from hfgen._core.errors import HfgenError, InvalidRequestError
 from hfgen._version import __version__
 
@@ -50,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        discard(sys.stdout)
+        discard_output(sys.stdout)
     except OSError as error:
-        discard(sys.stdout)
+        discard_output(sys.stdout)
         print(f"hfgen: error: cannot write: {error.strerror}", file=sys.stderr)
         return _FAILED
     except HfgenError as error:

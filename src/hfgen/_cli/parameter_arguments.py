@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser, needs: Mapping[str, str]) -> 
     """Add the arguments.
 
     Args:
-        parser: Where to.
+        parser: The parser to add them to.
         needs: For a parameter that has its effect only with a certain option: that option.
     """
     how = parser.add_argument_group("how")

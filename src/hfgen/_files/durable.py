@@ -1,4 +1,4 @@
-"""Bytes that are on the disk, and not on their way there."""
+"""Writes that are on the disk when they return: `sync`, `rename_durably`; and their errors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say which file an error of the block is about, and what of it is safe.
+def naming_file(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an error that names the file and says what is safe.
 
     Raises:
         BulkFileError: For each OSError.
@@ -23,10 +23,10 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cannot_write(path, error.strerror or str(error)) from error
+        raise write_error(path, error.strerror or str(error)) from error
 
 
-def cannot_write(path: Path, reason: str) -> BulkFileError:
+def write_error(path: Path, reason: str) -> BulkFileError:
     return BulkFileError(
         f"cannot write {path}: {reason}. What was committed is safe: "
         "when that can be written, start again with the same command"
@@ -34,21 +34,21 @@ def cannot_write(path: Path, reason: str) -> BulkFileError:
 
 
 def sync(file: BinaryIO) -> None:
-    """Return when all that was written is on the disk."""
+    """Flush and fsync: all that was written is on the disk when this returns."""
     file.flush()
     os.fsync(file.fileno())
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Make a file, which is on the disk, what `path` names, for good."""
-    os.replace(temporary, path)  # noqa: PTH105 - as tests see it
+def rename_durably(temporary: Path, path: Path) -> None:
+    """Rename `temporary`, which is synced, to `path`; then sync the folder."""
+    os.replace(temporary, path)  # noqa: PTH105 - tests replace os.replace
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in the folder are on the disk."""
+    """Fsync the folder: new names in it are on the disk when this returns."""
     if os.name == "nt":
-        # Windows opens no folders, and keeps names by itself.
+        # Windows cannot open a folder, and writes names without it.
         return
     number = os.open(folder, os.O_RDONLY)
     try:

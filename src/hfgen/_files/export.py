@@ -1,6 +1,6 @@
-"""The output, made at the end, where it cannot be added to: Parquet, or compressed.
+"""Writes Parquet and compressed outputs at the end of a run: they cannot be appended to.
 
-Rows are in the order of the input. A row group of Parquet is in memory, and no more.
+Rows are in the order of the input. At most one row group of Parquet is in memory.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import msgspec
 
 from hfgen._core.dialects.base import UNREADABLE
 from hfgen._files import parquet
-from hfgen._files.compression import BY_ENDING as COMPRESSIONS
-from hfgen._files.durable import put_in_place, sync, writing
+from hfgen._files.durable import naming_file, rename_durably, sync
+from hfgen._files.formats import COMPRESSIONS
+from hfgen._files.parquet import Shape
 from hfgen._files.record import RESULT_COLUMNS
-from hfgen._files.schema import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ _decode = msgspec.json.decode
 _decode_columns = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def joins(source: Source, target: Target) -> bool:
+def keeps_input_columns(source: Source, target: Target) -> bool:
     """Return whether the input's columns are taken from the input at the end, with their types.
 
     Then the rows that are kept until then need not have them.
@@ -44,23 +44,25 @@ def export(store: Store, source: Source, target: Target) -> None:
     """Make the output of the finished rows, if it is to be made at the end.
 
     It takes the place of an older one at once, when it is whole. Columns that come from Parquet
-    keep their types; those that come as JSON get one by the rule in `schema`.
+    keep their types; those that come as JSON get one by the rule in `parquet`.
 
     Raises:
         BulkFileError: It cannot be written, or the input cannot be read again.
     """
-    if not target.exported:
+    if not target.is_exported:
         return
     new = target.path.with_name(target.path.name + ".new")
-    with writing(target.path):
+    with naming_file(target.path):
         try:
             with new.open("wb") as file:
                 if target.encoding.compression:
                     _compress(store, file, target.encoding.compression)
                 else:
-                    _write_parquet(store, file, source if joins(source, target) else None)
+                    _write_parquet(
+                        store, file, source if keeps_input_columns(source, target) else None
+                    )
                 sync(file)
-            put_in_place(new, target.path)
+            rename_durably(new, target.path)
         except BaseException:
             new.unlink(missing_ok=True)
             raise
@@ -73,19 +75,19 @@ def _compress(store: Store, file: BinaryIO, compression: str) -> None:
 
 
 def _write_parquet(store: Store, file: BinaryIO, source: Source | None) -> None:
-    pa = parquet.arrow()
+    pa = parquet.import_pyarrow()
     shapes = _shapes(store, results_only=source is not None)
     fields = [pa.field(name, shape.arrow(pa)) for name, shape in shapes.items()]
     metadata = None
     if source is None:
-        batches = _made(pa, store, shapes, pa.schema(fields))
+        batches = _result_batches(pa, store, shapes, pa.schema(fields))
     else:
-        with source.opened() as stream:
-            before = parquet.opened(stream).schema_arrow
+        with source.open() as stream:
+            before = parquet.open_file(stream).schema_arrow
         fields = [each for each in before if each.name not in RESULT_COLUMNS] + fields
         # The features that `datasets` notes there are those of the input.
         metadata = {k: v for k, v in (before.metadata or {}).items() if k != b"huggingface"}
-        batches = _joined(pa, store, shapes, source, pa.schema(fields))
+        batches = _joined_batches(pa, store, shapes, source, pa.schema(fields))
     schema = pa.schema(fields, metadata)
     with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for group in _groups(batches):
@@ -106,18 +108,18 @@ def _groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
         yield group
 
 
-def _made(pa: Any, store: Store, shapes: dict[str, Shape], schema: Any) -> Iterator[Any]:
+def _result_batches(pa: Any, store: Store, shapes: dict[str, Shape], schema: Any) -> Iterator[Any]:
     lines = (line for _, line in store.lines())
     while some := [_columns(line) for line in islice(lines, parquet.BATCH_ROWS)]:
         yield pa.RecordBatch.from_arrays(_arrays(pa, some, shapes), schema=schema)
 
 
-def _joined(
+def _joined_batches(
     pa: Any, store: Store, shapes: dict[str, Shape], source: Source, schema: Any
 ) -> Iterator[Any]:
     lines = store.lines()
     ahead = next(lines, None)
-    for first, batch in _batches(source):
+    for first, batch in _input_batches(source):
         places, results = [], []
         while ahead is not None and ahead[0] < first + batch.num_rows:
             places.append(ahead[0] - first)
@@ -128,14 +130,14 @@ def _joined(
         yield pa.RecordBatch.from_arrays([*columns, *_arrays(pa, results, shapes)], schema=schema)
 
 
-def _batches(source: Source) -> Iterator[tuple[int, Any]]:
-    with source.opened() as stream:
+def _input_batches(source: Source) -> Iterator[tuple[int, Any]]:
+    with source.open() as stream:
         yield from parquet.batches(stream)
 
 
 def _arrays(pa: Any, rows: list[dict[str, Any]], shapes: dict[str, Shape]) -> list[Any]:
     return [
-        pa.array([shape.fitted(row.get(name)) for row in rows], shape.arrow(pa))
+        pa.array([shape.fit(row.get(name)) for row in rows], shape.arrow(pa))
         for name, shape in shapes.items()
     ]
 
@@ -170,7 +172,7 @@ def _columns(line: bytes) -> dict[str, Any]:
     try:
         columns: dict[str, Any] = _decode(line)
     except UNREADABLE:
-        # Numbers beyond all bounds, say: the value stays the JSON that it is.
+        # Such as a number that is too large: that value stays text of JSON.
         columns = {name: _value(raw) for name, raw in _decode_columns(line).items()}
     return columns
 

@@ -1,4 +1,4 @@
-"""What is installed with an extra only."""
+"""Optional packages: the error that says which extra installs a missing one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def needed_for(purpose: str, extra: str = "bulk") -> Iterator[None]:
+def explain_missing(purpose: str, extra: str = "bulk") -> Iterator[None]:
     """Say what to install if an import in the block finds nothing.
 
     Args:

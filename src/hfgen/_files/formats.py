@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+import gzip
+import sys
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files import parquet
-from hfgen._files import text as lines
-from hfgen._files.compression import BY_ENDING as COMPRESSIONS
-from hfgen._files.delimited import Delimited
+from hfgen._files import parquet, text
+from hfgen._files.extras import explain_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import BinaryIO
+    from collections.abc import Iterator
+    from types import ModuleType
 
     from hfgen._files.row import Row
+
+
+Opener: TypeAlias = Callable[[BinaryIO, str], Any]
+"""Takes a stream of compressed bytes and a mode, gives one of the bytes themselves."""
+
+# What reading torn or foreign bytes raises, beside OSError.
+TORN: tuple[type[Exception], ...] = (EOFError, zlib.error)
+
+
+def _gzip(stream: BinaryIO, mode: str) -> Any:
+    # Level 6 is gzip's own default; the module's 9 takes several times as long.
+    return gzip.GzipFile(fileobj=stream, mode=mode, compresslevel=6, mtime=0)
+
+
+def _zstd(stream: BinaryIO, mode: str) -> Any:
+    return _zstd_module().ZstdFile(stream, mode)
+
+
+def _zstd_module() -> ModuleType:
+    with explain_missing("zstd"):
+        if sys.version_info >= (3, 14):
+            from compression import zstd  # noqa: PLC0415 - since 3.14
+        else:
+            from backports import zstd  # noqa: PLC0415 - optional
+    return zstd
+
+
+def is_torn(error: Exception) -> bool:
+    """Return whether the error says that compressed bytes end too early, or are none."""
+    return isinstance(error, (*TORN, gzip.BadGzipFile)) or type(error).__name__ == "ZstdError"
+
+
+COMPRESSIONS: dict[str, Opener] = {"gz": _gzip, "zst": _zstd}
 
 
 @dataclass(frozen=True)
@@ -34,10 +69,10 @@ class Format:
     count: Callable[[BinaryIO], int]
 
 
-_CSV, _TSV = Delimited(","), Delimited("\t")
+_CSV, _TSV = text.Delimited(","), text.Delimited("\t")
 _FORMATS = (
-    Format("jsonl", lines.json_rows, lines.count),
-    Format("txt", lines.text_rows, lines.count),
+    Format("jsonl", text.json_rows, text.count_lines),
+    Format("txt", text.text_rows, text.count_lines),
     Format("csv", _CSV.rows, _CSV.count),
     Format("tsv", _TSV.rows, _TSV.count),
     Format("parquet", parquet.rows, parquet.count),
@@ -55,7 +90,7 @@ class Encoding:
 
     Attributes:
         format: The format of what is inside.
-        compression: A key of `compression.BY_ENDING`; "" for none.
+        compression: A key of `COMPRESSIONS`; "" for none.
     """
 
     format: Format
@@ -65,7 +100,7 @@ class Encoding:
         return ".".join(filter(None, (self.format.name, self.compression)))
 
 
-def recognised(name: str, *, given: str | None, allowed: str) -> Encoding:
+def detect_encoding(name: str, *, given: str | None, allowed: str) -> Encoding:
     """Return what a file holds, by its endings.
 
     Args:

@@ -66,11 +66,12 @@ class Records:
         columns = {}
         if self._columns:
             columns = {k: v for k, v in row.columns.items() if k not in _RESULT_COLUMNS}
-        columns |= self._success(result) if result.error is None else {"error": failure(result)}
+        error = error_fields(result)
+        columns |= self._success(result) if error is None else {"error": error}
         return Record(
             row.index,
             encode(columns) + b"\n",
-            None if result.error is None else type(result.error).__name__,
+            None if error is None else error["type"],
             columns.get("generated_tokens"),
             row.digest() if self._digests else None,
         )
@@ -89,7 +90,7 @@ class Records:
         return columns
 
 
-def failure(result: BulkResult[Any]) -> dict[str, Any] | None:
+def error_fields(result: BulkResult[Any]) -> dict[str, Any] | None:
     """Return what is said of a row's error; None if it has none."""
     error = result.error
     if error is None:

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.compression import BY_ENDING as COMPRESSIONS
-from hfgen._files.compression import is_torn
-from hfgen._files.formats import READABLE, Encoding, recognised
+from hfgen._files.formats import COMPRESSIONS, READABLE, Encoding, detect_encoding, is_torn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +46,7 @@ class Source:
         Raises:
             BulkFileError: The file cannot be read, or no further: damaged, or torn.
         """
-        with self.opened() as stream:
+        with self.open() as stream:
             yield from self.encoding.format.rows(stream)
 
     def count(self) -> int | None:
@@ -59,7 +57,7 @@ class Source:
         """
         if self.path is None:
             return None
-        with self.opened() as stream:
+        with self.open() as stream:
             return self.encoding.format.count(stream)
 
     def digest(self) -> str | None:
@@ -74,7 +72,7 @@ class Source:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
+    def open(self) -> Iterator[BinaryIO]:
         """Open it, unpack it, and go behind the mark that some put before UTF-8.
 
         Raises:
@@ -124,7 +122,7 @@ def source(name: str, given: str | None = None) -> Source:
         BulkFileError: The format is not known, or cannot come from standard input; it is a pipe.
     """
     if name == "-":
-        encoding = recognised(name, given=given or "jsonl", allowed=READABLE)
+        encoding = detect_encoding(name, given=given or "jsonl", allowed=READABLE)
         if encoding.format.name == "parquet":
             raise BulkFileError("Parquet is read from its end: give a file, not standard input")
         return Source(None, encoding)
@@ -132,13 +130,13 @@ def source(name: str, given: str | None = None) -> Source:
     if path.exists() and not path.is_file() and not path.is_dir():
         # Its rows are counted before they are read.
         raise BulkFileError(f"{name} can be read only once: pass it as standard input, with -")
-    return Source(path, recognised(name, given=given, allowed=READABLE))
+    return Source(path, detect_encoding(name, given=given, allowed=READABLE))
 
 
 def _standard_input() -> BinaryIO:
     if sys.stdin is None:
         raise BulkFileError("it is closed")
-    # Not sys.stdin itself: Python cannot end while another thread waits in that one.
+    # Not sys.stdin: the interpreter cannot exit while another thread is blocked reading it.
     return open(sys.stdin.fileno(), "rb", closefd=False)
 
 

@@ -1,7 +1,7 @@
 """Which rows are finished and where their lines are: a SQLite file beside the output.
 
 It is written with a rollback journal and `synchronous=FULL`: after a commit it is on the disk. The
-lock is held from the first to the last moment, and falls with the process.
+lock is held while the file is open; the system releases it if the process dies.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.durable import cannot_write
+from hfgen._files.durable import write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class State:
     def __init__(self, path: Path, *, restart: bool = False) -> None:
         self._path = path
         with self._boundary():
-            # The store sees to it that one thread at a time is in here.
+            # `Store` has a lock: only one thread at a time uses the connection.
             self._connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False
             )
@@ -84,7 +84,7 @@ class State:
                 self.execute(f"PRAGMA user_version = {_VERSION}")
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Do it, and return the rows of its answer.
+        """Execute a statement, and return the rows that it gives.
 
         Raises:
             BulkFileError: It could not be read or written.
@@ -113,12 +113,12 @@ class State:
     def __setitem__(self, key: str, value: Any) -> None:
         self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
-    def pages(self, what: str, size: int = 1024) -> Iterator[list[tuple[Any, ...]]]:
+    def pages(self, columns: str, size: int = 1024) -> Iterator[list[tuple[Any, ...]]]:
         """Yield rows by their index, a page at a time: idx, and the columns named."""
         last = -1
         while True:
             page = self.execute(
-                f"SELECT idx, {what} FROM rows WHERE idx > ? ORDER BY idx LIMIT {size}",  # noqa: S608 - our own names
+                f"SELECT idx, {columns} FROM rows WHERE idx > ? ORDER BY idx LIMIT {size}",  # noqa: S608 - our own names
                 (last,),
             )
             if page:
@@ -140,12 +140,12 @@ class State:
             self.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
-                # On some errors it has been done already.
+                # SQLite itself rolls back on some errors.
                 self._connection.rollback()
             raise
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Close the file, which releases its lock."""
         self._connection.close()
 
     @contextmanager
@@ -165,4 +165,4 @@ class State:
                     f"{self._path} is no state of a bulk run, or damaged: {error}; "
                     "move it away, and --restart"
                 ) from error
-            raise cannot_write(self._path, str(error)) from error
+            raise write_error(self._path, str(error)) from error

@@ -1,25 +1,26 @@
-"""Finished rows, kept so that nothing is lost and nothing is there twice.
+"""Stores finished rows, so that no row is lost and none is stored twice.
 
 A batch of lines is added to the file of rows and synced; then one transaction notes in the state
-where they are, and the end of the file. What is not noted has not happened: on the next start what
-is behind that end is cut off, and the rows are done again.
+where they are, and the end of the file. On the next start, bytes behind that end are cut off, and
+their rows are done again.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files import identity
-from hfgen._files.rewriting import finish, rewrite
-from hfgen._files.rowfile import RowFile
+from hfgen._files.rewrite import finish, rewrite
+from hfgen._files.row_file import RowFile
 from hfgen._files.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -60,7 +61,7 @@ class Store:
         self._target = target
         self._lock = Lock()
         self._broken: BulkFileError | None = None
-        _refuse_what_would_be_lost(target, source, restart=restart)
+        _check_nothing_is_lost(target, source, restart=restart)
         self._state = State(target.state, restart=restart)
         try:
             self._begin(settings)
@@ -73,9 +74,9 @@ class Store:
         rows = self._target.rows
         finish(self._state, rows)
         if self._state.execute("SELECT 1 FROM rows LIMIT 1"):
-            identity.check(self._target.path, self._state["settings"], settings)
+            _check_same_run(self._target.path, self._state["settings"], settings)
         else:
-            # Nothing would be lost: who has corrected a key or a model need not say --restart.
+            # No row is finished, so other settings lose nothing: --restart is not needed.
             with self._state.transaction():
                 self._state["settings"] = settings
                 self._state["end"] = 0
@@ -113,10 +114,10 @@ class Store:
                 yield row
                 continue
             if digest is not None and digest != row.digest():
-                raise self._other_input(f"row {index} was another one")
+                raise self._other_input_error(f"row {index} was another one")
             index, digest = next(finished, (None, None))
         if index is not None:
-            raise self._other_input(f"it ends before row {index}, which is finished")
+            raise self._other_input_error(f"it ends before row {index}, which is finished")
 
     def _finished(self) -> Iterator[tuple[int, bytes | None]]:
         # What is added meanwhile lies behind the place that has been reached.
@@ -128,9 +129,9 @@ class Store:
                 return
             yield from page
 
-    def _other_input(self, what: str) -> BulkFileError:
+    def _other_input_error(self, reason: str) -> BulkFileError:
         return BulkFileError(
-            f"{self._target.path} was begun with another input: {what}. Give it the same one, or "
+            f"{self._target.path} was begun with another input: {reason}. Give it the same one, or "
             "begin anew with --restart"
         )
 
@@ -156,17 +157,20 @@ class Store:
             try:
                 yield
             except BulkFileError as error:
-                # Whether a sync that failed can be made good is known to nobody but the next start.
+                # After a failed sync only a new start can tell what is on the disk.
                 self._broken = error
                 raise
 
     def _commit(self, records: Sequence[Record]) -> None:
-        # Not kept here too: an interrupt behind the commit would leave it behind.
+        # Read from the state, not from an attribute: an interrupt after the commit would leave
+        # the attribute behind.
         before: int = self._state["end"]
         rows, end = [], before
-        for each in records:
-            size = len(each.line)
-            rows.append((each.index, end, size, each.error, each.generated_tokens, each.digest))
+        for record in records:
+            size = len(record.line)
+            rows.append(
+                (record.index, end, size, record.error, record.generated_tokens, record.digest)
+            )
             end += size
         with self._state.transaction():
             try:
@@ -174,7 +178,7 @@ class Store:
                 self._state.insert("rows", rows)
                 self._state["end"] = end
             except BaseException:
-                # For whoever reads the output before the next start.
+                # So that the output has no torn line until the next start.
                 with suppress(BulkFileError):
                     self._file.cut(before)
                 raise
@@ -219,7 +223,7 @@ class Store:
                 yield index, self._file.read(offset, length)
 
     def close(self) -> None:
-        """Let go of the output; all that was committed is on the disk."""
+        """Release the output; all that was committed is on the disk."""
         with self._lock:
             self._file.close()
             self._state.close()
@@ -236,7 +240,7 @@ class Store:
         self.close()
 
 
-def _refuse_what_would_be_lost(target: Target, source: Path | None, *, restart: bool) -> None:
+def _check_nothing_is_lost(target: Target, source: Path | None, *, restart: bool) -> None:
     for path in {target.path, target.rows, target.state}:
         if not path.exists():
             continue
@@ -247,3 +251,36 @@ def _refuse_what_would_be_lost(target: Target, source: Path | None, *, restart: 
                 f"{path} is there already, and not the output of a run that could go on: choose "
                 "another output, or overwrite it with --restart"
             )
+
+
+def _check_same_run(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with other settings than those that the output was begun with.
+
+    Raises:
+        BulkFileError: The message names what is different.
+    """
+    old, new = dict(_flatten(before)), dict(_flatten(now))
+    changes = [
+        "the input is another one, or was changed"
+        if key == "input"
+        else f"{key} was {_setting(old, key)}, is {_setting(new, key)}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+    if changes:
+        raise BulkFileError(
+            f"{path} was begun differently: {'; '.join(changes)}. Go on as it was begun, choose "
+            "another output, or begin anew with --restart"
+        )
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield prefix + key, json.dumps(value, sort_keys=True)
+
+
+def _setting(settings: Mapping[str, str], key: str) -> str:
+    return settings.get(key, "not given")

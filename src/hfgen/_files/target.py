@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.formats import WRITABLE, Encoding, recognised
+from hfgen._files.formats import WRITABLE, Encoding, detect_encoding
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Target:
     encoding: Encoding
 
     @property
-    def exported(self) -> bool:
+    def is_exported(self) -> bool:
         """Whether the output is made of the rows at the end, because it cannot be added to."""
         return self.encoding.format.name == "parquet" or bool(self.encoding.compression)
 
     @property
     def rows(self) -> Path:
         """Where finished rows are kept: the output itself, or `OUTPUT.rows.jsonl`."""
-        return self._beside(".rows.jsonl") if self.exported else self.path
+        return self._beside(".rows.jsonl") if self.is_exported else self.path
 
     @property
     def state(self) -> Path:
@@ -52,7 +52,7 @@ def target(name: str, given: str | None = None) -> Target:
     """
     if name == "-":
         raise BulkFileError("the output is a file, so that a run can go on: not -")
-    encoding = recognised(name, given=given, allowed=WRITABLE)
+    encoding = detect_encoding(name, given=given, allowed=WRITABLE)
     if encoding.format.name not in {"jsonl", "parquet"}:
         raise BulkFileError(f"{name}: {encoding} is not written; name one: {WRITABLE}")
     path = Path(name).resolve()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from hfgen._core.errors import HfgenError
-from hfgen._files.record import failure
+from hfgen._files.record import error_fields
 from hfgen.ray._block_runner import BlockRunner
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _append_results(table: pa.Table, results: list[BulkResult[Any]]) -> pa.Table
         "generated_text": pa.array([r.generated_text for r in results], pa.string()),
         "finish_reason": pa.array([r.finish_reason for r in results], pa.string()),
         "generated_tokens": pa.array([r.generated_tokens for r in results], pa.int64()),
-        "error": pa.array([failure(r) for r in results], _ERROR),
+        "error": pa.array([error_fields(r) for r in results], _ERROR),
     }
     table = table.drop_columns([name for name in columns if name in table.column_names])
     for name, column in columns.items():

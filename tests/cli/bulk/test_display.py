@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from helpers.bulk_rows import answered, check, prompts
-from hfgen._cli.bulk.progress import Lines, line, progress
+from hfgen._cli.bulk.command import choose_progress
+from hfgen._cli.bulk.progress import Lines, line
 from hfgen._cli.bulk.tally import View
 from hfgen.testing import Hang, ScriptedServer, tokens
 
@@ -72,11 +73,11 @@ def test_lines_come_soon_at_first_and_seldom_later(tmp_path):
 
 def test_no_terminal_no_display(tmp_path, monkeypatch):
     with (tmp_path / "log").open("w") as file:
-        assert isinstance(progress(file), Lines)
+        assert isinstance(choose_progress(file), Lines)
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as file:
         monkeypatch.setenv("TERM", "dumb")
-        assert isinstance(progress(file), Lines)
+        assert isinstance(choose_progress(file), Lines)
     os.close(ours)
 
 
@@ -86,7 +87,7 @@ def test_lines_on_a_terminal_where_rich_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", None)
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as file:
-        assert isinstance(progress(file), Lines)
+        assert isinstance(choose_progress(file), Lines)
     os.close(ours)
 
 

@@ -5,16 +5,16 @@ import queue
 
 import pytest
 
-from hfgen._cli.bulk.input_thread import Feed
+from hfgen._cli.bulk.input_thread import ThreadedRows
 
 
 async def test_all_rows_in_order():
-    assert [row async for row in Feed(iter(range(5000)))] == list(range(5000))
+    assert [row async for row in ThreadedRows(iter(range(5000)))] == list(range(5000))
 
 
 async def test_waiting_for_a_row_stops_nothing_else():
     rows = queue.Queue()
-    feed = Feed(iter(rows.get, None))
+    feed = ThreadedRows(iter(rows.get, None))
     waiting = asyncio.ensure_future(anext(feed))
     for _ in range(10):
         await asyncio.sleep(0.001)
@@ -38,7 +38,7 @@ async def test_it_reads_no_more_than_a_little_ahead():
                 loop.call_soon_threadsafe(enough.set)
             yield read
 
-    feed = Feed(endless())
+    feed = ThreadedRows(endless())
     assert await anext(feed) == 1
     await asyncio.wait_for(enough.wait(), 30)
     await asyncio.sleep(0.01)
@@ -50,7 +50,7 @@ async def test_what_the_rows_raise_comes_after_them():
         yield 1
         raise OSError("torn")
 
-    feed = Feed(torn())
+    feed = ThreadedRows(torn())
     assert await anext(feed) == 1
     for _ in range(2):
         with pytest.raises(OSError, match="torn"):

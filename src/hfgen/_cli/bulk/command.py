@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hfgen._async.client import AsyncClient
 from hfgen._cli import connection_arguments as where
 from hfgen._cli import parameter_arguments as parameters
-from hfgen._cli.bulk.going_on import command
-from hfgen._cli.bulk.input_thread import Feed
+from hfgen._cli.bulk.input_thread import ThreadedRows
 from hfgen._cli.bulk.on_ray import ray_results
-from hfgen._cli.bulk.progress import progress, summary
-from hfgen._cli.bulk.report.run_report import Report
-from hfgen._cli.bulk.run import INTERRUPTED, Running
-from hfgen._cli.bulk.stopping import STOPPED
+from hfgen._cli.bulk.progress import Lines, Progress, summary
+from hfgen._cli.bulk.report.page import Report
+from hfgen._cli.bulk.resume_command import resume_command
+from hfgen._cli.bulk.run import EXIT_INTERRUPTED, INTERRUPTED, BulkRun
 from hfgen._cli.bulk.tally import Tally
-from hfgen._cli.terminal import heard_or_not
+from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
 from hfgen._core.url import display
-from hfgen._files.export import export, joins
+from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.prompt import Prompt
 from hfgen._files.record import Records
 from hfgen._files.source import source
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hfgen._bulk.results import BulkResult
-    from hfgen._cli.connection_arguments import Where
+    from hfgen._cli.connection_arguments import ClientOptions
     from hfgen._files.row import Row
 
 # Exit statuses, beside 130 for a run that was interrupted.
@@ -63,8 +63,8 @@ class _Bulk:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._began = datetime.now().astimezone()
-        # What is wrong for each row is said once, and not a million times.
-        where.check(options)
+        # Checked here, so that an error common to all rows is reported once.
+        where.check_route(options)
         self._source = source(options.input, options.format)
         if options.engine == "ray" and self._source.path is None:
             raise InvalidRequestError(
@@ -92,7 +92,7 @@ class _Bulk:
             running = self._running(store, tally)
             try:
                 if tally.done != tally.total:
-                    self._go(running, store)
+                    self._generate(running, store)
             except HfgenError:
                 if tally.done:
                     self._end(running, _STOPPED_BY_ERRORS)
@@ -123,48 +123,48 @@ class _Bulk:
             "parameters": self._parameters,
         }
 
-    def _running(self, store: Store, tally: Tally) -> Running:
+    def _running(self, store: Store, tally: Tally) -> BulkRun:
         records = Records(
-            columns=not joins(self._source, self._target),
+            columns=not keeps_input_columns(self._source, self._target),
             details=self._options.details,
             digests=self._source.path is None,
         )
 
-        def keep(results: list[BulkResult[Row]]) -> None:
+        def commit(results: list[BulkResult[Row]]) -> None:
             store.commit([records.record(result) for result in results])
 
-        shown = progress(sys.stderr)
+        shown = choose_progress(sys.stderr)
 
-        def at_once() -> None:
+        def on_abandon() -> None:
             shown.abandon(f"stopped at once; to go on: {self._command()}")
 
-        return Running(
-            keep=keep,
+        return BulkRun(
+            commit=commit,
             tally=tally,
             progress=shown,
-            at_once=at_once,
+            on_abandon=on_abandon,
             recorder=self._report.recorder if self._report else None,
             max_errors=self._options.max_errors,
         )
 
-    def _go(self, running: Running, store: Store) -> None:
+    def _generate(self, running: BulkRun, store: Store) -> None:
         rows = store.remaining(self._source.rows())
         try:
-            with where.reached(self._options, on_retry=running.told) as reached:
+            with where.client_options(self._options, on_retry=running.note_retry) as reached:
                 asyncio.run(self._ask(reached, rows, running))
         finally:
-            with heard_or_not():
+            with ignore_closed_stderr():
                 running.progress.close()
 
-    async def _ask(self, reached: Where, rows: Iterator[Row], running: Running) -> None:
+    async def _ask(self, reached: ClientOptions, rows: Iterator[Row], running: BulkRun) -> None:
         options = self._options
         if options.engine == "ray":
             count = (running.tally.total or 0) - running.tally.done
             with ray_results(options, reached, self._prompt, rows, count) as results:
-                await running.go(results)
+                await running.run(results)
             return
-        # Nobody knows when the next row comes out of a pipe.
-        given = Feed(rows) if self._source.path is None else rows
+        # Reading a pipe may block.
+        given = ThreadedRows(rows) if self._source.path is None else rows
         async with (
             AsyncClient(**reached) as client,
             client.generate_many(
@@ -178,16 +178,16 @@ class _Bulk:
                 stream=not options.no_stream,
             ) as results,
         ):
-            await running.go(results)
+            await running.run(results)
 
-    def _end(self, running: Running, status: int) -> None:
+    def _end(self, running: BulkRun, status: int) -> None:
         lines = [*summary(running.tally, running.seconds, running.retries)]
         if self._report is not None and running.seconds:
             try:
                 self._report.write(self._title(), self._facts(running))
                 lines.append(f"report: {self._report.path}")
             except BulkFileError as error:
-                # The rows are what counts, and how they ended.
+                # A report that fails must not hide how the rows ended.
                 lines.append(f"no report: {error.message}")
         if status == _SOME_ERRORS:
             lines.append(f"to run those with an error again: {self._command('--retry-errors')}")
@@ -196,18 +196,18 @@ class _Bulk:
             lines.append(
                 f"{running.stopped or 'stopped'}; {again or 'to go on'}: {self._command()}"
             )
-        # The results are on the disk, whether anybody listens or not.
-        with heard_or_not():
+        # The results are on the disk; a closed terminal must not change the exit status.
+        with ignore_closed_stderr():
             for line in lines:
                 running.progress.say(line)
 
     def _command(self, *more: str) -> str:
-        return command(sys.argv[1:], *more)
+        return resume_command(sys.argv[1:], *more)
 
     def _title(self) -> str:
         return f"hfgen bulk: {self._source.name} → {self._options.output}"
 
-    def _facts(self, running: Running) -> dict[str, str]:
+    def _facts(self, running: BulkRun) -> dict[str, str]:
         options, tally = self._options, running.tally
         total = "" if tally.total is None else f", {tally.total:,} rows"
         servers = ", ".join(display(url) for url in options.api_url or ())
@@ -222,6 +222,16 @@ class _Bulk:
             "Stopped": running.stopped,
         }
         return {name: fact for name, fact in facts.items() if fact}
+
+
+def choose_progress(file: TextIO | None) -> Progress:
+    """Return what fits the stream: a live display on a terminal, if rich is installed."""
+    if file is not None and file.isatty() and os.environ.get("TERM") != "dumb":
+        with contextlib.suppress(ModuleNotFoundError):
+            from hfgen._cli.bulk.display import Display  # noqa: PLC0415 - needs rich
+
+            return Display(file)
+    return Lines(file)
 
 
 def _within_limits(concurrency: int | tuple[int, int]) -> int | tuple[int, int]:
@@ -243,8 +253,8 @@ def _within_limits(concurrency: int | tuple[int, int]) -> int | tuple[int, int]:
     return (min(least, most), most) if isinstance(concurrency, tuple) else most
 
 
-def _status(running: Running) -> int:
+def _status(running: BulkRun) -> int:
     tally = running.tally
     if running.stopped and tally.done != tally.total:
-        return STOPPED if running.stopped == INTERRUPTED else _STOPPED_BY_ERRORS
+        return EXIT_INTERRUPTED if running.stopped == INTERRUPTED else _STOPPED_BY_ERRORS
     return _SOME_ERRORS if tally.all_errors else _DONE

@@ -1,4 +1,4 @@
-"""Rows that somebody else writes while they are read: waiting for one must not stop the rest."""
+"""Reads rows that block, such as those of a pipe, in a thread; the event loop goes on meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _AHEAD = 256
 
 
-class Feed(Generic[T]):
+class ThreadedRows(Generic[T]):
     """An async iterator over an iterator that blocks; a thread of its own goes through that.
 
     The thread reads a bounded number of rows ahead. Nothing can wake it while it waits for the next
@@ -31,7 +31,7 @@ class Feed(Generic[T]):
         self._rows = rows
         self._ready: deque[T] = deque()
         self._room = threading.Semaphore(_AHEAD)
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._error: Exception | None = None
         self._ended = False
@@ -44,8 +44,8 @@ class Feed(Generic[T]):
         while not self._ready:
             if self._ended:
                 raise self._error or StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         self._room.release()
         return self._ready.popleft()
 
@@ -54,13 +54,13 @@ class Feed(Generic[T]):
             for row in self._rows:
                 self._room.acquire()
                 self._ready.append(row)
-                self._tell()
+                self._notify()
         except Exception as error:  # noqa: BLE001 - it is raised where the rows are taken
             self._error = error
         self._ended = True
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
-        # Once the loop has been closed there is nobody to tell.
+    def _notify(self) -> None:
+        # The loop may be closed already.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._news.set)
+            self._loop.call_soon_threadsafe(self._changed.set)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hfgen._cli import connection_arguments as where
-from hfgen._cli.bulk.input_thread import Feed
+from hfgen._cli.bulk.input_thread import ThreadedRows
 from hfgen._core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from hfgen._bulk.results import BulkResult, BulkStatistics
-    from hfgen._cli.connection_arguments import Where
+    from hfgen._cli.connection_arguments import ClientOptions
     from hfgen._files.row import Row
     from hfgen.ray._blocks import RayBulk
 
@@ -23,7 +23,7 @@ _BLOCKS_OF_A_WORKER = 8
 
 
 class RayResults:
-    """What `Running` needs of an `AsyncBulk`. To be made in an event loop.
+    """What `BulkRun` needs of an `AsyncBulk`. To be made in an event loop.
 
     Args:
         bulk: Gives the results.
@@ -42,13 +42,13 @@ class RayResults:
         self._bulk.drain()
 
     def __aiter__(self) -> AsyncIterator[BulkResult[Row]]:
-        return Feed(iter(self._bulk))
+        return ThreadedRows(iter(self._bulk))
 
 
 @contextmanager
 def ray_results(
     options: argparse.Namespace,
-    reached: Where,
+    reached: ClientOptions,
     request: Callable[[Row], Any],
     rows: Iterator[Row],
     count: int,

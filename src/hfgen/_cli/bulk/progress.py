@@ -42,7 +42,7 @@ class Lines:
     """A line every now and then: for logs, and where rich is not installed.
 
     Args:
-        file: Where to; None for nowhere.
+        file: The stream to print to; None prints nothing.
     """
 
     def __init__(self, file: TextIO | None) -> None:
@@ -79,16 +79,6 @@ def write_past_buffers(file: TextIO, text: str) -> None:
     """Write the text at once: a buffer that is in use takes nothing from a signal handler."""
     with contextlib.suppress(OSError):
         os.write(file.fileno(), text.encode())
-
-
-def progress(file: TextIO | None) -> Progress:
-    """Return what fits the stream: a live display on a terminal, if rich is installed."""
-    if file is not None and file.isatty() and os.environ.get("TERM") != "dumb":
-        with contextlib.suppress(ModuleNotFoundError):
-            from hfgen._cli.bulk.display import Display  # noqa: PLC0415 - optional
-
-            return Display(file)
-    return Lines(file)
 
 
 def line(view: View) -> str:

@@ -1,21 +1,26 @@
-"""The run itself: results from the engine to the disk, and only then counted."""
+"""The run: takes results from the engine, writes them in batches, counts what is on the disk.
+
+`BulkRun.run` is the loop; `collect_batches` groups results while a batch is written;
+`handle_stop_signals` drains the run at the first signal and ends the process at the second.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from hfgen._cli.bulk.batches import batches
-from hfgen._cli.bulk.stopping import stopping
 from hfgen._cli.bulk.tally import View
-from hfgen._cli.terminal import heard_or_not
+from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.url import display
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+    from types import FrameType
 
     from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._cli.bulk.progress import Progress
@@ -24,9 +29,15 @@ if TYPE_CHECKING:
     from hfgen._core.errors import HfgenError
     from hfgen._files.row import Row
 
-# Seconds between two looks at how it goes.
+# Seconds between two updates of the progress display.
 _TICK = 0.5
 INTERRUPTED = "interrupted"
+# 128 and the number of SIGINT, as a shell reports a command that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
+_HANGUP = getattr(signal, "SIGHUP", None)
+_SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, _HANGUP)))
+
+T = TypeVar("T")
 
 
 class Results(Protocol):
@@ -43,14 +54,14 @@ class Results(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Running:
+class BulkRun:
     """A run.
 
     Attributes:
-        keep: Puts results on the disk, and returns when they are there; called in a thread.
+        commit: Puts results on the disk, and returns when they are there; called in a thread.
         tally: What is on the disk.
-        progress: Where it is shown.
-        at_once: Called when it is told to stop a second time, before the process ends.
+        progress: Shows how far the run has come.
+        on_abandon: Called at the second stop signal, before the process ends.
         recorder: Takes note of it for a report, None if there is to be none.
         max_errors: How many rows may end in an error before it is stopped, None for any number.
         stopped: Why it was stopped before its end; empty if it was not.
@@ -59,10 +70,10 @@ class Running:
         trouble: Why the last attempt failed that was made again.
     """
 
-    keep: Callable[[list[BulkResult[Row]]], object]
+    commit: Callable[[list[BulkResult[Row]]], object]
     tally: Tally
     progress: Progress
-    at_once: Callable[[], object]
+    on_abandon: Callable[[], object]
     recorder: Recorder | None = None
     max_errors: int | None = None
     stopped: str = ""
@@ -70,7 +81,7 @@ class Running:
     seconds: float = 0.0
     trouble: str = ""
 
-    async def go(self, results: Results) -> None:
+    async def run(self, results: Results) -> None:
         """Run all of it, or until it is stopped.
 
         Args:
@@ -86,30 +97,32 @@ class Running:
         def interrupted() -> None:
             running = results.statistics.in_flight
             self._stop(results, INTERRUPTED)
-            self._say(f"stopping when what runs ({running}) has ended; Ctrl-C again: at once")
+            self._print(f"stopping when what runs ({running}) has ended; Ctrl-C again: at once")
 
         async def watch() -> None:
             while True:
-                self._look(results.statistics, time.monotonic() - started)
+                self._show(results.statistics, time.monotonic() - started)
                 await asyncio.sleep(_TICK)
 
-        with stopping(lambda: loop.call_soon_threadsafe(interrupted), self.at_once):
+        with handle_stop_signals(lambda: loop.call_soon_threadsafe(interrupted), self.on_abandon):
             watching = asyncio.create_task(watch())
             try:
-                async with contextlib.aclosing(batches(self._heeded(results))) as finished:
+                async with contextlib.aclosing(
+                    collect_batches(self._stop_at_max_errors(results))
+                ) as finished:
                     async for batch in finished:
-                        await asyncio.to_thread(self.keep, batch)
+                        await asyncio.to_thread(self.commit, batch)
                         self._count(batch, time.monotonic() - started)
             finally:
                 self.seconds = time.monotonic() - started
                 watching.cancel()
-                self._look(results.statistics, self.seconds)
+                self._show(results.statistics, self.seconds)
 
-    def told(self, _attempt: int, _wait: float, error: HfgenError) -> None:
+    def note_retry(self, _attempt: int, _wait: float, error: HfgenError) -> None:
         """Take note of an attempt that failed; to be passed as `on_retry`."""
         self.trouble = " ".join(error.message.split())
 
-    async def _heeded(self, results: Results) -> AsyncIterator[BulkResult[Row]]:
+    async def _stop_at_max_errors(self, results: Results) -> AsyncIterator[BulkResult[Row]]:
         failed = 0
         async for result in results:
             failed += result.error is not None
@@ -123,12 +136,12 @@ class Running:
             for result in batch:
                 self.recorder.add(result, seconds)
 
-    def _stop(self, results: Results, why: str) -> None:
+    def _stop(self, results: Results, reason: str) -> None:
         if not self.stopped:
-            self.stopped = why
+            self.stopped = reason
             results.drain()
 
-    def _look(self, now: BulkStatistics, seconds: float) -> None:
+    def _show(self, now: BulkStatistics, seconds: float) -> None:
         self.retries = now.retries
         limit = now.concurrency
         if self.recorder is not None:
@@ -148,15 +161,107 @@ class Running:
             trouble=self.trouble,
             stopping=bool(self.stopped),
         )
-        # A terminal that has gone is no reason to lose a night's work.
-        with heard_or_not():
+        # The run goes on when its terminal is closed.
+        with ignore_closed_stderr():
             self.progress.show(view, seconds)
 
-    def _say(self, text: str) -> None:
-        with heard_or_not():
+    def _print(self, text: str) -> None:
+        with ignore_closed_stderr():
             self.progress.say(text)
 
 
 def _shown(url: str) -> str:
     # A provider behind the router is known by its name.
     return display(url) if "://" in url else url
+
+
+async def collect_batches(
+    items: AsyncIterable[T], *, size: int = 256, seconds: float = 0.25
+) -> AsyncGenerator[list[T]]:
+    """Give what comes, in batches; the items go on coming while a batch is dealt with.
+
+    A batch is given out when it has `size` items, when its first one is `seconds` old, or when
+    there are no more. Whoever takes long over one gets larger ones, up to twice the size; then the
+    items have to wait.
+
+    Args:
+        items: What is to come in batches.
+        size: How many items are worth a batch.
+        seconds: How long an item waits for others.
+    """
+    pending: list[T] = []
+    ready, taken = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def collect() -> None:
+        timer: asyncio.TimerHandle | None = None
+        try:
+            async for item in items:
+                pending.append(item)
+                if len(pending) == 1:
+                    if timer is not None:
+                        timer.cancel()
+                    timer = loop.call_later(seconds, ready.set)
+                if len(pending) >= size:
+                    ready.set()
+                while len(pending) >= 2 * size:
+                    taken.clear()
+                    await taken.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            ready.set()
+
+    collector = asyncio.create_task(collect())
+    try:
+        while not collector.done() or pending:
+            await ready.wait()
+            ready.clear()
+            batch = pending.copy()
+            pending.clear()
+            taken.set()
+            if batch:
+                yield batch
+        await collector
+    finally:
+        collector.cancel()
+        # What it ends with has been raised above, or matters less than what is being raised.
+        await asyncio.gather(collector, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def handle_stop_signals(first: Callable[[], object], last: Callable[[], object]) -> Iterator[None]:
+    """Heed SIGINT, SIGTERM and SIGHUP inside of the context; the second one ends the process.
+
+    What was ignored stays so (`nohup`).
+
+    Args:
+        first: Called at the first signal, between any two steps of the main thread: it must do no
+            more than pass it on.
+        last: Called at the second one, before the end.
+    """
+    seen = 0
+
+    def told(number: int, _: FrameType | None) -> None:
+        nonlocal seen
+        if number == _HANGUP and seen:
+            # A closed terminal sends SIGHUP twice: through the shell, and from the system.
+            return
+        seen += 1
+        try:
+            first() if seen == 1 else last()
+        finally:
+            # Exits even if `last` fails.
+            if seen > 1:
+                os._exit(EXIT_INTERRUPTED)
+
+    before = {
+        number: signal.signal(number, told)
+        for number in _SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,7 +10,7 @@ from hfgen.types import BulkResult, Details, GeneratedText
 
 pytest.importorskip("matplotlib")
 
-from hfgen._cli.bulk.report.page import page
+from hfgen._cli.bulk.report.page import make_page
 from hfgen._cli.bulk.report.recorder import Recorder
 
 
@@ -62,7 +62,7 @@ def recorded(seconds=100, *, errors=True, first=True):
 
 
 def test_all_plots_in_one_page_whose_parts_have_names_of_their_own():
-    text = page(recorded(), "in.jsonl → out.jsonl", {"Input": "in.jsonl"})
+    text = make_page(recorded(), "in.jsonl → out.jsonl", {"Input": "in.jsonl"})
     tags = read(text)
     assert tags.tags.count("svg") == 8
     assert len(tags.ids) == len(set(tags.ids))
@@ -72,7 +72,7 @@ def test_all_plots_in_one_page_whose_parts_have_names_of_their_own():
 
 
 def test_it_needs_nothing_from_elsewhere():
-    text = page(recorded(), "x", {})
+    text = make_page(recorded(), "x", {})
     assert "script" not in read(text).tags
     assert "@import" not in text
     links = [part.partition('"')[0] for part in text.split('href="')[1:]]
@@ -81,14 +81,14 @@ def test_it_needs_nothing_from_elsewhere():
 
 
 def test_what_others_wrote_is_text():
-    text = page(recorded(), "<b>x</b>", {"Model": "<i>m</i>"})
+    text = make_page(recorded(), "<b>x</b>", {"Model": "<i>m</i>"})
     assert not {"b", "i", "script"} & set(read(text).tags)
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
 
 
 @pytest.mark.parametrize("seconds", [1, 30, 600, 40_000])
 def test_runs_of_any_length(seconds):
-    text = page(recorded(seconds), "x", {})
+    text = make_page(recorded(seconds), "x", {})
     unit = {1: "seconds", 30: "seconds", 600: "minutes", 40_000: "hours"}[seconds]
     assert f"{unit} from the start" in text
     assert len(text) < 1_000_000
@@ -96,10 +96,10 @@ def test_runs_of_any_length(seconds):
 
 def test_only_what_there_is_to_show():
     def count(**changes):
-        return page(recorded(10, **changes), "x", {}).count("<svg")
+        return make_page(recorded(10, **changes), "x", {}).count("<svg")
 
     assert (count(), count(first=False)) == (8, 6)
     quiet = Recorder()
     quiet.sample(0.0, in_flight=0, limit=1, retries=0)
-    assert page(quiet, "x", {}).count("<svg") == 2
-    assert page(Recorder(), "x", {}).count("<svg") == 0
+    assert make_page(quiet, "x", {}).count("<svg") == 2
+    assert make_page(Recorder(), "x", {}).count("<svg") == 0

@@ -1,20 +1,22 @@
-"""The page: facts, plots, errors; one file that needs no other."""
+"""The report of a run: one HTML file with facts, plots and errors, which needs no other file."""
 
 from __future__ import annotations
 
+import os
 import re
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hfgen._cli.bulk.report.plots import plots
+from hfgen._cli.bulk.report.recorder import Recorder
 from hfgen._cli.units import duration, number
+from hfgen._core.errors import BulkFileError
+from hfgen._files.extras import explain_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from hfgen._cli.bulk.report.histogram import Histogram
-    from hfgen._cli.bulk.report.recorder import Recorder
-    from hfgen._cli.bulk.report.timeline import Bin
+    from hfgen._cli.bulk.report.recorder import Bin, Histogram
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #24282e; background: #fff;
@@ -31,7 +33,53 @@ figure { margin: 0; } figcaption { font-weight: 500; } svg { width: 100%; height
 _IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
 
-def page(recorder: Recorder, title: str, facts: Mapping[str, str]) -> str:
+class Report:
+    """A page that is written at the end.
+
+    Args:
+        name: The path of the page.
+        others: The run's own files, none of which it may be.
+
+    Attributes:
+        path: The same, as a path.
+        recorder: To be told of the run while it goes on.
+
+    Raises:
+        BulkFileError: What draws it is not installed, or there can be no such file.
+    """
+
+    def __init__(self, name: str, others: Iterable[Path]) -> None:
+        self.path = Path(name)
+        if self.path.resolve() in others:
+            raise BulkFileError(f"the report would overwrite {name}: choose another name for it")
+        if self.path.is_dir() or not os.access(self.path.absolute().parent, os.W_OK | os.X_OK):
+            raise BulkFileError(f"cannot write {name}: there is no folder for it, or no right to")
+        with explain_missing("--report", "report"):
+            import hfgen._cli.bulk.report.plots  # noqa: F401, PLC0415 - needs matplotlib
+        self.recorder = Recorder()
+
+    def write(self, title: str, facts: Mapping[str, str]) -> None:
+        """Write it, in the place of an older one.
+
+        Args:
+            title: Its heading.
+            facts: What else to say of the run, by name.
+
+        Raises:
+            BulkFileError: It cannot be written.
+        """
+        new = self.path.with_name(f"{self.path.name}.new")
+        try:
+            # Names of files need not be Unicode.
+            document = make_page(self.recorder, title, facts).encode(errors="replace")
+            new.write_bytes(document)
+            new.replace(self.path)
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            raise BulkFileError(f"cannot write {self.path}: {error.strerror}") from error
+
+
+def make_page(recorder: Recorder, title: str, facts: Mapping[str, str]) -> str:
     """Return the page, as HTML.
 
     Args:
@@ -39,6 +87,8 @@ def page(recorder: Recorder, title: str, facts: Mapping[str, str]) -> str:
         title: The heading.
         facts: What else to say of the run, by name.
     """
+    from hfgen._cli.bulk.report.plots import plots  # noqa: PLC0415 - needs matplotlib
+
     whole = recorder.timeline.whole()
     return "\n".join(
         (

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from hfgen._cli.bulk.report.histogram import Histogram
-    from hfgen._cli.bulk.report.recorder import Recorder
-    from hfgen._cli.bulk.report.timeline import Bin
+    from hfgen._cli.bulk.report.recorder import Bin, Histogram, Recorder
 
 _BLUE, _ORANGE, _GREY = "#1c6dd0", "#d9730d", "#8a8f98"
 # For the types of errors, the most frequent first.

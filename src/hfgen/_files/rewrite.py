@@ -1,4 +1,4 @@
-"""The file of rows made anew: without its errors, or in the order of the input.
+"""Rewrites the file of rows, without its errors or in the order of the input.
 
     1. the lines that stay are written to OUTPUT.rewrite, and synced
     2. their new places are written to the table `moved`, and `pending` tells of the new file
@@ -6,7 +6,7 @@
     4. `moved` becomes `rows`, and `pending` is cleared
 
 Before 2 is committed nothing has happened; after it, `finish` can be repeated until it has all been
-done. So it may be killed anywhere.
+done. So the process may be killed anywhere.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.durable import put_in_place, sync, sync_folder, writing
+from hfgen._files.durable import naming_file, rename_durably, sync, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import Any, BinaryIO
 
-    from hfgen._files.rowfile import RowFile
+    from hfgen._files.row_file import RowFile
     from hfgen._files.state import State
 
 _HASH = "blake2b"
@@ -36,13 +36,13 @@ def rewrite(state: State, file: RowFile, *, errors: bool) -> None:
         BulkFileError: It could not be written; then all is as it was.
     """
     new = _new(file.path)
-    with writing(new), new.open("wb") as output, state.transaction():
+    with naming_file(new), new.open("wb") as output, state.transaction():
         try:
             end, digest = _copy(state, file, output, errors=errors)
             sync(output)
             sync_folder(new.parent)
         except BaseException:
-            # What may be why there is no room.
+            # This file may be the reason that the disk is full.
             new.unlink(missing_ok=True)
             raise
         state["pending"] = {"end": end, "digest": digest}
@@ -52,7 +52,7 @@ def rewrite(state: State, file: RowFile, *, errors: bool) -> None:
 
 
 def finish(state: State, path: Path) -> None:
-    """Go on with what a rewriting left behind, if one did.
+    """Complete a rewrite that was interrupted, if there is one.
 
     Raises:
         BulkFileError: One of the files is missing or was changed.
@@ -68,8 +68,8 @@ def finish(state: State, path: Path) -> None:
             "anew with --restart"
         )
     if current is new:
-        with writing(path):
-            put_in_place(new, path)
+        with naming_file(path):
+            rename_durably(new, path)
     with state.transaction():
         state.execute("DROP TABLE rows")
         state.execute("ALTER TABLE moved RENAME TO rows")

@@ -1,4 +1,4 @@
-"""The command that goes on with a run that has been stopped."""
+"""The command line that resumes a stopped run, as it is shown to the user."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# These would do again what has been done.
+# These would repeat finished work.
 _ONCE = ("--restart", "--retry-errors")
 _KEY, _URL = "--api-key", "--api-url"
 _SHORTEST = len("--re")
 
 
-def command(arguments: Sequence[str], *more: str) -> str:
+def resume_command(arguments: Sequence[str], *more: str) -> str:
     """Return the command line, for a shell.
 
     A key is not shown, nor a URL's query; what would begin anew is left out.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.durable import sync, sync_folder, writing
+from hfgen._files.durable import naming_file, sync, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +27,9 @@ class RowFile:
 
     def open(self) -> None:
         """Open it, the first time or after `close`."""
-        with writing(self.path):
+        with naming_file(self.path):
             made = not self.path.exists()
-            # Unbuffered: what could not be written must not be tried again behind our back.
+            # Unbuffered: what could not be written must not be tried again by a buffer later.
             self._file = self.path.open("x+b" if made else "r+b", buffering=0)
             self._reader = self.path.open("rb")
             if made:
@@ -41,7 +41,7 @@ class RowFile:
         Raises:
             BulkFileError: They could not be written, or not all of them.
         """
-        with writing(self.path):
+        with naming_file(self.path):
             self._file.seek(at)
             rest = memoryview(data)
             while rest:
@@ -49,14 +49,14 @@ class RowFile:
             sync(self._file)
 
     def cut(self, end: int) -> None:
-        """Take off what is behind the first `end` bytes: what was torn, or never committed.
+        """Truncate the file to `end` bytes: what follows is torn or was never committed.
 
         Raises:
             BulkFileError: No line ends there, or it cannot be written.
         """
         if end:
             self.read(end - 1, 1)
-        with writing(self.path):
+        with naming_file(self.path):
             if self._file.seek(0, 2) > end:
                 self._file.truncate(end)
                 sync(self._file)

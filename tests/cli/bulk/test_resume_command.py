@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from hfgen._cli.bulk.going_on import command
+from hfgen._cli.bulk.resume_command import resume_command
 
 
 @pytest.fixture(autouse=True)
@@ -29,16 +29,17 @@ def called(monkeypatch):
     ],
 )
 def test_what_is_shown(arguments, shown):
-    assert command(arguments) == f"hfgen {shown or ' '.join(arguments)}"
+    assert resume_command(arguments) == f"hfgen {shown or ' '.join(arguments)}"
 
 
 def test_more_is_added():
     assert (
-        command(["bulk", "x", "--retry-errors"], "--retry-errors") == "hfgen bulk x --retry-errors"
+        resume_command(["bulk", "x", "--retry-errors"], "--retry-errors")
+        == "hfgen bulk x --retry-errors"
     )
 
 
 def test_as_a_module(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/hfgen/__main__.py"])
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3.12")
-    assert command(["bulk"]) == "python3.12 -m hfgen bulk"
+    assert resume_command(["bulk"]) == "python3.12 -m hfgen bulk"

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from hfgen._cli.bulk.batches import batches
+from hfgen._cli.bulk.run import collect_batches
 
 
 async def coming(*items, after=()):
@@ -18,13 +18,13 @@ async def coming(*items, after=()):
 
 
 async def test_all_of_it_in_order_and_no_batch_is_empty():
-    found = [batch async for batch in batches(coming(*range(1000)), size=64)]
+    found = [batch async for batch in collect_batches(coming(*range(1000)), size=64)]
     assert [item for batch in found for item in batch] == list(range(1000))
     assert all(0 < len(batch) <= 128 for batch in found)
 
 
 async def test_nothing():
-    assert [batch async for batch in batches(coming())] == []
+    assert [batch async for batch in collect_batches(coming())] == []
 
 
 async def test_an_item_does_not_wait_for_ever():
@@ -35,7 +35,7 @@ async def test_an_item_does_not_wait_for_ever():
         await more.wait()
         yield 2
 
-    async with aclosing(batches(slow(), seconds=0.01)) as found:
+    async with aclosing(collect_batches(slow(), seconds=0.01)) as found:
         assert await anext(found) == [1]
         more.set()
         assert await anext(found) == [2]
@@ -44,7 +44,7 @@ async def test_an_item_does_not_wait_for_ever():
 
 
 async def test_the_end_does_not_wait():
-    found = await asyncio.wait_for(anext(batches(coming(1, 2), seconds=3600)), 30)
+    found = await asyncio.wait_for(anext(collect_batches(coming(1, 2), seconds=3600)), 30)
     assert found == [1, 2]
 
 
@@ -57,7 +57,7 @@ async def test_items_come_on_while_a_batch_is_dealt_with_and_then_wait():
             taken += 1
             yield taken
 
-    async with aclosing(batches(endless(), size=10)) as found:
+    async with aclosing(collect_batches(endless(), size=10)) as found:
         assert len(await anext(found)) >= 10
         for _ in range(100):
             await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_items_come_on_while_a_batch_is_dealt_with_and_then_wait():
 
 
 async def test_what_came_before_an_error_is_given_first():
-    found = batches(coming(1, 2, OSError("no")), size=1)
+    found = collect_batches(coming(1, 2, OSError("no")), size=1)
     assert await anext(found) == [1, 2]
     with pytest.raises(OSError, match="no"):
         await anext(found)
@@ -86,6 +86,6 @@ async def test_leaving_it_closes_what_it_takes_from():
             closed.set()
 
     source = watched()
-    async with aclosing(batches(source, seconds=0.001)) as found:
+    async with aclosing(collect_batches(source, seconds=0.001)) as found:
         assert await anext(found) == [1]
     await asyncio.wait_for(closed.wait(), 30)
