@@ -11,8 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from helpers.finished_rows import ids, opened, record, rows
-from helpers.forked_processes import ended, forked
+from helpers.finished_rows import ids, open_store, record, rows
+from helpers.forked_processes import fork, wait_for_exit
 from hfgen._files.state import State
 
 CRASHED = 77
@@ -32,17 +32,17 @@ def line(index):
 
 
 def begin(out):
-    with opened(out) as store:
+    with open_store(out) as store:
         store.commit([line(n) for n in (3, 1, 2, 0, 5)])
 
 
 def act(out, action):
-    with opened(out, restart=action == "restart") as store:
+    with open_store(out, restart=action == "restart") as store:
         ACTIONS[action][0](store)
 
 
 def check(out, *allowed):
-    with opened(out) as store:
+    with open_store(out) as store:
         found = dict(store.lines())
         assert found == {n: line(n).line for n in found}
         assert sorted(ids(out)) == list(found)
@@ -81,7 +81,7 @@ def crashing(step, function, *arguments):
 
 
 def crashes_at(step, function, *arguments):
-    status = ended(forked(crashing, step, function, *arguments))
+    status = wait_for_exit(fork(crashing, step, function, *arguments))
     assert status in {0, CRASHED}, status
     return status == CRASHED
 
@@ -102,7 +102,7 @@ def main(action, folder):
             shutil.copytree(left, now)
             step += 1
             # The start behind the crash crashes too.
-            crashed = crashes_at(step, lambda: opened(out).close())
+            crashed = crashes_at(step, lambda: open_store(out).close())
             check(out, BEFORE, after)
             shutil.rmtree(now)
             if not crashed:

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from helpers.finished_rows import ids, opened, record, rows
-from helpers.forked_processes import ended, forked
+from helpers.finished_rows import ids, open_store, record, rows
+from helpers.forked_processes import fork, wait_for_exit
 
 ROWS = 6000
 
@@ -22,7 +22,7 @@ ROWS = 6000
 def write(out, seed, ready):
     """Finish rows out of order, a few at a time, some with errors; rewrite at the start."""
     chance = random.Random(seed)
-    with opened(out) as store:
+    with open_store(out) as store:
         os.write(ready, b".")
         if chance.random() < 0.5:
             store.forget_errors()
@@ -46,13 +46,13 @@ def made(index, chance):
 def killed(out, seed, seconds):
     """Start a writer, and kill it so long after it has opened the output."""
     reading, writing = os.pipe()
-    pid = forked(write, out, seed, writing)
+    pid = fork(write, out, seed, writing)
     os.close(writing)
     opened_it = os.read(reading, 1)
     os.close(reading)
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
-    status = ended(pid)
+    status = wait_for_exit(pid)
     assert opened_it == b"."
     assert status in {0, -signal.SIGKILL}, status
     return status != 0
@@ -68,14 +68,14 @@ def main(folder, kills):
             # What a machine that loses its power may leave behind the last sync.
             with out.open("ab") as file:
                 file.write(b'{"id": 7, "text": "' + bytes(chance.randrange(5000)))
-        with opened(out) as store:
+        with open_store(out) as store:
             done = {index: json.loads(line) for index, line in store.lines()}
             assert sorted(ids(out)) == list(done)
             assert all(done[index]["id"] == index for index in done)
             # A row that has its text keeps it; one with an error may be forgotten.
             assert kept <= set(done)
             kept = {index for index, columns in done.items() if "error" not in columns}
-    with opened(out) as store:
+    with open_store(out) as store:
         store.commit([record(row.index) for row in store.remaining(rows(ROWS))])
         store.sort()
     assert ids(out) == list(range(ROWS))

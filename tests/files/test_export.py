@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers.finished_rows import finish, largest_file, opened, record
+from helpers.finished_rows import finish, largest_file, open_store, record
 from hfgen import BulkFileError
 from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.source import source
@@ -27,7 +27,7 @@ ERROR = "struct<type: string, message: string, status: int64, attempts: int64>"
 
 def made(given, out):
     """Say the rows back, and make the output."""
-    with opened(out) as store:
+    with open_store(out) as store:
         finish(store, given, columns=not keeps_input_columns(given, target(str(out))))
         export(store, given, target(str(out)))
     assert not list(out.parent.glob("*.new"))
@@ -99,7 +99,7 @@ class TestParquetOfJson:
 
     def test_the_order_is_that_of_the_input(self, lines, tmp_path):
         out = tmp_path / "out.parquet"
-        with opened(out) as store:
+        with open_store(out) as store:
             store.commit([record(n) for n in (3, 0, 2, 1)])
             export(store, lines(), target(str(out)))
         assert pq.read_table(out)["id"].to_pylist() == [0, 1, 2, 3]
@@ -133,7 +133,7 @@ class TestParquetOfParquet:
         count = 5000
         given = table(pa.table({"inputs": [str(n) for n in range(count)]}), row_group_size=777)
         out = tmp_path / "out.parquet"
-        with opened(out) as store:
+        with open_store(out) as store:
             everything = list(given.rows())
             for row in store.remaining(reversed(everything)):
                 assert row.index < count
@@ -146,7 +146,7 @@ class TestParquetOfParquet:
     def test_rows_that_are_not_finished_are_not_there(self, table, tmp_path):
         given = table(pa.table({"inputs": [str(n) for n in range(3000)]}))
         out = tmp_path / "out.parquet"
-        with opened(out) as store:
+        with open_store(out) as store:
             store.commit([record(n) for n in (7, 2999, 1024)])
             export(store, given, target(str(out)))
         assert pq.read_table(out)["inputs"].to_pylist() == ["7", "1024", "2999"]
@@ -191,7 +191,7 @@ def test_without_room_the_older_one_stays(lines, tmp_path, name):
     out = made(lines({"inputs": "a"}), tmp_path / name)
     before = out.read_bytes()
     given = lines({"inputs": "a"}, *({"inputs": str(n * 7919)} for n in range(9000)))
-    with opened(out) as store:
+    with open_store(out) as store:
         finish(store, given, batch=3000)
         with largest_file(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
             export(store, given, target(str(out)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.finished_rows import ids, largest_file, opened, record, rows, run
+from helpers.finished_rows import ids, largest_file, open_store, record, rows, run
 from hfgen import BulkFileError
 
 # Which of the files reaches the limit first: the output, or its state.
@@ -21,7 +21,7 @@ def fill(out, what):
     """Commit until there is no room; return the error and the rows that were committed."""
     in_line, in_state = SIZES[what]
     done = []
-    with opened(out) as store, largest_file(200_000):
+    with open_store(out) as store, largest_file(200_000):
         try:
             while True:
                 each = record(len(done), size=in_line)
@@ -42,7 +42,7 @@ def test_it_goes_on_when_there_is_room(out, what):
     file = out if what == "the output" else out.with_name("out.jsonl.state")
     assert error.message.startswith(f"cannot write {file}: ")
     assert "What was committed is safe" in error.message
-    with opened(out) as store:
+    with open_store(out) as store:
         assert [n for n, _ in store.lines()] == done
         rest = [row.index for row in store.remaining(rows(len(done) + 10))]
         assert rest == list(range(len(done), len(done) + 10))
@@ -57,7 +57,7 @@ def test_a_reader_sees_whole_lines_on_a_full_disk(out):
 
 @pytest.mark.parametrize("verb", ["sort", "forget_errors"])
 def test_a_rewriting_without_room_leaves_all_as_it_was(out, verb):
-    with opened(out) as store:
+    with open_store(out) as store:
         store.commit([record(n, "ServerError" if n == 5 else None, size=900) for n in (3, 1, 5, 2)])
         store.commit([record(n, size=900) for n in range(200, 100, -1)])
         before = out.read_bytes()
@@ -65,7 +65,7 @@ def test_a_rewriting_without_room_leaves_all_as_it_was(out, verb):
             getattr(store, verb)()
         assert out.read_bytes() == before
         assert not out.with_name("out.jsonl.rewrite").exists()
-    with opened(out) as store:
+    with open_store(out) as store:
         store.commit([record(7)])
         getattr(store, verb)()
     expected = [1, 2, 3, 5, 7, *range(101, 201)]
@@ -76,13 +76,13 @@ def test_a_rewriting_without_room_leaves_all_as_it_was(out, verb):
 
 SCRIPT = """
 import sys
-from helpers.finished_rows import ids, opened, record, rows
+from helpers.finished_rows import ids, open_store, record, rows
 from hfgen import BulkFileError
 
 out, ballast = sys.argv[1:]
 with open(ballast, "wb") as file:
     file.write(bytes(300_000))
-with opened(out) as store:
+with open_store(out) as store:
     done = []
     try:
         for index in range(100_000):
@@ -91,7 +91,7 @@ with opened(out) as store:
     except BulkFileError as error:
         print(error.message)
 open(ballast, "wb").close()
-with opened(out) as store:
+with open_store(out) as store:
     rest = [row.index for row in store.remaining(rows(len(done) + 10))]
     assert rest == list(range(len(done), len(done) + 10)), rest
     store.commit([record(index) for index in rest])

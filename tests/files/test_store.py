@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.finished_rows import SETTINGS, ids, opened, record, rows, run
+from helpers.finished_rows import SETTINGS, ids, open_store, record, rows, run
 from hfgen import BulkFileError
 from hfgen._files.row import Row
 from hfgen._files.state import State
@@ -21,18 +21,18 @@ def out(tmp_path):
 
 
 def begun(out, *records, **options):
-    with opened(out, **options) as store:
+    with open_store(out, **options) as store:
         store.commit(list(records))
 
 
 def refused(out, **options):
-    with pytest.raises(BulkFileError) as caught, opened(out, **options):
+    with pytest.raises(BulkFileError) as caught, open_store(out, **options):
         pass
     return caught.value.message
 
 
 def remaining(out, count, **options):
-    with opened(out, **options) as store:
+    with open_store(out, **options) as store:
         return [row.index for row in store.remaining(rows(count))]
 
 
@@ -45,7 +45,7 @@ class TestGoingOn:
 
     def test_counts_go_on(self, out):
         begun(out, record(0, tokens=5), record(1, "ServerError"), record(2, "ServerError"))
-        with opened(out) as store:
+        with open_store(out) as store:
             assert (store.done, store.generated_tokens) == (3, 5)
             assert store.errors == {"ServerError": 2}
             store.commit([record(3, tokens=2), record(4), record(5, "TimeoutError")])
@@ -64,7 +64,7 @@ class TestGoingOn:
 
     def test_no_row_twice(self, out):
         begun(out, record(0))
-        with opened(out) as store:
+        with open_store(out) as store:
             with pytest.raises(ValueError, match="finished already"):
                 store.commit([record(1), record(0)])
             store.commit([record(1)])
@@ -82,7 +82,7 @@ class TestGoingOn:
                 raise KeyboardInterrupt
             return result
 
-        with opened(out) as store:
+        with open_store(out) as store:
             monkeypatch.setattr(State, "execute", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 store.commit([record(0)])
@@ -93,7 +93,7 @@ class TestGoingOn:
 
     def test_what_is_committed_meanwhile_is_not_in_the_way(self, out):
         begun(out, *(record(n) for n in range(0, 3000, 2)))
-        with opened(out) as store:
+        with open_store(out) as store:
             seen = []
             for row in store.remaining(rows(4000)):
                 seen.append(row.index)
@@ -103,7 +103,7 @@ class TestGoingOn:
         assert sorted(ids(out)) == list(range(4000))
 
     def test_threads_may_commit(self, out):
-        with opened(out) as store, ThreadPoolExecutor(8) as pool:
+        with open_store(out) as store, ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda n: store.commit([record(n)]), range(100)))
         assert sorted(ids(out)) == list(range(100))
 
@@ -118,7 +118,7 @@ class TestGoingOn:
         assert ids(out) == [0]
 
     def test_the_output_may_be_read_meanwhile(self, out):
-        with opened(out) as store:
+        with open_store(out) as store:
             store.commit([record(0)])
             assert ids(out) == [0]
 
@@ -143,7 +143,7 @@ class TestAnotherInput:
     def test_row_by_row_where_it_is_read_once(self, out):
         before = list(rows(4))
         begun(out, *(record(row.index, digest=row.digest()) for row in before[:3]))
-        with opened(out) as store:
+        with open_store(out) as store:
             assert [row.index for row in store.remaining(before)] == [3]
             other = [before[0], Row(1, {"inputs": "another"}), *before[2:]]
             with pytest.raises(BulkFileError, match="another input: row 1 was another one"):
@@ -190,8 +190,8 @@ class TestRefusing:
         assert out.read_bytes() == changed
 
     def test_a_second_process(self, out):
-        script = "import sys; from helpers.finished_rows import opened; opened(sys.argv[1])"
-        with opened(out) as store:
+        script = "import sys; from helpers.finished_rows import open_store; open_store(sys.argv[1])"
+        with open_store(out) as store:
             assert "another process is at work on this output" in refused(out)
             assert "another process" in refused(out, restart=True)
             done = run("-c", script, out)
@@ -265,7 +265,7 @@ class TestRewriting:
         begun(
             out, record(4), record(1, "ServerError"), record(0, tokens=3), record(2, "TimeoutError")
         )
-        with opened(out) as store:
+        with open_store(out) as store:
             store.forget_errors()
             assert (store.done, store.errors, store.generated_tokens) == (2, {}, 3)
             assert [row.index for row in store.remaining(rows(6))] == [1, 2, 3, 5]
@@ -276,14 +276,14 @@ class TestRewriting:
     def test_without_errors_nothing_is_rewritten(self, out):
         begun(out, record(1), record(0))
         before = out.stat().st_ino
-        with opened(out) as store:
+        with open_store(out) as store:
             store.forget_errors()
         assert (out.stat().st_ino, ids(out)) == (before, [1, 0])
 
     def test_the_order_of_the_input(self, out):
         indices = [n * 7919 % 3001 for n in range(3001)]
         begun(out, *(record(n, "ServerError" if n % 5 else None, tokens=1) for n in indices))
-        with opened(out) as store:
+        with open_store(out) as store:
             store.sort()
             assert (store.done, store.generated_tokens) == (3001, 3001)
             store.commit([record(3001)])
@@ -293,7 +293,7 @@ class TestRewriting:
     def test_what_is_in_order_stays_as_it_is(self, out):
         begun(out, *(record(n) for n in range(10)))
         before = out.stat().st_ino
-        with opened(out) as store:
+        with open_store(out) as store:
             store.sort()
         assert out.stat().st_ino == before
 
@@ -301,7 +301,7 @@ class TestRewriting:
         link = tmp_path / "link.jsonl"
         link.symlink_to(out)
         begun(link, record(1), record(0))
-        with opened(link) as store:
+        with open_store(link) as store:
             store.sort()
         assert link.is_symlink()
         assert ids(out) == [0, 1]
@@ -310,7 +310,7 @@ class TestRewriting:
         begun(out, record(1, size=100), record(0, size=100))
         data = out.read_bytes().replace(b'x"}\n', b"xxxx", 1)
         out.write_bytes(data)
-        with opened(out) as store, pytest.raises(BulkFileError, match="was changed"):
+        with open_store(out) as store, pytest.raises(BulkFileError, match="was changed"):
             store.sort()
         assert out.read_bytes() == data
         assert not out.with_name("out.jsonl.rewrite").exists()
@@ -318,7 +318,7 @@ class TestRewriting:
 
 def test_lines_come_in_the_order_of_the_input(out):
     begun(out, *(record(n) for n in (2, 0, 3000)))
-    with opened(out) as store:
+    with open_store(out) as store:
         assert [index for index, _ in store.lines()] == [0, 2, 3000]
         assert [line for _, line in store.lines()] == [record(n).line for n in (0, 2, 3000)]
 
@@ -341,7 +341,7 @@ def test_lines_are_on_the_disk_before_the_state_says_so(out, monkeypatch):
 
         return wrapper
 
-    with opened(out) as store:
+    with open_store(out) as store:
         monkeypatch.setattr(os, "fsync", noting(os.fsync, lambda _: f"sync {out.stat().st_size}"))
         monkeypatch.setattr(
             State, "execute", noting(State.execute, lambda _, text, *__: text.partition(" ")[0])

@@ -11,8 +11,8 @@ def text_for(prompt):
     return f"text for {prompt}"
 
 
-def answered(request, *, after=0.0):
-    """The right text for a prompt, in two tokens."""
+def answer_prompt(request, *, after=0.0):
+    """Answer with the right text for the prompt, in two tokens."""
     prompt = request.json["inputs"]
     return tokens("text for ", *([Pause(after)] if after else []), prompt, details=True)
 

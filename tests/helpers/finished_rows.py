@@ -1,4 +1,4 @@
-"""Rows that are finished, with no server: what the tests of `_bulk_files` keep and look for."""
+"""Finished rows without a server: what the tests of `_files` store and look for."""
 
 import json
 import os
@@ -32,8 +32,8 @@ def run(*arguments, before=()):
     )
 
 
-def opened(path, **options):
-    """The store of that output."""
+def open_store(path, **options):
+    """Open the store of an output."""
     options.setdefault("settings", SETTINGS)
     return Store(target(str(path)), **options)
 

@@ -1,12 +1,12 @@
-"""Processes to be killed, at little cost: for scripts that tests start, which have one thread."""
+"""Forked processes for tests to kill: for scripts with a single thread, at little cost."""
 
 import os
 import sys
 import traceback
 
 
-def forked(function, *arguments):
-    """Call it in a process of its own, which ends with 0, or with 1 for an error; the pid."""
+def fork(function, *arguments):
+    """Call a function in a new process, which exits with 0, or 1 for an error; return the pid."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -19,6 +19,6 @@ def forked(function, *arguments):
     return pid
 
 
-def ended(pid):
-    """How the process ended: its status, or the negative number of the signal."""
+def wait_for_exit(pid):
+    """Wait for a process; return its exit status, or the negative number of its signal."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

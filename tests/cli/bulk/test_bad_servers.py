@@ -3,7 +3,7 @@
 import json
 import threading
 
-from helpers.bulk_rows import answered, check, prompts, text_for
+from helpers.bulk_rows import answer_prompt, check, prompts, text_for
 from hfgen.testing import (
     Cut,
     Hang,
@@ -133,8 +133,8 @@ def test_the_same_without_streams(folder):
 def test_one_of_two_servers_dies(folder):
     folder.write(prompts(400))
     with (
-        ScriptedServer(lambda request: answered(request, after=0.02)) as stays,
-        ScriptedServer(lambda request: answered(request, after=0.02)) as dies,
+        ScriptedServer(lambda request: answer_prompt(request, after=0.02)) as stays,
+        ScriptedServer(lambda request: answer_prompt(request, after=0.02)) as dies,
     ):
         process = folder.start(
             stays.url, "--api-url", dies.url, "--concurrency", "8", "--max-errors", "0"
@@ -152,11 +152,13 @@ def test_a_server_that_is_slow_to_come_gets_its_share(folder):
     refused = threading.Semaphore(3)
 
     def late(request):
-        return status(500, "starting") if refused.acquire(blocking=False) else answered(request)
+        return (
+            status(500, "starting") if refused.acquire(blocking=False) else answer_prompt(request)
+        )
 
     folder.write(prompts(300))
     with (
-        ScriptedServer(lambda request: answered(request, after=0.05)) as first,
+        ScriptedServer(lambda request: answer_prompt(request, after=0.05)) as first,
         ScriptedServer(late) as second,
     ):
         done_ = folder.run(first.url, "--api-url", second.url, "--concurrency", "4")

@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from helpers.bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answer_prompt, check, prompts
 from hfgen.testing import ScriptedServer, as_json, fault, status
 
 
 def test_each_row_comes_out_with_its_text(folder):
     folder.write(prompts(40))
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         done = folder.run(server.url, "--max-new-tokens", "9", "--model", "owner/name")
     assert (done.returncode, done.stdout) == (0, "")
     check(folder.rows(), 40)
@@ -50,7 +50,7 @@ def test_local_brings_its_own_server(folder):
 
 def test_a_template_makes_the_prompt(folder):
     folder.write([{"text": "cat", "n": 3}, {"text": 'a "{dog}"', "n": None}])
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         done = folder.run(server.url, "--template", "Translate {{}}: {text}", "--ordered")
     assert done.returncode == 0
     assert [row["generated_text"] for row in folder.rows()] == [
@@ -61,7 +61,7 @@ def test_a_template_makes_the_prompt(folder):
 
 def test_rows_come_from_standard_input(folder, hfgen):
     lines = "".join(json.dumps(row) + "\n" for row in prompts(30))
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         arguments = ("bulk", "-", "-o", str(folder.output), "--api-url", server.url)
         done = hfgen(*arguments, text=lines)
         assert done.returncode == 0, done.stderr
@@ -76,7 +76,7 @@ def test_rows_come_from_standard_input(folder, hfgen):
 def test_lines_of_text_and_csv(folder, hfgen):
     (folder.path / "in.txt").write_text("one\ntwo\n")
     (folder.path / "in.csv").write_text('prompt,id\n"three, four",1\n')
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         for name, texts in (("in.txt", ["one", "two"]), ("in.csv", ["three, four"])):
             output = folder.path / f"{name}.jsonl"
             done = hfgen(
@@ -95,7 +95,7 @@ def test_parquet_in_and_out(folder, hfgen):
         {"id": pa.array(range(50), pa.int16()), "inputs": [f"p{n}" for n in range(50)]}
     )
     parquet.write_table(table, given)
-    with ScriptedServer(lambda request: answered(request, after=0.05)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.05)) as server:
         arguments = ("bulk", str(given), "-o", str(output), "--api-url", server.url)
         process = hfgen.start(*arguments, "--concurrency", "2")
         server.request(9, timeout=30)
@@ -113,7 +113,7 @@ def test_compressed_in_and_out(folder, hfgen):
     folder.write(prompts(20))
     given, output = folder.path / "in.jsonl.gz", folder.path / "out.jsonl.gz"
     given.write_bytes(gzip.compress(folder.input.read_bytes()))
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         done = hfgen("bulk", str(given), "-o", str(output), "--api-url", server.url)
     assert done.returncode == 0, done.stderr
     check([json.loads(line) for line in gzip.decompress(output.read_bytes()).splitlines()], 20)
@@ -123,7 +123,7 @@ def test_bad_rows_are_errors_and_stop_nothing(folder):
     def answer(request):
         if request.json["inputs"] == "too long":
             return as_json(fault("`inputs` is too long", kind="validation"), status=422)
-        return answered(request)
+        return answer_prompt(request)
 
     folder.write(
         [
@@ -164,7 +164,7 @@ def test_errors_are_run_again_on_demand(folder):
 
     def answer(request):
         number = int(request.json["inputs"].split()[-1])
-        return status(500, "no") if broken and number % 5 == 0 else answered(request)
+        return status(500, "no") if broken and number % 5 == 0 else answer_prompt(request)
 
     folder.write(prompts(40))
     with ScriptedServer(answer) as server:
@@ -192,7 +192,7 @@ def test_too_many_errors_stop_it(folder):
 
 def test_what_is_done_is_not_done_again(folder):
     folder.write(prompts(5))
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         assert folder.run(server.url).returncode == 0
     before = folder.output.read_bytes()
     # There is no server any more, and none is needed.
@@ -208,7 +208,7 @@ def test_what_is_done_is_not_done_again(folder):
 def test_a_low_limit_of_open_files_is_no_hindrance(folder, limit):
     limited = ("bash", "-c", f'ulimit {limit}; exec "$@"', "bash")
     folder.write(prompts(200))
-    with ScriptedServer(lambda request: answered(request, after=0.2)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.2)) as server:
         done = folder.run(server.url, "--concurrency", "100", "--max-retries", "0", through=limited)
     assert done.returncode == 0, done.stderr
     check(folder.rows(), 200)
@@ -216,7 +216,7 @@ def test_a_low_limit_of_open_files_is_no_hindrance(folder, limit):
 
 def test_as_fast_as_it_is_allowed(folder):
     folder.write(prompts(8))
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         done = folder.run(server.url, "--rate-limit", "240rpm,100000tpm", "--concurrency", "8")
     assert done.returncode == 0
     asked = [request.received_at for request in server.requests]

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from helpers.bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answer_prompt, check, prompts
 from hfgen._cli.bulk.command import choose_progress
 from hfgen._cli.bulk.progress import Lines, line
 from hfgen._cli.bulk.tally import View
@@ -137,7 +137,7 @@ def terminal(monkeypatch):
 
 def test_live_on_a_terminal(folder, terminal):
     folder.write([*prompts(60), {"id": 60}])
-    with ScriptedServer(lambda request: answered(request, after=0.1)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.1)) as server:
         process = folder.start(server.url, "--concurrency", "4", stderr=terminal.theirs)
         assert process.wait(timeout=60) == 3
     said = terminal.close()
@@ -165,7 +165,7 @@ def test_the_terminal_is_left_in_order_however_it_ends(folder, terminal):
 
 def test_a_terminal_that_goes_does_not_end_the_run(folder, hfgen):
     folder.write(prompts(40))
-    with ScriptedServer(lambda request: answered(request, after=0.4)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.4)) as server:
         process = folder.start(server.url, "--concurrency", "4")
         server.request(0, timeout=30)
         process.stderr.close()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from helpers.bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answer_prompt, check, prompts
 from hfgen.testing import Hang, ScriptedServer, tokens
 
 # Seconds after which no further run is begun to be killed, however slow the machine.
@@ -24,7 +24,7 @@ def test_killed_again_and_again(folder, order):
     folder.write(prompts(rows))
     arguments = ["--ordered"] if order == "ordered" else []
     kills, ends, until = 0, [], time.monotonic() + _ENOUGH / 2
-    with ScriptedServer(lambda request: answered(request, after=0.02)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.02)) as server:
         while kills < _KILLS and time.monotonic() < until:
             before, more = folder.written(), chance.randrange(40)
             process = folder.start(server.url, *arguments, "--concurrency", "4")
@@ -56,7 +56,7 @@ def test_killed_while_errors_are_run_again(folder):
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     folder.write([{"id": n} if n % 2 else row for n, row in enumerate(prompts(60))])
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         assert folder.run(server.url, "--ordered").returncode == 3
         for _ in range(6):
             process = folder.start(server.url, "--ordered", "--retry-errors")
@@ -75,7 +75,7 @@ def test_killed_while_errors_are_run_again(folder):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_told_to_stop_it_lets_end_what_runs_and_says_how_to_go_on(folder, hfgen, number):
     folder.write(prompts(60))
-    with ScriptedServer(lambda request: answered(request, after=0.3)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.3)) as server:
         arguments = ("--concurrency", "4", "--api-key", "hf_secret")
         process = folder.start(server.url, *arguments, "--restart")
         server.request(9, timeout=30)
@@ -104,7 +104,7 @@ def test_told_twice_it_stops_at_once(folder):
     def answer(request):
         if request.json["inputs"] == "prompt 0":
             return tokens("never", Hang())
-        return answered(request)
+        return answer_prompt(request)
 
     folder.write(prompts(20))
     with ScriptedServer(answer) as server:
@@ -120,7 +120,7 @@ def test_told_twice_it_stops_at_once(folder):
         (never,) = [each for each in server.requests if each.json["inputs"] == "prompt 0"]
         assert never.hung_up.wait(10)
         left = 20 - folder.finished()
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         done = folder.run(server.url)
         assert done.returncode == 0, done.stderr
         assert len(server.requests) == left
@@ -129,7 +129,7 @@ def test_told_twice_it_stops_at_once(folder):
 
 def test_a_terminal_that_goes_says_so_more_than_once(folder):
     folder.write(prompts(40))
-    with ScriptedServer(lambda request: answered(request, after=0.5)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.5)) as server:
         process = folder.start(server.url, "--concurrency", "4")
         server.request(3, timeout=30)
         process.send_signal(signal.SIGHUP)
@@ -143,7 +143,7 @@ def test_a_terminal_that_goes_says_so_more_than_once(folder):
 
 def test_nohup_goes_on(folder):
     folder.write(prompts(20))
-    with ScriptedServer(lambda request: answered(request, after=0.1)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.1)) as server:
         # What is ignored here is ignored there, as `nohup` has it.
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
@@ -158,7 +158,7 @@ def test_nohup_goes_on(folder):
 
 
 def test_stopped_while_it_waits_for_standard_input(folder, hfgen):
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         process = hfgen.start(
             "bulk", "-", "-o", str(folder.output), "--api-url", server.url, stdin=-1
         )
@@ -186,7 +186,7 @@ def test_a_full_disk_ends_it_and_keeps_what_it_has(folder):
     # A limit of the process stands in for the disk: what goes beyond is refused in the same place.
     limited = ("bash", "-c", "trap '' XFSZ; ulimit -f 40; exec \"$@\"", "bash")
     folder.write(prompts(3000))
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         done = folder.run(server.url, through=limited)
         assert done.returncode == 1
         assert "hfgen: error: cannot write " in done.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answer_prompt, check, prompts
 from hfgen.testing import ScriptedServer
 
 
@@ -17,7 +17,7 @@ from hfgen.testing import ScriptedServer
 )
 def test_another_input_and_other_parameters_are_refused(folder, change, says):
     folder.write(prompts(3))
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         assert folder.run(server.url).returncode == 0
         before = folder.output.read_bytes()
         more = change(folder) or []
@@ -34,7 +34,7 @@ def test_another_input_and_other_parameters_are_refused(folder, change, says):
 def test_another_file_is_not_overwritten(folder):
     folder.write(prompts(2))
     folder.output.write_text("precious\n")
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         refused = folder.run(server.url)
         assert (refused.returncode, folder.output.read_text()) == (1, "precious\n")
         assert "--restart" in refused.stderr
@@ -44,7 +44,7 @@ def test_another_file_is_not_overwritten(folder):
 
 def test_two_processes_do_not_write_one_output(folder):
     folder.write(prompts(500))
-    with ScriptedServer(lambda request: answered(request, after=0.05)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.05)) as server:
         first = folder.start(server.url, "--concurrency", "2")
         server.request(0, timeout=30)
         second = folder.run(server.url, "--concurrency", "2")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from helpers.bulk_rows import answered, check, prompts
+from helpers.bulk_rows import answer_prompt, check, prompts
 from hfgen.testing import ScriptedServer
 
 
@@ -16,7 +16,7 @@ def test_a_report_needs_matplotlib_before_the_run(folder, tmp_path):
     shadow = tmp_path / "shadow" / "matplotlib.py"
     shadow.parent.mkdir()
     shadow.write_text("raise ModuleNotFoundError('no', name='matplotlib')")
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         path = ":".join([str(shadow.parent), *filter(None, sys.path)])
         done = folder.run(
             server.url, "--report", str(tmp_path / "run.html"), env={"PYTHONPATH": path}
@@ -43,7 +43,7 @@ def test_a_report_of_files_whose_names_are_no_unicode(folder, tmp_path):
     folder.output = tmp_path / os.fsdecode(b"\xff.jsonl")
     folder.write(prompts(1))
     report = tmp_path / "run.html"
-    with ScriptedServer(answered) as server:
+    with ScriptedServer(answer_prompt) as server:
         done = folder.run(server.url, "--report", str(report))
     assert done.returncode == 0, done.stderr
     assert "→ " in report.read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_a_report_is_a_page_of_its_own(folder, tmp_path):
     pytest.importorskip("matplotlib")
     folder.write([*prompts(30), {"id": 30}])
     report = tmp_path / "run.html"
-    with ScriptedServer(lambda request: answered(request, after=0.01)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.01)) as server:
         done = folder.run(server.url, "--report", str(report))
     assert done.returncode == 3
     page = report.read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def test_a_report_that_cannot_be_written_costs_no_row(folder, tmp_path):
     pytest.importorskip("matplotlib")
     folder.write(prompts(40))
     report = tmp_path / "run.html"
-    with ScriptedServer(lambda request: answered(request, after=0.05)) as server:
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.05)) as server:
         process = folder.start(server.url, "--concurrency", "2", "--report", str(report))
         server.request(0, timeout=30)
         report.mkdir()
