@@ -34,6 +34,31 @@ PURE = {
 }
 
 
+# What each part may import of hfgen, beside itself. The client, from the bottom up:
+LAYERS = {
+    "_version": set(),
+    "_core": {"_io.signal"},  # in annotations alone, which another test sees to
+    "_io": {"_core", "_version"},
+    "_options": {"_core", "_io"},
+    "_bulk": {"_core", "_io", "_options"},
+    "_sync": {"_core", "_io", "_options", "_bulk"},
+    "_async": {"_core", "_io", "_options", "_bulk"},
+    "_static": {"_core", "_options", "_sync", "_async"},
+    "types": {"_core", "_options", "_bulk", "_sync", "_async"},
+    "fetch": {"_core", "_io", "_sync", "_async"},
+}
+# Files of one side that the other has no use for.
+ONE_SIDED = {
+    # Threads are woken by closing a socket, tasks by cancelling them.
+    "abort_scope",
+    "closable_body",
+    "deadlines",
+    "sockets",
+    # urllib3 reads a chunk at a time.
+    "chunked",
+}
+
+
 class Import(NamedTuple):
     line: int
     module: str
@@ -103,3 +128,35 @@ def test_what_decides_does_nothing_else(module):
         if any(is_inside(found.module, name) for name in WORLD - PURE.get(module, set()))
     ]
     assert not offences, "\n".join(offences)
+
+
+@pytest.mark.parametrize("part", LAYERS)
+def test_what_each_part_may_import(part):
+    allowed = [f"hfgen.{name}" for name in (part, *LAYERS[part])]
+    offences = [
+        f"{MODULES[module]}:{found.line}: {module} imports {found.module}"
+        for module, imports in IMPORTS.items()
+        if is_inside(module, f"hfgen.{part}")
+        for found in imports
+        if is_inside(found.module, "hfgen")
+        if not any(is_inside(found.module, name) for name in allowed)
+    ]
+    assert not offences, "\n".join(offences)
+
+
+def test_the_core_imports_a_signal_for_annotations_alone():
+    offences = [
+        f"{MODULES[module]}:{found.line}: {module} imports {found.module} at run time"
+        for module, imports in IMPORTS.items()
+        if is_inside(module, "hfgen._core")
+        for found in imports
+        if is_inside(found.module, "hfgen._io") and not found.is_for_annotations
+    ]
+    assert not offences, "\n".join(offences)
+
+
+def test_both_sides_have_the_same_files():
+    sync, asynchronous = (
+        {path.stem for path in (ROOT / side).glob("*.py")} for side in ("_sync", "_async")
+    )
+    assert sync ^ asynchronous == ONE_SIDED

@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from hfgen._async.abort_scope import AbortScope
+from hfgen._core.body import name_state
 from hfgen._core.conversation import Opened
 from hfgen._core.errors import HfgenError, StreamClosedError, drop_tracebacks
 from hfgen._core.fetch import check_piece, end_of_broken_body
 from hfgen._core.headers import Headers
-from hfgen._sync.stream import state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -185,7 +185,9 @@ class AsyncStream(Generic[T]):
         self._close()
 
     def __repr__(self) -> str:
-        return f"<AsyncStream {self.status} {state(ended=self._ended, left=self._left)}>"
+        return (
+            f"<AsyncStream {self.status} {name_state(has_ended=self._ended, is_closed=self._left)}>"
+        )
 
 
 async def _raise(error: HfgenError) -> bytes:

@@ -218,6 +218,11 @@ def select_text(chunk: Chunk) -> str | None:
     return None if chunk.token.special else chunk.token.text
 
 
+def name_state(*, has_ended: bool, is_closed: bool) -> str:
+    """Return the word for the state of a stream that reads a body."""
+    return "ended" if has_ended else "closed" if is_closed else "open"
+
+
 def answers_from_chunks(chunks: Iterable[Chunk]) -> list[GeneratedText]:
     """Return a stream's chunks as the answers that `run` would have had."""
     sequences: dict[int, list[Chunk]] = {}

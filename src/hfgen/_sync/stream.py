@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
+from hfgen._core.body import name_state
 from hfgen._core.conversation import Opened
 from hfgen._core.errors import HfgenError, StreamClosedError
 from hfgen._core.fetch import check_piece, end_of_broken_body
@@ -102,12 +103,7 @@ class Stream(Generic[T]):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Stream {self.status} {state(ended=self._ended, left=self._left)}>"
-
-
-def state(*, ended: bool, left: bool) -> str:
-    """Return the word for what has become of a stream."""
-    return "ended" if ended else "closed" if left else "open"
+        return f"<Stream {self.status} {name_state(has_ended=self._ended, is_closed=self._left)}>"
 
 
 class _Body(Generic[T]):
