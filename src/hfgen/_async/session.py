@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hfgen._core.conversation import Conversation, Opened
+    from hfgen._core.fetch import FetchRequest, FetchResponse
     from hfgen._core.request import RequestLike
     from hfgen._core.verbs import Verb
     from hfgen._io.interrupt import Interrupt
@@ -124,7 +125,11 @@ class AsyncSession:
     async def _drive(
         self, conversation: Conversation[T], settings: Settings, interrupt: Interrupt
     ) -> T:
-        if self._is_closed or self._transport.closed:
-            raise HfgenError("the client is closed")
-        fetch = settings.fetch or self._transport
+        is_closed = self._is_closed or self._transport.closed
+        fetch = _refuse if is_closed else settings.fetch or self._transport
         return await drive(conversation, fetch, interrupt, settings.on_retry, self._cache)
+
+
+async def _refuse(_: FetchRequest) -> FetchResponse:
+    # Raised where a request would be sent, so that a stream that is picked up can add its text.
+    raise HfgenError("the client is closed")

@@ -16,9 +16,10 @@ from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
 from hfgen._core.url import display
+from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.connecting import default_context
 from hfgen._io.library_errors import certificate_problem, one_line
-from hfgen._io.unpacking import Unpacked, unpacker
+from hfgen._io.unpacking import unpacker
 
 if TYPE_CHECKING:
     import ssl

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from hfgen._core.headers import Headers
 from hfgen._core.url import display
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from hfgen._core.fetch import FetchRequest
 
@@ -88,27 +87,3 @@ class Unpacker:
 
     def _failure(self, why: str) -> ConnectError:
         return ConnectError(f"the answer of {self._where} cannot be read: {why}")
-
-
-class Unpacked:
-    """The body unpacked. No generator: one that is left, the loop closes in a task of its own.
-
-    Args:
-        packed: The body as it comes.
-        unpacker: What unpacks it.
-    """
-
-    def __init__(self, packed: AsyncIterator[bytes], unpacker: Unpacker) -> None:
-        self._packed = packed
-        self._unpacker = unpacker
-        self._ready: Iterator[bytes] = iter(())
-
-    def __aiter__(self) -> Unpacked:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while (piece := next(self._ready, None)) is None:
-            self._ready = self._unpacker.feed(await anext(self._packed))
-        # A little may unpack to much, and time limits are for the loop to see to.
-        await asyncio.sleep(0)
-        return piece

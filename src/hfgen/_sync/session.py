@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hfgen._core.conversation import Conversation, Opened
+    from hfgen._core.fetch import FetchRequest, FetchResponse
     from hfgen._core.request import RequestLike
     from hfgen._core.verbs import Verb
 
@@ -119,9 +120,8 @@ class Session:
         return CallContext(settings, ENVIRONMENT, interrupt, interrupt, self._cache.found)
 
     def _drive(self, conversation: Conversation[T], settings: Settings, interrupt: Interrupt) -> T:
-        if self._is_closed or self._transport.closed:
-            raise HfgenError("the client is closed")
-        fetch = settings.fetch or self._transport
+        is_closed = self._is_closed or self._transport.closed
+        fetch = _refuse if is_closed else settings.fetch or self._transport
         return drive(conversation, fetch, interrupt, settings.on_retry, self._cache)
 
 
@@ -129,3 +129,8 @@ def _begin_interrupt(settings: Settings) -> Interrupt:
     interrupt = Interrupt(settings.timeout, settings.signal)
     watch(interrupt)
     return interrupt
+
+
+def _refuse(_: FetchRequest) -> FetchResponse:
+    # Raised where a request would be sent, so that a stream that is picked up can add its text.
+    raise HfgenError("the client is closed")

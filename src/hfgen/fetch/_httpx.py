@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.url import display
+from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
-from hfgen._io.unpacking import Unpacked, unpacker
+from hfgen._io.unpacking import unpacker
 from hfgen._sync.closable_body import ClosableBody
 
 if TYPE_CHECKING:
