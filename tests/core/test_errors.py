@@ -57,7 +57,7 @@ def test_the_tree_is_as_drawn():
 
 
 def test_the_statuses_are_as_drawn():
-    from hfgen._core import server_errors as faults  # noqa: PLC0415
+    from hfgen._core import server_errors  # noqa: PLC0415
 
     said = {
         int(status): name
@@ -66,7 +66,10 @@ def test_the_statuses_are_as_drawn():
         if name not in {"OverloadedError", "ModelLoadingError"}
     }
     for status, name in said.items():
-        assert type(faults.error_from(faults.ReportedError("x"), status=status)).__name__ == name
+        assert (
+            type(server_errors.error_from(server_errors.ReportedError("x"), status=status)).__name__
+            == name
+        )
 
 
 @pytest.mark.parametrize("kind", ERRORS)

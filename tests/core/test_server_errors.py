@@ -6,7 +6,7 @@ import time
 import pytest
 
 import hfgen
-from hfgen._core import server_errors as faults
+from hfgen._core import server_errors
 from hfgen._core.dialects.tgi import TGI
 from hfgen._core.sse import Event
 
@@ -148,8 +148,8 @@ def as_bytes(body):
 @pytest.mark.parametrize(("status", "body", "kind", "words", "error_type", "time"), FAILED)
 def test_in_the_body_of_a_status(status, body, kind, words, error_type, time):
     body = as_bytes(body)
-    error = faults.error_from(
-        faults.error_in_body(body), status=status, headers={"X-Request-Id": "r1"}, body=body
+    error = server_errors.error_from(
+        server_errors.error_in_body(body), status=status, headers={"X-Request-Id": "r1"}, body=body
     )
     assert type(error) is kind
     assert error.status == status
@@ -204,7 +204,7 @@ def test_an_error_inside_a_200(wrap, body, kind, status, words, error_type, time
     ],
 )
 def test_what_is_no_error(body):
-    assert faults.error_in_json(body) is None
+    assert server_errors.error_in_json(body) is None
 
 
 def test_the_field_of_older_llama_cpp():
@@ -229,27 +229,34 @@ def test_an_error_event_of_plain_text():
 )  # fmt: skip
 def test_a_long_body_gives_a_short_message_and_takes_little_work(body):
     started = time.process_time()
-    assert len(str(faults.error_from(faults.error_in_body(body), status=500, body=body))) < 400
+    assert (
+        len(str(server_errors.error_from(server_errors.error_in_body(body), status=500, body=body)))
+        < 400
+    )
     # Milliseconds in linear time, many seconds in quadratic.
     assert time.process_time() - started < 2
 
 
 def test_a_status_that_the_page_repeats_is_said_once():
     page = b"<html><title>502 Bad Gateway</title></html>"
-    assert str(faults.error_from(faults.error_in_body(page), status=502)) == "502 Bad Gateway"
+    assert (
+        str(server_errors.error_from(server_errors.error_in_body(page), status=502))
+        == "502 Bad Gateway"
+    )
 
 
 def test_a_character_whose_number_has_too_many_digits_stays_as_it_is():
     page = b"<html><body>&amp;&#" + b"1" * 5000 + b";</body></html>"
-    assert str(faults.error_from(faults.error_in_body(page), status=502)).startswith(
+    assert str(server_errors.error_from(server_errors.error_in_body(page), status=502)).startswith(
         "502 Bad Gateway: &amp;"
     )
 
 
 @pytest.mark.parametrize("value", ["20", None, True, [], {}, pytest.param(10**400, id="huge")])
 def test_an_estimated_time_that_is_no_number_is_none(value):
-    error = faults.error_from(
-        faults.error_in_body(as_bytes({"error": LOADING, "estimated_time": value})), status=503
+    error = server_errors.error_from(
+        server_errors.error_in_body(as_bytes({"error": LOADING, "estimated_time": value})),
+        status=503,
     )
     assert isinstance(error, hfgen.ModelLoadingError)
     assert error.estimated_time is None
@@ -270,5 +277,7 @@ def test_a_code_that_is_no_status_of_an_error_does_not_count(code):
     ],
 )
 def test_words_in_passing_do_not_make_another_error_of_it(message, status):
-    error = faults.error_from(faults.error_in_body(as_bytes({"error": message})), status=status)
+    error = server_errors.error_from(
+        server_errors.error_in_body(as_bytes({"error": message})), status=status
+    )
     assert not isinstance(error, hfgen.ModelLoadingError | hfgen.OverloadedError)

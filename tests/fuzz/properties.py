@@ -10,7 +10,7 @@ import urllib3
 
 from helpers.conversations import StoppedClock, accept_with
 from hfgen import ConnectError, FetchRequest, FetchResponse, HfgenError
-from hfgen._core import server_errors as faults
+from hfgen._core import server_errors
 from hfgen._core.answers import Answer
 from hfgen._core.body import (
     EventBody,
@@ -131,7 +131,9 @@ def check_answers(dialect, body):
 
 def check_error_body(status, headers, body):
     """The body of a failed answer."""
-    error = faults.error_from(faults.error_in_body(body), status=status, headers=headers, body=body)
+    error = server_errors.error_from(
+        server_errors.error_in_body(body), status=status, headers=headers, body=body
+    )
     assert isinstance(error, StatusError)
     assert status is None or error.status == status
     _check_error(error)

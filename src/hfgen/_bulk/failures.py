@@ -20,11 +20,14 @@ from hfgen._core.errors import (
     StreamingNotSupportedError,
     TimeoutError,  # noqa: A004
 )
+from hfgen._core.statuses import meaning_of
 from hfgen._io.library_errors import root_cause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from hfgen._core.statuses import Blame
 
 
 class Failure(Enum):
@@ -54,28 +57,15 @@ class Failure(Enum):
     """Neither is to blame: the iteration ends with this error."""
 
 
-# Statuses whose errors have no class of their own in `classify_error`. Others: 5xx is SERVER, the
-# rest is REFUSED.
-_BY_STATUS = {
-    # The server has read the request, and does not accept what is in it.
-    400: Failure.ROW,
-    413: Failure.ROW,
-    422: Failure.ROW,
-    # A wrong key, no credit, no access to the model, no such model.
-    401: Failure.REFUSED,
-    402: Failure.REFUSED,
-    403: Failure.REFUSED,
-    404: Failure.REFUSED,
-    # Timeouts and conflicts, which may pass.
-    408: Failure.UNCLEAR,
-    409: Failure.UNCLEAR,
-    425: Failure.UNCLEAR,
-    # Servers and proxies that have no free worker.
-    503: Failure.OVERLOAD,
+# By what the table of statuses blames.
+_BY_BLAME: dict[Blame, Failure] = {
+    "request": Failure.ROW,
+    "caller": Failure.REFUSED,
+    "model": Failure.REFUSED,
+    "server": Failure.SERVER,
+    "load": Failure.OVERLOAD,
+    "chance": Failure.UNCLEAR,
 }
-_FIRST_SERVER_ERROR = 500
-# These may be about the model. If the row names a model of its own, the row is to blame.
-_ABOUT_MODEL = frozenset({403, 404})
 # Besides `ConnectionRefusedError` and a name that cannot be resolved.
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
@@ -100,12 +90,10 @@ def classify_error(  # noqa: PLR0911 - a table
         case GenerationError() | IncompleteGenerationError() | MalformedAnswerError():
             return Failure.UNCLEAR
         case StatusError():
-            names_own_model = request.get("model") not in {None, model}
-            if error.status in _ABOUT_MODEL and names_own_model:
+            blame = meaning_of(error.status).blame
+            if blame == "model" and request.get("model") not in {None, model}:
                 return Failure.ROW
-            is_server_error = error.status >= _FIRST_SERVER_ERROR
-            fallback = Failure.SERVER if is_server_error else Failure.REFUSED
-            return _BY_STATUS.get(error.status, fallback)
+            return _BY_BLAME[blame]
         case TimeoutError():
             return Failure.UNREACHED if error.phase == "connect" else Failure.SERVER
         case ConnectError():

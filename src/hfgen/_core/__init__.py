@@ -1,9 +1,9 @@
-"""What hfgen knows of the protocol. Nothing in here does I/O or reads a clock.
+"""What hfgen decides: pure functions and values. Nothing in here does I/O or reads a clock.
 
-- `sse`: bytes to server-sent events.
-- `faults`: an error as a server words it to one of hfgen's classes.
-- `dialect`, `tgi`: a request to a body, an answer and an event to values.
-- `decoder`: the body of an answer to the items of a stream.
-- `exchange`: the conversation up to the first chunk of an answer; `accept`: each verb's part of it.
-- `resume`: how a stream that broke goes on.
+- `call`: one call from options to a result, as one generator; `conversation`: its steps.
+- `verbs`: what each verb makes of an answer; `body`, `sse`: bytes to events to items.
+- `dialects`: how each family of servers is asked, and how it answers.
+- `routing`, `discovery`, `providers`, `target`: where a request goes.
+- `errors`, `server_errors`: the tree of errors, and how servers word them.
+- `retry`, `resume`: what is tried again, and how a stream goes on after a break.
 """

@@ -17,11 +17,11 @@ from hfgen._core.errors import (
     StatusError,
     TimeoutError,  # noqa: A004
 )
+from hfgen._core.statuses import meaning_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STATUSES = frozenset({408, 409, 425, 429, 502, 503, 504})
 # Beyond it a float overflows, long after any limit.
 _MAX_DOUBLINGS = 100
 # Seconds, some eleven days: platforms refuse to wait for what a server may ask for, as `inf`.
@@ -127,7 +127,7 @@ def _is_transient(error: HfgenError) -> bool:
     if error.text:
         return False
     if isinstance(error, StatusError):
-        return error.status in _STATUSES or isinstance(error, OverloadedError)
+        return meaning_of(error.status).is_transient or isinstance(error, OverloadedError)
     if isinstance(error, TimeoutError):
         return error.phase == "connect"
     return isinstance(error, ConnectError | IncompleteGenerationError)

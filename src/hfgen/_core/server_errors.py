@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hfgen._core import errors
+from hfgen._core.statuses import meaning_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
 _SHOWN = 300
 # Of a page so much is looked through: patterns take their time on what was made to slow them.
 _READ = 8 * 1024
-
-_BY_STATUS: dict[int, type[errors.StatusError]] = {
-    400: errors.ValidationError,
-    401: errors.AuthenticationError,
-    403: errors.PermissionDeniedError,
-    404: errors.NotFoundError,
-    413: errors.ValidationError,
-    422: errors.ValidationError,
-    424: errors.GenerationError,
-    429: errors.RateLimitError,
-}
 
 # The server's own type says more than the status. The status is the one that TGI answers with
 # when it does not stream (its router/src/server.rs); it counts where the event has none.
@@ -161,8 +151,7 @@ def _classify(fault: ReportedError, status: int | None) -> tuple[int, type[error
         if pattern.search(fault.message) and (status is None or status in statuses):
             return status or statuses[0], kind
     status = status or 500
-    fallback = errors.ServerError if status >= 500 else errors.StatusError  # noqa: PLR2004
-    return status, _BY_STATUS.get(status, fallback)
+    return status, meaning_of(status).error
 
 
 def _from_object(error: dict[str, Any]) -> ReportedError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hfgen._core import server_errors as faults
+from hfgen._core import server_errors
 from hfgen._core.errors import MalformedAnswerError, MalformedStreamError
 from hfgen._core.headers import NO_HEADERS, Headers
 
@@ -85,19 +85,21 @@ def read_non_chunk(event: Event, headers: Headers, why: str) -> bool:
         # Servers that end with `finish_reason: null` say only so that it is the end.
         return True
     if fault := find_error(data):
-        raise faults.error_from(fault, headers=headers, body=data)
+        raise server_errors.error_from(fault, headers=headers, body=data)
     if event.name == b"error":
-        raise faults.error_from(faults.error_in_body(data), headers=headers, body=data)
+        raise server_errors.error_from(
+            server_errors.error_in_body(data), headers=headers, body=data
+        )
     if event.name not in {b"", b"message"}:
         # As a browser does: who does not listen to a type of event does not get it.
         return False
     raise malformed_error(data, f"an event in the stream is {why}", MalformedStreamError) from None
 
 
-def find_error(data: bytes) -> faults.ReportedError | None:
+def find_error(data: bytes) -> server_errors.ReportedError | None:
     """Return the error that a body or an event reports, None if it reports none."""
     try:
-        return faults.error_in_json(msgspec.json.decode(data))
+        return server_errors.error_in_json(msgspec.json.decode(data))
     except UNREADABLE:
         return None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from hfgen._core import server_errors as faults
+from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, GeneratedText, with_raw
 from hfgen._core.dialects.base import UNREADABLE, find_error, malformed_error, read_non_chunk
 from hfgen._core.headers import NO_HEADERS, Headers
@@ -60,7 +60,7 @@ class TGI:
             return [with_raw(_tolerant(_answer, item), bytes(item)) for item in items]
         except UNREADABLE as error:
             if fault := find_error(body):
-                raise faults.error_from(fault, headers=headers, body=body) from None
+                raise server_errors.error_from(fault, headers=headers, body=body) from None
             raise malformed_error(body, f"the answer is no generation ({error})") from None
 
     def events(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> TGIEvents:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core import server_errors as faults
+from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
 from hfgen._core.dialects.base import UNREADABLE, find_error, malformed_error, read_non_chunk
 from hfgen._core.dialects.completions.request import make_body
@@ -64,7 +64,7 @@ class Completions:
         choices = said.choices or []
         if said.error or not choices or any(c.text is msgspec.UNSET for c in choices):
             if fault := find_error(body):
-                raise faults.error_from(fault, headers=headers, body=body)
+                raise server_errors.error_from(fault, headers=headers, body=body)
             why = "a choice has no text" if choices else why
             raise malformed_error(body, f"the answer is no completion ({why})")
         usage = said.usage or Usage()

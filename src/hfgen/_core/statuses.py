@@ -1,0 +1,55 @@
+"""What each HTTP status of an error means: its class, whether to try again, what is to blame.
+
+One table for `server_errors`, `Retry` and bulk runs. A status that is not in it is judged by its
+first digit, in `meaning_of`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from hfgen._core import errors
+
+Blame: TypeAlias = Literal["request", "caller", "model", "server", "load", "chance"]
+"""What a failure is blamed on: what is in the request; the caller's key or credit; the model that
+it names; the server; what the server has to do besides; or nothing that lasts."""
+
+
+class StatusMeaning(NamedTuple):
+    """What a status means.
+
+    Attributes:
+        error: The class of its error.
+        is_transient: Whether another attempt may go better.
+        blame: What is to blame.
+    """
+
+    error: type[errors.StatusError]
+    is_transient: bool
+    blame: Blame
+
+
+STATUSES = {
+    400: StatusMeaning(errors.ValidationError, is_transient=False, blame="request"),
+    401: StatusMeaning(errors.AuthenticationError, is_transient=False, blame="caller"),
+    402: StatusMeaning(errors.StatusError, is_transient=False, blame="caller"),
+    403: StatusMeaning(errors.PermissionDeniedError, is_transient=False, blame="model"),
+    404: StatusMeaning(errors.NotFoundError, is_transient=False, blame="model"),
+    408: StatusMeaning(errors.StatusError, is_transient=True, blame="chance"),
+    409: StatusMeaning(errors.StatusError, is_transient=True, blame="chance"),
+    413: StatusMeaning(errors.ValidationError, is_transient=False, blame="request"),
+    422: StatusMeaning(errors.ValidationError, is_transient=False, blame="request"),
+    424: StatusMeaning(errors.GenerationError, is_transient=False, blame="chance"),
+    425: StatusMeaning(errors.StatusError, is_transient=True, blame="chance"),
+    429: StatusMeaning(errors.RateLimitError, is_transient=True, blame="load"),
+    502: StatusMeaning(errors.ServerError, is_transient=True, blame="server"),
+    503: StatusMeaning(errors.ServerError, is_transient=True, blame="load"),
+    504: StatusMeaning(errors.ServerError, is_transient=True, blame="server"),
+}
+_SERVER_ERROR = StatusMeaning(errors.ServerError, is_transient=False, blame="server")
+_OTHER = StatusMeaning(errors.StatusError, is_transient=False, blame="caller")
+
+
+def meaning_of(status: int) -> StatusMeaning:
+    """Return what a status means."""
+    return STATUSES.get(status, _SERVER_ERROR if status >= 500 else _OTHER)  # noqa: PLR2004
