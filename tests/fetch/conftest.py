@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from helpers.transports_under_test import WAYS, WITH_SOCKETS
-from hfgen._sync import sockets as lines
+from hfgen._sync import sockets
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,4 +35,4 @@ def _used(way_class):
     way.finish()
     # A leak fails the test that leaked, not the one that happens to run later.
     gc.collect()
-    assert not lines._lines
+    assert not sockets._cuttable_sockets

@@ -15,7 +15,7 @@ from helpers.http_proxy import LittleProxy
 from helpers.scripted_answers import answer, as_json, events, token
 from helpers.transports_under_test import secrets_in
 from hfgen import AbortController
-from hfgen._sync import sockets as lines
+from hfgen._sync import sockets
 from hfgen.testing import Hang
 
 ANSWER = as_json({"generated_text": "Once upon"})
@@ -27,7 +27,7 @@ def what_leaks_shows_here():
     """A leak fails the test that leaked, not the one that happens to run later."""
     yield
     gc.collect()
-    assert not lines._lines
+    assert not sockets._cuttable_sockets
 
 
 @pytest.fixture

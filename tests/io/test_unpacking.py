@@ -8,7 +8,7 @@ import pytest
 
 import hfgen
 from hfgen._core.fetch import FetchRequest
-from hfgen._io.unpacking import unpacker
+from hfgen._io.unpacking import make_unpacker
 
 REQUEST = FetchRequest(method="POST", url="http://host/generate?key=secret", headers={})
 # Half of it cannot be packed, the other half to next to nothing.
@@ -16,7 +16,7 @@ BODY = random.Random(1).randbytes(100_000) + bytes(100_000)
 
 
 def unpack(packing, *pieces):
-    unpacking = unpacker({"Content-Encoding": packing}, REQUEST)
+    unpacking = make_unpacker({"Content-Encoding": packing}, REQUEST)
     return [part for piece in pieces for part in unpacking.feed(piece)]
 
 
@@ -57,7 +57,7 @@ def test_what_follows_a_deflate_is_nothing():
 
 def test_what_is_flushed_comes_at_once():
     packing = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
-    unpacking = unpacker({"content-encoding": "gzip"}, REQUEST)
+    unpacking = make_unpacker({"content-encoding": "gzip"}, REQUEST)
     for text in (b"Once", b" upon"):
         piece = packing.compress(text) + packing.flush(zlib.Z_SYNC_FLUSH)
         assert b"".join(unpacking.feed(piece)) == text
@@ -74,8 +74,8 @@ def test_much_comes_in_small_parts(packing):
 
 @pytest.mark.parametrize("packing", ["", "identity", "Identity, identity"])
 def test_what_is_not_packed(packing):
-    assert unpacker({"content-encoding": packing}, REQUEST) is None
-    assert unpacker({}, REQUEST) is None
+    assert make_unpacker({"content-encoding": packing}, REQUEST) is None
+    assert make_unpacker({}, REQUEST) is None
 
 
 @pytest.mark.parametrize("packing", ["br", "zstd", "gzip, gzip", "gzip, br"])

@@ -7,14 +7,14 @@ import pytest
 
 import hfgen
 from hfgen._sync.closable_body import ClosableBody
-from hfgen._sync.sockets import Line
+from hfgen._sync.sockets import CuttableSocket
 
 
 class Response:
     """One whose read waits until its line is cut."""
 
     def __init__(self):
-        self.line = Line()
+        self.line = CuttableSocket()
         self.reading, self.cut = threading.Event(), threading.Event()
         self.shut_by = []
         self.line.cut = self.cut.set
@@ -58,7 +58,7 @@ def test_closed_while_nobody_reads_it_is_shut_at_once():
 
 
 def test_what_ends_is_not_shut():
-    body = ClosableBody(iter([b"a", b"b"]), Line(), pytest.fail)
+    body = ClosableBody(iter([b"a", b"b"]), CuttableSocket(), pytest.fail)
     assert list(body) == [b"a", b"b"]
 
 
@@ -71,7 +71,7 @@ def test_closed_by_its_own_reader_it_is_shut_when_that_has_read():
         assert not shut
         yield b"a"
 
-    body = ClosableBody(pieces(), Line(), lambda: shut.append(1))
+    body = ClosableBody(pieces(), CuttableSocket(), lambda: shut.append(1))
     assert next(iter(body)) == b"a"
     assert shut
     with pytest.raises(hfgen.ConnectError, match="has been closed"):
@@ -102,7 +102,7 @@ def test_it_is_shut_once_and_never_under_its_reader():
     try:
         for _ in range(200):
             reading, begun, shuts = False, threading.Event(), []
-            body = ClosableBody(pieces(), Line(), shut)
+            body = ClosableBody(pieces(), CuttableSocket(), shut)
             closers = [threading.Thread(target=close) for _ in range(2)]
             for closer in closers:
                 closer.start()

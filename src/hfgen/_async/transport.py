@@ -19,7 +19,7 @@ from hfgen._core.url import display
 from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.connecting import default_context
 from hfgen._io.library_errors import certificate_problem, one_line
-from hfgen._io.unpacking import unpacker
+from hfgen._io.unpacking import make_unpacker
 
 if TYPE_CHECKING:
     import ssl
@@ -63,9 +63,9 @@ class AsyncTransport:
                 request = replace(request, headers=Headers(request.headers) | proxy.headers)
         if is_secure or (proxy and proxy.url.startswith("https:")):
             how["ssl"] = self._context
-        response = await opened(session, request, through=proxy, **how)
+        response = await send_request(session, request, through=proxy, **how)
         responses.add(response)
-        return answered(response, request, unpacked=False)
+        return to_fetch_response(response, request, unpacked=False)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
@@ -98,7 +98,7 @@ class AsyncTransport:
         return held
 
 
-async def opened(
+async def send_request(
     session: aiohttp.ClientSession,
     request: FetchRequest,
     *,
@@ -124,18 +124,18 @@ async def opened(
         )
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # A ValueError if the host is no name.
-        failure = _translated(error, request, through)
+        failure = _to_hfgen_error(error, request, through)
     raise failure
 
 
-def answered(
+def to_fetch_response(
     response: aiohttp.ClientResponse, request: FetchRequest, *, unpacked: bool
 ) -> FetchResponse:
     """Return a response of aiohttp as one of hfgen; `unpacked` if aiohttp itself sees to that."""
     _end_with_connection(response)
     headers = Headers(response.headers)
     pieces = _Pieces(response.content, headers, request)
-    unpacking = None if unpacked else unpacker(headers, request)
+    unpacking = None if unpacked else make_unpacker(headers, request)
     return FetchResponse(
         status=response.status,
         headers=headers,
@@ -158,23 +158,23 @@ def _end_with_connection(response: aiohttp.ClientResponse) -> None:
         return
 
     def end(closed: asyncio.Future[None]) -> None:
-        lost = _seen(closed)
+        lost = _read_exception(closed)
         why = protocol.exception() or lost
         if not content.is_eof() and content.exception() is None:
             said = one_line(getattr(why, "message", why) or "the connection was lost")
             content.set_exception(aiohttp.ClientPayloadError(f"what came is no HTTP ({said})"))
 
     def let_go() -> None:
-        for callback in (end, _seen):
+        for callback in (end, _read_exception):
             closed.remove_done_callback(callback)
-        closed.add_done_callback(_seen)
+        closed.add_done_callback(_read_exception)
 
     closed.add_done_callback(end)
     # A connection serves many responses.
     content.on_eof(let_go)
 
 
-def _seen(closed: asyncio.Future[None]) -> BaseException | None:
+def _read_exception(closed: asyncio.Future[None]) -> BaseException | None:
     """Return how it ended; asyncio complains of an error that nobody asked for."""
     return None if closed.cancelled() else closed.exception()
 
@@ -235,7 +235,7 @@ class _Pieces:
                 piece = await self.readany()
             except (aiohttp.ClientError, OSError, RuntimeError) as error:
                 # A RuntimeError if the client was closed under the stream.
-                self._failure = _translated(error, self._request)
+                self._failure = _to_hfgen_error(error, self._request)
                 # Once the connection is lost, aiohttp hides what had arrived before.
                 piece = self._content._read_nowait(-1)  # noqa: SLF001 - there is no other way
             if piece:
@@ -251,7 +251,7 @@ class _Pieces:
         protocol = getattr(self._content, "_protocol", None)
         error = protocol.exception() if protocol is not None else None
         # In good order it ends with an error as well, but with none of the system.
-        return _translated(error, self._request) if isinstance(error, OSError) else None
+        return _to_hfgen_error(error, self._request) if isinstance(error, OSError) else None
 
 
 @lru_cache(maxsize=16)
@@ -262,7 +262,9 @@ def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds)
 
 
-def _translated(error: Exception, request: FetchRequest, proxy: Proxy | None = None) -> HfgenError:
+def _to_hfgen_error(
+    error: Exception, request: FetchRequest, proxy: Proxy | None = None
+) -> HfgenError:
     where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
     failure: HfgenError
     if isinstance(error, aiohttp.ConnectionTimeoutError):

@@ -23,7 +23,7 @@ _GZIP = zlib.MAX_WBITS | 16
 _GZIP_MARK = b"\x1f"
 
 
-def unpacker(headers: Mapping[str, str], request: FetchRequest) -> Unpacker | None:
+def make_unpacker(headers: Mapping[str, str], request: FetchRequest) -> Unpacker | None:
     """Return what unpacks the body under these headers, None if it comes as it is."""
     said = Headers(headers).get("content-encoding", "").lower()
     names = [name.strip() for name in said.split(",")]

@@ -10,7 +10,7 @@ from hfgen._core.errors import ConnectError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hfgen._sync.sockets import Line
+    from hfgen._sync.sockets import CuttableSocket
 
 
 class ClosableBody:
@@ -25,7 +25,9 @@ class ClosableBody:
         shut: Closes the response.
     """
 
-    def __init__(self, pieces: Iterator[bytes], line: Line, shut: Callable[[], object]) -> None:
+    def __init__(
+        self, pieces: Iterator[bytes], line: CuttableSocket, shut: Callable[[], object]
+    ) -> None:
         self._pieces = pieces
         self._line = line
         self._shut = shut

@@ -33,7 +33,7 @@ _SENT_AT_ONCE = 64 * 1024
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
-class Line:
+class CuttableSocket:
     """The socket of one call; cutting it wakes a blocked read.
 
     Attributes:
@@ -60,7 +60,7 @@ class Line:
             if self._is_cut:
                 self._shut_down()
             else:
-                _lines.add(self)
+                _cuttable_sockets.add(self)
 
     def hold(self) -> None:
         """Watch a copy of the socket: TLS is about to take it over, and leaves a shell of it."""
@@ -75,14 +75,14 @@ class Line:
         with self._lock:
             self._socket = None
             self._drop_copy()
-            _lines.discard(self)
+            _cuttable_sockets.discard(self)
 
     def cut(self) -> None:
         """Shut the socket down, now or as soon as there is one."""
         with self._lock:
             self._is_cut = True
             self._shut_down()
-            _lines.discard(self)
+            _cuttable_sockets.discard(self)
 
     def _drop_copy(self) -> None:
         if self._copy is not None:
@@ -102,17 +102,17 @@ class Line:
 
 
 # Sockets in use, held so that the garbage collector does not finalise one before its stream.
-_lines: set[Line] = set()
+_cuttable_sockets: set[CuttableSocket] = set()
 
 
-class _Calling(threading.local):
+class _CurrentCall(threading.local):
     """The call that this thread is making: urllib3 has no way to hand it down."""
 
-    line: Line | None = None
+    line: CuttableSocket | None = None
     origin: str = ""
     target: str = ""
 
-    def begin(self, line: Line, url: str) -> None:
+    def begin(self, line: CuttableSocket, url: str) -> None:
         """Set what the connection of the call is to know: the line to tell, and the whole URL."""
         parts = urlsplit(url)
         self.line = line
@@ -124,10 +124,10 @@ class _Calling(threading.local):
         self.line = None
 
 
-calling = _Calling()
+current_call = _CurrentCall()
 
 
-class _Head:
+class _StatusLines:
     """The start of an answer, to be read line by line; where it is cut off, it is an error."""
 
     def __init__(self, file: Any) -> None:
@@ -146,7 +146,7 @@ class _Head:
         self._file.close()
 
 
-class Answer(http.client.HTTPResponse):
+class Response(http.client.HTTPResponse):
     """An answer with all of its headers: http.client takes the end of the connection for theirs.
 
     Of a chunked body it reads all that has come at once, and not a chunk at a time.
@@ -158,7 +158,7 @@ class Answer(http.client.HTTPResponse):
 
     def begin(self) -> None:
         file = self.fp
-        self.fp = _Head(file)  # type: ignore[assignment] # all that is asked of it is lines
+        self.fp = _StatusLines(file)  # type: ignore[assignment] # all that is asked of it is lines
         try:
             super().begin()
             while self.status in _INTERIM:
@@ -195,18 +195,18 @@ class Answer(http.client.HTTPResponse):
         self.close()
 
 
-class Watched(HTTPConnection):
+class CuttableConnection(HTTPConnection):
     """A connection of urllib3 that tells the call which socket it goes over; a mixin."""
 
-    response_class = Answer
+    response_class = Response
     _held: list[bytes] | None = None
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
-        if calling.line is not None:
-            calling.line.attach(sock)
+        if current_call.line is not None:
+            current_call.line.attach(sock)
             if isinstance(self, HTTPSConnection):
-                calling.line.hold()
+                current_call.line.hold()
         return sock
 
     def connect(self) -> None:
@@ -215,9 +215,9 @@ class Watched(HTTPConnection):
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         self._attach()
-        if calling.line is not None:
+        if current_call.line is not None:
             # As it stands: on its way here it was quoted once more.
-            url = calling.origin * self.proxy_is_forwarding + calling.target
+            url = current_call.origin * self.proxy_is_forwarding + current_call.target
         held: list[bytes] = []
         self._held = held
         try:
@@ -238,9 +238,9 @@ class Watched(HTTPConnection):
             self._held.append(data)
 
     def _attach(self) -> None:
-        if calling.line is not None and self.sock is not None:
-            calling.line.attach(self.sock)
-            calling.line.state = "connected"
+        if current_call.line is not None and self.sock is not None:
+            current_call.line.attach(self.sock)
+            current_call.line.state = "connected"
 
 
 class _Connecting(HTTPConnection):
@@ -267,8 +267,8 @@ class _Connecting(HTTPConnection):
                 for option in self.socket_options or ():
                     sock.setsockopt(*option)
                 sock.settimeout(self.timeout)
-                if calling.line is not None:
-                    calling.line.attach(sock)
+                if current_call.line is not None:
+                    current_call.line.attach(sock)
                 sock.connect(address)
             except OSError as error:
                 sock.close()
@@ -281,11 +281,11 @@ class _Connecting(HTTPConnection):
         raise failure or OSError("the name has no address")
 
 
-class _Plain(Watched, _Connecting):
+class _Plain(CuttableConnection, _Connecting):
     """A connection that the call can cut."""
 
 
-class _TLS(Watched, _Connecting, HTTPSConnection):
+class _TLS(CuttableConnection, _Connecting, HTTPSConnection):
     """The same, over TLS."""
 
 

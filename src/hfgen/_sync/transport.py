@@ -20,9 +20,9 @@ from hfgen._core.headers import Headers
 from hfgen._core.url import display
 from hfgen._io.connecting import default_context
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
-from hfgen._io.unpacking import unpacker
+from hfgen._io.unpacking import make_unpacker
 from hfgen._sync.closable_body import ClosableBody
-from hfgen._sync.sockets import Answer, HTTPPool, HTTPSPool, Line, calling
+from hfgen._sync.sockets import CuttableSocket, HTTPPool, HTTPSPool, Response, current_call
 
 if TYPE_CHECKING:
     import ssl
@@ -71,7 +71,7 @@ class SyncTransport:
             return self._pool(urlsplit(request.url), proxy).urlopen(
                 request.method,
                 # By the scheme urllib3 tells which requests a proxy is to forward.
-                request.url if proxy else calling.target,
+                request.url if proxy else current_call.target,
                 body=request.body or None,
                 headers=dict(request.headers),
                 # How long an answer may take is for the call's signal to say.
@@ -82,11 +82,11 @@ class SyncTransport:
                 assert_same_host=False,
             )
 
-        def translate(error: Exception, line: Line) -> HfgenError:
-            return translated(error, request, line, proxy)
+        def translate(error: Exception, line: CuttableSocket) -> HfgenError:
+            return to_hfgen_error(error, request, line, proxy)
 
-        response, line = made(request, make, FAILURES, translate)
-        return answered(response, request, line)
+        response, line = send_cuttable(request, make, FAILURES, translate)
+        return to_fetch_response(response, request, line)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -130,20 +130,20 @@ class SyncTransport:
         return self._connecting.ssl or default_context()
 
 
-def made(
+def send_cuttable(
     request: FetchRequest,
     make: Callable[[], R],
     failures: tuple[type[Exception], ...],
-    translate: Callable[[Exception, Line], HfgenError],
-) -> tuple[R, Line]:
+    translate: Callable[[Exception, CuttableSocket], HfgenError],
+) -> tuple[R, CuttableSocket]:
     """Make a request; return what came, and the line that it came over.
 
     Until the response is there to be closed, an abort finds the connection here. A failure is
     raised outside of its handler, so that it is chained to nothing but what `translate` says.
     """
-    line = Line()
+    line = CuttableSocket()
     unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
-    calling.begin(line, request.url)
+    current_call.begin(line, request.url)
     try:
         return make(), line
     except failures as error:
@@ -156,19 +156,19 @@ def made(
         line.release()
         raise
     finally:
-        calling.end()
+        current_call.end()
         if unsubscribe:
             unsubscribe()
     line.release()
     raise failure
 
 
-def answered(
-    response: urllib3.BaseHTTPResponse, request: FetchRequest, line: Line
+def to_fetch_response(
+    response: urllib3.BaseHTTPResponse, request: FetchRequest, line: CuttableSocket
 ) -> FetchResponse:
     """Return a response of urllib3 as one of hfgen."""
     headers = Headers(response.headers)
-    unpacked = unpacker(headers, request)
+    unpacked = make_unpacker(headers, request)
     body = ClosableBody(_pieces(response, request, line, unpacked), line, response.close)
     return FetchResponse(status=response.status, headers=headers, body=body, close=body.close)
 
@@ -176,7 +176,7 @@ def answered(
 def _pieces(
     response: urllib3.BaseHTTPResponse,
     request: FetchRequest,
-    line: Line,
+    line: CuttableSocket,
     unpacked: Unpacker | None,
 ) -> Iterator[bytes]:
     """Yield the body as it arrives, with urllib3's errors translated."""
@@ -186,7 +186,7 @@ def _pieces(
         with caught:
             yield from raw if unpacked is None else chain.from_iterable(map(unpacked.feed, raw))
     except FAILURES as error:
-        failure = translated(error, request, line)
+        failure = to_hfgen_error(error, request, line)
     if failure is not None:
         raise failure
     # The connection is back in the pool and somebody else's.
@@ -194,18 +194,18 @@ def _pieces(
 
 
 def _raw(
-    response: urllib3.BaseHTTPResponse, line: Line
+    response: urllib3.BaseHTTPResponse, line: CuttableSocket
 ) -> tuple[Iterator[bytes], AbstractContextManager[object]]:
     """Return the body as it arrives, and as it is; it is to be read in the context."""
     answer = getattr(response, "_original_response", None)
-    if isinstance(answer, Answer) and answer.chunked and answer.fp is not None:
+    if isinstance(answer, Response) and answer.chunked and answer.fp is not None:
         # Past urllib3, which goes through ten functions for a token, and reads no further than a
         # chunk at once; it gives the connection back where all of it has been read.
         return answer.pieces(), response._error_catcher()  # type: ignore[attr-defined] # noqa: SLF001
     return _read(response, line), nullcontext()
 
 
-def _read(response: urllib3.BaseHTTPResponse, line: Line) -> Iterator[bytes]:
+def _read(response: urllib3.BaseHTTPResponse, line: CuttableSocket) -> Iterator[bytes]:
     while piece := response.read1(_READ_SIZE, decode_content=False):
         if response.connection is None:
             # With the last byte of a known length the connection has gone back.
@@ -213,8 +213,8 @@ def _read(response: urllib3.BaseHTTPResponse, line: Line) -> Iterator[bytes]:
         yield piece
 
 
-def translated(
-    error: Exception, request: FetchRequest, line: Line, proxy: Proxy | None = None
+def to_hfgen_error(
+    error: Exception, request: FetchRequest, line: CuttableSocket, proxy: Proxy | None = None
 ) -> HfgenError:
     """Return the error of hfgen that stands for one of urllib3."""
     where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")

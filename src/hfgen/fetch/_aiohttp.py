@@ -40,10 +40,10 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
             "the session has credentials of its own, which it would send wherever a redirect "
             "leads; pass api_key= or headers= to hfgen in their place"
         )
-    from hfgen._async.transport import answered, opened  # noqa: PLC0415 - imports aiohttp
+    from hfgen._async.transport import send_request, to_fetch_response  # noqa: PLC0415 - imports aiohttp
 
     async def fetch(request: FetchRequest) -> FetchResponse:
-        response: Any = await opened(session, request)
-        return answered(response, request, unpacked=session.auto_decompress)
+        response: Any = await send_request(session, request)
+        return to_fetch_response(response, request, unpacked=session.auto_decompress)
 
     return fetch

@@ -11,7 +11,7 @@ from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.url import display
 from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
-from hfgen._io.unpacking import unpacker
+from hfgen._io.unpacking import make_unpacker
 from hfgen._sync.closable_body import ClosableBody
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hfgen._core.fetch import AsyncFetch, Fetch
     from hfgen._io.unpacking import Unpacker
-    from hfgen._sync.sockets import Line
+    from hfgen._sync.sockets import CuttableSocket
 
 # The two have one interface.
 _LIBRARIES = ("httpx", "httpx2")
@@ -73,10 +73,10 @@ def from_httpx(client: Any) -> Fetch | AsyncFetch:
 
 
 def _sync(client: Any, library: ModuleType) -> Fetch:
-    from hfgen._sync.sockets import Line  # noqa: PLC0415 - imports urllib3
+    from hfgen._sync.sockets import CuttableSocket  # noqa: PLC0415 - imports urllib3
 
     def fetch(request: FetchRequest) -> FetchResponse:
-        line = Line()
+        line = CuttableSocket()
         unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
         failure: HfgenError | None = None
         try:
@@ -132,7 +132,7 @@ def _built(request: FetchRequest, library: ModuleType, **extensions: Any) -> Any
     )
 
 
-def _watching(line: Line) -> Callable[[str, dict[str, Any]], None]:
+def _watching(line: CuttableSocket) -> Callable[[str, dict[str, Any]], None]:
     """Return a listener to httpx's events that attaches the line to the socket of the call."""
 
     def trace(event: str, facts: dict[str, Any]) -> None:
@@ -199,11 +199,11 @@ class _AsyncPieces:
 def _unpacker(response: Any, request: FetchRequest) -> Unpacker | None:
     """Return what is to unpack the body, which httpx itself does without a bound."""
     # An event hook of the client may have read it, and then httpx has unpacked it.
-    return None if response.is_stream_consumed else unpacker(response.headers, request)
+    return None if response.is_stream_consumed else make_unpacker(response.headers, request)
 
 
 def _pieces(
-    response: Any, request: FetchRequest, line: Line, library: ModuleType
+    response: Any, request: FetchRequest, line: CuttableSocket, library: ModuleType
 ) -> Iterator[bytes]:
     """Yield the body as it arrives, with httpx's errors translated."""
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import requests
 
     from hfgen._core.fetch import Fetch, FetchRequest, FetchResponse
-    from hfgen._sync.sockets import Line
+    from hfgen._sync.sockets import CuttableSocket
 
 _REMEDY = "the session's `verify` can name more certificates to trust"
 
@@ -34,7 +34,7 @@ def from_requests(session: requests.Session) -> Fetch:
     """
     import requests  # noqa: PLC0415 - optional
 
-    from hfgen._sync.transport import FAILURES, answered, made  # noqa: PLC0415 - imports urllib3
+    from hfgen._sync.transport import FAILURES, send_cuttable, to_fetch_response  # noqa: PLC0415 - imports urllib3
 
     if not isinstance(session, requests.Session):
         raise TypeError(f"from_requests takes a requests.Session, not {type(session).__name__}")
@@ -47,12 +47,12 @@ def from_requests(session: requests.Session) -> Fetch:
             )
             return _sent(session, prepared, (request.connect_timeout, request.timeout))
 
-        def translate(error: Exception, line: Line) -> HfgenError:
+        def translate(error: Exception, line: CuttableSocket) -> HfgenError:
             return _translated(error, request, line, requests)
 
         failures = (requests.RequestException, *FAILURES)
-        response, line = made(request, make, failures, translate)
-        return answered(response.raw, request, line)
+        response, line = send_cuttable(request, make, failures, translate)
+        return to_fetch_response(response.raw, request, line)
 
     return fetch
 
@@ -82,15 +82,15 @@ def _sent(
 
 @cache
 def _watched(connection: type[Any]) -> type[Any]:
-    from hfgen._sync.sockets import Watched  # noqa: PLC0415 - imports urllib3
+    from hfgen._sync.sockets import CuttableConnection  # noqa: PLC0415 - imports urllib3
 
-    if issubclass(connection, Watched):
+    if issubclass(connection, CuttableConnection):
         return connection
-    return type(connection.__name__, (Watched, connection), {})
+    return type(connection.__name__, (CuttableConnection, connection), {})
 
 
 def _translated(
-    error: Exception, request: FetchRequest, line: Line, library: ModuleType
+    error: Exception, request: FetchRequest, line: CuttableSocket, library: ModuleType
 ) -> HfgenError:
     where = display(request.url)
     cause = root_cause(error)
