@@ -34,7 +34,7 @@ class Interrupt(AbortSignal):
 
     It is aborted with the caller's signal, or when `check` finds a deadline passed. Setting a
     deadline is storing a number: there is no timer for a token. Whoever runs the call has `check`
-    called in time, by one timer for all of it (`_watchdog`, or the event loop).
+    called in time, by one timer for all of it (`_sync.deadlines`, or the event loop).
 
     Attributes:
         deadline: When what is waited for must be here, on the monotonic clock; None while nothing
