@@ -1,4 +1,4 @@
-"""The interrupt of a call on the async side: its one timer, and waking a task that awaits."""
+"""The interrupt of an async call: a timer for its deadlines, a scope that an abort cancels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def begin_interrupt(settings: Settings) -> Interrupt:
-    """Return the interrupt of a new call; its deadlines are checked until it has ended."""
+    """Return the interrupt of a new call. A timer checks its deadlines until its end."""
     interrupt = _AsyncInterrupt(settings.timeout, settings.signal)
     interrupt.watch()
     return interrupt
 
 
 class _AsyncInterrupt(Interrupt):
-    """One timer for the whole call: it is not put off for a token, but looks when it fires."""
+    """Has one timer for the whole call. A token does not reset it; when it fires, it checks."""
 
     _timer: asyncio.TimerHandle | None = None
 
@@ -32,17 +32,17 @@ class _AsyncInterrupt(Interrupt):
 
     def end(self) -> None:
         super().end()
-        # In another thread, as where the garbage collector ends a stream, the timer is left to find
-        # that the call has ended.
+        # The garbage collector may end a stream in another thread, where a timer cannot be
+        # cancelled. It fires then, and finds that the call has ended.
         if self._timer is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001
             self._timer.cancel()
 
 
 class AbortScope:
-    """Cancels what is awaited inside it when the signal is aborted, and raises `AbortError`.
+    """Cancels the awaits inside it when the signal is aborted, and raises `AbortError`.
 
-    It works as `asyncio.timeout` does: the task is cancelled, and on the way out the cancellation
-    is taken back, unless somebody else has asked for one as well.
+    It works as `asyncio.timeout` does: it cancels the task, and `__exit__` undoes the cancellation
+    unless the task has been cancelled from elsewhere, too.
     """
 
     __slots__ = ("_active", "_cancelling", "_fired", "_loop", "_signal", "_task", "_unsubscribe")
@@ -64,7 +64,7 @@ class AbortScope:
         try:
             self._loop.call_soon_threadsafe(self._fire)
         except RuntimeError:
-            # The loop is closed, and its tasks with it.
+            # The loop is closed, and so are its tasks.
             return
 
     def _fire(self) -> None:

@@ -1,4 +1,4 @@
-"""`AsyncClient.generate_many`: a dispatcher, a task for each request, and callbacks that wake."""
+"""`AsyncBulk`, the results of `AsyncClient.generate_many`: a dispatcher and tasks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-# Seconds that an iteration which ends with an exception waits for what it has cancelled.
-_FAREWELL = 1.0
+# Seconds that an iteration that ends with an exception waits for its cancelled tasks.
+_CLOSE_TIMEOUT = 1.0
 
 
 class AsyncBulk(Generic[Row]):
     """The results of `AsyncClient.generate_many`: an async iterator and async context manager.
 
-    An `async for` loop over it closes it when it ends, however it ends: what is under way is
-    cancelled. To take some results and go on later, use `anext`. What is asked of it after it was
-    left early raises `StreamClosedError`.
+    When an `async for` loop over it ends, in any way, it is closed: running requests are cancelled.
+    To take some results and go on later, use `anext`. Iterating over it after it was closed early
+    raises `StreamClosedError`.
     """
 
     def __init__(
@@ -43,28 +43,27 @@ class AsyncBulk(Generic[Row]):
         request: Callable[[Row], RequestLike] | None,
         plan: BulkPlan,
     ) -> None:
-        # What is under way holds no reference to this object, so that dropping it ends all of it.
+        # The tasks do not refer to this object, so dropping it cancels them.
         self._engine = _Engine(session, rows, request, plan)
 
     @property
     def statistics(self) -> BulkStatistics:
-        """What has been; it changes while requests are under way."""
+        """Counts and times so far; they change while requests run."""
         return self._engine.dispatcher.statistics
 
     def drain(self) -> None:
-        """Take no more rows: what is under way ends and is handed out, and then the iteration ends.
+        """Take no more rows. The iteration ends after the results of the running requests.
 
-        Rows that have been taken and are not under way, or would have to be tried again, get no
-        result.
+        Rows that wait for a request or a retry get no result.
         """
         self._engine.drain()
 
     async def aclose(self) -> None:
-        """Cancel what is under way, and close its connections. Repeating it is fine."""
+        """Cancel running requests and close their connections. May be called repeatedly."""
         await self._engine.aclose()
 
     def __aiter__(self) -> AsyncIterator[BulkResult[Row]]:
-        return _Loop(self)
+        return _LoopIterator(self)
 
     async def __anext__(self) -> BulkResult[Row]:
         return await self._engine.next()
@@ -81,11 +80,11 @@ class AsyncBulk(Generic[Row]):
         await self.aclose()
 
     def __del__(self) -> None:
-        self._engine.leave_from_anywhere()
+        self._engine.cancel_from_any_thread()
 
 
-class _Loop(Generic[Row]):
-    """What one `async for` loop iterates: when the loop drops it, the whole is left."""
+class _LoopIterator(Generic[Row]):
+    """The iterator of one `async for` loop: when the loop drops it, it closes all."""
 
     __slots__ = ("_bulk",)
 
@@ -99,11 +98,11 @@ class _Loop(Generic[Row]):
         return self._bulk.__anext__()
 
     def __del__(self) -> None:
-        self._bulk._engine.leave_from_anywhere()
+        self._bulk._engine.cancel_from_any_thread()
 
 
 class _Engine(Generic[Row]):
-    """Takes rows, makes attempts, and wakes whoever waits for a result."""
+    """Takes rows, makes attempts, and wakes the task that waits for a result."""
 
     def __init__(
         self,
@@ -124,13 +123,13 @@ class _Engine(Generic[Row]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        # Whoever waits for a result, and the reader of the input while no row is wanted.
+        # What `next` waits for, and what the reader of the input waits for while no row is wanted.
         self._waiter: asyncio.Future[None] | None = None
         self._idle_reader: asyncio.Future[None] | None = None
         self._unsubscribe: Callable[[], object] | None = None
-        self._drains = False
-        self._ended = False
-        self._left = False
+        self._is_draining = False
+        self._has_ended = False
+        self._is_cancelled = False
 
     async def next(self) -> BulkResult[Row]:
         """Return the next result.
@@ -143,34 +142,34 @@ class _Engine(Generic[Row]):
         self._begin()
         try:
             while True:
-                if self._left and not self._ended:
+                if self._is_cancelled and not self._has_ended:
                     raise closed_error()
                 if self._signal is not None:
                     self._signal.throw_if_aborted()
                 if (result := self.dispatcher.take_result()) is not None:
-                    self._go_on()
+                    self._start_attempts()
                     return result
                 if self.dispatcher.is_over:
                     raise self.dispatcher.error or StopAsyncIteration
                 await self._wait()
         except BaseException as error:
-            if not self._left:
-                self._ended = isinstance(error, Exception)
-            # Who is cancelled does not wait for what is cancelled with it.
-            await self.aclose(_FAREWELL if isinstance(error, Exception) else 0.0)
+            if not self._is_cancelled:
+                self._has_ended = isinstance(error, Exception)
+            # A cancelled task does not wait for the tasks that it has cancelled.
+            await self.aclose(_CLOSE_TIMEOUT if isinstance(error, Exception) else 0.0)
             raise
 
     def drain(self) -> None:
         """Take no more rows."""
-        # The dispatcher may be in the middle of something: a signal handler is in no other thread.
-        self._drains = True
-        self._call_soon(self._go_on)
+        # Only a flag: a signal handler may call this in the middle of a method of the dispatcher.
+        self._is_draining = True
+        self._call_soon(self._start_attempts)
 
-    def leave(self) -> None:
-        """Cancel what is under way."""
-        if self._left:
+    def cancel(self) -> None:
+        """Cancel running requests. Only in the loop."""
+        if self._is_cancelled:
             return
-        self._left = True
+        self._is_cancelled = True
         self._iterator = None
         if self._unsubscribe is not None:
             self._unsubscribe()
@@ -180,25 +179,25 @@ class _Engine(Generic[Row]):
             task.cancel()
         self._wake()
 
-    def leave_from_anywhere(self) -> None:
-        """Leave, in whatever thread, and whether there still is a loop or not."""
+    def cancel_from_any_thread(self) -> None:
+        """Cancel from any thread, whether the loop still runs or not."""
         if self._loop is None or self._loop.is_closed():
-            self._left = True
-        elif asyncio._get_running_loop() is self._loop:  # documented, and raises nothing
-            self.leave()
-        elif not self._left:
-            self._call_soon(self.leave)
+            self._is_cancelled = True
+        elif asyncio._get_running_loop() is self._loop:  # documented; returns None without a loop
+            self.cancel()
+        elif not self._is_cancelled:
+            self._call_soon(self.cancel)
 
-    async def aclose(self, patience: float | None = None) -> None:
-        """Leave, and wait until all of it has ended, at most so many seconds."""
-        self.leave_from_anywhere()
+    async def aclose(self, seconds: float | None = None) -> None:
+        """Cancel, and wait for the tasks to end, at most so long; None means no limit."""
+        self.cancel_from_any_thread()
         others = self._tasks - {asyncio.current_task()}
-        if others and patience != 0 and self._loop is asyncio.get_running_loop():
-            await asyncio.wait(others, timeout=patience)
+        if others and seconds != 0 and self._loop is asyncio.get_running_loop():
+            await asyncio.wait(others, timeout=seconds)
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._loop is None and not self._left:
+        if self._loop is None and not self._is_cancelled:
             self._loop = loop
             if self._signal is not None:
                 self._unsubscribe = self._signal.subscribe(lambda: self._call_soon(self._wake))
@@ -206,16 +205,16 @@ class _Engine(Generic[Row]):
                 self._spawn(self._read(aiter(self._rows)))
             else:
                 self._iterator = iter(self._rows)
-            self._go_on()
+            self._start_attempts()
         elif self._loop is not loop and self._loop is not None:
             raise RuntimeError("results are taken in the event loop in which they were begun")
 
-    def _go_on(self) -> None:
-        """Begin what may be begun now."""
-        if self._left or (loop := self._loop) is None:
+    def _start_attempts(self) -> None:
+        """Start the attempts that may start now."""
+        if self._is_cancelled or (loop := self._loop) is None:
             return
         dispatcher, now = self.dispatcher, loop.time()
-        if self._drains:
+        if self._is_draining:
             dispatcher.drain()
         while True:
             while (attempt := dispatcher.begin_attempt(now)) is not None:
@@ -243,7 +242,7 @@ class _Engine(Generic[Row]):
         return True
 
     async def _read(self, rows: AsyncIterator[Row]) -> None:
-        """Read the input, one row at a time, and only while one is wanted."""
+        """Read the input row by row, each when the dispatcher wants one."""
         dispatcher = self.dispatcher
         try:
             while True:
@@ -252,12 +251,12 @@ class _Engine(Generic[Row]):
                     await self._idle_reader
                 row = await anext(rows)
                 dispatcher.add_row(row, make_request(row, self._request, self._model))
-                self._go_on()
+                self._start_attempts()
         except StopAsyncIteration:
             dispatcher.end_input()
         except Exception as error:  # noqa: BLE001 - it is the caller's
             dispatcher.end_input(error)
-        self._go_on()
+        self._start_attempts()
 
     async def _try(self, attempt: Attempt[Row]) -> None:
         assert self._loop is not None
@@ -266,11 +265,11 @@ class _Engine(Generic[Row]):
             session = self._sessions[attempt.server.url]
             outcome = await _attempt(session, job.request, clock, stream=job.stream)
             again = self.dispatcher.end_attempt(attempt, outcome, clock())
-            self._go_on()
+            self._start_attempts()
             if again is not None and self._on_retry is not None:
-                told: Any = self._on_retry(job.attempts, *again)
-                if inspect.isawaitable(told):
-                    await told
+                hook_result: Any = self._on_retry(job.attempts, *again)
+                if inspect.isawaitable(hook_result):
+                    await hook_result
         except Exception as error:  # noqa: BLE001 - a caller's `fetch` or `on_retry` raised it
             self._fail(error)
 
@@ -278,12 +277,12 @@ class _Engine(Generic[Row]):
         assert self._loop is not None
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._let_go)
+        task.add_done_callback(self._forget)
 
-    def _let_go(self, task: asyncio.Task[None]) -> None:
+    def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled() and not self._left:
-            # By somebody else, or by what it awaited.
+        if task.cancelled() and not self._is_cancelled:
+            # Cancelled from elsewhere, for example by what it awaited.
             self._fail(asyncio.CancelledError())
 
     def _fail(self, error: BaseException) -> None:
@@ -302,13 +301,13 @@ class _Engine(Generic[Row]):
             self._waiter.set_result(None)
 
     def _call_soon(self, callback: Callable[[], None]) -> None:
-        """Call it in the loop, from wherever."""
+        """Call the callback in the loop, from any thread."""
         if self._loop is None:
             return
         try:
             self._loop.call_soon_threadsafe(callback)
         except RuntimeError:
-            # The loop is closed, and its tasks with it.
+            # The loop is closed, and so are its tasks.
             return
 
     def _set_timer(self, at: float | None) -> None:
@@ -323,7 +322,7 @@ class _Engine(Generic[Row]):
 
     def _ring(self) -> None:
         self._timer = None
-        self._go_on()
+        self._start_attempts()
 
 
 async def _attempt(

@@ -25,10 +25,10 @@ Row = TypeVar("Row")
 
 
 class AsyncClient:
-    """The four verbs of `Client`, to be awaited.
+    """The four verbs of `Client`, async.
 
-    A client may be used in several event loops, one after another or in several threads; it
-    holds a pool of connections for each, which goes when the loop shuts down at the latest.
+    Several event loops may share a client, one after another or in several threads. It has a pool
+    of connections for each loop, which is closed at the latest when the loop shuts down.
 
     Args:
         **options: See `AsyncOptions`; and `proxy` and `ssl`, see `AsyncClientOptions`.
@@ -63,19 +63,19 @@ class AsyncClient:
     async def stream_bytes(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[bytes]:
-        """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
+        """Generate, and return the body as it arrives, undecoded; see `Client.stream_bytes`."""
         refuse_resume(options)
         return await self._session.open(RawBytes, request, options)
 
     async def info(self, **options: Unpack[AsyncOptions]) -> ServerInfo:
-        """Ask the server what it is and what it serves; see `Client.info`."""
+        """Return what the server is and which model it serves; see `Client.info`."""
         from hfgen._core.server_info import read_info  # noqa: PLC0415 - few programs ask
 
         settings = override_settings(self._session.settings, options)
         return await self._session.drive(read_info, settings)
 
     async def tokenize(self, text: str, **options: Unpack[AsyncOptions]) -> list[SimpleToken]:
-        """Ask the server for the tokens of a text; see `Client.tokenize`."""
+        """Return the tokens of a text; see `Client.tokenize`."""
         from hfgen._core.server_info import tokenize  # noqa: PLC0415 - few programs ask
 
         settings = override_settings(self._session.settings, options)
@@ -94,11 +94,12 @@ class AsyncClient:
         stream: bool = True,
         **options: Unpack[AsyncOptions],
     ) -> AsyncBulk[Row]:
-        """Generate for every row, many at once; see `Client.generate_many`.
+        """Generate for each row, many at once; see `Client.generate_many`.
 
-        `rows` may be an async iterable. A sync one must not block: it is read in the event loop.
+        `rows` may be an async iterable. A sync one is read in the event loop, so it must not block.
+        `concurrency` is (1, 256) by default.
         """
-        from hfgen._async.bulk import AsyncBulk  # noqa: PLC0415 - few calls are for it
+        from hfgen._async.bulk import AsyncBulk  # noqa: PLC0415 - few programs need it
         from hfgen._bulk.plan import BulkPlan, check_rows  # noqa: PLC0415
 
         refuse_resume(options)

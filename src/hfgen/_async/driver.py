@@ -1,4 +1,4 @@
-"""`drive` of the async side: does what a conversation yields, in the caller's task."""
+"""`drive` of the async side: does the steps of a conversation, in the caller's task."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def drive(  # noqa: C901, PLR0912 - a branch for each step
     on_retry: OnRetry | None,
     cache: TargetCache,
 ) -> T:
-    """Do what the conversation yields until it returns; return its result."""
+    """Do each step that the conversation yields; return its result."""
     response: FetchResponse | None = None
     try:
         step = next(conversation)
@@ -58,7 +58,7 @@ async def drive(  # noqa: C901, PLR0912 - a branch for each step
                             reply = await _ask(step, fetch, interrupt, on_retry, cache)
             except Exception as error:  # noqa: BLE001 - a caller's `fetch` raises what it likes
                 if isinstance(step, _READS):
-                    # An abort may have come before the read began, which closes the response.
+                    # The abort may have come before the read, which closes the response.
                     await _close(step.response)
                 failure = None if isinstance(step, Ask) else to_hfgen_error(error, interrupt)
                 step = conversation.throw(failure or error)
@@ -72,7 +72,7 @@ async def drive(  # noqa: C901, PLR0912 - a branch for each step
         result: T = stop.value
         return result
     except asyncio.CancelledError:
-        # No stream holds the response yet that would close it.
+        # There is no stream yet that would close the response.
         if response is not None:
             await _close(response)
         raise
@@ -87,7 +87,7 @@ async def _ask(
 ) -> tuple[Target, ...]:
     async def wait(question: Question) -> None:
         with AbortScope(interrupt):
-            # The asking call may be in another thread. Not awaited, which would cancel its future.
+            # Another call asks, maybe in another thread. `await question` would cancel its future.
             await asyncio.wait([asyncio.wrap_future(question)])
 
     return await cache.aget_or_ask(

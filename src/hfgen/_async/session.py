@@ -1,4 +1,4 @@
-"""What calls of the async side share: options, connections, and what is known of servers.
+"""`AsyncSession`: what the calls of one async client share: options, connections, known servers.
 
 `AsyncClient` has one, and copies of it with other options. `generate_many` has one for each server.
 """
@@ -33,13 +33,13 @@ T = TypeVar("T")
 
 
 class AsyncSession:
-    """What calls need beside a request.
+    """What a call needs besides its request.
 
     Args:
         options: The options of a client; see `AsyncClientOptions`.
 
     Attributes:
-        settings: The options of its calls.
+        settings: The options of each call.
 
     Raises:
         TypeError: There is no option of that name.
@@ -57,7 +57,7 @@ class AsyncSession:
         self._is_closed = False
 
     def with_settings(self, settings: Settings) -> AsyncSession:
-        """Return a session with these settings, on the same connections, which stay this one's."""
+        """Return a session with these settings on the same connections, which it does not close."""
         session = object.__new__(AsyncSession)
         session.__dict__.update(self.__dict__, settings=settings, _owns_transport=False)
         return session
@@ -95,7 +95,7 @@ class AsyncSession:
     async def drive(
         self, converse: Callable[[CallContext], Conversation[T]], settings: Settings
     ) -> T:
-        """Hold a conversation as a call of its own; return its result."""
+        """Make a call from its conversation; return its result."""
         interrupt = begin_interrupt(settings)
         try:
             context = self._context(settings, interrupt)
@@ -104,7 +104,7 @@ class AsyncSession:
             interrupt.end()
 
     async def open_stream(self, call: Call[Opened[T]], settings: Settings) -> AsyncStream[T]:
-        """Make a call that returns a stream, which ends the call."""
+        """Make a call that returns a stream. The stream ends the call."""
         interrupt = begin_interrupt(settings)
         context = self._context(settings, interrupt)
 
@@ -113,7 +113,7 @@ class AsyncSession:
 
         try:
             opened = await self._drive(call.converse(context), settings, interrupt)
-            # A connection of hfgen's own wakes a read when it is closed; a caller's may not.
+            # Closing hfgen's own connection wakes a read; closing a caller's may not.
             return AsyncStream(opened, interrupt, reopen, guarded=settings.fetch is not None)
         except BaseException:
             interrupt.end()
@@ -131,5 +131,5 @@ class AsyncSession:
 
 
 async def _refuse(_: FetchRequest) -> FetchResponse:
-    # Raised where a request would be sent, so that a stream that is picked up can add its text.
+    # Raised in place of a request, so that a stream that resumes can add its text to the error.
     raise HfgenError("the client is closed")

@@ -23,21 +23,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Given the error that ended a stream: how to go on, or None.
+# Takes the error that ended a stream; returns an answer to go on with, or None.
 AsyncReopen: TypeAlias = Callable[[HfgenError], Awaitable[Opened[T] | None]]
 
 
 class AsyncStream(Generic[T]):
     """The items of an answer, as they come: an async iterator and async context manager.
 
-    An `async for` loop over a stream closes it when it ends, however it ends: the connection
-    goes, and with it the server's work. To take some items and go on later, use `anext`. A stream
-    that is dropped, or whose task is cancelled while it waits, closes too. What is asked of a
-    stream after it was left early raises `StreamClosedError`: a part never looks like the whole.
+    When an `async for` loop over a stream ends, in any way, the stream is closed: the connection
+    closes, and the server stops generating. Dropping the stream closes it, too, and so does
+    cancelling the task that waits for an item. To take some items and go on later, use `anext`.
+    Iterating over a stream that was closed before its end raises `StreamClosedError`, so that a
+    part never looks like the whole.
 
     Attributes:
         status: The HTTP status of the answer.
-        headers: Its headers, a mapping that does not care for case.
+        headers: Its headers; names are case-insensitive.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class AsyncStream(Generic[T]):
         *,
         guarded: bool,
     ) -> None:
-        self._ended = False
-        self._left = False
+        self._has_ended = False
+        self._is_closed = False
         self._interrupt = interrupt
         self._reopen = reopen
-        self._guarded = guarded
+        self._is_guarded = guarded
         self._loop = asyncio.get_running_loop()
         self._unsubscribe: Callable[[], object] | None = None
         self._closing: asyncio.Future[object] | None = None
@@ -61,44 +62,45 @@ class AsyncStream(Generic[T]):
         self._change(opened)
 
     def _change(self, opened: Opened[T]) -> None:
-        """Read on from this answer."""
+        """Release the current answer and go on with this one."""
         self._release()
         self._close_response = partial(close_on_loop, self._loop, opened.response.close)
         self._unsubscribe = self._interrupt.subscribe(self._close_response)
         self._decoder = opened.decoder
         body: Any = opened.response.body
         self._next: Callable[[], Awaitable[bytes]] = body.__anext__
-        ours = None if self._guarded else body
-        # Less for every token; but where it gives nothing or fails, it does not say why.
-        quick = getattr(ours, "readany", None)
-        self._at_eof: Callable[[], bool] | None = getattr(ours, "at_eof", None)
+        own_body = None if self._is_guarded else body
+        # Cheaper for each token than `__anext__`. Where it returns nothing or fails, `__anext__`
+        # tells why.
+        quick = getattr(own_body, "readany", None)
+        self._at_eof: Callable[[], bool] | None = getattr(own_body, "at_eof", None)
         if opened.broke is not None:
             self._next, quick = partial(_raise, opened.broke), None
-        elif self._guarded:
+        elif self._is_guarded:
             self._next = partial(_guard, self._interrupt, self._next)
         self._read: Callable[[], Awaitable[bytes]] = quick or self._next
         self._ready: Iterator[T] = iter(opened.ready)
-        self._drained = False
-        self._waits = self._ends = False
+        self._is_last = False
+        self._is_waiting = self._is_ending = False
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _LoopIterator(self)
 
     async def __anext__(self) -> T:  # noqa: C901 - one loop, in order
-        if self._left:
+        if self._is_closed:
             raise StreamClosedError("the stream was closed before its end")
         interrupt = self._interrupt
         try:
             while True:
                 try:
-                    if self._drained or not interrupt.aborted:
+                    if self._is_last or not interrupt.aborted:
                         for item in self._ready:
-                            if self._waits or self._ends:
+                            if self._is_waiting or self._is_ending:
                                 # The deadline does not run while the caller handles an item.
                                 interrupt.deadline = None
-                                self._waits = self._ends = False
+                                self._is_waiting = self._is_ending = False
                             return item
-                        if self._drained:
+                        if self._is_last:
                             raise StopAsyncIteration
                     try:
                         self._expect()
@@ -118,28 +120,29 @@ class AsyncStream(Generic[T]):
                     drop_tracebacks(error)
                     self._change(opened)
         except BaseException as error:
-            # A cancelled read leaves the stream; an error, or the end, ends it.
-            self._ended = isinstance(error, Exception)
+            # An error or the end of the answer ends the stream; a cancellation only closes it.
+            self._has_ended = isinstance(error, Exception)
             self._close()
             raise
 
     def _expect(self) -> None:
-        """Begin to wait for a piece, or go on with it."""
+        """Set the deadline of the next piece, unless it is set already."""
         interrupt = self._interrupt
         if interrupt.aborted:
             raise interrupt.error()
         if self._decoder.is_complete:
-            # Once only: a server may go on sending for ever. Mostly the end is here already.
-            if not self._ends and (self._at_eof is None or not self._at_eof()):
+            # Only once: the limit is for all that comes after the last event. Mostly nothing does.
+            if not self._is_ending and (self._at_eof is None or not self._at_eof()):
                 self._loop.call_later(interrupt.expect_end(), interrupt.check)
-                self._ends = True
-        elif not self._waits:
+                self._is_ending = True
+        elif not self._is_waiting:
             interrupt.expect_next()
-            self._waits = True
+            self._is_waiting = True
 
     def _take_end(self, error: Exception) -> None:
-        """Take in why no piece came, or ask who can say it; raise if one ought to have come."""
+        """Handle the end of the body: decode the rest, or raise the error that broke it."""
         if self._read is not self._next:
+            # The quick read does not tell why it failed. `__anext__` does.
             self._read = self._next
             return
         if isinstance(error, StopAsyncIteration):
@@ -148,23 +151,23 @@ class AsyncStream(Generic[T]):
             raise failure
         else:
             self._ready = self._decoder.rest()
-        self._drained = True
+        self._is_last = True
 
     async def aclose(self) -> None:
-        """Close the connection, which ends the generation on the server. Repeating it is fine."""
+        """Close the connection; the server stops generating. May be called repeatedly."""
         if (closing := self._close()) is not None:
             await closing
 
     def _close(self) -> asyncio.Future[object] | None:
-        if not self._ended:
-            self._left = True
+        if not self._has_ended:
+            self._is_closed = True
         if self._unsubscribe is not None:
             self._interrupt.end()
             self._release()
         return self._closing
 
     def _release(self) -> None:
-        """Close the answer at hand, once."""
+        """Close the current answer, once."""
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._closing = self._close_response()
@@ -185,9 +188,8 @@ class AsyncStream(Generic[T]):
         self._close()
 
     def __repr__(self) -> str:
-        return (
-            f"<AsyncStream {self.status} {name_state(has_ended=self._ended, is_closed=self._left)}>"
-        )
+        state = name_state(has_ended=self._has_ended, is_closed=self._is_closed)
+        return f"<AsyncStream {self.status} {state}>"
 
 
 async def _raise(error: HfgenError) -> bytes:
@@ -195,16 +197,15 @@ async def _raise(error: HfgenError) -> bytes:
 
 
 async def _guard(interrupt: Interrupt, read: Callable[[], Awaitable[bytes]]) -> bytes:
-    """Read from who does not listen to the signal."""
+    """Read from a `fetch` of the caller, which may not end when the call is aborted."""
     with AbortScope(interrupt):
         return await read()
 
 
 class _LoopIterator(Generic[T]):
-    """What one `async for` loop iterates: when the loop drops it, the stream is left."""
+    """The iterator of one `async for` loop: when the loop drops it, it closes the stream."""
 
-    # `async for` finds here the stream's own method: one of this class would be one more call for
-    # every token.
+    # The stream's own method, because a method of this class would be one more call for each token.
     __slots__ = ("__anext__", "_stream")
     __anext__: Callable[[], Awaitable[T]]
 
@@ -222,17 +223,17 @@ class _LoopIterator(Generic[T]):
 def close_on_loop(
     loop: asyncio.AbstractEventLoop, close: Callable[[], Any]
 ) -> asyncio.Future[object] | None:
-    """Call a response's `close` in its loop, from wherever; return what is left to wait for."""
+    """Call a response's `close` in its loop, from any thread; return the task to wait for."""
     if loop.is_closed():
         return None
-    if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - documented, and raises nothing
+    if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - documented; returns None without a loop
         loop.call_soon_threadsafe(close_on_loop, loop, close)
         return None
     closing = close()
     if not inspect.isawaitable(closing):
         return None
     task = asyncio.ensure_future(closing)
-    # The loop itself holds a task only weakly.
+    # A loop refers to its tasks only weakly.
     _closings.add(task)
     task.add_done_callback(_closings.discard)
     return task

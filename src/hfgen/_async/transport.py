@@ -12,27 +12,31 @@ import aiohttp
 from msgspec.structs import replace
 from yarl import URL
 
-from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
-from hfgen._core.url import display
 from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.connecting import default_context
-from hfgen._io.library_errors import certificate_problem, one_line
+from hfgen._io.library_errors import (
+    ConnectionFailure,
+    certificate_problem,
+    connection_error,
+    one_line,
+)
 from hfgen._io.unpacking import make_unpacker
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator
 
+    from hfgen._core.errors import HfgenError
     from hfgen._io.connecting import ConnectionOptions, Proxy
 
 _Responses: TypeAlias = WeakSet[aiohttp.ClientResponse]
 _Session: TypeAlias = "tuple[aiohttp.ClientSession, _Responses, AsyncGenerator[None, None]]"
 _Sessions: TypeAlias = dict[asyncio.AbstractEventLoop, _Session]
 
-# Either says where the body ends; without them the connection's end does.
-_FRAMED = {"content-length", "transfer-encoding"}
+# Headers that say where a body ends. Without them the body ends with its connection.
+_FRAMING = {"content-length", "transfer-encoding"}
 
 
 class AsyncTransport:
@@ -44,7 +48,7 @@ class AsyncTransport:
         self._sessions: _Sessions = {}
 
     async def __call__(self, request: FetchRequest) -> FetchResponse:
-        """Make the request and return when its headers are here.
+        """Send the request and return once the headers of the answer have arrived.
 
         Raises:
             ConnectError: No connection, or it broke before the headers.
@@ -52,18 +56,19 @@ class AsyncTransport:
             InvalidRequestError: The environment names a proxy that cannot be used.
         """
         proxy = self._connecting.proxy_for(request.url)
-        held = self._sessions.get(asyncio.get_running_loop()) or await self._begin()
-        session, responses, _ = held
+        session, responses, _ = (
+            self._sessions.get(asyncio.get_running_loop()) or await self._open_session()
+        )
         is_secure = request.url[:6].lower() == "https:"
-        how: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if proxy is not None:
-            how = {"proxy": URL(proxy.url), "proxy_headers": proxy.headers if is_secure else {}}
+            options = {"proxy": URL(proxy.url), "proxy_headers": proxy.headers if is_secure else {}}
             if not is_secure:
-                # The request itself goes to the proxy, and no CONNECT before it.
+                # The proxy gets the request itself, without a CONNECT before it.
                 request = replace(request, headers=Headers(request.headers) | proxy.headers)
         if is_secure or (proxy and proxy.url.startswith("https:")):
-            how["ssl"] = self._context
-        response = await send_request(session, request, through=proxy, **how)
+            options["ssl"] = self._context
+        response = await send_request(session, request, through=proxy, **options)
         responses.add(response)
         return to_fetch_response(response, request, unpacked=False)
 
@@ -75,20 +80,20 @@ class AsyncTransport:
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        # Not aiohttp's, which heeds only what the environment said when it was imported.
+        # Not aiohttp's own, which reads the environment only once, when it is imported.
         return self._connecting.ssl or default_context()
 
-    async def _begin(self) -> _Session:
-        """Return the pool of the running loop, which is new."""
+    async def _open_session(self) -> _Session:
+        """Make the session of the running loop."""
         loop = asyncio.get_running_loop()
-        # Other threads, with loops of their own, may change it meanwhile.
+        # A copy: other threads, with loops of their own, may change it meanwhile.
         for other in list(self._sessions):
             if other.is_closed():
                 self._sessions.pop(other, None)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Some versions that are allowed would unpack without a bound.
+            # `Unpacked` does it, with the same bounds and errors for every library.
             auto_decompress=False,
         )
         responses: _Responses = WeakSet()
@@ -103,9 +108,9 @@ async def send_request(
     request: FetchRequest,
     *,
     through: Proxy | None = None,
-    **how: Any,
+    **options: Any,
 ) -> aiohttp.ClientResponse:
-    """Make the request over the session, with aiohttp's errors translated.
+    """Send the request through the session; raise hfgen's errors for those of aiohttp.
 
     Raises:
         ConnectError: No connection, or it broke before the headers.
@@ -120,10 +125,10 @@ async def send_request(
             timeout=_timeout(request.connect_timeout),
             allow_redirects=False,
             raise_for_status=False,
-            **how,
+            **options,
         )
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        # A ValueError if the host is no name.
+        # A ValueError is for a host that is no name.
         failure = _to_hfgen_error(error, request, through)
     raise failure
 
@@ -131,51 +136,57 @@ async def send_request(
 def to_fetch_response(
     response: aiohttp.ClientResponse, request: FetchRequest, *, unpacked: bool
 ) -> FetchResponse:
-    """Return a response of aiohttp as one of hfgen; `unpacked` if aiohttp itself sees to that."""
+    """Return hfgen's response for one of aiohttp.
+
+    Args:
+        response: The response, with its body unread.
+        request: What it answers.
+        unpacked: Whether aiohttp unpacks the body.
+    """
     _end_with_connection(response)
     headers = Headers(response.headers)
     pieces = _Pieces(response.content, headers, request)
-    unpacking = None if unpacked else make_unpacker(headers, request)
+    unpacker = None if unpacked else make_unpacker(headers, request)
     return FetchResponse(
         status=response.status,
         headers=headers,
-        body=pieces if unpacking is None else Unpacked(pieces, unpacking),
+        body=pieces if unpacker is None else Unpacked(pieces, unpacker),
         close=partial(_cut, response),
     )
 
 
 def _end_with_connection(response: aiohttp.ClientResponse) -> None:
-    """See to it that the body ends when its connection does.
+    """Break the body with an error when its connection ends.
 
-    Where the framing of a body turns out to be no HTTP, aiohttp closes the connection, and lets
-    who reads the body wait.
+    Without this a read waits for ever where aiohttp closes the connection because the framing of
+    the body is no HTTP.
     """
     connection, content = response.connection, response.content
     if connection is None or (protocol := connection.protocol) is None:
-        return  # all of it is here
+        return  # the whole body has arrived
     closed: asyncio.Future[None] | None = getattr(protocol, "closed", None)
     if closed is None:
         return
 
     def end(closed: asyncio.Future[None]) -> None:
         lost = _read_exception(closed)
-        why = protocol.exception() or lost
+        error = protocol.exception() or lost
         if not content.is_eof() and content.exception() is None:
-            said = one_line(getattr(why, "message", why) or "the connection was lost")
-            content.set_exception(aiohttp.ClientPayloadError(f"what came is no HTTP ({said})"))
+            reason = one_line(getattr(error, "message", error) or "the connection was lost")
+            content.set_exception(aiohttp.ClientPayloadError(f"what came is no HTTP ({reason})"))
 
-    def let_go() -> None:
+    def remove_callbacks() -> None:
         for callback in (end, _read_exception):
             closed.remove_done_callback(callback)
         closed.add_done_callback(_read_exception)
 
     closed.add_done_callback(end)
-    # A connection serves many responses.
-    content.on_eof(let_go)
+    # The connection goes on to serve other responses.
+    content.on_eof(remove_callbacks)
 
 
 def _read_exception(closed: asyncio.Future[None]) -> BaseException | None:
-    """Return how it ended; asyncio complains of an error that nobody asked for."""
+    """Return the exception, if any. asyncio logs an exception that is never read."""
     return None if closed.cancelled() else closed.exception()
 
 
@@ -185,9 +196,9 @@ async def _guard(
     responses: _Responses,
     sessions: _Sessions,
 ) -> AsyncGenerator[None, None]:
-    """Close what is open when this generator is closed, which a loop does when it shuts down.
+    """Close the session when this generator is closed, as a loop does when it shuts down.
 
-    Nobody else closes the client that the static methods share.
+    The client that the static methods share is closed only in this way.
     """
     try:
         yield
@@ -201,20 +212,21 @@ async def _guard(
 def _cut(response: aiohttp.ClientResponse) -> None:
     """Close the connection, if the response has not been read to its end."""
     if (connection := response.connection) is not None and connection.transport is not None:
-        # Not politely: over TLS that takes a round trip, which a loop that ends does not wait for.
+        # Not `close`, which over TLS takes a round trip that a loop at its end does not wait for.
         connection.transport.abort()
     response.close()
 
 
 class _Pieces:
-    """The body as it arrives, with aiohttp's errors translated.
+    """The body as it arrives, with hfgen's errors for those of aiohttp.
 
     Attributes:
-        at_eof: aiohttp's own word on whether all of it has been read.
-        readany: aiohttp's own way to the next piece, for who comes back here when it gives none.
+        at_eof: Of aiohttp: returns whether the whole body has been read.
+        readany: Of aiohttp: returns the next piece. Cheaper than `__anext__`; where it returns
+            nothing or raises, `__anext__` tells why.
     """
 
-    __slots__ = ("_content", "_ends_with_line", "_failure", "_request", "at_eof", "readany")
+    __slots__ = ("_content", "_ends_with_connection", "_failure", "_request", "at_eof", "readany")
 
     def __init__(
         self, content: aiohttp.StreamReader, headers: Headers, request: FetchRequest
@@ -222,7 +234,7 @@ class _Pieces:
         self._content = content
         self.at_eof = content.at_eof
         self.readany = content.readany
-        self._ends_with_line = _FRAMED.isdisjoint(headers)
+        self._ends_with_connection = _FRAMING.isdisjoint(headers)
         self._request = request
         self._failure: HfgenError | None = None
 
@@ -234,61 +246,55 @@ class _Pieces:
             try:
                 piece = await self.readany()
             except (aiohttp.ClientError, OSError, RuntimeError) as error:
-                # A RuntimeError if the client was closed under the stream.
+                # A RuntimeError is for a client that was closed meanwhile.
                 self._failure = _to_hfgen_error(error, self._request)
-                # Once the connection is lost, aiohttp hides what had arrived before.
+                # When a connection breaks, aiohttp does not return what had arrived before.
                 piece = self._content._read_nowait(-1)  # noqa: SLF001 - there is no other way
             if piece:
                 return piece
-            if self._failure is None and self._ends_with_line:
+            if self._failure is None and self._ends_with_connection:
                 self._failure = self._reset()
         if self._failure is not None:
             raise self._failure
         raise StopAsyncIteration
 
     def _reset(self) -> HfgenError | None:
-        """Return how the connection broke, where aiohttp takes any end of it for the body's."""
+        """Return the error that broke the connection; aiohttp takes it for the end of the body."""
         protocol = getattr(self._content, "_protocol", None)
         error = protocol.exception() if protocol is not None else None
-        # In good order it ends with an error as well, but with none of the system.
+        # An ordinary end sets an exception, too, but not one of the system.
         return _to_hfgen_error(error, self._request) if isinstance(error, OSError) else None
 
 
 @lru_cache(maxsize=16)
 def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
-    # `connect` is for all of it: the name, the handshakes, the answer of a proxy to a CONNECT.
-    # (`sock_connect`, for a part of it, would be one more timer for every connection.)
-    # How long an answer may take is for the call's signal to say.
+    # `connect` covers the name, the handshakes, and the answer of a proxy to CONNECT.
+    # (`sock_connect`, for one part, would be one more timer for each connection.)
+    # The call's own deadlines limit the time of an answer.
     return aiohttp.ClientTimeout(total=None, connect=seconds)
 
 
 def _to_hfgen_error(
     error: Exception, request: FetchRequest, proxy: Proxy | None = None
 ) -> HfgenError:
-    where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
-    failure: HfgenError
+    """Return the error of hfgen for one of aiohttp."""
+    reason: object = ""
+    cause: Exception | None = error
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        failure = TimeoutError(
-            f"no connection to {where} in time (connect timeout)", phase="connect"
-        )
+        failure = ConnectionFailure.CONNECT_TIMEOUT
     elif isinstance(error, builtins.TimeoutError):
-        failure = TimeoutError(f"{where} sent nothing in time")
-    elif isinstance(error, aiohttp.ClientConnectorCertificateError):
-        # A kind of the next one, but in older versions without an `os_error`.
-        failure = ConnectError(f"cannot connect to {where}: {certificate_problem(error) or error}")
+        failure = ConnectionFailure.READ_TIMEOUT
     elif isinstance(error, aiohttp.ClientConnectorError):
-        failure = ConnectError(
-            f"cannot connect to {where}: {certificate_problem(error) or error.os_error}"
-        )
+        failure = ConnectionFailure.NOT_CONNECTED
+        # Older versions raise a certificate error without an `os_error`.
+        reason = certificate_problem(error) or getattr(error, "os_error", error)
     elif isinstance(error, aiohttp.ClientHttpProxyError):
-        why = f"{error.status} {one_line(error.message)}"
-        return ConnectError(f"cannot connect to {where}: {why}")
+        failure = ConnectionFailure.NOT_CONNECTED
+        reason, cause = f"{error.status} {one_line(error.message)}", None
     elif isinstance(error, aiohttp.ClientResponseError):
+        failure = ConnectionFailure.BROKEN
         # Not chained: it holds the headers of the request, and the key with them.
-        return ConnectError(
-            f"the connection to {where} broke: what came is no HTTP ({one_line(error.message)})"
-        )
+        reason, cause = f"what came is no HTTP ({one_line(error.message)})", None
     else:
-        failure = ConnectError(f"the connection to {where} broke: {one_line(error)}")
-    failure.__cause__ = error
-    return failure
+        failure, reason = ConnectionFailure.BROKEN, one_line(error)
+    return connection_error(failure, request, reason, proxy=proxy, cause=cause)

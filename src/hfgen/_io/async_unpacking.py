@@ -1,4 +1,7 @@
-"""Compressed bodies of the async side: unpacked in pieces, with the loop in between."""
+"""`Unpacked`: a compressed body of the async side, unpacked piece by piece.
+
+A module of its own, because the sync side does not load asyncio.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Unpacked:
-    """The unpacked body. No generator, because the loop closes a dropped one in a task of its own.
+    """The unpacked body. Not a generator, because a loop closes a dropped generator in a new task.
 
     Args:
-        packed: The body as it comes.
-        unpacker: What unpacks it.
+        packed: The body as it arrives.
+        unpacker: Unpacks it.
     """
 
     def __init__(self, packed: AsyncIterator[bytes], unpacker: Unpacker) -> None:
@@ -30,6 +33,6 @@ class Unpacked:
     async def __anext__(self) -> bytes:
         while (piece := next(self._ready, None)) is None:
             self._ready = self._unpacker.feed(await anext(self._packed))
-        # A short body may unpack to a long one, and deadlines are checked by the loop.
+        # Lets the loop check deadlines, as a short body may unpack to a very long one.
         await asyncio.sleep(0)
         return piece

@@ -1,4 +1,4 @@
-"""How a client makes its connections: the options that a pool depends on."""
+"""`ConnectionOptions`: what a client's pool of connections depends on, `proxy=` and `ssl=`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Proxy(msgspec.Struct, frozen=True):
     """An HTTP proxy.
 
     Attributes:
-        url: Where it is, without the user and the password.
-        authorization: The value of `proxy-authorization`, None if it asks for none.
+        url: Its URL, without user and password.
+        authorization: The value of `proxy-authorization`, None if it needs none.
     """
 
     url: str
@@ -33,7 +33,7 @@ class Proxy(msgspec.Struct, frozen=True):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that are for the proxy only."""
+        """The headers for the proxy only."""
         return {"proxy-authorization": self.authorization} if self.authorization else {}
 
     def __str__(self) -> str:
@@ -43,18 +43,18 @@ class Proxy(msgspec.Struct, frozen=True):
         return f"Proxy(url={self.url!r})"
 
     def __rich_repr__(self) -> list[tuple[str, str]]:
-        # msgspec's own has all fields.
+        # The default of msgspec shows all fields.
         return [("url", self.url)]
 
 
 class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of a client that no call of it can change; immutable."""
+    """The options of a client that a call cannot change; immutable."""
 
     proxy: Proxy | Literal[False] | None = None
     ssl: SSLContext | None = None
 
     def proxy_for(self, url: str) -> Proxy | None:
-        """Return the proxy that a request goes through, None if it goes straight.
+        """Return the proxy for a request to this URL, None if it needs none.
 
         Raises:
             InvalidRequestError: The environment names a proxy that cannot be used.
@@ -67,18 +67,18 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
 def split_connection_options(
     options: Mapping[str, Any],
 ) -> tuple[ConnectionOptions, dict[str, Any]]:
-    """Return what connections are made by, and the options that are left.
+    """Return the options of connections, and the other options.
 
     Raises:
-        InvalidRequestError: An option's value cannot be used, or would not be.
+        InvalidRequestError: A value cannot be used, or would have no effect.
     """
     rest = {name: value for name, value in options.items() if name not in NAMES}
-    given = {name: options[name] for name in NAMES if options.get(name) is not None}
-    if given and rest.get("fetch") is not None:
+    present = {name: options[name] for name in NAMES if options.get(name) is not None}
+    if present and rest.get("fetch") is not None:
         raise InvalidRequestError(
-            f"{' and '.join(given)} would have no effect beside fetch, which makes the connections"
+            f"{' and '.join(present)} would have no effect: fetch makes the connections"
         )
-    checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in given.items()}
+    checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in present.items()}
     return ConnectionOptions(**checked), rest
 
 
@@ -93,29 +93,33 @@ _NAMES = {
 }
 
 
-def parse_proxy(value: object, what: str = "proxy") -> Proxy:
-    """Return the proxy that a URL names; one without a scheme is spoken to in plain HTTP.
+def parse_proxy(value: object, name: str = "proxy") -> Proxy:
+    """Return the proxy at a URL. A URL without a scheme means plain HTTP.
+
+    Args:
+        value: The URL.
+        name: The name of the option or variable, for the error.
 
     Raises:
-        InvalidRequestError: It names none, or one of a kind that is not spoken. The message does
-            not show the value, which may hold a password.
+        InvalidRequestError: The value is no URL of an HTTP proxy. The message does not show it,
+            because it may hold a password.
     """
     if not isinstance(value, str):
-        raise InvalidRequestError(f"{what} must be a URL, not {type(value).__name__}")
+        raise InvalidRequestError(f"{name} must be a URL, not {type(value).__name__}")
     value = value.strip()
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise InvalidRequestError(f"{what} is no URL") from None
+        raise InvalidRequestError(f"{name} is no URL") from None
     if parts.scheme.startswith("socks"):
         raise InvalidRequestError(
-            f"{what} names a SOCKS proxy, which hfgen does not speak; "
+            f"{name} names a SOCKS proxy, which hfgen does not speak; "
             "httpx does: fetch=hfgen.fetch.from_httpx(httpx.Client(proxy=...))"
         )
     is_plain = value.isascii() and value.isprintable() and " " not in value
     if parts.scheme not in _DEFAULT_PORTS or not host or not is_plain:
-        raise InvalidRequestError(f"{what} must look like http://[user:password@]host:port")
+        raise InvalidRequestError(f"{name} must look like http://[user:password@]host:port")
     shown = f"[{host}]" if ":" in host else host
     authorization = None
     if parts.username is not None:
@@ -125,16 +129,16 @@ def parse_proxy(value: object, what: str = "proxy") -> Proxy:
 
 
 def proxy_from_environment(url: str) -> Proxy | None:
-    """Return the proxy that the environment names for a URL, None if it is to go without.
+    """Return the proxy that the environment names for a URL, None if there is none.
 
     `HTTPS_PROXY`, `HTTP_PROXY`, then `ALL_PROXY`, and `NO_PROXY`, in either case, as
     `urllib.request` reads them: `NO_PROXY` lists hosts, domains (their subdomains included) and
-    host:port, or is `*`. A loopback host is a host like any other.
+    host:port, or is `*`. Loopback hosts are no exception.
 
     Raises:
         InvalidRequestError: A variable names no HTTP proxy.
     """
-    # The library reads all of the environment, which takes longer than the rest of a request.
+    # Checked first, because urllib reads the whole environment, which is slow.
     names = _NAMES.get(url.partition(":")[0].lower(), ())
     if not any(os.environ.get(name) for name in names):
         return None
@@ -154,10 +158,10 @@ def proxy_from_environment(url: str) -> Proxy | None:
 
 
 def check_ssl(value: object) -> ssl.SSLContext:
-    """Return the context that `ssl=` stands for.
+    """Return the context for a value of `ssl=`.
 
     Raises:
-        InvalidRequestError: It stands for none.
+        InvalidRequestError: There is none for it.
     """
     if isinstance(value, ssl.SSLContext):
         if value.protocol == ssl.PROTOCOL_TLS_SERVER:
@@ -165,7 +169,7 @@ def check_ssl(value: object) -> ssl.SSLContext:
         return value
     if value is False:
         raise InvalidRequestError(
-            "ssl=False would send the key to whoever answers; where that is meant, pass an "
+            "ssl=False would send the key to any server that answers; if you mean that, pass an "
             "ssl.SSLContext with check_hostname=False and verify_mode=ssl.CERT_NONE"
         )
     if isinstance(value, bool) or not isinstance(value, str | os.PathLike):
@@ -173,11 +177,11 @@ def check_ssl(value: object) -> ssl.SSLContext:
             "ssl must be an ssl.SSLContext, or the path of a file or directory of the "
             f"certificates to trust, not {type(value).__name__}"
         )
-    # Not an empty one, to which ssl says: the system's.
+    # An empty path would mean the system's certificates to ssl.
     path = os.fspath(value) or os.devnull
-    where = "capath" if os.path.isdir(path) else "cafile"  # noqa: PTH112 - it may be bytes
+    parameter = "capath" if os.path.isdir(path) else "cafile"  # noqa: PTH112 - it may be bytes
     try:
-        return ssl.create_default_context(**{where: path})  # type: ignore[arg-type]
+        return ssl.create_default_context(**{parameter: path})  # type: ignore[arg-type]
     except OSError as error:
         raise InvalidRequestError(f"ssl: no certificates in {value!r}: {error}") from error
 

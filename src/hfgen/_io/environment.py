@@ -1,7 +1,8 @@
-"""What the environment says: the key and where it may go, default URLs, the user agent.
+"""`ENVIRONMENT`: what environment variables say of keys, default URLs and the user agent.
 
 Order and names of the keys are huggingface_hub's (`huggingface_hub/utils/_auth.py`,
-`constants.py`). Unlike there, such a key goes to Hugging Face's own hosts only, over https only.
+`constants.py`). Unlike there, a key from the environment goes only to Hugging Face's own
+hosts, and only over https.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _DOMAINS = (".huggingface.co", ".endpoints.huggingface.cloud")
 
 
 class ProcessEnvironment:
-    """The environment of this process, read anew each time: programs change it as they run."""
+    """The environment of this process, read at each access because programs change it."""
 
     @property
     def api_url(self) -> str | None:
@@ -36,14 +37,14 @@ class ProcessEnvironment:
 
     @property
     def user_agent(self) -> str:
-        """The name and version of hfgen; the one of Python too, unless the user objects."""
+        """The versions of hfgen and, unless the user has opted out, of Python."""
         return user_agent()
 
     def find_key(self, url: str) -> str | None:
-        """Return the key that the environment offers for this URL, None if there is none.
+        """Return the key in the environment that may go to this URL, None if there is none.
 
         Raises:
-            InvalidRequestError: What stands there cannot be a key.
+            InvalidRequestError: The value cannot be a key.
         """
         if not _is_hugging_face(url) or _is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN"):
             return None
@@ -63,7 +64,7 @@ ENVIRONMENT = ProcessEnvironment()
 
 @cache
 def user_agent() -> str:
-    """Return the name under which hfgen sends requests; computed once in a process."""
+    """Return the value of the header `user-agent`; computed once in a process."""
     agent = f"hfgen/{__version__}"
     if not is_tracking_allowed():
         return agent
@@ -71,7 +72,7 @@ def user_agent() -> str:
 
 
 def is_tracking_allowed() -> bool:
-    """Tell whether the user agent may say more than name and version."""
+    """Tell whether the user agent may hold more than the version of hfgen."""
     return not (_is_set("HF_HUB_DISABLE_TELEMETRY") or _is_set("DO_NOT_TRACK"))
 
 
@@ -83,7 +84,7 @@ def _is_hugging_face(url: str) -> bool:
 
 
 def _key_file() -> Path:
-    # Not Path.expanduser, which raises where there is no home.
+    # Not Path.expanduser, which raises if there is no home.
     if path := os.environ.get("HF_TOKEN_PATH"):
         return Path(os.path.expanduser(path))  # noqa: PTH111
     home = os.environ.get("HF_HOME")

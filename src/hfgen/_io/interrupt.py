@@ -1,4 +1,8 @@
-"""What may end a call before its time: the caller's signal, and the deadlines of its `Timeout`."""
+"""`Interrupt`: ends one call early, by the caller's signal or a deadline of its `Timeout`.
+
+A call makes one. The driver says what it waits for (`expect_first`, `expect_next`, `expect_end`),
+which sets `deadline`; a timer of each side calls `check`; an abort wakes what is blocked.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from hfgen._io.signal import AbortSignal
 if TYPE_CHECKING:
     from hfgen._core.timeout import Timeout
 
-# Seconds to wait for the end of a body whose last event has come.
+# Seconds to wait for the end of a body after its last event.
 _END_GRACE = 0.5
 
 _Phase = Literal["first_token", "between_tokens", "total"]
@@ -32,13 +36,13 @@ def _shortest(timeout: Timeout) -> float | None:
 class Interrupt(AbortSignal):
     """The signal of one call.
 
-    It is aborted with the caller's signal, or when `check` finds a deadline passed. Setting a
-    deadline is storing a number: there is no timer for a token. Whoever runs the call has `check`
-    called in time, by one timer for all of it (`_sync.deadlines`, or the event loop).
+    It is aborted with the caller's signal, or when `check` finds that a deadline has passed. A
+    deadline is only a number, because a timer for each token would be slow. One timer for the whole
+    call calls `check`: `_sync.deadlines`, or one of the event loop.
 
     Attributes:
-        deadline: When what is waited for must be here, on the monotonic clock; None while nothing
-            is waited for.
+        deadline: The time by which the next token must arrive, on the monotonic clock in seconds;
+            None while the call waits for nothing.
         is_done: Whether the call is over.
     """
 
@@ -73,7 +77,7 @@ class Interrupt(AbortSignal):
 
     def expect_next(self) -> None:
         """Begin to wait for one more token."""
-        # Not by `_expect`: it is done for every token.
+        # Not by `_expect`, because this runs for each token.
         limit = self._timeout.between_tokens
         self._phase, self._limit = "between_tokens", limit
         self.deadline = None if limit is None else time.monotonic() + limit

@@ -1,13 +1,69 @@
-"""What may be chained of the errors of HTTP libraries: theirs hold the request, and its key."""
+"""What the errors of HTTP libraries become: hfgen's, with one wording for all libraries.
+
+A library's own error is never chained: it holds the request, and the key with it. What is chained
+is the innermost error of Python itself.
+"""
 
 from __future__ import annotations
 
 import ssl
 import sys
+from enum import Enum
+from typing import TYPE_CHECKING
 
-# OpenSSL's codes for: nobody that is trusted has signed it (x509_vfy.h).
+from hfgen._core.errors import ConnectError, TimeoutError  # noqa: A004
+from hfgen._core.url import display
+
+if TYPE_CHECKING:
+    from hfgen._core.errors import HfgenError
+    from hfgen._core.fetch import FetchRequest
+    from hfgen._io.connecting import Proxy
+
+# OpenSSL's codes for a certificate whose issuer is not trusted (x509_vfy.h).
 _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
 _MAX_REASON = 300
+
+
+class ConnectionFailure(Enum):
+    """How a request can fail at the connection; each library maps its exceptions to these.
+
+    The value is the message.
+    """
+
+    CONNECT_TIMEOUT = "no connection to {server} in time (connect timeout)"
+    READ_TIMEOUT = "{server} sent nothing in time"
+    NOT_CONNECTED = "cannot connect to {server}: {reason}"
+    BROKEN = "the connection to {server} broke: {reason}"
+
+
+def connection_error(
+    failure: ConnectionFailure,
+    request: FetchRequest,
+    reason: object = "",
+    *,
+    proxy: Proxy | None = None,
+    cause: BaseException | None = None,
+) -> HfgenError:
+    """Return hfgen's error for a failed connection.
+
+    Args:
+        failure: How the connection failed.
+        request: The request that was made over it. Its URL is shown without its query.
+        reason: What the library or the system says about it.
+        proxy: The proxy that the request went through.
+        cause: The error to chain. It must not hold a key.
+    """
+    server = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
+    message = failure.value.format(server=server, reason=reason)
+    error: HfgenError
+    if failure is ConnectionFailure.CONNECT_TIMEOUT:
+        error = TimeoutError(message, phase="connect")
+    elif failure is ConnectionFailure.READ_TIMEOUT:
+        error = TimeoutError(message)
+    else:
+        error = ConnectError(message)
+    error.__cause__ = cause
+    return error
 
 
 def root_cause(error: BaseException) -> Exception | None:
@@ -15,20 +71,20 @@ def root_cause(error: BaseException) -> Exception | None:
     found = None
     inner: BaseException | None = error
     while inner is not None:
-        own = type(inner).__module__.partition(".")[0] in sys.stdlib_module_names
-        if own and isinstance(inner, Exception):
+        is_own = type(inner).__module__.partition(".")[0] in sys.stdlib_module_names
+        if is_own and isinstance(inner, Exception):
             found = inner
-        # urllib3 and requests also hand the error on as an argument.
-        handed_on = next((arg for arg in inner.args if isinstance(arg, BaseException)), None)
-        inner = inner.__cause__ or inner.__context__ or handed_on
+        # urllib3 and requests also pass the error on as an argument.
+        argument = next((arg for arg in inner.args if isinstance(arg, BaseException)), None)
+        inner = inner.__cause__ or inner.__context__ or argument
     return found
 
 
 def one_line(error: object) -> str:
-    """Return what an error says, or its name if it says nothing; in one line that can be read."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    # It may quote what a server sent.
-    return said if len(said) <= _MAX_REASON else f"{said[:_MAX_REASON]} ..."
+    """Return the message of an error, or its class name if it has none; as one line of text."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    # The message may quote what a server sent, of any length.
+    return message if len(message) <= _MAX_REASON else f"{message[:_MAX_REASON]} ..."
 
 
 def certificate_problem(
@@ -43,7 +99,7 @@ def certificate_problem(
     cause = root_cause(error)
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return None
-    why = f"its certificate is refused: {cause.verify_message.rstrip('.') or cause}"
+    reason = f"its certificate is refused: {cause.verify_message.rstrip('.') or cause}"
     if cause.verify_code in _UNKNOWN_ISSUER:
-        why += f"; {remedy}"
-    return why
+        reason += f"; {remedy}"
+    return reason

@@ -1,4 +1,4 @@
-"""`AbortController` and `AbortSignal`: end a call from any thread, as on the web."""
+"""`AbortController` and `AbortSignal`: end a call from any thread, by the web's interface."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ log = logging.getLogger("hfgen")
 class AbortSignal:
     """Tells a call that it is no longer wanted.
 
-    Comes from an `AbortController`. (A limit of time is `Timeout(total=...)`.) One signal may serve
-    any number of calls, in any thread; once aborted it stays so.
+    An `AbortController` makes it. (For a time limit use `Timeout(total=...)`.) One signal may serve
+    any number of calls, in any thread. It cannot be reset.
 
     Attributes:
-        aborted: Whether the signal has been aborted. To be read only.
+        aborted: Whether the signal has been aborted. Read-only.
     """
 
     def __init__(self) -> None:
-        # Re-entrant: a signal handler may abort in the middle of any of these methods. (The lock of
-        # a `threading.Event` is not.)
+        # Re-entrant, unlike a `threading.Event`: a signal handler may abort in the middle of any of
+        # these methods.
         self._lock = threading.RLock()
-        # Made by the first `wait`, which few signals see: each call has a signal of its own.
+        # Made by the first `wait`: each call has a signal of its own, and few of them wait.
         self._changed: threading.Condition | None = None
-        # No property, because it is read for every token.
+        # Not a property, because it is read for each token.
         self.aborted = False
         self._listeners: dict[object, Callable[[], object]] = {}
         self._reason: object = None
@@ -42,7 +42,7 @@ class AbortSignal:
         return self._reason
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Block until aborted, at most so many seconds; return whether it is."""
+        """Block until aborted, or until the seconds have passed; return whether it was aborted."""
         with self._lock:
             if self._changed is None:
                 self._changed = threading.Condition(self._lock)
@@ -54,18 +54,18 @@ class AbortSignal:
             raise self.error()
 
     def error(self, text: str = "") -> HfgenError:
-        """Return the error that this signal's abort stands for."""
-        why = "the call was aborted" if self._reason is None else f"aborted: {self._reason}"
-        return AbortError(why, reason=self._reason, text=text)
+        """Return the error for this abort, with the text received so far."""
+        message = "the call was aborted" if self._reason is None else f"aborted: {self._reason}"
+        return AbortError(message, reason=self._reason, text=text)
 
     def subscribe(self, listener: Callable[[], object]) -> Callable[[], object]:
-        """Call `listener` once, in the aborting thread; at once if already aborted.
+        """Call `listener` once, in the thread that aborts; now if already aborted.
 
-        What it raises there is logged and goes no further.
+        An exception that the listener raises is logged.
 
         Returns:
-            A callable that takes the listener off again. An abort that is under way in another
-            thread may call it still.
+            A callable that removes the listener. An abort that runs in another thread at that
+            moment may still call the listener.
         """
         key = object()
         with self._lock:
@@ -75,9 +75,9 @@ class AbortSignal:
             with self._lock:
                 return self._listeners.pop(key, None)
 
-        # Only now, and only if it is still there: an abort may have come in between.
+        # An abort since `with` has called the listener, and removed it.
         if self.aborted and unsubscribe() is not None:
-            _tell(listener)
+            _call_listener(listener)
 
         return unsubscribe
 
@@ -91,13 +91,13 @@ class AbortSignal:
             if self._changed is not None:
                 self._changed.notify_all()
         for listener in listeners.values():
-            _tell(listener)
+            _call_listener(listener)
 
     def __repr__(self) -> str:
         return f"<AbortSignal {'aborted' if self.aborted else 'not aborted'}>"
 
 
-def _tell(listener: Callable[[], object]) -> None:
+def _call_listener(listener: Callable[[], object]) -> None:
     try:
         listener()
     except Exception:
@@ -115,12 +115,12 @@ class AbortController:
         self.signal = AbortSignal()
 
     def abort(self, reason: object = None) -> None:
-        """Abort every call that was given the signal.
+        """Abort every call that has the signal.
 
-        Callable from any thread, any number of times; only the first counts. A blocked read
-        wakes at once, its connection is closed, and the call raises `AbortError`.
+        May be called from any thread, and repeatedly; only the first call has an effect. A blocked
+        read wakes at once, its connection is closed, and the call raises `AbortError`.
 
         Args:
-            reason: Kept as `AbortError.reason`, and shown in its message.
+            reason: Becomes `AbortError.reason`, and is shown in its message. None by default.
         """
         self.signal._abort(reason)  # noqa: SLF001 - the two are one mechanism

@@ -1,10 +1,10 @@
-"""Where requests go, as far as a client has asked: one question for all calls that need it.
+"""`TargetCache`: the targets that a client has found, with one question for all calls.
 
 1. The first call that needs a target asks for it.
 2. Calls with the same key and the same options wait for that answer. Calls with other options ask
    for themselves, because an error may be about a key or a time limit.
-3. An answer goes into `found`, for all later calls. An error is raised in each call that waited,
-   unless only the patience of the first call had ended; then the next call asks.
+3. An answer goes into `found`, for all later calls. An error is raised in each call that waited.
+   But if the first call was aborted or its total time was over, the next call asks.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class TargetCache:
         ask: Callable[[], _Targets],
         wait: Callable[[Question], None],
     ) -> _Targets:
-        """Return the targets: the known ones, or those that are asked for now.
+        """Return the targets for a key; ask for them if they are not known.
 
         Args:
-            key: What the targets depend on.
+            key: Everything that the targets depend on.
             caller: Options of the caller. Only callers with equal options share a failure.
-            ask: Asks a server.
-            wait: Waits until another call's question is answered.
+            ask: Returns the targets, after asking a server.
+            wait: Waits until the question of another call has been answered.
         """
         question_key = key, caller
         while (found := self.found.get(key)) is None:
@@ -75,7 +75,7 @@ class TargetCache:
         wait: Callable[[Question], Awaitable[None]],
         task: object,
     ) -> _Targets:
-        """Return the targets as `get_or_ask` does; `task` is the one that needs them."""
+        """Return the targets as `get_or_ask` does, for the task that needs them."""
         question_key = key, caller
         while (found := self.found.get(key)) is None:
             question, is_first = self._begin(question_key, task)
@@ -92,7 +92,7 @@ class TargetCache:
         return found
 
     def _begin(self, question_key: Hashable, asker: object) -> tuple[Question, bool]:
-        from concurrent.futures import Future  # noqa: PLC0415 - many URLs leave nothing to ask
+        from concurrent.futures import Future  # noqa: PLC0415 - most clients ask nothing
 
         with self._lock:
             question, first = self._questions.get(question_key, (None, None))
@@ -120,5 +120,5 @@ def _raise_shared(question: Question) -> None:
     if isinstance(error, HfgenError):
         import copy  # noqa: PLC0415 - rarely needed
 
-        # A copy: an exception that is raised in several calls collects the frames of all of them.
+        # A copy, because an exception collects the frames of each call that raises it.
         raise copy.copy(error) from error.__cause__

@@ -1,4 +1,4 @@
-"""`Client.generate_many`: a dispatcher, and a thread for each request at once."""
+"""`Bulk`, the results of `Client.generate_many`: a dispatcher, and a thread for each request."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-# Seconds that closing waits for its threads, which are told to end at once.
-_FAREWELL = 1.0
-# Seconds from which on taking a row is slow, so that results that are there go first.
+# Seconds that closing waits for its threads, whose calls have been aborted.
+_CLOSE_TIMEOUT = 1.0
+# If taking a row takes longer, in seconds, results that are ready go first.
 _SLOW = 0.05
 
 
 class Bulk(Generic[Row]):
     """The results of `Client.generate_many`: an iterator and a context manager.
 
-    A `for` loop over it closes it when it ends, however it ends: what is under way is cancelled. To
-    take some results and go on later, use `next`. What is asked of it after it was left early
+    When a `for` loop over it ends, in any way, it is closed: running requests are cancelled. To
+    take some results and go on later, use `next`. Iterating over it after it was closed early
     raises `StreamClosedError`.
 
-    Rows are taken from the input in the thread that iterates, inside `next`, and as many beforehand
-    as there may be requests at once. One thread iterates; `drain` and `close` may be called from
-    any, and from signal handlers.
+    `next` takes rows from the input in the calling thread, ahead of the results by the number of
+    concurrent requests. One thread iterates; any thread, and a signal handler, may call `drain` and
+    `close`.
     """
 
     def __init__(
@@ -51,28 +51,27 @@ class Bulk(Generic[Row]):
         request: Callable[[Row], RequestLike] | None,
         plan: BulkPlan,
     ) -> None:
-        # Its threads hold no reference to this object, so that dropping it ends all of it.
+        # The threads do not refer to this object, so dropping it cancels them.
         self._engine = _Engine(session, rows, request, plan)
 
     @property
     def statistics(self) -> BulkStatistics:
-        """What has been; it changes while requests are under way."""
+        """Counts and times so far; they change while requests run."""
         return self._engine.dispatcher.statistics
 
     def drain(self) -> None:
-        """Take no more rows: what is under way ends and is handed out, and then the iteration ends.
+        """Take no more rows. The iteration ends after the results of the running requests.
 
-        Rows that have been taken and are not under way, or would have to be tried again, get no
-        result.
+        Rows that wait for a request or a retry get no result.
         """
         self._engine.drain()
 
     def close(self) -> None:
-        """Cancel what is under way, and close its connections. Repeating it is fine."""
+        """Cancel running requests and close their connections. May be called repeatedly."""
         self._engine.close()
 
     def __iter__(self) -> Iterator[BulkResult[Row]]:
-        # An iterator of its own for each loop: when the loop drops it, the whole is left.
+        # A generator for each loop: when the loop drops it, `finally` closes all.
         try:
             while True:
                 try:
@@ -98,11 +97,11 @@ class Bulk(Generic[Row]):
         self.close()
 
     def __del__(self) -> None:
-        self._engine.leave()
+        self._engine.cancel()
 
 
 class _Engine(Generic[Row]):
-    """Takes rows in the consumer's thread, and makes attempts in its own."""
+    """Takes rows in the thread that iterates, and makes attempts in threads of its own."""
 
     def __init__(
         self,
@@ -123,15 +122,15 @@ class _Engine(Generic[Row]):
         self._iterator: Iterator[Row] | None = None
         self._is_input_slow = False
         self._process: int | None = None
-        # Guards the dispatcher. A signal handler may come in the middle, and drain.
+        # Guards the dispatcher. Re-entrant: a signal handler may call `drain` in the middle.
         self._changed = threading.Condition(threading.RLock())
         self._attempts: SimpleQueue[Attempt[Row] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._unsubscribe: Callable[[], object] | None = None
-        self._drains = False
-        self._ended = False
-        self._left = False
+        self._is_draining = False
+        self._has_ended = False
+        self._is_cancelled = False
 
     def next(self) -> BulkResult[Row]:
         """Return the next result.
@@ -141,29 +140,29 @@ class _Engine(Generic[Row]):
         """
         self._begin()
         try:
-            while (result := self._look()) is None:
+            while (result := self._wait_for_result()) is None:
                 self._take_row()
         except BaseException as error:
-            if not self._left:
-                self._ended = isinstance(error, Exception)
-            # Ctrl-C does not wait for what it interrupts.
-            self.close(_FAREWELL if isinstance(error, Exception) else 0.0)
+            if not self._is_cancelled:
+                self._has_ended = isinstance(error, Exception)
+            # Ctrl-C does not wait for the threads.
+            self.close(_CLOSE_TIMEOUT if isinstance(error, Exception) else 0.0)
             raise
         return result
 
     def drain(self) -> None:
         """Take no more rows."""
-        # The dispatcher may be in the middle of something: a signal handler is in no other thread.
-        self._drains = True
+        # Only a flag: a signal handler may call this in the middle of a method of the dispatcher.
+        self._is_draining = True
         self._notify()
 
-    def leave(self) -> None:
-        """Cancel what is under way."""
-        if self._left:
+    def cancel(self) -> None:
+        """Cancel running requests."""
+        if self._is_cancelled:
             return
-        self._left = True
+        self._is_cancelled = True
         if self._process != os.getpid():
-            # It was never begun, or by the process that this one was forked from.
+            # Never started, or started by the process that this one was forked from.
             return
         if self._unsubscribe is not None:
             self._unsubscribe()
@@ -171,19 +170,19 @@ class _Engine(Generic[Row]):
         for _ in self._threads:
             self._attempts.put(None)
 
-    def close(self, patience: float = _FAREWELL) -> None:
-        """Leave, and wait so many seconds until all of it has ended."""
-        self.leave()
+    def close(self, timeout: float = _CLOSE_TIMEOUT) -> None:
+        """Cancel, and wait at most `timeout` seconds for the threads to end."""
+        self.cancel()
         if self._process != os.getpid():
             return
         self._notify()
-        until = time.monotonic() + patience
+        until = time.monotonic() + timeout
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(until - time.monotonic(), 0.0))
 
     def _begin(self) -> None:
-        if self._process is None and not self._left:
+        if self._process is None and not self._is_cancelled:
             self._process = os.getpid()
             self._iterator = iter(self._rows)
             if self._signal is not None:
@@ -191,16 +190,16 @@ class _Engine(Generic[Row]):
         elif self._process is not None and self._process != os.getpid():
             raise HfgenError("results are taken in the process in which they were begun")
 
-    def _look(self) -> BulkResult[Row] | None:
+    def _wait_for_result(self) -> BulkResult[Row] | None:
         """Return the next result when there is one, None if a row is to be taken first."""
         dispatcher = self.dispatcher
         with self._changed:
             while True:
-                if self._left and not self._ended:
+                if self._is_cancelled and not self._has_ended:
                     raise closed_error()
                 if self._signal is not None:
                     self._signal.throw_if_aborted()
-                self._go_on()
+                self._start_attempts()
                 if dispatcher.wants_row and not (dispatcher.has_result and self._is_input_slow):
                     return None
                 if (result := dispatcher.take_result()) is not None:
@@ -212,12 +211,12 @@ class _Engine(Generic[Row]):
                 self._changed.wait(None if at is None else max(at - now, 0.0))
 
     def _take_row(self) -> None:
-        """Take a row from the input, while attempts go on."""
+        """Take a row from the input while attempts run."""
         assert self._iterator is not None
         began = time.monotonic()
         try:
             row = next(self._iterator)
-            asked = make_request(row, self._request, self._model)
+            row_request = make_request(row, self._request, self._model)
         except StopIteration:
             with self._changed:
                 self.dispatcher.end_input()
@@ -227,14 +226,14 @@ class _Engine(Generic[Row]):
         else:
             self._is_input_slow = time.monotonic() - began > _SLOW
             with self._changed:
-                self.dispatcher.add_row(row, asked)
+                self.dispatcher.add_row(row, row_request)
 
-    def _go_on(self) -> None:
-        """Begin what may be begun now."""
-        if self._drains:
+    def _start_attempts(self) -> None:
+        """Start the attempts that may start now."""
+        if self._is_draining:
             self.dispatcher.drain()
         while (
-            not self._left
+            not self._is_cancelled
             and (attempt := self.dispatcher.begin_attempt(time.monotonic())) is not None
         ):
             if self._idle:
@@ -247,8 +246,8 @@ class _Engine(Generic[Row]):
             self._attempts.put(attempt)
 
     def _work(self) -> None:
-        """Make attempts until there are to be no more."""
-        while (attempt := self._attempts.get()) is not None and not self._left:
+        """Make attempts until `cancel`."""
+        while (attempt := self._attempts.get()) is not None and not self._is_cancelled:
             try:
                 self._try(attempt)
             except Exception as error:  # noqa: BLE001 - a caller's `fetch` or `on_retry` raised it
@@ -261,12 +260,12 @@ class _Engine(Generic[Row]):
         session = self._sessions[attempt.server.url]
         outcome = _attempt(session, job.request, stream=job.stream)
         with self._changed:
-            if self._left:
+            if self._is_cancelled:
                 return
             again = self.dispatcher.end_attempt(attempt, outcome, time.monotonic())
             if again is None or self._on_retry is None:
                 self._idle += 1
-            self._go_on()
+            self._start_attempts()
             self._changed.notify_all()
         if again is not None and self._on_retry is not None:
             self._on_retry(job.attempts, *again)

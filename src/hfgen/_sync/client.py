@@ -24,9 +24,9 @@ Row = TypeVar("Row")
 
 
 class Client:
-    """The four verbs, with options and a pool of connections held for many calls.
+    """The four verbs, with options and a pool of connections for many calls.
 
-    Each call takes the same options again, for itself. A client may be used by many threads.
+    Each call takes the same options, which override the client's. Threads may share a client.
 
     Args:
         **options: See `Options`; and `proxy` and `ssl`, see `ClientOptions`.
@@ -47,15 +47,15 @@ class Client:
             **options: See `Options`; they override the client's.
 
         Returns:
-            What the server generated: one `GeneratedText`, or as many as were asked for.
+            One `GeneratedText`, or `num_return_sequences` of them.
 
         Raises:
             InvalidRequestError: The request or an option cannot be sent.
-            StatusError: The server refused or failed; see its subclasses.
-            ConnectError: The server could not be reached.
-            TimeoutError: It took longer than `timeout`.
+            StatusError: The server answered with an error; see its subclasses.
+            ConnectError: There was no connection to the server, or it broke.
+            TimeoutError: A limit of `timeout` passed.
             AbortError: `signal` was aborted.
-            MalformedAnswerError: It answered with something else.
+            MalformedAnswerError: The answer is not of a known form.
         """
         refuse_resume(options)
         return self._session.run(Run, request, options)
@@ -63,16 +63,16 @@ class Client:
     def stream(self, request: RequestLike, **options: Unpack[Options]) -> Stream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token.
 
-        The connection is made, and the server has accepted, when this returns.
+        When this returns, the server has accepted the request and the answer has begun.
 
         Args:
             request: A mapping (see `GenerationRequest`) or a prompt.
             **options: See `Options`; they override the client's.
 
         Raises:
-            HfgenError: As from `run`, by this call. The stream then raises what happens to it:
-                also `IncompleteGenerationError` if it ends before its last event, and
-                `MalformedStreamError`; each with the `text` so far.
+            HfgenError: As from `run`, by this call. The stream raises these errors, too, and
+                `IncompleteGenerationError` if the answer ends before its last event, and
+                `MalformedStreamError`; each has the `text` so far.
             StreamingNotSupportedError: The model cannot stream.
         """
         return self._session.open(Chunks, request, options)
@@ -80,8 +80,8 @@ class Client:
     def stream_tokens(self, request: RequestLike, **options: Unpack[Options]) -> Stream[str]:
         """Generate, and return a stream of the texts of the tokens.
 
-        Special tokens (`</s>`, `<|eot_id|>`) are not text and do not appear; joined, the texts
-        are the generated text.
+        Special tokens (`</s>`, `<|eot_id|>`) are left out. The texts, joined, are the generated
+        text.
 
         Args:
             request: A mapping (see `GenerationRequest`) or a prompt.
@@ -93,32 +93,32 @@ class Client:
         return self._session.open(Texts, request, options)
 
     def stream_bytes(self, request: RequestLike, **options: Unpack[Options]) -> Stream[bytes]:
-        """Generate, and return the body of the server's stream byte for byte, as it comes.
+        """Generate, and return the body of the server's stream as it arrives, undecoded.
 
-        What the server says in it, errors included, is the caller's to read.
+        Errors that the server reports inside the body are not raised.
 
         Args:
             request: A mapping (see `GenerationRequest`) or a prompt.
             **options: See `Options`; they override the client's.
 
         Raises:
-            HfgenError: As from `run`, by this call; a connection that breaks raises
-                `ConnectError` from the stream.
+            HfgenError: As from `run`, by this call. The stream raises `ConnectError` if the
+                connection breaks.
         """
         refuse_resume(options)
         return self._session.open(RawBytes, request, options)
 
     def info(self, **options: Unpack[Options]) -> ServerInfo:
-        """Ask the server what it is and what it serves.
+        """Return what the server is and which model it serves.
 
-        Asked are `/info`, which is TGI's, or `/v1/models` and what else the server has.
+        Reads `/info` of TGI, or `/v1/models` and the other routes that a server has for this.
 
         Args:
             **options: See `Options`; they override the client's. `api_url` may be any of the
                 server's routes.
 
         Raises:
-            NotFoundError: The server does not say.
+            NotFoundError: The server has none of these routes.
             HfgenError: As from `run`.
         """
         from hfgen._core.server_info import read_info  # noqa: PLC0415 - few programs ask
@@ -126,7 +126,7 @@ class Client:
         return self._session.drive(read_info, override_settings(self._session.settings, options))
 
     def tokenize(self, text: str, **options: Unpack[Options]) -> list[SimpleToken]:
-        """Ask the server for the tokens of a text, special ones included (`/tokenize`).
+        """Return the tokens of a text, special ones included, from the server's `/tokenize`.
 
         Args:
             text: The text.
@@ -134,11 +134,11 @@ class Client:
                 server's routes.
 
         Returns:
-            The tokens in order, each with id, text and place; of SGLang with its id alone. Tokens
-            inside one character share its place.
+            The tokens in order, each with its id, text and offsets; SGLang gives ids only. Tokens
+            inside one character have the offsets of that character.
 
         Raises:
-            InvalidRequestError: The server is not known to have such a route.
+            InvalidRequestError: A server of this kind has no such route.
             HfgenError: As from `run`.
         """
         from hfgen._core.server_info import tokenize  # noqa: PLC0415 - few programs ask
@@ -159,31 +159,32 @@ class Client:
         stream: bool = True,
         **options: Unpack[Options],
     ) -> Bulk[Row]:
-        """Generate for every row, many at once, and return the results as they come.
+        """Generate for each row, many at once, and return the results as they are ready.
 
-        What goes wrong with a row is its result's `error`; retries are for each row, and also after
-        its first token. `signal` ends the whole, `timeout` is for each attempt.
+        A row that fails has an `error` in its result, and the run goes on. A row is retried even
+        after its first token. `signal` ends the whole run; `timeout` applies to each attempt.
 
         Args:
-            rows: The rows, taken only as fast as they are worked on.
-            request: Makes the request of a row (see `run`); None if the row is one. What it raises
-                is that row's error.
-            model: The model of rows that name none. With a model of its own, a row's 403 or 404 is
-                its error; otherwise the server's.
-            concurrency: How many requests at once: a number, or the least and the most, between
-                which it is found out what the servers take.
-            rate_limit: How many requests and tokens a minute; None for no limit.
+            rows: The rows. They are read only as fast as they are processed.
+            request: Makes the request of a row (see `run`). An exception that it raises becomes the
+                error of that row. None, the default, means that each row is a request.
+            model: The model of rows that name none; None by default. A 403 or 404 is the error of
+                the row if the row names a model, otherwise of the server.
+            concurrency: The number of concurrent requests, or the least and the most; in between it
+                adapts to what the servers take. By default (1, 64).
+            rate_limit: The most requests and tokens a minute; None, the default, for no limit.
             api_urls: Several servers, in place of `api_url`; each request goes to the least busy.
-            ordered: Whether results come in the order of the rows.
-            stream: Whether answers are read as streams, which tells the time to the first token.
+            ordered: Whether results come in the order of the rows. By default they do not.
+            stream: Whether to read answers as streams, which gives the time to the first token. By
+                default yes.
             **options: See `Options`; they override the client's.
 
         Raises:
-            InvalidRequestError: An argument cannot be used, by this call. The iteration raises what
-                is no row's fault: an abort, what `rows` raises, and until a server has answered,
-                that all refuse or cannot be reached.
+            InvalidRequestError: An argument cannot be used, by this call. The iteration raises
+                errors that are not about one row: an abort, an exception from `rows`, and, before
+                any server has answered, that all of them refuse or cannot be reached.
         """
-        from hfgen._bulk.plan import BulkPlan, check_rows  # noqa: PLC0415 - few programs are for it
+        from hfgen._bulk.plan import BulkPlan, check_rows  # noqa: PLC0415 - few programs need it
         from hfgen._sync.bulk import Bulk  # noqa: PLC0415
 
         refuse_resume(options)

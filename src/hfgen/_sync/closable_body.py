@@ -14,55 +14,59 @@ if TYPE_CHECKING:
 
 
 class ClosableBody:
-    """The pieces as they arrive. While a thread reads, that thread closes the response.
+    """The pieces of a body as they arrive; `close` may come from any thread.
 
-    Responses of libraries are not for several threads: one of urllib3 that is closed under its
-    reader can give a connection back to the pool that has been cut.
+    If a thread reads, `close` only cuts the socket, and the reading thread closes the response: the
+    responses of libraries are not safe for threads. (A response of urllib3 that is closed while
+    another thread reads can return a connection to the pool that has been cut.)
 
     Args:
         pieces: The body; it raises the errors of hfgen.
-        line: What the body comes over.
-        shut: Closes the response.
+        cuttable: The socket that the body comes over.
+        close_response: Closes the response of the library.
     """
 
     def __init__(
-        self, pieces: Iterator[bytes], line: CuttableSocket, shut: Callable[[], object]
+        self,
+        pieces: Iterator[bytes],
+        cuttable: CuttableSocket,
+        close_response: Callable[[], object],
     ) -> None:
         self._pieces = pieces
-        self._line = line
-        self._shut = shut
-        # Flags and no lock, which would cost more for every token than all else here. Each side
-        # first sets its own flag and then reads the other's, so that one of them sees both.
-        self._reads = False
-        self._closed = False
-        # Taken by the thread that closes the response, and never given back.
+        self._cuttable = cuttable
+        self._close_response = close_response
+        # Two flags, because a lock would cost time for each token. Each thread sets its own flag
+        # before it reads the other's, so at least one of them sees both set.
+        self._is_reading = False
+        self._is_closed = False
+        # Acquired by the thread that closes the response, and never released.
         self._once = threading.Lock()
 
     def __iter__(self) -> Iterator[bytes]:
-        self._reads = True
+        self._is_reading = True
         try:
-            if self._closed:
+            if self._is_closed:
                 raise _closed_error()
             for piece in self._pieces:
-                self._reads = False
-                if self._closed:
+                self._is_reading = False
+                if self._is_closed:
                     self.close()
                 yield piece
-                self._reads = True
-                if self._closed:
+                self._is_reading = True
+                if self._is_closed:
                     raise _closed_error()
         finally:
-            self._reads = False
-            if self._closed:
+            self._is_reading = False
+            if self._is_closed:
                 self.close()
 
     def close(self) -> None:
-        """Close the connection, from any thread; a read wakes."""
-        self._line.cut()
-        self._closed = True
-        # Else the reading thread sees the flag, and calls this method when its read is over.
-        if not self._reads and self._once.acquire(blocking=False):
-            self._shut()
+        """Close the connection; a blocked read in another thread wakes."""
+        self._cuttable.cut()
+        self._is_closed = True
+        # If a thread is reading, it sees the flag after its read and calls this method.
+        if not self._is_reading and self._once.acquire(blocking=False):
+            self._close_response()
 
 
 def _closed_error() -> ConnectError:

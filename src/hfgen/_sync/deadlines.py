@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hfgen._io.interrupt import Interrupt
 
-# Seconds that the idle thread stays: starting one costs more than letting it wait.
+# Seconds after which the thread ends if there is nothing to check. Starting one is not cheap.
 _LINGER = 1.0
 
 
 class _Watchdog:
-    """Checks each `Interrupt` when its last check said to."""
+    """One thread that checks interrupts. Each check returns the time of the next one."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -25,11 +25,11 @@ class _Watchdog:
         self._process = os.getpid()
 
     def watch(self, interrupt: Interrupt) -> None:
-        """Check the interrupt until it is done or aborted, if it has deadlines."""
+        """Check an interrupt until its call ends or is aborted; nothing if it has no deadline."""
         if (seconds := interrupt.check()) is None:
             return
         if self._process != os.getpid():
-            # A forked child has none of its parent's threads.
+            # After a fork: the thread exists in the parent only.
             self.__init__()  # type: ignore[misc]
         due = time.monotonic() + seconds
         with self._changed:
@@ -43,7 +43,7 @@ class _Watchdog:
                 self._changed.notify()
 
     def forget(self, interrupt: Interrupt) -> None:
-        """Check the interrupt no more."""
+        """Stop checking an interrupt."""
         with self._changed:
             self._due.pop(interrupt, None)
 
@@ -75,6 +75,6 @@ watch = _watchdog.watch
 
 
 def unwatch(interrupt: Interrupt) -> None:
-    """End a call of the sync side: its deadlines are checked no more."""
+    """End an interrupt and stop checking its deadlines."""
     interrupt.end()
     _watchdog.forget(interrupt)

@@ -1,4 +1,4 @@
-"""`drive` of the sync side: does what a conversation yields, in the caller's thread."""
+"""`drive` of the sync side: does the steps of a conversation, in the caller's thread."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drive(  # noqa: C901 - a branch for each step
     on_retry: OnRetry | None,
     cache: TargetCache,
 ) -> T:
-    """Do what the conversation yields until it returns; return its result."""
+    """Do each step that the conversation yields; return its result."""
     response: FetchResponse | None = None
     try:
         step = next(conversation)
@@ -63,7 +63,7 @@ def drive(  # noqa: C901 - a branch for each step
     except Exception:
         raise
     except BaseException:
-        # Ctrl-C: no stream holds the response yet that would close it.
+        # Ctrl-C: there is no stream yet that would close the response.
         if response is not None:
             response.close()
         raise
@@ -109,7 +109,7 @@ def _peek(response: FetchResponse, interrupt: Interrupt) -> bytes | None:
         piece = next(response.body, None)  # type: ignore[call-overload] # checked
     finally:
         unsubscribe()
-    # A connection that was cut can look like one that has come to its end.
+    # A connection that was cut can look like the end of the body.
     interrupt.throw_if_aborted()
     return None if piece is None else check_piece(piece)
 

@@ -1,4 +1,4 @@
-"""What calls of the sync side share: options, connections, and what is known of servers.
+"""`Session`: what the calls of one sync client share: options, connections, known servers.
 
 `Client` has one, and copies of it with other options. `generate_many` has one for each server.
 """
@@ -33,13 +33,13 @@ T = TypeVar("T")
 
 
 class Session:
-    """What calls need beside a request.
+    """What a call needs besides its request.
 
     Args:
         options: The options of a client; see `ClientOptions`.
 
     Attributes:
-        settings: The options of its calls.
+        settings: The options of each call.
 
     Raises:
         TypeError: There is no option of that name.
@@ -57,7 +57,7 @@ class Session:
         self._is_closed = False
 
     def with_settings(self, settings: Settings) -> Session:
-        """Return a session with these settings, on the same connections, which stay this one's."""
+        """Return a session with these settings on the same connections, which it does not close."""
         session = object.__new__(Session)
         session.__dict__.update(self.__dict__, settings=settings, _owns_transport=False)
         return session
@@ -93,7 +93,7 @@ class Session:
         return self.open_stream(Call(normal, verb(normal, settings)), settings)
 
     def drive(self, converse: Callable[[CallContext], Conversation[T]], settings: Settings) -> T:
-        """Hold a conversation as a call of its own; return its result."""
+        """Make a call from its conversation; return its result."""
         interrupt = _begin_interrupt(settings)
         try:
             context = self._context(settings, interrupt)
@@ -102,7 +102,7 @@ class Session:
             unwatch(interrupt)
 
     def open_stream(self, call: Call[Opened[T]], settings: Settings) -> Stream[T]:
-        """Make a call that returns a stream, which ends the call."""
+        """Make a call that returns a stream. The stream ends the call."""
         interrupt = _begin_interrupt(settings)
         context = self._context(settings, interrupt)
 
@@ -132,5 +132,5 @@ def _begin_interrupt(settings: Settings) -> Interrupt:
 
 
 def _refuse(_: FetchRequest) -> FetchResponse:
-    # Raised where a request would be sent, so that a stream that is picked up can add its text.
+    # Raised in place of a request, so that a stream that resumes can add its text to the error.
     raise HfgenError("the client is closed")

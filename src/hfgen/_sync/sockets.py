@@ -1,4 +1,11 @@
-"""The socket of a call on the sync side, to be cut from another thread."""
+"""Connections of urllib3 whose sockets another thread can cut.
+
+1. `send_cuttable` makes a `CuttableSocket` for a call and puts it into `current_call`, because
+   urllib3 has no way to pass it down.
+2. `CuttableConnection`, which urllib3 makes or takes from its pool, attaches its socket to it.
+3. An abort calls `CuttableSocket.cut`, which shuts the socket down and so wakes a blocked read.
+4. Once the connection is back in the pool, `CuttableSocket.release` forgets the socket.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# What may come before an answer (RFC 9110, 15.2), without the one that changes the protocol.
+# Statuses of interim answers (RFC 9110, 15.2), without 101, which changes the protocol.
 _INTERIM = frozenset({100, *range(102, 200)})
 _READ_SIZE = 16 * 1024
-# The headers and a body, together: beyond this, copying costs more than sending twice.
+# Headers and body are sent at once up to this size; copying more costs more than sending twice.
 _SENT_AT_ONCE = 64 * 1024
-# The option `linger` for 0 s.
+# The value of SO_LINGER for 0 s.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
@@ -41,7 +48,7 @@ class CuttableSocket:
     """
 
     def __init__(self) -> None:
-        # One that may be taken twice: a signal handler may abort in the middle of these.
+        # Re-entrant: a signal handler may abort in the middle of any of these methods.
         self._lock = threading.RLock()
         self._socket: socket.socket | None = None
         self._copy: socket.socket | None = None
@@ -50,11 +57,11 @@ class CuttableSocket:
         self.state: Literal["new", "connecting", "connected"] = "new"
 
     def attach(self, sock: Any) -> None:
-        """Watch a socket, or TLS over one."""
+        """Let `cut` shut down this socket, or the one under this TLS object."""
         with self._lock:
-            # TLS inside TLS, as it is spoken through a proxy, holds the socket inside.
+            # The object for TLS inside TLS, as through an HTTPS proxy, holds the socket.
             self._socket = getattr(sock, "socket", sock)
-            self._drop_copy()
+            self._close_copy()
             if self.state == "new":
                 self.state = "connecting"
             if self._is_cut:
@@ -63,18 +70,18 @@ class CuttableSocket:
                 _cuttable_sockets.add(self)
 
     def hold(self) -> None:
-        """Watch a copy of the socket: TLS is about to take it over, and leaves a shell of it."""
+        """Attach a copy of the socket, because wrapping it in TLS detaches the original."""
         with self._lock:
-            # TLS inside TLS leaves the socket where it is.
+            # TLS inside TLS does not detach the socket.
             if self._socket is not None and not isinstance(self._socket, ssl.SSLSocket):
                 with contextlib.suppress(OSError):
                     self._copy = self._socket = self._socket.dup()
 
     def release(self) -> None:
-        """Let go of the socket: it is somebody else's."""
+        """Forget the socket: another call may use it now."""
         with self._lock:
             self._socket = None
-            self._drop_copy()
+            self._close_copy()
             _cuttable_sockets.discard(self)
 
     def cut(self) -> None:
@@ -84,51 +91,52 @@ class CuttableSocket:
             self._shut_down()
             _cuttable_sockets.discard(self)
 
-    def _drop_copy(self) -> None:
+    def _close_copy(self) -> None:
         if self._copy is not None:
             self._copy.close()
             self._copy = None
 
     def _shut_down(self) -> None:
-        # What a forked child lets go of is still its parent's.
+        # After a fork the parent still uses the socket.
         if self._socket is not None and self._process == os.getpid():
-            # Not SSLSocket.shutdown: it takes the TLS object from under the blocked read.
+            # Not SSLSocket.shutdown, which removes the TLS object that the blocked read uses.
             with contextlib.suppress(OSError):
-                # Closed after this, it is reset: a server that is blocked because nobody reads
-                # would not see a mere end before it has sent what it has.
+                # Makes the close a reset. A server that is blocked in `send` sees a reset at once,
+                # but an ordinary end only after it has sent its data.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-# Sockets in use, held so that the garbage collector does not finalise one before its stream.
+# Sockets in use. The set refers to them so that the garbage collector cannot finalise a socket
+# before the stream that uses it.
 _cuttable_sockets: set[CuttableSocket] = set()
 
 
 class _CurrentCall(threading.local):
-    """The call that this thread is making: urllib3 has no way to hand it down."""
+    """The call that this thread is making."""
 
-    line: CuttableSocket | None = None
+    cuttable: CuttableSocket | None = None
     origin: str = ""
     target: str = ""
 
-    def begin(self, line: CuttableSocket, url: str) -> None:
-        """Set what the connection of the call is to know: the line to tell, and the whole URL."""
+    def begin(self, cuttable: CuttableSocket, url: str) -> None:
+        """Set the socket to attach to, and the URL of the request."""
         parts = urlsplit(url)
-        self.line = line
+        self.cuttable = cuttable
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
 
     def end(self) -> None:
         """Forget the call."""
-        self.line = None
+        self.cuttable = None
 
 
 current_call = _CurrentCall()
 
 
 class _StatusLines:
-    """The start of an answer, to be read line by line; where it is cut off, it is an error."""
+    """The head of an answer, read line by line. Raises an error where it is cut off."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -147,9 +155,10 @@ class _StatusLines:
 
 
 class Response(http.client.HTTPResponse):
-    """An answer with all of its headers: http.client takes the end of the connection for theirs.
+    """A response that http.client reads, but for two things.
 
-    Of a chunked body it reads all that has come at once, and not a chunk at a time.
+    A connection that ends inside the headers is an error; http.client takes it for their end. And
+    `pieces` reads a chunked body as it arrives; http.client reads one chunk at a time.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
@@ -158,27 +167,27 @@ class Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         file = self.fp
-        self.fp = _StatusLines(file)  # type: ignore[assignment] # all that is asked of it is lines
+        self.fp = _StatusLines(file)  # type: ignore[assignment] # only lines are read from it
         try:
             super().begin()
             while self.status in _INTERIM:
-                # http.client passes over a 100 alone. (If they do not end, the call's time does.)
-                self.headers = None  # type: ignore[assignment] # it means: not yet
+                # http.client skips only 100. If they never end, the deadlines of the call do.
+                self.headers = None  # type: ignore[assignment] # not read yet
                 super().begin()
         finally:
             self.fp = file
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield a chunked body as it arrives, and be closed at its end.
+        """Yield a chunked body as it arrives; close the response at its end.
 
         Raises:
-            http.client.IncompleteRead: It is cut off.
-            ValueError: It is not chunked.
+            http.client.IncompleteRead: The body is cut off.
+            ValueError: The body is not chunked.
             OSError: Reading fails.
         """
         chunks = Chunks()
-        # What came along with the headers, or what comes next; then there is nothing left in the
-        # buffer, and every further layer would be for each token.
+        # Empties the buffer of http.client. From then on the socket is read directly, because each
+        # layer in between costs time for each token.
         data = self.fp.read1()
         while data:
             if piece := chunks.feed(data):
@@ -189,24 +198,24 @@ class Response(http.client.HTTPResponse):
         else:
             raise http.client.IncompleteRead(b"")
         if chunks.rest:
-            # Nobody asked for it: what comes over this connection is not to be believed.
+            # Bytes after the body belong to no request, so the connection cannot be trusted.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         self.close()
 
 
 class CuttableConnection(HTTPConnection):
-    """A connection of urllib3 that tells the call which socket it goes over; a mixin."""
+    """A mixin for connections of urllib3: attaches their socket to the current call."""
 
     response_class = Response
     _held: list[bytes] | None = None
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
-        if current_call.line is not None:
-            current_call.line.attach(sock)
+        if current_call.cuttable is not None:
+            current_call.cuttable.attach(sock)
             if isinstance(self, HTTPSConnection):
-                current_call.line.hold()
+                current_call.cuttable.hold()
         return sock
 
     def connect(self) -> None:
@@ -215,15 +224,15 @@ class CuttableConnection(HTTPConnection):
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         self._attach()
-        if current_call.line is not None:
-            # As it stands: on its way here it was quoted once more.
+        if current_call.cuttable is not None:
+            # urllib3 has quoted the URL once more on its way here.
             url = current_call.origin * self.proxy_is_forwarding + current_call.target
         held: list[bytes] = []
         self._held = held
         try:
             super().request(method, url, *args, **kwargs)
         finally:
-            # Connecting, which sending may begin with, sends by itself.
+            # `super().request` may connect first, and the handshake sends by itself.
             self._held = None
         if sum(map(len, held)) <= _SENT_AT_ONCE:
             held = [b"".join(held)]
@@ -231,25 +240,25 @@ class CuttableConnection(HTTPConnection):
             self.send(part)
 
     def send(self, data: Any) -> None:
-        """Send, but what belongs to a request at its end: the headers go with the body."""
+        """Send now, but keep the parts of a request, to send headers and body together."""
         if self._held is None:
             super().send(data)
         else:
             self._held.append(data)
 
     def _attach(self) -> None:
-        if current_call.line is not None and self.sock is not None:
-            current_call.line.attach(self.sock)
-            current_call.line.state = "connected"
+        if current_call.cuttable is not None and self.sock is not None:
+            current_call.cuttable.attach(self.sock)
+            current_call.cuttable.state = "connected"
 
 
 class _Connecting(HTTPConnection):
-    """A connection that tells the call which socket it goes over before it is connected."""
+    """A connection that attaches its socket to the call before it connects."""
 
     def _new_conn(self) -> socket.socket:
-        # urllib3's own hands the socket out only when it has connected, too late to cut it.
+        # urllib3 returns the socket only once it has connected, which is too late to cut it.
         try:
-            return self._connected()
+            return self._connect_socket()
         except socket.gaierror as error:
             raise exceptions.NameResolutionError(self.host, self, error) from error
         except builtins.TimeoutError as error:
@@ -257,7 +266,7 @@ class _Connecting(HTTPConnection):
         except OSError as error:
             raise exceptions.NewConnectionError(self, str(error)) from error
 
-    def _connected(self) -> socket.socket:
+    def _connect_socket(self) -> socket.socket:
         failure: OSError | None = None
         for family, kind, protocol, _, address in socket.getaddrinfo(
             self._dns_host, self.port, type=socket.SOCK_STREAM
@@ -267,8 +276,8 @@ class _Connecting(HTTPConnection):
                 for option in self.socket_options or ():
                     sock.setsockopt(*option)
                 sock.settimeout(self.timeout)
-                if current_call.line is not None:
-                    current_call.line.attach(sock)
+                if current_call.cuttable is not None:
+                    current_call.cuttable.attach(sock)
                 sock.connect(address)
             except OSError as error:
                 sock.close()
@@ -282,20 +291,20 @@ class _Connecting(HTTPConnection):
 
 
 class _Plain(CuttableConnection, _Connecting):
-    """A connection that the call can cut."""
+    """Plain HTTP."""
 
 
 class _TLS(CuttableConnection, _Connecting, HTTPSConnection):
-    """The same, over TLS."""
+    """HTTPS."""
 
 
 class HTTPPool(HTTPConnectionPool):
-    """Connections that the call can cut."""
+    """A pool of cuttable connections."""
 
     ConnectionCls = _Plain
 
 
 class HTTPSPool(HTTPSConnectionPool):
-    """The same, over TLS."""
+    """A pool of cuttable connections over TLS."""
 
     ConnectionCls = _TLS

@@ -20,72 +20,72 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LEFT = "the stream was closed before its end"
+_CLOSED = "the stream was closed before its end"
 
-# Given the error that ended a stream: how to go on, or None.
+# Takes the error that ended a stream; returns an answer to go on with, or None.
 Reopen: TypeAlias = Callable[[HfgenError], Opened[T] | None]
 
 
 class Stream(Generic[T]):
     """The items of an answer, as they come: an iterator and a context manager.
 
-    A `for` loop over a stream closes it when it ends, however it ends: the connection goes, and
-    with it the server's work. To take some items and go on later, use `next`. A stream that is
-    dropped closes too. What is asked of a stream after it was left early raises
-    `StreamClosedError`: a part never looks like the whole.
+    When a `for` loop over a stream ends, in any way, the stream is closed: the connection closes,
+    and the server stops generating. Dropping the stream closes it, too. To take some items and go
+    on later, use `next`. Iterating over a stream that was closed before its end raises
+    `StreamClosedError`, so that a part never looks like the whole.
 
-    One thread iterates; `close` may be called from any.
+    One thread iterates; any thread may call `close`.
 
     Attributes:
         status: The HTTP status of the answer.
-        headers: Its headers, a mapping that does not care for case.
+        headers: Its headers; names are case-insensitive.
     """
 
     def __init__(self, opened: Opened[T], interrupt: Interrupt, reopen: Reopen[T]) -> None:
-        self._ended = False
-        self._left = False
+        self._has_ended = False
+        self._is_closed = False
         self.status = opened.response.status
         self.headers = Headers(opened.response.headers)
-        # They hold no reference to this object, so that dropping the stream ends them at once.
+        # They do not refer to this object, so dropping the stream finalises it at once.
         self._body = _Body(opened, interrupt)
         self._items = _pump(self._body, interrupt, reopen)
 
     def __iter__(self) -> Iterator[T]:
-        # Each loop gets an iterator of its own: when the loop drops it, the stream is closed.
+        # A generator for each loop: when the loop drops it, `finally` closes the stream.
         try:
-            if not self._left:
-                # Not by `__next__`, which would be one more call for every token.
+            if not self._is_closed:
+                # Not by `__next__`, which costs one more call for each token.
                 for item in self._items:
                     yield item
-                    if self._left:
+                    if self._is_closed:
                         break
                 else:
-                    self._ended = True
+                    self._has_ended = True
                     return
         except Exception:
-            if not self._left:
-                self._ended = True
+            if not self._is_closed:
+                self._has_ended = True
                 raise
         finally:
             self.close()
-        raise StreamClosedError(_LEFT)
+        raise StreamClosedError(_CLOSED)
 
     def __next__(self) -> T:
         try:
-            if not self._left:
+            if not self._is_closed:
                 return next(self._items)
         except BaseException as error:
-            if not self._left:
-                # Ctrl-C in a read leaves the stream; an error, or the end, ends it.
-                self._ended = isinstance(error, Exception)
+            if not self._is_closed:
+                # An error or the end of the answer ends the stream; Ctrl-C only closes it.
+                self._has_ended = isinstance(error, Exception)
                 self.close()
                 raise
-        raise StreamClosedError(_LEFT)
+        raise StreamClosedError(_CLOSED)
 
     def close(self) -> None:
-        """Close the connection, which ends the generation on the server. Repeating it is fine."""
-        if not self._ended:
-            self._left = True
+        """Close the connection; the server stops generating. May be called repeatedly."""
+        if not self._has_ended:
+            self._is_closed = True
         self._body.close()
 
     def __enter__(self) -> Stream[T]:
@@ -103,11 +103,12 @@ class Stream(Generic[T]):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Stream {self.status} {name_state(has_ended=self._ended, is_closed=self._left)}>"
+        state = name_state(has_ended=self._has_ended, is_closed=self._is_closed)
+        return f"<Stream {self.status} {state}>"
 
 
 class _Body(Generic[T]):
-    """The answer that a stream reads at present: another one after a break that was mended."""
+    """The answer that a stream is reading. It changes when the stream resumes after a break."""
 
     def __init__(self, opened: Opened[T], interrupt: Interrupt) -> None:
         self._interrupt = interrupt
@@ -116,7 +117,7 @@ class _Body(Generic[T]):
         self.change(opened)
 
     def change(self, opened: Opened[T]) -> None:
-        """Read on from here."""
+        """Release the current answer and go on with this one."""
         self.release()
         self.opened = opened
         body: Iterable[bytes] = opened.response.body  # type: ignore[assignment] # sync
@@ -126,14 +127,14 @@ class _Body(Generic[T]):
             opened.response.close()
 
     def release(self) -> None:
-        """Close the answer at hand, once."""
+        """Close the current answer, once."""
         if self._unsubscribe is not None:
             self._unsubscribe()
             self.opened.response.close()
             self._unsubscribe = None
 
     def close(self) -> None:
-        """Close what is open, and end the interrupt."""
+        """Release the answer and end the interrupt."""
         self._is_closed = True
         if self._unsubscribe is not None:
             unwatch(self._interrupt)
@@ -153,17 +154,17 @@ def _pump(body: _Body[T], interrupt: Interrupt, reopen: Reopen[T]) -> Iterator[T
 
 
 def _read(body: _Body[T], interrupt: Interrupt) -> Iterator[T]:  # noqa: C901, PLR0912 - one loop
-    """Yield the items of the answer at hand; raise what is wrong with it, or with its end."""
+    """Yield the items of one answer; raise an error if the answer or its end is wrong."""
     decoder, pieces, broke = body.opened.decoder, body.pieces, body.opened.broke
     items: Iterable[T] = body.opened.ready
-    waits = ends = False
+    is_waiting = is_ending = False
     while True:
         if not interrupt.aborted:
             for item in items:
-                if waits or ends:
+                if is_waiting or is_ending:
                     # The deadline does not run while the caller handles an item.
                     interrupt.deadline = None
-                    waits = ends = False
+                    is_waiting = is_ending = False
                 yield item
                 if interrupt.aborted:
                     break
@@ -171,23 +172,23 @@ def _read(body: _Body[T], interrupt: Interrupt) -> Iterator[T]:  # noqa: C901, P
             if interrupt.aborted:
                 raise interrupt.error()
             if decoder.is_complete:
-                # Once only, because a server may go on sending for ever.
-                if not ends:
+                # Only once: the limit is for all that comes after the last event.
+                if not is_ending:
                     interrupt.expect_end()
                     watch(interrupt)
-                    ends = True
-            elif not waits:
+                    is_ending = True
+            elif not is_waiting:
                 interrupt.expect_next()
-                waits = True
+                is_waiting = True
             piece = next(pieces, None)
-            # A connection that was cut can look like one that has come to its end.
+            # A connection that was cut can look like the end of the body.
             if interrupt.aborted:
                 raise interrupt.error()
             if piece is None and broke is not None:
                 raise broke
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
             if (failure := end_of_broken_body(decoder, error, interrupt)) is not None:
-                raise failure  # noqa: B904 - chained where it was made
+                raise failure  # noqa: B904 - its cause is set already
             yield from decoder.rest()
             return
         if piece is None:

@@ -14,12 +14,17 @@ from urllib.parse import SplitResult, urlsplit
 import urllib3
 from urllib3 import exceptions
 
-from hfgen._core.errors import ConnectError, HfgenError, TimeoutError, drop_tracebacks  # noqa: A004
+from hfgen._core.errors import drop_tracebacks
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
-from hfgen._core.url import display
 from hfgen._io.connecting import default_context
-from hfgen._io.library_errors import certificate_problem, one_line, root_cause
+from hfgen._io.library_errors import (
+    ConnectionFailure,
+    certificate_problem,
+    connection_error,
+    one_line,
+    root_cause,
+)
 from hfgen._io.unpacking import make_unpacker
 from hfgen._sync.closable_body import ClosableBody
 from hfgen._sync.sockets import CuttableSocket, HTTPPool, HTTPSPool, Response, current_call
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
     from urllib3.connectionpool import HTTPConnectionPool
 
+    from hfgen._core.errors import HfgenError
     from hfgen._io.connecting import ConnectionOptions, Proxy
     from hfgen._io.unpacking import Unpacker
 
@@ -38,9 +44,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _READ_SIZE = 64 * 1024
-# Idle connections kept for each host: as many as a busy program has threads.
+# The most idle connections kept for each host: one for each thread of a busy program.
 _POOL_SIZE = 256
-# The latter two are what http.client lets through where the size of a chunk is no size.
+# What urllib3 raises. http.client raises the last two for a wrong size of a chunk.
 FAILURES = (exceptions.HTTPError, OSError, ValueError, OverflowError)
 
 
@@ -54,11 +60,11 @@ class SyncTransport:
 
     def _open(self) -> None:
         self._process = os.getpid()
-        # By the proxy that they go through.
+        # For each proxy.
         self._pools: dict[Proxy | None, urllib3.PoolManager] = {}
 
     def __call__(self, request: FetchRequest) -> FetchResponse:
-        """Make the request and return when its headers are here.
+        """Send the request and return once the headers of the answer have arrived.
 
         Raises:
             ConnectError: No connection, or it broke before the headers.
@@ -70,11 +76,11 @@ class SyncTransport:
         def make() -> urllib3.BaseHTTPResponse:
             return self._pool(urlsplit(request.url), proxy).urlopen(
                 request.method,
-                # By the scheme urllib3 tells which requests a proxy is to forward.
+                # urllib3 needs the scheme to know which requests a proxy forwards.
                 request.url if proxy else current_call.target,
                 body=request.body or None,
                 headers=dict(request.headers),
-                # How long an answer may take is for the call's signal to say.
+                # The call's own deadlines limit the time of an answer.
                 timeout=urllib3.Timeout(connect=request.connect_timeout, read=None),
                 preload_content=False,
                 redirect=False,
@@ -82,18 +88,18 @@ class SyncTransport:
                 assert_same_host=False,
             )
 
-        def translate(error: Exception, line: CuttableSocket) -> HfgenError:
-            return to_hfgen_error(error, request, line, proxy)
+        def translate(error: Exception, cuttable: CuttableSocket) -> HfgenError:
+            return _to_hfgen_error(error, request, cuttable, proxy)
 
-        response, line = send_cuttable(request, make, FAILURES, translate)
-        return to_fetch_response(response, request, line)
+        response, cuttable = send_cuttable(request, make, FAILURES, translate)
+        return to_fetch_response(response, request, cuttable)
 
     def close(self) -> None:
         """Close the idle connections."""
         self.closed = True
         for pools in list(self._pools.values()):
             for key in pools.pools.keys():  # noqa: SIM118 - it cannot be iterated
-                # `clear` only forgets it, and an error that is kept somewhere may hold it still.
+                # `clear` drops the pool without closing it, and an error may still refer to it.
                 if (pool := pools.pools.get(key)) is not None:
                     pool.close()
             pools.clear()
@@ -103,22 +109,22 @@ class SyncTransport:
             # A forked child must not speak over its parent's connections.
             self._open()
         if (pools := self._pools.get(proxy)) is None:
-            # Of two threads that come here at once, both go on with the first one's.
-            pools = self._pools.setdefault(proxy, self._manager(proxy))
+            # Two threads may get here at once; both use the manager that was stored first.
+            pools = self._pools.setdefault(proxy, self._make_manager(proxy))
         # Not PoolManager.urlopen: it rewrites the path.
         return pools.connection_from_host(url.hostname, url.port, url.scheme)
 
-    def _manager(self, proxy: Proxy | None) -> urllib3.PoolManager:
+    def _make_manager(self, proxy: Proxy | None) -> urllib3.PoolManager:
         context = self._context
-        how: dict[str, Any] = {"maxsize": _POOL_SIZE, "ssl_context": context}
+        options: dict[str, Any] = {"maxsize": _POOL_SIZE, "ssl_context": context}
         if not context.check_hostname:
-            # urllib3 would check it in the context's place.
-            how["assert_hostname"] = False
+            # urllib3 would check the host name itself, although the context says not to.
+            options["assert_hostname"] = False
         pools = (
-            urllib3.PoolManager(**how)
+            urllib3.PoolManager(**options)
             if proxy is None
             else urllib3.ProxyManager(
-                proxy.url, proxy_headers=proxy.headers, proxy_ssl_context=context, **how
+                proxy.url, proxy_headers=proxy.headers, proxy_ssl_context=context, **options
             )
         )
         pools.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
@@ -126,7 +132,7 @@ class SyncTransport:
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        # One for all connections: to read the system's certificates takes longer than a handshake.
+        # One for all connections, as reading the system's certificates is slow.
         return self._connecting.ssl or default_context()
 
 
@@ -136,117 +142,119 @@ def send_cuttable(
     failures: tuple[type[Exception], ...],
     translate: Callable[[Exception, CuttableSocket], HfgenError],
 ) -> tuple[R, CuttableSocket]:
-    """Make a request; return what came, and the line that it came over.
+    """Send a request by `make`, so that an abort can cut its socket.
 
-    Until the response is there to be closed, an abort finds the connection here. A failure is
-    raised outside of its handler, so that it is chained to nothing but what `translate` says.
+    Args:
+        request: The request; its signal cuts the socket until this function returns.
+        make: Sends the request and returns the response.
+        failures: What `make` raises.
+        translate: Returns hfgen's error for one of them.
+
+    Returns:
+        What `make` returned, and the socket, for the body to go on with.
     """
-    line = CuttableSocket()
-    unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
-    current_call.begin(line, request.url)
+    cuttable = CuttableSocket()
+    unsubscribe = request.signal.subscribe(cuttable.cut) if request.signal else None
+    current_call.begin(cuttable, request.url)
     try:
-        return make(), line
+        return make(), cuttable
     except failures as error:
-        failure = translate(error, line)
-        # Frames of urllib3 hold it, and so it would hold all callers until the collector comes.
+        failure = translate(error, cuttable)
+        # The traceback and the error refer to each other, which would keep all callers alive.
         drop_tracebacks(error)
     except BaseException:
-        # Ctrl-C in a handshake leaves the socket to the traceback, which may be held for long.
-        line.cut()
-        line.release()
+        # Ctrl-C in a handshake: only the traceback refers to the socket, and may live for long.
+        cuttable.cut()
+        cuttable.release()
         raise
     finally:
         current_call.end()
         if unsubscribe:
             unsubscribe()
-    line.release()
+    cuttable.release()
+    # Raised outside the handler, so that the library's error is not chained.
     raise failure
 
 
 def to_fetch_response(
-    response: urllib3.BaseHTTPResponse, request: FetchRequest, line: CuttableSocket
+    response: urllib3.BaseHTTPResponse, request: FetchRequest, cuttable: CuttableSocket
 ) -> FetchResponse:
-    """Return a response of urllib3 as one of hfgen."""
+    """Return hfgen's response for one of urllib3."""
     headers = Headers(response.headers)
-    unpacked = make_unpacker(headers, request)
-    body = ClosableBody(_pieces(response, request, line, unpacked), line, response.close)
+    unpacker = make_unpacker(headers, request)
+    body = ClosableBody(_pieces(response, request, cuttable, unpacker), cuttable, response.close)
     return FetchResponse(status=response.status, headers=headers, body=body, close=body.close)
 
 
 def _pieces(
     response: urllib3.BaseHTTPResponse,
     request: FetchRequest,
-    line: CuttableSocket,
-    unpacked: Unpacker | None,
+    cuttable: CuttableSocket,
+    unpacker: Unpacker | None,
 ) -> Iterator[bytes]:
     """Yield the body as it arrives, with urllib3's errors translated."""
     failure: HfgenError | None = None
-    raw, caught = _raw(response, line)
+    raw, catch_errors = _read_raw(response, cuttable)
     try:
-        with caught:
-            yield from raw if unpacked is None else chain.from_iterable(map(unpacked.feed, raw))
+        with catch_errors:
+            yield from raw if unpacker is None else chain.from_iterable(map(unpacker.feed, raw))
     except FAILURES as error:
-        failure = to_hfgen_error(error, request, line)
+        failure = _to_hfgen_error(error, request, cuttable)
     if failure is not None:
         raise failure
-    # The connection is back in the pool and somebody else's.
-    line.release()
+    # The connection is back in the pool, for another call.
+    cuttable.release()
 
 
-def _raw(
-    response: urllib3.BaseHTTPResponse, line: CuttableSocket
+def _read_raw(
+    response: urllib3.BaseHTTPResponse, cuttable: CuttableSocket
 ) -> tuple[Iterator[bytes], AbstractContextManager[object]]:
-    """Return the body as it arrives, and as it is; it is to be read in the context."""
-    answer = getattr(response, "_original_response", None)
-    if isinstance(answer, Response) and answer.chunked and answer.fp is not None:
-        # Past urllib3, which goes through ten functions for a token, and reads no further than a
-        # chunk at once; it gives the connection back where all of it has been read.
-        return answer.pieces(), response._error_catcher()  # type: ignore[attr-defined] # noqa: SLF001
-    return _read(response, line), nullcontext()
+    """Return the body as it arrives, still packed, and a context to read it in."""
+    original = getattr(response, "_original_response", None)
+    if isinstance(original, Response) and original.chunked and original.fp is not None:
+        # Not by urllib3, which runs ten functions for each chunk. Its context returns the
+        # connection to the pool once the body has been read to its end.
+        return original.pieces(), response._error_catcher()  # type: ignore[attr-defined] # noqa: SLF001
+    return _read(response, cuttable), nullcontext()
 
 
-def _read(response: urllib3.BaseHTTPResponse, line: CuttableSocket) -> Iterator[bytes]:
+def _read(response: urllib3.BaseHTTPResponse, cuttable: CuttableSocket) -> Iterator[bytes]:
     while piece := response.read1(_READ_SIZE, decode_content=False):
         if response.connection is None:
-            # With the last byte of a known length the connection has gone back.
-            line.release()
+            # The last byte of a known length has been read: the connection is back in the pool.
+            cuttable.release()
         yield piece
 
 
-def to_hfgen_error(
-    error: Exception, request: FetchRequest, line: CuttableSocket, proxy: Proxy | None = None
+def _to_hfgen_error(
+    error: Exception, request: FetchRequest, cuttable: CuttableSocket, proxy: Proxy | None = None
 ) -> HfgenError:
-    """Return the error of hfgen that stands for one of urllib3."""
-    where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
-    inmost, refused = root_cause(error), certificate_problem(error)
+    """Return the error of hfgen for one of urllib3."""
+    inmost = root_cause(error)
     if isinstance(error, exceptions.ProxyError):
         error = error.original_error
-    cause: object = error.__cause__ or error.__context__ or error
-    failure: HfgenError
+    cause = error.__cause__ or error.__context__ or error
+    reason: object = ""
     # The order matters: a refused connection is a kind of timeout to urllib3.
     if isinstance(error, exceptions.NewConnectionError | exceptions.SSLError):
-        failure = ConnectError(f"cannot connect to {where}: {refused or cause}")
+        failure, reason = ConnectionFailure.NOT_CONNECTED, certificate_problem(error) or cause
     elif isinstance(error, exceptions.ConnectTimeoutError) or (
         isinstance(error, exceptions.TimeoutError | builtins.TimeoutError)
-        and line.state != "connected"
+        and cuttable.state != "connected"
     ):
-        failure = TimeoutError(
-            f"no connection to {where} in time (connect timeout)", phase="connect"
-        )
+        failure = ConnectionFailure.CONNECT_TIMEOUT
     elif isinstance(error, exceptions.ReadTimeoutError):
-        failure = TimeoutError(f"{where} sent nothing in time")
-    elif proxy is not None and line.state != "connected":
-        why = str(error).removeprefix("Tunnel connection failed: ")
-        failure = ConnectError(f"cannot connect to {where}: {one_line(why)}")
+        failure = ConnectionFailure.READ_TIMEOUT
+    elif proxy is not None and cuttable.state != "connected":
+        failure = ConnectionFailure.NOT_CONNECTED
+        reason = one_line(str(error).removeprefix("Tunnel connection failed: "))
     else:
+        failure, reason = ConnectionFailure.BROKEN, one_line(cause)
         if isinstance(error, ValueError | OverflowError):
-            cause = f"what came is no HTTP ({one_line(cause)})"
+            reason = f"what came is no HTTP ({one_line(cause)})"
         elif isinstance(inmost, ValueError):
             # The size of a chunk, which http.client reports as a lack of bytes.
-            cause = f"what came is no HTTP ({one_line(inmost)})"
+            reason = f"what came is no HTTP ({one_line(inmost)})"
         elif isinstance(error, exceptions.ProtocolError) and isinstance(cause, IncompleteRead):
-            cause = "the server closed it inside the answer"
-        failure = ConnectError(f"the connection to {where} broke: {one_line(cause)}")
-    # Not urllib3's own: it holds the pool, and that the password for the proxy.
-    failure.__cause__ = inmost
-    return failure
+            reason = "the server closed it inside the answer"
+    return connection_error(failure, request, reason, proxy=proxy, cause=inmost)

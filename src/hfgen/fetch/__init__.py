@@ -1,11 +1,12 @@
-"""Other HTTP libraries in place of hfgen's transports: what `fetch=` takes, made of their clients.
+"""Values for `fetch=`, which send requests through clients of other HTTP libraries.
 
 `from_httpx` takes a client of httpx or httpx2, sync or async; `from_requests` a session of
-requests; `from_aiohttp` one of aiohttp; `from_asgi` an ASGI application, which then answers in
-process, with no socket. The client stays the caller's: hfgen does not close it.
+requests; `from_aiohttp` a session of aiohttp; `from_asgi` an ASGI application, which then answers
+in process, without a socket. The caller closes the client; hfgen does not.
 
-What the client has for every request (headers, cookies, credentials) is not sent, as hfgen itself
-follows redirects, and sends the key nowhere but where it belongs: pass `api_key=` and `headers=`.
+Credentials that the client holds are not sent, because hfgen follows redirects itself and sends a
+key only to the host it is for. Pass `api_key=` and `headers=` to hfgen. (The cookies and harmless
+headers of an aiohttp session are sent; aiohttp adds them to each request.)
 """
 
 from hfgen.fetch._aiohttp import from_aiohttp

@@ -1,4 +1,4 @@
-"""`from_aiohttp`."""
+"""`from_aiohttp`: a `fetch` over a session of aiohttp."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
     from hfgen._core.fetch import AsyncFetch, FetchRequest, FetchResponse
 
-# Of a session's own headers, those that are secrets; it would send them along with any redirect.
+# Headers that are secrets. A session would send its own ones to the target of a redirect, too.
 _SECRET = ("authorization", "cookie", "proxy-authorization")
 
 
 def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
-    """Return a `fetch` for `AsyncClient` that goes over a session of aiohttp.
+    """Return a `fetch` for `AsyncClient` that sends requests through a session of aiohttp.
 
-    It has the session's connector: its proxy, TLS, resolver and limits. The session's timeouts
-    and its `raise_for_status` are not used; its cookies and harmless headers are sent. It belongs
-    to one event loop, as a session does.
+    It uses the session's connector: its proxy, TLS, resolver and limits. The session's timeouts
+    and its `raise_for_status` are not used; its cookies and harmless headers are sent. It works in
+    one event loop, that of the session.
 
     Args:
         session: An `aiohttp.ClientSession`; the caller closes it.
 
     Raises:
-        TypeError: It is none.
-        InvalidRequestError: It has credentials of its own, which could leak by a redirect.
+        TypeError: `session` is none.
+        InvalidRequestError: The session has credentials of its own, which could leak by a redirect.
     """
     import aiohttp  # noqa: PLC0415 - not before it is used
 

@@ -1,4 +1,4 @@
-"""`from_asgi`: an application answers in process."""
+"""`from_asgi`: a `fetch` over an ASGI application, which answers in process."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
 log = logging.getLogger("hfgen")
 
 _PORTS = {"http": 80, "https": 443}
-# Seconds that an application has, once its client has left, before it is cancelled.
+# Seconds from the disconnect of the client until the application is cancelled.
 _GRACE = 1.0
 
 
 def from_asgi(app: App) -> AsyncFetch:
-    """Return a `fetch` for `AsyncClient` that asks an ASGI application, in process.
+    """Return a `fetch` for `AsyncClient` that calls an ASGI application, in process.
 
-    The application runs as a task of the client's loop, and its body arrives piece by piece: it
-    waits in `send` until the piece before has been read. When the client leaves early, `receive`
-    gives it `http.disconnect` and `send` raises an `OSError`; if it does not end within a second,
-    it is cancelled. There is no lifespan.
+    The application runs as a task of the client's loop. Its body arrives piece by piece: `send`
+    waits until the piece before has been read. When the client closes the answer early, `receive`
+    returns `http.disconnect` and `send` raises an `OSError`; if the application does not end within
+    a second, it is cancelled. There are no lifespan events.
 
-    What the application raises before it has begun its answer is the cause of an `HfgenError`;
-    what it raises later breaks the answer as a lost connection would.
+    An exception that the application raises before its answer becomes the cause of an `HfgenError`;
+    a later one breaks the answer, as a lost connection would.
 
     Args:
         app: An ASGI 3 application: `await app(scope, receive, send)`.
 
     Raises:
-        TypeError: It cannot be called.
+        TypeError: `app` cannot be called.
     """
     if not callable(app):
         raise TypeError(f"from_asgi takes an ASGI application, not {type(app).__name__}")
@@ -57,7 +57,7 @@ def from_asgi(app: App) -> AsyncFetch:
     async def fetch(request: FetchRequest) -> FetchResponse:
         exchange = _Exchange(app, request)
         try:
-            status, headers = await exchange.started()
+            status, headers = await exchange.wait_for_start()
         except BaseException:
             _spawn(exchange.close())
             raise
@@ -71,21 +71,21 @@ class _Exchange:
 
     def __init__(self, app: App, request: FetchRequest) -> None:
         self._request = request
-        self._asked = False
+        self._is_request_read = False
         self._start: Message | None = None
-        # At most one piece: the application waits for its reader.
+        # At most one piece: `send` waits until it has been read.
         self._piece = b""
-        self._whole = self._left = False
+        self._is_whole = self._is_closed = False
         self._error: Exception | None = None
-        self._bell = asyncio.Event()
+        self._change = asyncio.Event()
         self._task = _spawn(self._run(app))
-        self._task.add_done_callback(lambda _: self._ring())
+        self._task.add_done_callback(lambda _: self._notify())
 
-    async def started(self) -> tuple[int, dict[str, str]]:
+    async def wait_for_start(self) -> tuple[int, dict[str, str]]:
         """Wait for the start of the answer; return its status and headers."""
         await self._wait(lambda: self._start is not None or self._task.done())
         if self._start is None:
-            raise HfgenError(f"the ASGI application {self._end()}") from self._error
+            raise HfgenError(f"the ASGI application {self._describe_end()}") from self._error
         headers = {
             bytes(name).decode("latin-1"): bytes(value).decode("latin-1")
             for name, value in self._start.get("headers", ())
@@ -96,21 +96,21 @@ class _Exchange:
         return self
 
     async def __anext__(self) -> bytes:
-        await self._wait(lambda: bool(self._piece) or self._whole or self._task.done())
+        await self._wait(lambda: bool(self._piece) or self._is_whole or self._task.done())
         if self._piece:
             piece, self._piece = self._piece, b""
-            self._ring()
+            self._notify()
             return piece
-        if self._whole:
+        if self._is_whole:
             raise StopAsyncIteration
-        raise ConnectError(f"the ASGI application {self._end()}") from self._error
+        raise ConnectError(f"the ASGI application {self._describe_end()}") from self._error
 
     async def close(self) -> None:
-        """Leave; see to it that the application ends, unless it has said all that it has to."""
-        self._left = True
-        self._ring()
-        if self._whole:
-            # What it does after its answer, as background tasks do, is its own business.
+        """Disconnect; cancel the application if its answer is not whole and it does not end."""
+        self._is_closed = True
+        self._notify()
+        if self._is_whole:
+            # The application may run background tasks after its answer.
             return
         await asyncio.wait({self._task}, timeout=_GRACE)
         self._task.cancel()
@@ -120,55 +120,55 @@ class _Exchange:
             await app(_scope(self._request), self._receive, self._send)
         except Exception as error:
             self._error = error
-            if self._whole:
+            if self._is_whole:
                 log.exception("the ASGI application failed after its answer")
 
     async def _receive(self) -> Message:
-        if not self._asked:
-            self._asked = True
+        if not self._is_request_read:
+            self._is_request_read = True
             return {"type": "http.request", "body": self._request.body, "more_body": False}
-        await self._until(lambda: self._left or self._whole)
+        await self._until(lambda: self._is_closed or self._is_whole)
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        begun = self._start is not None
-        if message["type"] == "http.response.start" and not begun:
+        has_begun = self._start is not None
+        if message["type"] == "http.response.start" and not has_begun:
             self._start = message
-        elif message["type"] == "http.response.body" and begun and not self._whole:
-            await self._until(lambda: not self._piece or self._left)
+        elif message["type"] == "http.response.body" and has_begun and not self._is_whole:
+            await self._until(lambda: not self._piece or self._is_closed)
             self._piece = bytes(message.get("body", b""))
-            self._whole = not message.get("more_body", False)
+            self._is_whole = not message.get("more_body", False)
         else:
             raise RuntimeError(f"{message['type']} is not expected here")
-        if self._left and not self._whole:
+        if self._is_closed and not self._is_whole:
             raise ConnectionResetError("the client has left")
-        self._ring()
+        self._notify()
 
     async def _wait(self, condition: Callable[[], bool]) -> None:
-        """Wait as the reader does: not for ever."""
+        """Wait for the condition, at most the timeout of the request."""
         try:
             async with asyncio.timeout(self._request.timeout):
                 await self._until(condition)
         except builtins.TimeoutError:
-            where, seconds = display(self._request.url), self._request.timeout
-            raise TimeoutError(f"{where} sent nothing for {seconds:g} s (timeout)") from None
+            server, seconds = display(self._request.url), self._request.timeout
+            raise TimeoutError(f"{server} sent nothing for {seconds:g} s (timeout)") from None
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            await self._bell.wait()
+            await self._change.wait()
 
-    def _ring(self) -> None:
-        """Have all who wait look again."""
-        self._bell.set()
-        self._bell = asyncio.Event()
+    def _notify(self) -> None:
+        """Let each waiter check its condition again."""
+        self._change.set()
+        self._change = asyncio.Event()
 
-    def _end(self) -> str:
-        what = "its answer was whole" if self._start else "it had begun its answer"
-        how = f"raised {self._error!r}" if self._error else "ended"
-        return f"{how} before {what}"
+    def _describe_end(self) -> str:
+        moment = "its answer was whole" if self._start else "it had begun its answer"
+        event = f"raised {self._error!r}" if self._error else "ended"
+        return f"{event} before {moment}"
 
 
-# A loop holds its tasks weakly.
+# A loop refers to its tasks only weakly.
 _tasks: set[asyncio.Task[None]] = set()
 
 
@@ -187,7 +187,7 @@ def _scope(request: FetchRequest) -> Message:
     path = url.path or "/"
     return {
         "type": "http",
-        # Not 2.4: by that, frameworks would wait for `send` to fail before they stop.
+        # Not 2.4, with which frameworks stop only once `send` fails.
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": request.method,

@@ -1,4 +1,4 @@
-"""`from_httpx`."""
+"""`from_httpx`: a `fetch` over a client of httpx or httpx2."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
+from hfgen._core.errors import HfgenError
 from hfgen._core.fetch import FetchRequest, FetchResponse
-from hfgen._core.url import display
 from hfgen._io.async_unpacking import Unpacked
-from hfgen._io.library_errors import certificate_problem, one_line, root_cause
+from hfgen._io.library_errors import (
+    ConnectionFailure,
+    certificate_problem,
+    connection_error,
+    one_line,
+    root_cause,
+)
 from hfgen._io.unpacking import make_unpacker
 from hfgen._sync.closable_body import ClosableBody
 
@@ -22,13 +27,13 @@ if TYPE_CHECKING:
     from hfgen._io.unpacking import Unpacker
     from hfgen._sync.sockets import CuttableSocket
 
-# The two have one interface.
+# They have the same interface.
 _LIBRARIES = ("httpx", "httpx2")
 _REMEDY = "the client's `verify` can hold more certificates to trust"
 
 
 class _Client(Protocol):
-    """What of `httpx.Client` tells it from the async one. Either library may be missing."""
+    """The part of `httpx.Client` that the async one lacks. Either library may be missing."""
 
     @property
     def build_request(self) -> Any: ...
@@ -36,7 +41,7 @@ class _Client(Protocol):
 
 
 class _AsyncClient(Protocol):
-    """What of `httpx.AsyncClient` tells it from the sync one."""
+    """The part of `httpx.AsyncClient` that the sync one lacks."""
 
     @property
     def build_request(self) -> Any: ...
@@ -48,9 +53,9 @@ def from_httpx(client: _Client) -> Fetch: ...
 @overload
 def from_httpx(client: _AsyncClient) -> AsyncFetch: ...
 def from_httpx(client: Any) -> Fetch | AsyncFetch:
-    """Return a `fetch` that goes over a client of httpx or httpx2.
+    """Return a `fetch` that sends requests through a client of httpx or httpx2.
 
-    It has the client's transport: its proxies, TLS, limits, HTTP/2, and its event hooks. The
+    It uses the client's transport: its proxies, TLS, limits, HTTP/2, and its event hooks. The
     client's headers, cookies, parameters, `auth`, `base_url` and timeouts are not used.
 
     Args:
@@ -58,7 +63,7 @@ def from_httpx(client: Any) -> Fetch | AsyncFetch:
             either, for `hfgen.AsyncClient`. The caller closes it.
 
     Raises:
-        TypeError: It is none of them.
+        TypeError: `client` is none of these.
     """
     for kind in type(client).__mro__:
         library = kind.__module__.partition(".")[0]
@@ -76,25 +81,25 @@ def _sync(client: Any, library: ModuleType) -> Fetch:
     from hfgen._sync.sockets import CuttableSocket  # noqa: PLC0415 - imports urllib3
 
     def fetch(request: FetchRequest) -> FetchResponse:
-        line = CuttableSocket()
-        unsubscribe = request.signal.subscribe(line.cut) if request.signal else None
+        cuttable = CuttableSocket()
+        unsubscribe = request.signal.subscribe(cuttable.cut) if request.signal else None
         failure: HfgenError | None = None
         try:
-            built = _built(request, library, trace=_watching(line))
-            response = client.send(built, stream=True, auth=None, follow_redirects=False)
+            httpx_request = _make_request(request, library, trace=_attach_sockets(cuttable))
+            response = client.send(httpx_request, stream=True, auth=None, follow_redirects=False)
         except (library.HTTPError, library.InvalidURL, OSError) as error:
-            failure = _translated(error, request, library)
+            failure = _to_hfgen_error(error, request, library)
         except BaseException:
-            line.cut()
-            line.release()
+            cuttable.cut()
+            cuttable.release()
             raise
         finally:
             if unsubscribe:
                 unsubscribe()
         if failure is not None:
-            line.release()
+            cuttable.release()
             raise failure
-        body = ClosableBody(_pieces(response, request, line, library), line, response.close)
+        body = ClosableBody(_pieces(response, request, cuttable, library), cuttable, response.close)
         return FetchResponse(
             status=response.status_code, headers=response.headers, body=body, close=body.close
         )
@@ -105,10 +110,12 @@ def _sync(client: Any, library: ModuleType) -> Fetch:
 def _async(client: Any, library: ModuleType) -> AsyncFetch:
     async def fetch(request: FetchRequest) -> FetchResponse:
         try:
-            built = _built(request, library)
-            response = await client.send(built, stream=True, auth=None, follow_redirects=False)
+            httpx_request = _make_request(request, library)
+            response = await client.send(
+                httpx_request, stream=True, auth=None, follow_redirects=False
+            )
         except (library.HTTPError, library.InvalidURL, OSError) as error:
-            failure = _translated(error, request, library)
+            failure = _to_hfgen_error(error, request, library)
         else:
             body = _AsyncPieces(response, request, library)
             return FetchResponse(
@@ -119,7 +126,7 @@ def _async(client: Any, library: ModuleType) -> AsyncFetch:
     return fetch
 
 
-def _built(request: FetchRequest, library: ModuleType, **extensions: Any) -> Any:
+def _make_request(request: FetchRequest, library: ModuleType, **extensions: Any) -> Any:
     connect = request.connect_timeout
     timeout = library.Timeout(request.timeout, connect=connect, pool=connect)
     # Not client.build_request, which adds the client's own headers and cookies.
@@ -132,28 +139,28 @@ def _built(request: FetchRequest, library: ModuleType, **extensions: Any) -> Any
     )
 
 
-def _watching(line: CuttableSocket) -> Callable[[str, dict[str, Any]], None]:
-    """Return a listener to httpx's events that attaches the line to the socket of the call."""
+def _attach_sockets(cuttable: CuttableSocket) -> Callable[[str, dict[str, Any]], None]:
+    """Return a listener to httpx's trace events that attaches the socket of the call."""
 
     def trace(event: str, facts: dict[str, Any]) -> None:
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            line.attach(facts["return_value"].get_extra_info("socket"))
+            cuttable.attach(facts["return_value"].get_extra_info("socket"))
         elif event.endswith(".start_tls.started"):
-            line.hold()
+            cuttable.hold()
         elif event == "http11.send_request_headers.started":
-            # On a kept connection this is the first event, and says nothing of the connection.
+            # The first event on a reused connection. It does not name the connection.
             stream = _stream_of_caller()
             if stream is not None:
-                line.attach(stream.get_extra_info("socket"))
+                cuttable.attach(stream.get_extra_info("socket"))
         elif event.startswith("http2."):
-            # Its socket serves other calls as well.
-            line.release()
+            # Other calls use the same socket.
+            cuttable.release()
 
     return trace
 
 
 def _stream_of_caller() -> Any:
-    frame = sys._getframe(2)  # noqa: SLF001 - the connection is nowhere but there
+    frame = sys._getframe(2)  # noqa: SLF001 - only a frame refers to it
     while frame is not None:
         owner = frame.f_locals.get("self")
         if (stream := getattr(owner, "_network_stream", None)) is not None:
@@ -167,7 +174,7 @@ class _AsyncPieces:
 
     def __init__(self, response: Any, request: FetchRequest, library: ModuleType) -> None:
         self._response = response
-        self._translate = partial(_translated, request=request, library=library)
+        self._translate = partial(_to_hfgen_error, request=request, library=library)
         self._closed = False
         unpacking = _unpacker(response, request)
         self._pieces = response.aiter_bytes() if unpacking is None else response.aiter_raw()
@@ -181,7 +188,7 @@ class _AsyncPieces:
             piece: bytes = await anext(self._body)
         except StopAsyncIteration:
             raise
-        except Exception as error:  # noqa: BLE001 - one closed under it breaks it in many ways
+        except Exception as error:  # noqa: BLE001 - a client closed meanwhile raises many kinds
             failure = self._translate(error)
         else:
             return piece
@@ -197,13 +204,13 @@ class _AsyncPieces:
 
 
 def _unpacker(response: Any, request: FetchRequest) -> Unpacker | None:
-    """Return what is to unpack the body, which httpx itself does without a bound."""
-    # An event hook of the client may have read it, and then httpx has unpacked it.
+    """Return what unpacks the body, because httpx unpacks without a bound."""
+    # If an event hook of the client has read the body, httpx has unpacked it already.
     return None if response.is_stream_consumed else make_unpacker(response.headers, request)
 
 
 def _pieces(
-    response: Any, request: FetchRequest, line: CuttableSocket, library: ModuleType
+    response: Any, request: FetchRequest, cuttable: CuttableSocket, library: ModuleType
 ) -> Iterator[bytes]:
     """Yield the body as it arrives, with httpx's errors translated."""
     try:
@@ -212,35 +219,29 @@ def _pieces(
         else:
             for piece in response.iter_raw():
                 yield from unpacking.feed(piece)
-    except Exception as error:  # noqa: BLE001 - a socket cut under it breaks it in many ways
-        failure = _translated(error, request, library)
+    except Exception as error:  # noqa: BLE001 - a socket cut meanwhile raises many kinds
+        failure = _to_hfgen_error(error, request, library)
     else:
-        # The connection is back in the pool and somebody else's.
-        line.release()
+        # The connection is back in the pool, for another call.
+        cuttable.release()
         return
     raise failure
 
 
-def _translated(error: Exception, request: FetchRequest, library: ModuleType) -> HfgenError:
+def _to_hfgen_error(error: Exception, request: FetchRequest, library: ModuleType) -> HfgenError:
     if isinstance(error, HfgenError):
         return error
-    where = display(request.url)
-    failure: HfgenError
+    reason = one_line(error)
     if isinstance(error, library.ConnectTimeout | library.PoolTimeout):
-        failure = TimeoutError(
-            f"no connection to {where} in time (connect timeout)", phase="connect"
-        )
+        failure = ConnectionFailure.CONNECT_TIMEOUT
     elif isinstance(error, library.TimeoutException):
-        failure = TimeoutError(f"{where} sent nothing in time")
+        failure = ConnectionFailure.READ_TIMEOUT
     elif isinstance(error, library.ConnectError | library.ProxyError):
-        failure = ConnectError(
-            f"cannot connect to {where}: {certificate_problem(error, _REMEDY) or one_line(error)}"
-        )
-    elif isinstance(error, library.RemoteProtocolError):
-        failure = ConnectError(f"the connection to {where} broke: {one_line(error)}")
+        failure = ConnectionFailure.NOT_CONNECTED
+        reason = certificate_problem(error, _REMEDY) or reason
     else:
-        why = type(error).__name__ if isinstance(error, library.ProtocolError) else one_line(error)
-        failure = ConnectError(f"the connection to {where} broke: {why}")
-    # Not the library's own error: it holds the request, and its key.
-    failure.__cause__ = root_cause(error)
-    return failure
+        failure = ConnectionFailure.BROKEN
+        if isinstance(error, library.LocalProtocolError):
+            # Its message may quote a header of the request.
+            reason = type(error).__name__
+    return connection_error(failure, request, reason, cause=root_cause(error))

@@ -1,19 +1,24 @@
-"""`from_requests`."""
+"""`from_requests`: a `fetch` over a session of requests."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
-from hfgen._core.url import display
-from hfgen._io.library_errors import certificate_problem, one_line, root_cause
+from hfgen._io.library_errors import (
+    ConnectionFailure,
+    certificate_problem,
+    connection_error,
+    one_line,
+    root_cause,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import requests
 
+    from hfgen._core.errors import HfgenError
     from hfgen._core.fetch import Fetch, FetchRequest, FetchResponse
     from hfgen._sync.sockets import CuttableSocket
 
@@ -21,16 +26,16 @@ _REMEDY = "the session's `verify` can name more certificates to trust"
 
 
 def from_requests(session: requests.Session) -> Fetch:
-    """Return a `fetch` for `Client` that goes over a session of requests.
+    """Return a `fetch` for `Client` that sends requests through a session of requests.
 
-    It has the session's adapters, proxies, `verify`, `cert` and `trust_env`. The session's
+    It uses the session's adapters, proxies, `verify`, `cert` and `trust_env`. The session's
     headers, cookies, `auth`, hooks and the passwords of a `.netrc` are not used.
 
     Args:
         session: A `requests.Session`; the caller closes it.
 
     Raises:
-        TypeError: It is none.
+        TypeError: `session` is none.
     """
     import requests  # noqa: PLC0415 - optional
 
@@ -45,26 +50,26 @@ def from_requests(session: requests.Session) -> Fetch:
             prepared.prepare(
                 request.method, request.url, dict(request.headers), data=request.body or None
             )
-            return _sent(session, prepared, (request.connect_timeout, request.timeout))
+            return _send(session, prepared, (request.connect_timeout, request.timeout))
 
-        def translate(error: Exception, line: CuttableSocket) -> HfgenError:
-            return _translated(error, request, line, requests)
+        def translate(error: Exception, cuttable: CuttableSocket) -> HfgenError:
+            return _to_hfgen_error(error, request, cuttable, requests)
 
         failures = (requests.RequestException, *FAILURES)
-        response, line = send_cuttable(request, make, failures, translate)
-        return to_fetch_response(response.raw, request, line)
+        response, cuttable = send_cuttable(request, make, failures, translate)
+        return to_fetch_response(response.raw, request, cuttable)
 
     return fetch
 
 
-def _sent(
+def _send(
     session: requests.Session,
     prepared: requests.PreparedRequest,
     timeout: tuple[float | None, float | None],
 ) -> requests.Response:
-    # Not Session.send: even when it is not to follow a redirect, it reads its body to the end.
+    # Not Session.send, which reads the body of a redirect to its end even if it does not follow.
     url = prepared.url or ""
-    # What the session has is over what the environment has; given to it, that is.
+    # None lets the environment decide, as requests does if the session has no `verify` of its own.
     verify: Any = None if session.verify is True else session.verify
     settings: Any = session.merge_environment_settings(
         url, dict(session.proxies), True, verify, None
@@ -74,14 +79,15 @@ def _sent(
         pool = adapter.get_connection_with_tls_context(
             prepared, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
         )
-        # So that an abort finds the socket of the call; other users of the session do not notice.
-        pool.ConnectionCls = _watched(pool.ConnectionCls)
+        # Attaches the socket to the call, so that an abort finds it. Other users of the session are
+        # not affected.
+        pool.ConnectionCls = _make_cuttable(pool.ConnectionCls)
     response: requests.Response = adapter.send(prepared, timeout=timeout, **settings)
     return response
 
 
 @cache
-def _watched(connection: type[Any]) -> type[Any]:
+def _make_cuttable(connection: type[Any]) -> type[Any]:
     from hfgen._sync.sockets import CuttableConnection  # noqa: PLC0415 - imports urllib3
 
     if issubclass(connection, CuttableConnection):
@@ -89,28 +95,20 @@ def _watched(connection: type[Any]) -> type[Any]:
     return type(connection.__name__, (CuttableConnection, connection), {})
 
 
-def _translated(
-    error: Exception, request: FetchRequest, line: CuttableSocket, library: ModuleType
+def _to_hfgen_error(
+    error: Exception, request: FetchRequest, cuttable: CuttableSocket, library: ModuleType
 ) -> HfgenError:
-    where = display(request.url)
     cause = root_cause(error)
-    # Of the library's own message, which shows the query, nothing.
-    why = certificate_problem(error, _REMEDY) or (
-        one_line(cause) if cause else type(error).__name__
-    )
-    failure: HfgenError
+    # Not the message of requests, which shows the query of the URL.
+    reason = certificate_problem(error, _REMEDY) or one_line(cause or type(error).__name__)
     if isinstance(error, library.ConnectTimeout) or (
-        isinstance(error, library.Timeout) and line.state == "connecting"
+        isinstance(error, library.Timeout) and cuttable.state == "connecting"
     ):
-        failure = TimeoutError(
-            f"no connection to {where} in time (connect timeout)", phase="connect"
-        )
+        failure = ConnectionFailure.CONNECT_TIMEOUT
     elif isinstance(error, library.Timeout):
-        failure = TimeoutError(f"{where} sent nothing in time")
-    elif line.state == "connected":
-        failure = ConnectError(f"the connection to {where} broke: {why}")
+        failure = ConnectionFailure.READ_TIMEOUT
+    elif cuttable.state == "connected":
+        failure = ConnectionFailure.BROKEN
     else:
-        failure = ConnectError(f"cannot connect to {where}: {why}")
-    # Not the library's own error: it holds the request, and its key.
-    failure.__cause__ = cause
-    return failure
+        failure = ConnectionFailure.NOT_CONNECTED
+    return connection_error(failure, request, reason, cause=cause)
