@@ -51,7 +51,7 @@ class Chunks:
             ):
                 return chunk[:-2]
         out: list[bytes] = []
-        at, size = self._take_whole(data, out), len(data)
+        at, size = 0, len(data)
         while at < size and not self.complete:
             if self._missing:
                 end = at + self._missing
@@ -70,25 +70,6 @@ class Chunks:
             at = line_end + 1
         self.rest = data[at:]
         return b"".join(out)
-
-    def _take_whole(self, data: bytes, out: list[bytes]) -> int:
-        """Decode the rest of the current chunk, and whole chunks that have no CRLF inside.
-
-        Nearly all of a burst is of this kind. Returns the position up to which it was decoded.
-        """
-        at = self._missing
-        if self._in_trailer or at > len(data):
-            return 0
-        if at:
-            out.append(data[: max(at - 2, 0)])
-            self._missing = 0
-        parts = data[at:].split(b"\r\n")
-        for line, chunk in zip(parts[::2], parts[1:-1:2], strict=False):
-            if not chunk or _size(line) != len(chunk):
-                break
-            out.append(chunk)
-            at += len(line) + len(chunk) + 4
-        return at
 
     def _read_line(self, line: bytes) -> None:
         """Read the size of a chunk, or a field of the trailer."""
