@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from msgspec.structs import replace
 from yarl import URL
 
@@ -37,6 +38,8 @@ _Sessions: TypeAlias = dict[asyncio.AbstractEventLoop, _Session]
 
 # Headers that say where a body ends. Without them the body ends with its connection.
 _FRAMING = {"content-length", "transfer-encoding"}
+# Bytes of a header line of an answer.
+_MAX_HEADER = 64 * 1024
 
 
 class AsyncTransport:
@@ -90,17 +93,55 @@ class AsyncTransport:
         for other in list(self._sessions):
             if other.is_closed():
                 self._sessions.pop(other, None)
+        connector = aiohttp.TCPConnector(limit=0)
+        connector._factory = partial(_Connection, loop)  # noqa: SLF001 - there is no other way
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             # `Unpacked` does it, with the same bounds and errors for every library.
             auto_decompress=False,
+            # What http.client, on the sync side, allows.
+            max_line_size=_MAX_HEADER,
+            max_field_size=_MAX_HEADER,
         )
         responses: _Responses = WeakSet()
         guard = _guard(loop, session, responses, self._sessions)
         held = self._sessions[loop] = session, responses, guard
         await anext(guard)
         return held
+
+
+class _StaleConnectionError(aiohttp.ServerDisconnectedError):
+    """The server closed a kept-alive connection before it answered the request."""
+
+
+class _Connection(ResponseHandler):
+    """A connection of aiohttp that knows whether it can be, and was, used again."""
+
+    _requests = 0
+    _has_answer = False
+
+    def is_connected(self) -> bool:
+        # Bytes that arrive while the connection is idle belong to no request, and aiohttp would
+        # take them for the answer to the next one. They set `should_close`.
+        return super().is_connected() and not self.should_close
+
+    def set_response_params(self, **options: Any) -> None:
+        self._requests += 1
+        self._has_answer = False
+        super().set_response_params(**options)
+
+    def feed_data(self, message: Any, size: int = 0) -> None:
+        self._has_answer = True
+        super().feed_data(message, size)
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        is_lost = isinstance(exc, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+        # `message` holds the part of an answer that has arrived.
+        is_unanswered = not self._has_answer and isinstance(getattr(exc, "message", ""), str)
+        if is_lost and is_unanswered and self._requests > 1:
+            exc = _StaleConnectionError()
+        super().set_exception(exc, *cause)
 
 
 async def send_request(
@@ -116,20 +157,26 @@ async def send_request(
         ConnectError: No connection, or it broke before the headers.
         TimeoutError: No connection, or no headers, in time.
     """
-    try:
-        return await session.request(
-            request.method,
-            URL(request.url, encoded=True),
-            data=request.body or None,
-            headers=request.headers,
-            timeout=_timeout(request.connect_timeout),
-            allow_redirects=False,
-            raise_for_status=False,
-            **options,
-        )
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        # A ValueError is for a host that is no name.
-        failure = _to_hfgen_error(error, request, through)
+    while True:
+        try:
+            return await session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=request.body or None,
+                headers=request.headers,
+                timeout=_timeout(request.connect_timeout),
+                allow_redirects=False,
+                raise_for_status=False,
+                **options,
+            )
+        except _StaleConnectionError:
+            # Not a failed attempt: servers close idle connections. Each turn of the loop takes one
+            # connection out of the pool, so that it ends with a new one.
+            continue
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # A ValueError is for a host that is no name.
+            failure = _to_hfgen_error(error, request, through)
+            break
     raise failure
 
 
@@ -297,4 +344,7 @@ def _to_hfgen_error(
         reason, cause = f"what came is no HTTP ({one_line(error.message)})", None
     else:
         failure, reason = ConnectionFailure.BROKEN, one_line(error)
+        if not isinstance(getattr(error, "message", ""), str):
+            # The headers that have arrived, with their cookies.
+            reason, cause = "the server closed it inside the headers", None
     return connection_error(failure, request, reason, proxy=proxy, cause=cause)

@@ -45,6 +45,8 @@ class CuttableSocket:
 
     Attributes:
         state: "new"; "connecting" once there is a socket; "connected" with all handshakes done.
+        is_reused: Whether the connection has served a request before.
+        has_answer: Whether the first line of the answer has arrived.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,16 @@ class CuttableSocket:
         self._is_cut = False
         self._process = os.getpid()
         self.state: Literal["new", "connecting", "connected"] = "new"
+        self.is_reused = self.has_answer = False
+
+    def is_stale(self, error: BaseException | None) -> bool:
+        """Tell whether a request failed because the server had closed a kept-alive connection.
+
+        Args:
+            error: The innermost error of Python itself.
+        """
+        is_lost = isinstance(error, ConnectionError) and not self._is_cut
+        return is_lost and self.is_reused and not self.has_answer
 
     def attach(self, sock: Any) -> None:
         """Let `cut` shut down this socket, or the one under this TLS object."""
@@ -140,14 +152,14 @@ class _StatusLines:
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        self._has_begun = False
+        self.has_begun = False
 
     def readline(self, limit: int) -> bytes:
         line: bytes = self._file.readline(limit)
         is_cut = len(line) < limit and not line.endswith(b"\n")
-        if is_cut and (line or self._has_begun):
+        if is_cut and (line or self.has_begun):
             raise http.client.RemoteDisconnected("the server closed it inside the headers")
-        self._has_begun = True
+        self.has_begun = bool(line)
         return line
 
     def close(self) -> None:
@@ -167,7 +179,7 @@ class Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         file = self.fp
-        self.fp = _StatusLines(file)  # type: ignore[assignment] # only lines are read from it
+        self.fp = lines = _StatusLines(file)  # type: ignore[assignment] # only lines are read from it
         try:
             super().begin()
             while self.status in _INTERIM:
@@ -176,6 +188,8 @@ class Response(http.client.HTTPResponse):
                 super().begin()
         finally:
             self.fp = file
+            if current_call.cuttable is not None:
+                current_call.cuttable.has_answer = lines.has_begun
 
     def pieces(self) -> Iterator[bytes]:
         """Yield a chunked body as it arrives; close the response at its end.
@@ -209,6 +223,7 @@ class CuttableConnection(HTTPConnection):
 
     response_class = Response
     _held: list[bytes] | None = None
+    _has_served = False
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
@@ -219,6 +234,7 @@ class CuttableConnection(HTTPConnection):
         return sock
 
     def connect(self) -> None:
+        self._has_served = False
         super().connect()
         self._attach()
 
@@ -234,6 +250,13 @@ class CuttableConnection(HTTPConnection):
         finally:
             # `super().request` may connect first, and the handshake sends by itself.
             self._held = None
+        if self.sock is None:
+            self.connect()
+        # The limit for connecting does not apply to sending.
+        self.sock.settimeout(None)
+        if current_call.cuttable is not None:
+            current_call.cuttable.is_reused = self._has_served
+        self._has_served = True
         if sum(map(len, held)) <= _SENT_AT_ONCE:
             held = [b"".join(held)]
         for part in held:

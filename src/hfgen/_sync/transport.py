@@ -153,27 +153,32 @@ def send_cuttable(
     Returns:
         What `make` returned, and the socket, for the body to go on with.
     """
-    cuttable = CuttableSocket()
-    unsubscribe = request.signal.subscribe(cuttable.cut) if request.signal else None
-    current_call.begin(cuttable, request.url)
-    try:
-        return make(), cuttable
-    except failures as error:
-        failure = translate(error, cuttable)
-        # The traceback and the error refer to each other, which would keep all callers alive.
-        drop_tracebacks(error)
-    except BaseException:
-        # Ctrl-C in a handshake: only the traceback refers to the socket, and may live for long.
-        cuttable.cut()
+    while True:
+        cuttable = CuttableSocket()
+        unsubscribe = request.signal.subscribe(cuttable.cut) if request.signal else None
+        current_call.begin(cuttable, request.url)
+        try:
+            return make(), cuttable
+        except failures as error:
+            # Not a failed attempt: servers close idle connections. Each turn of the loop takes one
+            # connection out of the pool, so that it ends with a new one.
+            is_stale = cuttable.is_stale(root_cause(error))
+            failure = translate(error, cuttable)
+            # The traceback and the error refer to each other, which would keep all callers alive.
+            drop_tracebacks(error)
+        except BaseException:
+            # Ctrl-C in a handshake: only the traceback refers to the socket, and may live for long.
+            cuttable.cut()
+            cuttable.release()
+            raise
+        finally:
+            current_call.end()
+            if unsubscribe:
+                unsubscribe()
         cuttable.release()
-        raise
-    finally:
-        current_call.end()
-        if unsubscribe:
-            unsubscribe()
-    cuttable.release()
-    # Raised outside the handler, so that the library's error is not chained.
-    raise failure
+        if not is_stale:
+            # Raised outside the handler, so that the library's error is not chained.
+            raise failure
 
 
 def to_fetch_response(

@@ -1,0 +1,162 @@
+"""Connections that are kept for the next request, while the server closes or writes on them."""
+
+import json
+import socket
+import struct
+import threading
+import time
+from contextlib import contextmanager, suppress
+from itertools import count
+
+import pytest
+
+import hfgen
+
+RESET = struct.pack("ii", 1, 0)
+
+
+def http(text):
+    body = json.dumps([{"generated_text": text}]).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body
+
+
+def read_request(file):
+    """Return whether there was one."""
+    length = 0
+    for line in iter(file.readline, b"\r\n"):
+        if not line:
+            return False
+        name, _, value = line.lower().partition(b":")
+        length = int(value) if name == b"content-length" else length
+    return len(file.read(length)) == length
+
+
+class Server:
+    """Calls `answer(connection, number)` for each request of a connection, until that says False.
+
+    Attributes:
+        numbers: For each request, its number on its connection.
+    """
+
+    def __init__(self, answer):
+        self.numbers = []
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/generate"
+        self._connections = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._connections.append(connection)
+                self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
+                self._threads[-1].start()
+
+    def _serve(self, connection):
+        # A client resets a connection on which unexpected bytes have arrived.
+        with suppress(ConnectionError), connection, connection.makefile("rb") as file:
+            for number in count(1):
+                if not read_request(file):
+                    return
+                self.numbers.append(number)
+                if self._answer(connection, number) is False:
+                    return
+
+    def close(self):
+        for sock in (self._listener, *self._connections):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+
+@contextmanager
+def serving(answer):
+    server = Server(answer)
+    try:
+        yield server.url, server.numbers
+    finally:
+        server.close()
+
+
+def close_after_each(connection, _):
+    """What llama-server does after a stream: it closes, and has not announced it."""
+    connection.sendall(http("right"))
+    return False
+
+
+def close_before_the_second(connection, number):
+    if number == 1:
+        connection.sendall(http("right"))
+    return number == 1
+
+
+def reset_before_the_second(connection, number):
+    if number == 1:
+        connection.sendall(http("right"))
+        return True
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    return False
+
+
+@pytest.mark.parametrize(
+    "answer", [close_after_each, close_before_the_second, reset_before_the_second]
+)
+def test_a_kept_connection_that_the_server_closed_is_no_attempt(side, answer):
+    notices = []
+    with serving(answer) as (url, numbers):
+        client = side.client(
+            api_url=url, max_retries=0, on_retry=lambda *notice: notices.append(notice)
+        )
+        for _ in range(6):
+            assert side.call(client.run, "hi")[0].generated_text == "right"
+    assert not notices
+    # On a new connection the request is answered, and is not sent again.
+    assert numbers.count(1) <= 6
+
+
+def test_a_new_connection_that_the_server_closes_is_an_attempt(side):
+    with serving(lambda *_: False) as (url, numbers):
+        client = side.client(api_url=url, max_retries=0)
+        error = side.failure(client.run, "hi")
+    assert isinstance(error, hfgen.ConnectError)
+    assert numbers == [1]
+
+
+def test_an_answer_that_breaks_in_its_headers_is_an_attempt(side):
+    def answer(connection, number):
+        connection.sendall(http("right") if number == 1 else b"HTTP/1.1 200 OK\r\nset-cookie: s3")
+        return number == 1
+
+    with serving(answer) as (url, numbers):
+        client = side.client(api_url=url, max_retries=0)
+        side.call(client.run, "hi")
+        error = side.failure(client.run, "hi")
+    assert isinstance(error, hfgen.ConnectError)
+    assert str(error).endswith("the server closed it inside the headers")
+    assert numbers == [1, 2]
+
+
+def test_bytes_that_arrive_between_requests_are_no_answer(side):
+    is_written = threading.Event()
+
+    def answer(connection, _):
+        connection.sendall(http("right"))
+        time.sleep(0.02)
+        connection.sendall(http("another prompt's text"))
+        is_written.set()
+
+    with serving(answer) as (url, numbers):
+        client = side.client(api_url=url, max_retries=0)
+        for _ in range(3):
+            is_written.clear()
+            assert side.call(client.run, "hi")[0].generated_text == "right"
+            assert is_written.wait(10)
+            # The loop of the async side reads what has arrived.
+            side.sleep(0.05)
+    assert numbers == [1, 1, 1]
