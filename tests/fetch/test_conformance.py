@@ -128,6 +128,14 @@ class TestPieces:
         )
         assert socket_way.side.run(server)[0].generated_text == "Once upon"
 
+    def test_that_stop_inside_the_packed_data_are_not_whole(self, socket_way):
+        packed = gzip.compress(random.Random(1).randbytes(1000))[:-10]
+        stream = socket_way.side.stream_bytes(
+            socket_way.serve(answer(packed, framing="length", content_encoding="gzip"))
+        )
+        with pytest.raises(hfgen.ConnectError):
+            socket_way.side.collect(stream)
+
 
 class TestRequests:
     def test_arrive_as_they_are(self, way):

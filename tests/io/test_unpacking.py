@@ -51,6 +51,25 @@ def test_members_of_a_gzip_and_what_is_none(size, after):
     assert b"".join(unpack("gzip", *pieces)) == BODY
 
 
+@pytest.mark.parametrize("packing", ["gzip", "deflate", " deflate "])
+@pytest.mark.parametrize("length", [1, 12, 50_000, -1])
+def test_a_body_that_stops_inside_the_packed_data_is_an_error(packing, length):
+    packed = PACKED[packing][:length]
+    unpacker = make_unpacker({"content-encoding": packing}, REQUEST)
+    with pytest.raises(hfgen.ConnectError, match="stops in the middle"):
+        list(unpacker.unpack([packed]))
+
+
+@pytest.mark.parametrize("packing", ["gzip", "deflate"])
+def test_a_body_without_a_byte_is_whole(packing):
+    assert list(make_unpacker({"content-encoding": packing}, REQUEST).unpack([])) == []
+
+
+@pytest.mark.parametrize("name", ["utf-8", "UTF8", "none", "binary", "identity", ""])
+def test_names_of_no_packing(name):
+    assert make_unpacker({"content-encoding": name}, REQUEST) is None
+
+
 def test_what_follows_a_deflate_is_nothing():
     assert b"".join(unpack("deflate", zlib.compress(b"a") + zlib.compress(b"b"))) == b"a"
 

@@ -38,8 +38,9 @@ _Sessions: TypeAlias = dict[asyncio.AbstractEventLoop, _Session]
 
 # Headers that say where a body ends. Without them the body ends with its connection.
 _FRAMING = {"content-length", "transfer-encoding"}
-# Bytes of a header line of an answer.
+# The most bytes of a header of an answer, and the most headers.
 _MAX_HEADER = 64 * 1024
+_MAX_HEADERS = 100
 
 
 class AsyncTransport:
@@ -73,7 +74,7 @@ class AsyncTransport:
             options["ssl"] = self._context
         response = await send_request(session, request, through=proxy, **options)
         responses.add(response)
-        return to_fetch_response(response, request, unpacked=False)
+        return to_fetch_response(response, request)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
@@ -94,15 +95,10 @@ class AsyncTransport:
             if other.is_closed():
                 self._sessions.pop(other, None)
         connector = aiohttp.TCPConnector(limit=0)
-        connector._factory = partial(_Connection, loop)  # noqa: SLF001 - there is no other way
+        connector._factory = partial(_Connection, loop)  # type: ignore[assignment] # noqa: SLF001
         session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # `Unpacked` does it, with the same bounds and errors for every library.
-            auto_decompress=False,
-            # What http.client, on the sync side, allows.
-            max_line_size=_MAX_HEADER,
-            max_field_size=_MAX_HEADER,
         )
         responses: _Responses = WeakSet()
         guard = _guard(loop, session, responses, self._sessions)
@@ -167,6 +163,12 @@ async def send_request(
                 timeout=_timeout(request.connect_timeout),
                 allow_redirects=False,
                 raise_for_status=False,
+                # `Unpacked` does it, with the same bounds and errors for every library.
+                auto_decompress=False,
+                # What http.client, on the sync side, allows.
+                max_line_size=_MAX_HEADER,
+                max_field_size=_MAX_HEADER,
+                max_headers=_MAX_HEADERS,
                 **options,
             )
         except _StaleConnectionError:
@@ -180,20 +182,12 @@ async def send_request(
     raise failure
 
 
-def to_fetch_response(
-    response: aiohttp.ClientResponse, request: FetchRequest, *, unpacked: bool
-) -> FetchResponse:
-    """Return hfgen's response for one of aiohttp.
-
-    Args:
-        response: The response, with its body unread.
-        request: What it answers.
-        unpacked: Whether aiohttp unpacks the body.
-    """
+def to_fetch_response(response: aiohttp.ClientResponse, request: FetchRequest) -> FetchResponse:
+    """Return hfgen's response for one of aiohttp, whose body is unread and packed."""
     _end_with_connection(response)
     headers = Headers(response.headers)
     pieces = _Pieces(response.content, headers, request)
-    unpacker = None if unpacked else make_unpacker(headers, request)
+    unpacker = make_unpacker(headers, request)
     return FetchResponse(
         status=response.status,
         headers=headers,
@@ -296,7 +290,7 @@ class _Pieces:
                 # A RuntimeError is for a client that was closed meanwhile.
                 self._failure = _to_hfgen_error(error, self._request)
                 # When a connection breaks, aiohttp does not return what had arrived before.
-                piece = self._content._read_nowait(-1)  # noqa: SLF001 - there is no other way
+                piece = self._content._read_nowait(-1)  # type: ignore[assignment] # noqa: SLF001 - no other way
             if piece:
                 return piece
             if self._failure is None and self._ends_with_connection:

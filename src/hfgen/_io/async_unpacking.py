@@ -32,7 +32,11 @@ class Unpacked:
 
     async def __anext__(self) -> bytes:
         while (piece := next(self._ready, None)) is None:
-            self._ready = self._unpacker.feed(await anext(self._packed))
+            packed = await anext(self._packed, None)
+            if packed is None:
+                self._unpacker.finish()
+                raise StopAsyncIteration
+            self._ready = self._unpacker.feed(packed)
         # Lets the loop check deadlines, as a short body may unpack to a very long one.
         await asyncio.sleep(0)
         return piece

@@ -13,7 +13,7 @@ from hfgen._core.headers import Headers
 from hfgen._core.url import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hfgen._core.fetch import FetchRequest
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MAX_PIECE = 64 * 1024
 # zlib copies the rest of the input for each piece, and for each member of a gzip.
 _MAX_INPUT = 4 * 1024
+# "identity" is the standard's name. Servers also send these, which name no packing.
+_NO_PACKING = frozenset({"", "identity", "none", "binary", "utf-8", "utf8"})
 _GZIP = zlib.MAX_WBITS | 16
 _GZIP_MARK = b"\x1f"
 
@@ -30,7 +32,7 @@ def make_unpacker(headers: Mapping[str, str], request: FetchRequest) -> Unpacker
     """Return an unpacker for a body with these headers, None if the body is not packed."""
     encoding = Headers(headers).get("content-encoding", "").lower()
     names = [name.strip() for name in encoding.split(",")]
-    packings = [name for name in names if name not in {"", "identity"}]
+    packings = [name for name in names if name not in _NO_PACKING]
     return Unpacker(", ".join(packings), request) if packings else None
 
 
@@ -59,6 +61,25 @@ class Unpacker:
             else:
                 continue
             raise failure
+
+    def finish(self) -> None:
+        """Note the end of the body.
+
+        Raises:
+            ConnectError: The body ends inside the packed data.
+        """
+        if self._member is not None:
+            raise self._unpacking_error(f"the {self._packing} in it stops in the middle")
+
+    def unpack(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield what a whole body unpacks to.
+
+        Raises:
+            ConnectError: The body cannot be unpacked, or it ends inside the packed data.
+        """
+        for piece in pieces:
+            yield from self.feed(piece)
+        self.finish()
 
     def _unpack(self, data: bytes) -> Iterator[bytes]:
         while data and not self._is_over:

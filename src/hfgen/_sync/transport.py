@@ -7,7 +7,6 @@ import os
 from contextlib import nullcontext
 from functools import cached_property
 from http.client import IncompleteRead
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -202,7 +201,7 @@ def _pieces(
     raw, catch_errors = _read_raw(response, cuttable)
     try:
         with catch_errors:
-            yield from raw if unpacker is None else chain.from_iterable(map(unpacker.feed, raw))
+            yield from raw if unpacker is None else unpacker.unpack(raw)
     except FAILURES as error:
         failure = _to_hfgen_error(error, request, cuttable)
     if failure is not None:

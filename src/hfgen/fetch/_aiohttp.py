@@ -44,6 +44,6 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
 
     async def fetch(request: FetchRequest) -> FetchResponse:
         response: Any = await send_request(session, request)
-        return to_fetch_response(response, request, unpacked=session.auto_decompress)
+        return to_fetch_response(response, request)
 
     return fetch

@@ -217,8 +217,7 @@ def _pieces(
         if (unpacking := _unpacker(response, request)) is None:
             yield from response.iter_bytes()
         else:
-            for piece in response.iter_raw():
-                yield from unpacking.feed(piece)
+            yield from unpacking.unpack(response.iter_raw())
     except Exception as error:  # noqa: BLE001 - a socket cut meanwhile raises many kinds
         failure = _to_hfgen_error(error, request, library)
     else:
