@@ -11,7 +11,7 @@ import pytest
 
 import hfgen
 from helpers.scripted_answers import answer, as_json, events, token
-from helpers.sync_and_async import Left, Sync, reply
+from helpers.sync_and_async import LeaveStream, Sync, reply
 from hfgen.testing import Cut, Hang, Pause, event
 
 
@@ -71,7 +71,7 @@ def test_items_of_an_async_stream_are_awaited_in_every_way(serve, iterated):
 def test_by_an_exception(side, serve, verb):
     server = serve(ENDLESS)
     stream = getattr(side, verb)(server)
-    with pytest.raises(Left):
+    with pytest.raises(LeaveStream):
         side.leave_by_exception(stream)
     side.wait_for(server.request().hung_up)
     with pytest.raises(hfgen.StreamClosedError):

@@ -27,9 +27,9 @@ def test_who_leaves_has_closed_the_connection(side, server):
     with Recorder() as proxy:
         client = side.client(**server.options, proxy=proxy.url)
         assert side.call(client.run, ASKED)
-        proxy.left.clear()
+        proxy.client_left.clear()
         assert len(side.leave_by_break(side.call(client.stream, ASKED), 3)) == 3
-        side.wait_for(proxy.left)
+        side.wait_for(proxy.client_left)
     assert side.call(side.client(**server.options).run, ASKED)
 
 

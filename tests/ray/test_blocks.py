@@ -49,7 +49,7 @@ def test_each_row_has_one_result_though_a_worker_is_killed(serve):
     killed = []
 
     def answered(request):
-        if not killed and echo.asked.total() >= 100:
+        if not killed and echo.prompt_counts.total() >= 100:
             killed.append(int(request.json["inputs"].split()[0]))
             os.kill(killed[0], signal.SIGKILL)
         return echo(request)
@@ -91,8 +91,8 @@ def test_a_worker_that_was_lost_is_not_counted(serve, tmp_path):
 
     def answered(request):
         # Not before both are there: who starts from then on takes long.
-        processes = {prompt.split()[0] for prompt in list(echo.asked)}
-        if not was_killed.exists() and echo.asked.total() >= 100 and len(processes) == 2:
+        processes = {prompt.split()[0] for prompt in list(echo.prompt_counts)}
+        if not was_killed.exists() and echo.prompt_counts.total() >= 100 and len(processes) == 2:
             was_killed.touch()
             os.kill(int(request.json["inputs"].split()[0]), signal.SIGKILL)
         return echo(request)
@@ -117,7 +117,7 @@ def test_drained_it_ends_with_whole_blocks(serve):
                 results.drain()
     assert len(found) % 20 == 0
     # What had been begun is there, and no more was.
-    assert len(found) == echo.asked.total() < 1000
+    assert len(found) == echo.prompt_counts.total() < 1000
 
 
 def test_what_reading_raises_comes_after_what_was_read(serve):

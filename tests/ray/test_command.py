@@ -84,8 +84,8 @@ def test_killed_and_interrupted_it_goes_on_and_each_row_is_there_once(command, s
         else:
             assert row["generated_text"] == row["prompt"].upper() == f"ROW {i}"
     # Never more than what all workers may have together; what was kept was not asked for again.
-    assert echo.most <= 8
-    assert echo.asked.total() < 2 * COUNT
+    assert echo.most_open <= 8
+    assert echo.prompt_counts.total() < 2 * COUNT
 
     code, said = command.run(server.url, "--max-new-tokens", "3")
     assert code == 1

@@ -72,10 +72,10 @@ def test_each_row_comes_out_once_with_its_text_or_its_error(serve):
             assert row["error"] is None
             assert row["generated_text"] == f"ROW {i}!"
             assert (row["finish_reason"], row["generated_tokens"]) == ("length", 1)
-    assert set(echo.asked.values()) == {1}
+    assert set(echo.prompt_counts.values()) == {1}
     assert server.requests[0].json["parameters"]["max_new_tokens"] == 3
     # Four each: nine cannot be halved.
-    assert 4 < echo.most <= 8
+    assert 4 < echo.most_open <= 8
 
 
 def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(serve):
@@ -83,7 +83,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(serve):
     killed = []
 
     def answered(request):
-        if not killed and echo.asked.total() >= 150:
+        if not killed and echo.prompt_counts.total() >= 150:
             killed.append(int(request.json["inputs"].split()[0]))
             os.kill(killed[0], signal.SIGKILL)
         return echo(request)
@@ -108,8 +108,8 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(serve):
         i: f"ROW {i}" for i in range(600)
     }
     # The rows of its unfinished blocks were asked for once more, by another process.
-    assert len({prompt.split()[0] for prompt in echo.asked}) == 3
-    assert echo.asked.total() > 600
+    assert len({prompt.split()[0] for prompt in echo.prompt_counts}) == 3
+    assert echo.prompt_counts.total() > 600
 
 
 def test_a_key_that_no_server_takes_ends_it(serve):

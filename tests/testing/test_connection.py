@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from helpers.raw_client import REQUEST, ask, client, connected, read_all
+from helpers.raw_client import REQUEST, ask, client, connect_raw, read_all
 from hfgen.testing import Cut, Pause, answer, event, events, status, tokens
 
 
@@ -20,12 +20,12 @@ class TestFraming:
 
     def test_every_piece_is_a_chunk(self, serve):
         server = serve(answer(b"abc").in_pieces())
-        with connected(server) as sock:
+        with connect_raw(server) as sock:
             sock.sendall(REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"))
             assert read_all(sock).endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n")
 
     def test_raw_sends_what_it_has(self, serve):
-        with connected(serve(answer(b"any", b"thing", framing="raw"))) as sock:
+        with connect_raw(serve(answer(b"any", b"thing", framing="raw"))) as sock:
             sock.sendall(REQUEST)
             assert read_all(sock) == b"anything"
 
@@ -46,7 +46,7 @@ class TestFraming:
         assert caught.value.partial.endswith(b'"text": "\xc3')
 
     def test_a_reset(self, serve):
-        with connected(serve(answer(b"a", Pause(0.05), Cut(reset=True)))) as sock:
+        with connect_raw(serve(answer(b"a", Pause(0.05), Cut(reset=True)))) as sock:
             sock.sendall(REQUEST)
             with pytest.raises(ConnectionResetError):
                 read_all(sock)
@@ -74,7 +74,7 @@ class TestRequests:
         assert [r.body for r in server.requests] == [b"ab" + b"c" * 100_000] * 2
 
     def test_that_wait_to_be_asked_for_their_body(self, serve):
-        with connected(serve(answer(b"x", framing="close"))) as sock:
+        with connect_raw(serve(answer(b"x", framing="close"))) as sock:
             sock.sendall(b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n")
             assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
             sock.sendall(b"a")
@@ -82,7 +82,7 @@ class TestRequests:
 
     def test_one_upon_the_other_during_a_pause(self, serve):
         server = serve(answer(b"a", Pause(0.1), framing="length"), answer(b"b", framing="close"))
-        with connected(server) as sock:
+        with connect_raw(server) as sock:
             sock.sendall(REQUEST)
             server.request()
             sock.sendall(REQUEST[:9])
@@ -92,7 +92,7 @@ class TestRequests:
         assert len(server.requests) == 2
 
     def test_byte_by_byte(self, serve):
-        with connected(serve(answer(b"x", framing="close"))) as sock:
+        with connect_raw(serve(answer(b"x", framing="close"))) as sock:
             for byte in b"\r\n" + REQUEST:
                 sock.sendall(bytes([byte]))
             assert read_all(sock).endswith(b"\r\n\r\nx")
@@ -104,7 +104,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("said", [b"close", b"keep-alive"])
     def test_that_want_no_more(self, serve, said):
-        with connected(serve(status(200, "x"))) as sock:
+        with connect_raw(serve(status(200, "x"))) as sock:
             sock.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\nconnection: %b\r\n\r\n" % said))
             sock.shutdown(socket.SHUT_WR)
             assert (b"connection: close" in read_all(sock)) == (said == b"close")
@@ -125,7 +125,7 @@ class TestRequests:
     )
     def test_that_are_none(self, serve, said):
         server = serve(status(200))
-        with connected(server) as sock:
+        with connect_raw(server) as sock:
             try:
                 sock.sendall(said)
                 assert read_all(sock).startswith(b"HTTP/1.1 400 Bad Request\r\n")

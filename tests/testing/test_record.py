@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from helpers.raw_client import REQUEST, ask, client, connected
+from helpers.raw_client import REQUEST, ask, client, connect_raw
 from hfgen.testing import (
     Cut,
     Hang,
@@ -98,7 +98,7 @@ class TestRecord:
 
     def test_of_an_answer(self, serve):
         server = serve(answer(b"abc", Hang(), b"d"))
-        with connected(server) as sock:
+        with connect_raw(server) as sock:
             sock.sendall(REQUEST)
             request = server.request()
             received = b""
@@ -129,7 +129,7 @@ class TestRecord:
     @pytest.mark.parametrize("cut", [Cut(), Cut(reset=True)])
     def test_a_cut_is_not_the_clients_doing(self, serve, cut):
         server = serve(answer(b"a", cut))
-        with connected(server) as sock:
+        with connect_raw(server) as sock:
             sock.sendall(REQUEST)
             assert server.request().answered.wait(10)
             assert server.wait_until_left()
@@ -137,7 +137,7 @@ class TestRecord:
 
     def test_of_one_who_leaves_while_much_is_sent(self, serve):
         server = serve(answer(b"x" * 50_000_000, framing="length"))
-        with connected(server) as sock:
+        with connect_raw(server) as sock:
             sock.sendall(REQUEST)
             sock.recv(10)
         assert server.request().hung_up.wait(10)
@@ -145,7 +145,7 @@ class TestRecord:
     def test_of_one_who_leaves_during_a_pause_or_before_the_head(self, serve):
         server = serve(answer(b"a", Pause(60)), answer(b"a").after(60))
         for index in range(2):
-            with connected(server) as sock:
+            with connect_raw(server) as sock:
                 sock.sendall(REQUEST)
                 server.request(index)
             assert server.request(index).hung_up.wait(10)

@@ -65,11 +65,11 @@ def draw_name(rng: Random, *, female: bool) -> str:
     return rng.choice(words.NAME_STARTS) + rng.choice(words.NAME_MIDDLES) + rng.choice(endings)
 
 
-def draw_character(rng: Random, taken: tuple[Character, ...] = ()) -> Character:
-    """Draw a character who shares neither name nor animal with those ``taken``."""
+def draw_character(rng: Random, others: tuple[Character, ...] = ()) -> Character:
+    """Draw a character who shares neither name nor animal with the ``others``."""
     female = chance(rng, 0.5)
-    names = {other.name for other in taken}
-    kinds = {other.kind for other in taken}
+    names = {other.name for other in others}
+    kinds = {other.kind for other in others}
     name = draw_name(rng, female=female)
     while name in names:
         name = draw_name(rng, female=female)
