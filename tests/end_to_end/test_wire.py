@@ -13,7 +13,7 @@ STORY = (token("Once"), token(" upon"), token("</s>", special=True, last="Once u
 SSE = {"content-type": "text/event-stream"}
 
 
-def fails(side, stream):
+def read_until_error(side, stream):
     """The error that a stream ends with, and the items before it."""
     items = []
     with pytest.raises(hfgen.HfgenError) as caught:
@@ -29,10 +29,10 @@ class TestVerbs:
     def test_run(self, side, serve):
         server = serve(as_json([{"generated_text": "Once upon"}]))
         assert side.run(server)[0].generated_text == "Once upon"
-        asked = server.request()
-        assert (asked.method, asked.path) == ("POST", "/generate")
-        assert asked.json == {"inputs": "Once", "stream": False}
-        assert asked.headers["content-type"] == "application/json"
+        request = server.request()
+        assert (request.method, request.path) == ("POST", "/generate")
+        assert request.json == {"inputs": "Once", "stream": False}
+        assert request.headers["content-type"] == "application/json"
 
     def test_stream(self, side, serve):
         server = serve(events(*STORY))
@@ -46,12 +46,12 @@ class TestVerbs:
         assert side.collect(side.stream_tokens(serve(events(*STORY)))) == ["Once", " upon"]
 
     def test_stream_bytes(self, side, serve):
-        said = b"".join(side.collect(side.stream_bytes(serve(events(*STORY)))))
-        assert said == b"".join(map(event, STORY))
+        body = b"".join(side.collect(side.stream_bytes(serve(events(*STORY)))))
+        assert body == b"".join(map(event, STORY))
 
     def test_several_answers(self, side, serve):
         server = serve(as_json([{"generated_text": "a"}, {"generated_text": "b"}]))
-        assert [each.generated_text for each in side.run(server)] == ["a", "b"]
+        assert [text.generated_text for text in side.run(server)] == ["a", "b"]
 
 
 class TestBytes:
@@ -60,11 +60,11 @@ class TestBytes:
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
     def test_are_what_the_server_sent(self, side, serve, framing):
         chance = random.Random(2)
-        pieces, left = [], self.BODY
-        while left:
+        pieces, rest = [], self.BODY
+        while rest:
             size = chance.randint(1, 300)
-            pieces.append(left[:size])
-            left = left[size:]
+            pieces.append(rest[:size])
+            rest = rest[size:]
         stream = side.stream_bytes(serve(answer(*pieces, framing=framing)))
         received = side.collect(stream)
         assert b"".join(received) == self.BODY
@@ -91,13 +91,15 @@ class TestBytes:
         side.close(stream)
 
     def test_hand_out_what_the_server_says_errors_included(self, side, serve):
-        said = event({"error": "full", "error_type": "overloaded"})
-        assert side.collect(side.stream_bytes(serve(answer(said, **SSE)))) == [said]
+        body = event({"error": "full", "error_type": "overloaded"})
+        assert side.collect(side.stream_bytes(serve(answer(body, **SSE)))) == [body]
 
     @pytest.mark.parametrize("framing", ["chunked", "length"])
     def test_that_break_off_are_an_error(self, side, serve, framing):
         cut = [b"a", Cut(), b"never sent"]
-        error, items = fails(side, side.stream_bytes(serve(answer(*cut, framing=framing))))
+        error, items = read_until_error(
+            side, side.stream_bytes(serve(answer(*cut, framing=framing)))
+        )
         assert isinstance(error, hfgen.ConnectError)
         assert items == [b"a"]
 
@@ -120,12 +122,12 @@ def test_events_and_characters_in_pieces_of_a_byte(side, serve, framing):
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
 @pytest.mark.parametrize("prefix", [b"data:", b"data: "])
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
-def test_framing(side, serve, end, prefix, mark):
+@pytest.mark.parametrize("byte_order_mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
+def test_framing(side, serve, end, prefix, byte_order_mark):
     a, b = json.dumps(token("a")).encode(), json.dumps(token("b"), indent=1).encode()
     lines = [b"event: message", b"id: 1", b"retry: 10", prefix + a, b""]
     lines += [*(prefix + line for line in b.split(b"\n")), b"", prefix + b"[DONE]", b"", b""]
-    server = serve(answer(mark + end.join(lines), **SSE))
+    server = serve(answer(byte_order_mark + end.join(lines), **SSE))
     assert side.collect(side.stream_tokens(server)) == ["a", "b"]
 
 
@@ -140,7 +142,7 @@ def test_a_last_event_without_blank_line(side, serve):
     assert side.collect(side.stream_tokens(server)) == ["a"]
 
 
-def refused(side, server, **options):
+def call_error(side, server, **options):
     """Return the error that the call for a stream raises."""
     with pytest.raises(hfgen.HfgenError) as caught:
         side.stream_tokens(server, **options)
@@ -158,15 +160,15 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "kind", "status"), ERRORS)
+@pytest.mark.parametrize(("body", "kind", "status"), ERRORS)
 @pytest.mark.parametrize("before", [[], [token("a"), token("</s>", special=True), token("b")]])
-def test_an_error_inside_the_stream(side, serve, said, kind, status, before):
-    server = serve(events(*before, said, b"data: [DONE]\n\n", x_request_id="r1"))
+def test_an_error_inside_the_stream(side, serve, body, kind, status, before):
+    server = serve(events(*before, body, b"data: [DONE]\n\n", x_request_id="r1"))
     if before:
-        error, items = fails(side, side.stream_tokens(server))
+        error, items = read_until_error(side, side.stream_tokens(server))
     else:
         # Before the first token it is an error of the call.
-        error, items = refused(side, server, max_retries=0), []
+        error, items = call_error(side, server, max_retries=0), []
     assert type(error) is kind
     assert error.status == status
     assert error.text == "".join(items) == ("ab" if before else "")
@@ -174,24 +176,24 @@ def test_an_error_inside_the_stream(side, serve, said, kind, status, before):
 
 
 def test_an_error_inside_the_stream_has_the_headers_of_the_answer(side, serve):
-    said = {"error": "e", "error_type": "generation"}
-    server = serve(events(said, x_request_id="r1"), events(token("a"), said, x_request_id="r2"))
-    assert refused(side, server).request_id == "r1"
-    error, _ = fails(side, side.stream_tokens(server))
+    body = {"error": "e", "error_type": "generation"}
+    server = serve(events(body, x_request_id="r1"), events(token("a"), body, x_request_id="r2"))
+    assert call_error(side, server).request_id == "r1"
+    error, _ = read_until_error(side, side.stream_tokens(server))
     assert error.request_id == "r2"
 
 
 def test_an_error_in_the_field_of_older_llama_cpp(side, serve):
-    said = b'error: {"code":503,"message":"Loading model","type":"unavailable_error"}\n\n'
-    server = serve(events(said, b"data: [DONE]\n\n"))
-    error = refused(side, server, max_retries=0)
+    body = b'error: {"code":503,"message":"Loading model","type":"unavailable_error"}\n\n'
+    server = serve(events(body, b"data: [DONE]\n\n"))
+    error = call_error(side, server, max_retries=0)
     assert type(error) is hfgen.ModelLoadingError
 
 
 def test_after_an_error_the_stream_has_ended(side, serve):
     server = serve(events(token("a"), {"error": "e"}, Pause(0.1), token("late", last="late")))
     stream = side.stream_tokens(server)
-    fails(side, stream)
+    read_until_error(side, stream)
     with pytest.raises((StopIteration, hfgen.HfgenError)):
         side.next(stream)
 
@@ -199,7 +201,7 @@ def test_after_an_error_the_stream_has_ended(side, serve):
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_a_stream_that_ends_without_a_last_event_is_incomplete(side, serve, framing):
     server = serve(events(token("Once"), token(" upon"), framing=framing))
-    error, items = fails(side, side.stream_tokens(server))
+    error, items = read_until_error(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == "Once upon"
     assert items == ["Once", " upon"]
@@ -216,7 +218,7 @@ def test_an_empty_body(side, serve, framing):
     server = serve(events(framing=framing), events(token("a", last="a")))
     assert side.collect(side.stream_tokens(server)) == ["a"]
     assert len(server.requests) == 2
-    error = refused(side, serve(events(framing=framing)), max_retries=0)
+    error = call_error(side, serve(events(framing=framing)), max_retries=0)
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == ""
 
@@ -224,7 +226,7 @@ def test_an_empty_body(side, serve, framing):
 @pytest.mark.parametrize("cut", [Cut(), Cut(reset=True)], ids=["closed", "reset"])
 def test_an_abrupt_close(side, serve, cut):
     server = serve(events(token("Once"), token(" upon"), Pause(0.2), cut))
-    error, items = fails(side, side.stream_tokens(server))
+    error, items = read_until_error(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == "Once upon"
     assert items == ["Once", " upon"]
@@ -236,7 +238,9 @@ def test_an_abrupt_close_inside_a_chunk(side, serve):
     body = event(token("Once")) + event(token(" up")) + b"data: {"
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
     chunk = b"%s\r\n%x\r\n%s" % (head, len(body) + 50, body)
-    error, items = fails(side, side.stream_tokens(serve(answer(chunk, Cut(), framing="raw"))))
+    error, items = read_until_error(
+        side, side.stream_tokens(serve(answer(chunk, Cut(), framing="raw")))
+    )
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == "".join(items)
     # What had arrived is not lost with the rest.
@@ -254,7 +258,7 @@ def test_a_reset_is_never_the_end_of_a_body(side, serve, verb):
     server = serve(
         answer(body, Pause(0.2), Cut(reset=True), framing="close", content_type=SSE["content-type"])
     )
-    error, _ = fails(side, getattr(side, verb)(server))
+    error, _ = read_until_error(side, getattr(side, verb)(server))
     assert type(error) in {hfgen.ConnectError, hfgen.IncompleteGenerationError}
 
 
@@ -277,7 +281,7 @@ def test_an_abrupt_close_after_a_whole_answer(side, serve):
 
 def test_a_stall_in_mid_stream(side, serve):
     server = serve(events(token("Once"), token(" upon"), Hang()))
-    error, items = fails(
+    error, items = read_until_error(
         side, side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.3))
     )
     assert type(error) is hfgen.TimeoutError
@@ -466,7 +470,7 @@ def test_a_request_on_which_the_server_closed_the_connection_is_sent_again(side,
 
 def test_a_request_is_never_sent_again_after_a_token(side, serve):
     server = serve(events(token("a"), Cut()), events(token("b", last="b")))
-    error, items = fails(side, side.stream_tokens(server))
+    error, items = read_until_error(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
     assert items == ["a"]
     assert len(server.requests) == 1
@@ -502,12 +506,12 @@ def test_a_redirect_to_another_host(side, serve, verb, status):
     secrets = {"cookie": "a=b", "x-secret": "c"}
     assert side.outcome(verb, source, api_key="hf_key", headers=secrets)
     assert source.request().headers["authorization"] == "Bearer hf_key"
-    asked = target.request()
-    assert asked.path == "/new"
-    assert asked.method == "POST"
-    assert asked.body == source.request().body
-    assert not {"authorization", "cookie", "x-secret"} & set(asked.headers)
-    assert "hf_key" not in repr(asked)
+    request = target.request()
+    assert request.path == "/new"
+    assert request.method == "POST"
+    assert request.body == source.request().body
+    assert not {"authorization", "cookie", "x-secret"} & set(request.headers)
+    assert "hf_key" not in repr(request)
 
 
 def test_a_redirect_on_the_same_host(side, serve):
@@ -541,17 +545,17 @@ NO_HTTP = [
 ]
 
 
-@pytest.mark.parametrize("said", NO_HTTP, ids=lambda said: repr(said[-30:]))
+@pytest.mark.parametrize("body", NO_HTTP, ids=lambda body: repr(body[-30:]))
 @pytest.mark.parametrize("verb", ["run", "stream"])
-def test_what_is_no_http_is_an_error_of_hfgen(side, serve, verb, said):
-    server = serve(answer(said, Cut(), framing="raw"))
+def test_what_is_no_http_is_an_error_of_hfgen(side, serve, verb, body):
+    server = serve(answer(body, Cut(), framing="raw"))
     with pytest.raises(hfgen.HfgenError):
         side.outcome(verb, server, max_retries=0)
 
 
-@pytest.mark.parametrize("said", NO_HTTP, ids=lambda said: repr(said[-30:]))
-def test_no_error_in_its_chain_shows_the_key(side, serve, said):
-    server = serve(answer(said, Cut(), framing="raw"))
+@pytest.mark.parametrize("body", NO_HTTP, ids=lambda body: repr(body[-30:]))
+def test_no_error_in_its_chain_shows_the_key(side, serve, body):
+    server = serve(answer(body, Cut(), framing="raw"))
     with pytest.raises(Exception) as caught:  # noqa: PT011 - its class is tested above
         side.run(server, api_key="hf_key", max_retries=0)
     errors = [caught.value]
@@ -573,8 +577,8 @@ def test_a_compressed_answer_is_understood(side, serve):
 
 
 def test_the_words_of_tgi_for_overload_are_a_429(side, serve):
-    said = {"error": "Model is overloaded", "error_type": "overloaded"}
-    error = refused(side, serve(events(said)), max_retries=0)
+    body = {"error": "Model is overloaded", "error_type": "overloaded"}
+    error = call_error(side, serve(events(body)), max_retries=0)
     assert type(error) is hfgen.OverloadedError
     assert error.status == 429
 
@@ -588,8 +592,8 @@ def test_a_connection_that_stays_open_after_the_end_is_not_waited_for(side, serv
 
 
 def test_a_null_stands_for_what_is_not_there(side, serve):
-    said = {"generated_text": "a", "details": {"prefill": None, "tokens": None, "seed": None}}
-    assert side.run(serve(as_json(said)))[0].details.tokens == []
+    body = {"generated_text": "a", "details": {"prefill": None, "tokens": None, "seed": None}}
+    assert side.run(serve(as_json(body)))[0].details.tokens == []
     server = serve(events(token("a"), {"index": 2, "token": None, "generated_text": "a"}))
     assert side.collect(side.stream_tokens(server)) == ["a", ""]
 
