@@ -58,7 +58,7 @@ class TestBytes:
     BODY = random.Random(1).randbytes(3000) + "\u2028\u2029\x85\r\n\r\n: data:\xff".encode()
 
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-    def test_are_what_the_server_sent(self, side, serve, framing):
+    def test_bytes_are_what_the_server_sent(self, side, serve, framing):
         chance = random.Random(2)
         pieces, rest = [], self.BODY
         while rest:
@@ -71,31 +71,31 @@ class TestBytes:
         assert all(type(piece) is bytes and piece for piece in received)
 
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-    def test_of_one_byte_each(self, side, serve, framing):
+    def test_pieces_of_one_byte(self, side, serve, framing):
         stream = side.stream_bytes(serve(in_pieces(self.BODY[:400], framing=framing)))
         assert b"".join(side.collect(stream)) == self.BODY[:400]
 
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-    def test_of_an_empty_body(self, side, serve, framing):
+    def test_bytes_of_an_empty_body(self, side, serve, framing):
         assert side.collect(side.stream_bytes(serve(answer(framing=framing)))) == []
 
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-    def test_of_megabytes(self, side, serve, framing):
+    def test_bytes_of_a_large_body(self, side, serve, framing):
         body = random.Random(3).randbytes(3_000_000)
         stream = side.stream_bytes(serve(answer(body, framing=framing)))
         assert b"".join(side.collect(stream)) == body
 
-    def test_come_as_they_are_sent(self, side, serve):
+    def test_bytes_come_as_they_are_sent(self, side, serve):
         stream = side.stream_bytes(serve(answer(b"a", Hang())))
         assert side.next(stream) == b"a"
         side.close(stream)
 
-    def test_hand_out_what_the_server_says_errors_included(self, side, serve):
+    def test_an_error_event_is_passed_on_as_bytes(self, side, serve):
         body = event({"error": "full", "error_type": "overloaded"})
         assert side.collect(side.stream_bytes(serve(answer(body, **SSE)))) == [body]
 
     @pytest.mark.parametrize("framing", ["chunked", "length"])
-    def test_that_break_off_are_an_error(self, side, serve, framing):
+    def test_a_cut_body_is_an_error(self, side, serve, framing):
         cut = [b"a", Cut(), b"never sent"]
         error, items = read_until_error(
             side, side.stream_bytes(serve(answer(*cut, framing=framing)))
@@ -105,7 +105,7 @@ class TestBytes:
 
 
 @pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c"])
-def test_separators_that_are_no_line_ends(side, serve, char):
+def test_unicode_line_separators_end_no_line(side, serve, char):
     body = event(token("a\u2028b\u2029c\x85d", last="x"))
     assert side.collect(side.stream_tokens(serve(answer(body, **SSE)))) == ["a\u2028b\u2029c\x85d"]
     raw = f'data: {{"token": {{"text": "a{char}b"}}, "generated_text": ""}}\n\n'.encode()
@@ -243,7 +243,7 @@ def test_an_abrupt_close_inside_a_chunk(side, serve):
     )
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == "".join(items)
-    # What had arrived is not lost with the rest.
+    # The tokens that had arrived are not lost.
     assert items == ["Once", " up"]
 
 
@@ -292,7 +292,7 @@ def test_a_stall_in_mid_stream(side, serve):
     side.wait_for(server.request().hung_up)
 
 
-def test_time_that_the_reader_takes_does_not_count(side, serve):
+def test_the_time_of_the_reader_does_not_count(side, serve):
     server = serve(events(token("Once"), Pause(0.2), token(" upon", last="Once upon")))
     stream = side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.7))
     assert side.next(stream) == "Once"
@@ -404,17 +404,17 @@ def test_an_error_body_that_never_comes(side, serve):
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-def test_servers_that_wake_up_are_asked_again(side, serve, verb, status):
+def test_temporary_errors_are_retried(side, serve, verb, status):
     later = as_json({"generated_text": "a"})
     server = serve(as_json({"error": "wait"}, status, retry_after="0"), later)
     assert side.outcome(verb, server)
     assert len(server.requests) == 2
     assert server.requests[0].body == server.requests[1].body
-    # The connection is not given up for it.
+    # The retry uses the same connection.
     assert server.connections == 1
 
 
-def test_servers_that_do_not_wake_up_are_not_asked_for_ever(side, serve):
+def test_retries_of_a_loading_model_are_limited(side, serve):
     server = serve(as_json({"error": "Model is currently loading", "estimated_time": 20.0}, 503))
     with pytest.raises(hfgen.ModelLoadingError) as caught:
         side.run(server, max_retries=1)
@@ -422,7 +422,7 @@ def test_servers_that_do_not_wake_up_are_not_asked_for_ever(side, serve):
     assert len(server.requests) == 2
 
 
-def test_retry_after_is_kept(side, serve):
+def test_retry_after_is_obeyed(side, serve):
     server = serve(
         as_json({"error": "slow"}, 429, retry_after="0"), as_json({"generated_text": ""})
     )
@@ -481,11 +481,11 @@ def test_a_part_of_an_answer_is_not_an_answer(side, serve):
     server = serve(broken, as_json({"generated_text": "a"}))
     with pytest.raises(hfgen.ConnectError):
         side.run(server, max_retries=0)
-    # Nothing of it has been handed out, so it may be asked for again.
+    # The caller has received nothing of the answer, so the request may be retried.
     assert side.run(serve(broken, as_json({"generated_text": "a"})))[0].generated_text == "a"
 
 
-def test_special_tokens(side, serve):
+def test_special_tokens_are_left_out_of_stream_tokens(side, serve):
     special = ["<s>", "</s>", "<|eot_id|>", "<|im_end|>", "<|endoftext|>", "y</s>"]
     story = [*(token(text, special=True) for text in special), token(" sky", last=" sky")]
     server = serve(events(*story))
@@ -547,7 +547,7 @@ NO_HTTP = [
 
 @pytest.mark.parametrize("body", NO_HTTP, ids=lambda body: repr(body[-30:]))
 @pytest.mark.parametrize("verb", ["run", "stream"])
-def test_what_is_no_http_is_an_error_of_hfgen(side, serve, verb, body):
+def test_malformed_http_is_an_error_of_hfgen(side, serve, verb, body):
     server = serve(answer(body, Cut(), framing="raw"))
     with pytest.raises(hfgen.HfgenError):
         side.outcome(verb, server, max_retries=0)
@@ -564,7 +564,7 @@ def test_no_error_in_its_chain_shows_the_key(side, serve, body):
         errors.extend(e for e in (error.__cause__, error.__context__) if e and e not in errors)
 
 
-def test_a_compressed_answer_is_understood(side, serve):
+def test_a_compressed_answer_is_read(side, serve):
     import gzip  # noqa: PLC0415
 
     body = gzip.compress(json.dumps({"generated_text": "a"}).encode())
@@ -576,7 +576,7 @@ def test_a_compressed_answer_is_understood(side, serve):
     assert side.collect(side.stream_tokens(serve(zipped))) == ["Once", " upon"]
 
 
-def test_the_words_of_tgi_for_overload_are_a_429(side, serve):
+def test_the_overload_error_of_tgi_is_a_429(side, serve):
     body = {"error": "Model is overloaded", "error_type": "overloaded"}
     error = call_error(side, serve(events(body)), max_retries=0)
     assert type(error) is hfgen.OverloadedError
@@ -591,7 +591,7 @@ def test_a_connection_that_stays_open_after_the_end_is_not_waited_for(side, serv
     side.wait_for(server.request().hung_up)
 
 
-def test_a_null_stands_for_what_is_not_there(side, serve):
+def test_null_is_read_like_an_absent_field(side, serve):
     body = {"generated_text": "a", "details": {"prefill": None, "tokens": None, "seed": None}}
     assert side.run(serve(as_json(body)))[0].details.tokens == []
     server = serve(events(token("a"), {"index": 2, "token": None, "generated_text": "a"}))
@@ -599,6 +599,6 @@ def test_a_null_stands_for_what_is_not_there(side, serve):
 
 
 @pytest.mark.parametrize("kind", [{}, {"content_type": "text/plain"}])
-def test_json_that_does_not_say_so_is_understood(side, serve, kind):
+def test_json_without_a_json_content_type_is_read(side, serve, kind):
     server = serve(answer(b'[{"generated_text": "a"}]', **kind))
     assert side.collect(side.stream_tokens(server)) == ["a"]
