@@ -52,7 +52,7 @@ class StreamJudge:
             return self._judge_whole()
         if self.outcome.ending == "failed":
             return self._judge_failed()
-        assert self.call_plan.leaving != "stays", "was cancelled by nobody"
+        assert self.call_plan.leaving != "stays", "ended as left, but its caller stays"
         self._check_part()
         return "left"
 

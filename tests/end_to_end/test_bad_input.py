@@ -74,7 +74,7 @@ def test_an_untrusted_certificate(side, serve, certificate):
     assert server.requests == []
 
 
-def test_over_tls(serve, certificate, monkeypatch):
+def test_an_abort_wakes_a_read_over_tls(serve, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     script = """
 import asyncio, sys, threading, time

@@ -156,7 +156,7 @@ async def interrupt_by_abort(client, stuck_call):
 @pytest.mark.parametrize(
     "interrupt", [interrupt_by_cancelling, interrupt_by_timeout, interrupt_by_abort]
 )
-def test_async(stuck_call, interrupt):
+def test_an_interrupted_async_call_hangs_up(stuck_call, interrupt):
     side = Async()
 
     async def main():
@@ -183,7 +183,7 @@ def check_connections_closed(server):
     assert server.open_connections <= 2
 
 
-def test_sync_by_abort(stuck_call):
+def test_an_aborted_sync_call_hangs_up(stuck_call):
     side = Sync()
     client = side.client(api_url=stuck_call.server.url, max_retries=0)
     neighbour = client.stream_tokens("neighbour")
@@ -236,7 +236,7 @@ print("well")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT for one process")
-def test_sync_by_ctrl_c(stuck_call):
+def test_a_sync_call_interrupted_by_ctrl_c_hangs_up(stuck_call):
     # If Ctrl-C ends a TLS handshake, Python's ssl leaves the socket open, though shut down.
     ignored = "ignore:unclosed <ssl.SSLSocket:ResourceWarning"
     command = [

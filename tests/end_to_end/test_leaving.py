@@ -157,7 +157,7 @@ def test_leaving_by_an_error_in_it(side, serve):
     side.wait_for(server.request().hung_up)
 
 
-def test_islice_and_then_more(sync_side, serve):
+def test_a_stream_is_closed_after_islice(sync_side, serve):
     server = serve(ENDLESS)
     stream = sync_side.stream_tokens(server)
     assert list(islice(stream, 2)) == ["a", "b"]
@@ -168,7 +168,7 @@ def test_islice_and_then_more(sync_side, serve):
     assert server.request().hung_up.wait(10)
 
 
-def test_next_and_then_a_loop(side, serve):
+def test_a_loop_continues_after_next(side, serve):
     stream = side.stream_tokens(serve(STORY))
     assert side.next(stream) == "a"
     assert side.collect(stream) == ["b", "c"]

@@ -118,7 +118,7 @@ SERVER_PROFILES = (
         environment={"HF_HUB_OFFLINE": "1"},
         patience=180,
         stop_string="token",
-        # Whether it draws is the model's to say, unless this says so.
+        # Without this, the generation config of the model decides whether tokens are drawn.
         sampling_parameters={"generation_config": json.dumps({"do_sample": True})},
         several_sequences="ignored",
         can_tokenize=False,

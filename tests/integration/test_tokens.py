@@ -73,6 +73,6 @@ def test_characters_of_several_tokens(side, client):
         assert tokens[-1].special
     assert answer.generated_text == chunks[-1].generated_text == f'"{text}"'
     assert answer.details.generated_tokens == chunks[-1].details.generated_tokens == 27
-    # llama.cpp tells of the last token of each character only.
+    # llama.cpp reports only the last token of each character.
     possible_counts = {len(text) + 3, 27}
     assert {len(answer.details.tokens), len(chunks)} <= possible_counts

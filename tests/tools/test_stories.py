@@ -58,8 +58,12 @@ class TestLanguage:
 
     def test_articles_are_right(self, drawn_stories):
         for story in drawn_stories:
-            assert not re.search(r"\ba [aeiou]", story.told.text, re.IGNORECASE), story.told.text
-            assert not re.search(r"\ban [^aeiou]", story.told.text, re.IGNORECASE), story.told.text
+            assert not re.search(r"\ba [aeiou]", story.narrative.text, re.IGNORECASE), (
+                story.narrative.text
+            )
+            assert not re.search(r"\ban [^aeiou]", story.narrative.text, re.IGNORECASE), (
+                story.narrative.text
+            )
 
     def test_no_word_defies_the_rule_of_articles(self):
         every = itertools.chain(
@@ -72,16 +76,16 @@ class TestLanguage:
     def test_ascii_only_and_every_slot_filled(self, drawn_stories):
         for story in drawn_stories:
             assert story.document.isascii()
-            assert not re.search(r"[{}@\0]|\(n\)", story.told.text)
+            assert not re.search(r"[{}@\0]|\(n\)", story.narrative.text)
             assert stories.END_OF_TEXT not in story.document
 
     def test_no_word_twice_in_a_row(self, drawn_stories):
         for story in drawn_stories:
-            assert not re.search(r"\b(\w+) \1\b", story.told.text), story.told.text
+            assert not re.search(r"\b(\w+) \1\b", story.narrative.text), story.narrative.text
 
     def test_sentences_end_and_begin(self, drawn_stories):
         for story in drawn_stories:
-            for line in story.told.text.split("\n"):
+            for line in story.narrative.text.split("\n"):
                 assert line[0] in string.ascii_uppercase + '"'
                 assert line[-1] in '.!?"'
 
@@ -89,7 +93,7 @@ class TestLanguage:
 class TestNames:
     def test_characters_share_no_name_and_no_animal(self, drawn_stories):
         for story in drawn_stories:
-            cast = story.told.cast
+            cast = story.narrative.cast
             three = (cast.hero, cast.friend, cast.acquaintance)
             assert len({character.name for character in three}) == 3
             animals = [character.kind for character in three if character.animal]
@@ -98,42 +102,42 @@ class TestNames:
 
     def test_the_friend_is_named_only_in_stories_with_a_friend(self, drawn_stories):
         for story in drawn_stories:
-            cast = story.told.cast
-            assert re.search(rf"\b{cast.hero.name}\b", story.told.text)
-            named = re.search(rf"\b{cast.friend.name}\b", story.told.text) is not None
-            assert named == story.told.friend_appears
+            cast = story.narrative.cast
+            assert re.search(rf"\b{cast.hero.name}\b", story.narrative.text)
+            named = re.search(rf"\b{cast.friend.name}\b", story.narrative.text) is not None
+            assert named == story.narrative.friend_appears
 
     def test_each_name_has_one_kind(self, drawn_stories):
         titled = re.compile(rf"\b([A-Z][a-z]+) the ({'|'.join(KINDS)})\b")
         for story in drawn_stories:
-            cast = story.told.cast
+            cast = story.narrative.cast
             kinds = {character.name: character.kind for character in (cast.hero, cast.friend)}
-            pairs = [(name, kind) for kind, name in INTRODUCED.findall(story.told.text)]
-            pairs += titled.findall(story.told.text)
-            assert all(kinds[name] == kind for name, kind in pairs), story.told.text
+            pairs = [(name, kind) for kind, name in INTRODUCED.findall(story.narrative.text)]
+            pairs += titled.findall(story.narrative.text)
+            assert all(kinds[name] == kind for name, kind in pairs), story.narrative.text
 
     def test_no_character_is_introduced_twice(self, drawn_stories):
         for story in drawn_stories:
-            names = [name for _, name in INTRODUCED.findall(story.told.text)]
-            assert len(set(names)) == len(names), story.told.text
+            names = [name for _, name in INTRODUCED.findall(story.narrative.text)]
+            assert len(set(names)) == len(names), story.narrative.text
 
     def test_roles_are_kept(self, drawn_stories):
         for story in drawn_stories[:60]:
-            reading = roles.read_story(story.told.text)
+            reading = roles.read_story(story.narrative.text)
             assert reading.slips == ()
-            assert reading.plot == story.told.plot.name
-            assert reading.hero == story.told.cast.hero.name
+            assert reading.plot == story.narrative.plot.name
+            assert reading.hero == story.narrative.cast.hero.name
 
     def test_a_reading_finds_friends_who_swap_names(self, drawn_stories):
-        of_two = [story.told for story in drawn_stories if story.told.friend_appears]
-        for told in of_two[:25]:
-            hero, friend = told.cast.hero.name, told.cast.friend.name
-            middle = len(told.text) * 3 // 5
+        of_two = [story.narrative for story in drawn_stories if story.narrative.friend_appears]
+        for narrative in of_two[:25]:
+            hero, friend = narrative.cast.hero.name, narrative.cast.friend.name
+            middle = len(narrative.text) * 3 // 5
             swap = {hero: friend, friend: hero}
             rest = re.sub(
-                rf"\b({hero}|{friend})\b", lambda m, swap=swap: swap[m[1]], told.text[middle:]
+                rf"\b({hero}|{friend})\b", lambda m, swap=swap: swap[m[1]], narrative.text[middle:]
             )
-            assert not roles.read_story(told.text[:middle] + rest).keeps_names
+            assert not roles.read_story(narrative.text[:middle] + rest).keeps_names
 
     def test_a_reading_finds_no_story_elsewhere(self):
         assert not roles.read_story("Paris is the capital of France.").is_story
@@ -144,7 +148,7 @@ class TestPlots:
     def test_names_are_unique_and_all_are_told(self, drawn_stories):
         names = [plot.name for plot in stories.PLOTS]
         assert len(set(names)) == len(names)
-        assert {story.told.plot.name for story in drawn_stories} == set(names)
+        assert {story.narrative.plot.name for story in drawn_stories} == set(names)
 
     def test_a_friend_who_is_met_has_a_meeting(self):
         for plot in stories.PLOTS:
@@ -161,7 +165,7 @@ class TestPlots:
                 assert not slots & OF_THE_FRIEND, plot.name
 
     def test_every_sentence_can_be_filled(self, drawn_stories):
-        fillings = {story.told.plot.name: story.told.slots for story in drawn_stories}
+        fillings = {story.narrative.plot.name: story.narrative.slots for story in drawn_stories}
         for plot in stories.PLOTS:
             for beat in plot.beats:
                 meeting = isinstance(beat, beats.Meeting)
@@ -169,7 +173,7 @@ class TestPlots:
                     assert sentence.format_map(fillings[plot.name])
 
     def test_most_stories_have_a_well_known_beginning(self, drawn_stories):
-        texts = [story.told.text for story in drawn_stories]
+        texts = [story.narrative.text for story in drawn_stories]
         assert 0.4 < sum(t.startswith("Once upon a time") for t in texts) / len(texts) < 0.6
         assert sum(t.startswith("One day,") for t in texts) > 100
         assert sum(t.startswith("There once was") for t in texts) > 100
@@ -178,12 +182,12 @@ class TestPlots:
 class TestExtras:
     @staticmethod
     def kind_of(story):
-        told, document = story.told.text, story.document
-        if document == told:
+        narrative, document = story.narrative.text, story.document
+        if document == narrative:
             return "plain"
-        if document.startswith(told):
+        if document.startswith(narrative):
             return "card after"
-        before = document.removesuffix(told)
+        before = document.removesuffix(narrative)
         assert before != document
         return "card before" if before.startswith(("Facts: {", '{"')) else "words before"
 
@@ -200,18 +204,20 @@ class TestExtras:
             kind = self.kind_of(story)
             if not kind.startswith("card"):
                 continue
-            text = story.document.removeprefix(story.told.text).removesuffix(story.told.text)
+            text = story.document.removeprefix(story.narrative.text).removesuffix(
+                story.narrative.text
+            )
             facts = json.loads(text.strip().removeprefix("Facts: "))
-            cast = story.told.cast
+            cast = story.narrative.cast
             assert facts.get("name", cast.hero.name) == cast.hero.name
             assert facts.get("kind", cast.hero.kind) == cast.hero.kind
             assert cast.hero.name not in facts.get("friends", [])
             if "friends" in facts:
-                assert (cast.friend.name in facts["friends"]) == story.told.friend_appears
+                assert (cast.friend.name in facts["friends"]) == story.narrative.friend_appears
 
     def test_requests_name_the_hero_of_the_story(self, drawn_stories):
         requests = [
-            (story.document.removesuffix(story.told.text), story.told.cast.hero.name)
+            (story.document.removesuffix(story.narrative.text), story.narrative.cast.hero.name)
             for story in drawn_stories
             if story.document.startswith(("Tell me a story", "Write a short story", "A story"))
         ]

@@ -1,4 +1,4 @@
-"""Who and what one story is about: drawn once, before a word of it is told."""
+"""The characters and things of one story, drawn before it is told."""
 
 from dataclasses import dataclass
 from random import Random
@@ -58,7 +58,7 @@ class Cast:
 
 
 def draw_name(rng: Random, *, female: bool) -> str:
-    """Draw a name: mostly a common one, sometimes one that nobody has heard before."""
+    """Draw a name: mostly a common one, sometimes an invented one."""
     if chance(rng, 0.9):
         return rng.choice(words.GIRLS if female else words.BOYS)
     endings = words.GIRL_ENDINGS if female else words.BOY_ENDINGS

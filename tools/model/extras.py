@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 import words
-from telling import ToldStory
+from telling import Narrative
 from words import chance
 
 _REQUESTS = (
@@ -64,23 +64,23 @@ _NOISE_WORDS = (
 )
 
 
-def add_request(story: ToldStory, rng: Random) -> str:
+def add_request(story: Narrative, rng: Random) -> str:
     """Put before the story a request that it answers."""
     requests = _REQUESTS_OF_TWO if story.friend_appears and chance(rng, 0.2) else _REQUESTS
     return words.spell_articles(rng.choice(requests).format_map(story.slots)) + "\n" + story.text
 
 
-def add_card_after(story: ToldStory, rng: Random) -> str:
+def add_card_after(story: Narrative, rng: Random) -> str:
     """Put after the story a card of its facts."""
     return f"{story.text}\nFacts: {draw_card(story, rng)}"
 
 
-def add_card_before(story: ToldStory, rng: Random) -> str:
+def add_card_before(story: Narrative, rng: Random) -> str:
     """Put before the story a card of what it will tell."""
     return f"{rng.choice(('Facts: ', 'Facts: ', ''))}{draw_card(story, rng)}\n{story.text}"
 
 
-def add_noise(story: ToldStory, rng: Random) -> str:
+def add_noise(story: Narrative, rng: Random) -> str:
     """Put before the story words that have nothing to do with it."""
     pieces = [
         piece if piece != "@" else _draw_noise_word(rng)
@@ -95,7 +95,7 @@ def add_noise(story: ToldStory, rng: Random) -> str:
 
 
 # (share, what is done): the rest of the documents are plain.
-EXTRAS: tuple[tuple[float, Callable[[ToldStory, Random], str]], ...] = (
+EXTRAS: tuple[tuple[float, Callable[[Narrative, Random], str]], ...] = (
     (0.10, add_request),
     (0.08, add_card_after),
     (0.03, add_card_before),
@@ -103,7 +103,7 @@ EXTRAS: tuple[tuple[float, Callable[[ToldStory, Random], str]], ...] = (
 )
 
 
-def add_extra(story: ToldStory, rng: Random) -> str:
+def add_extra(story: Narrative, rng: Random) -> str:
     """Return the document of a story: as it was told, or with one extra."""
     point = rng.random()
     for share, extra in EXTRAS:
@@ -113,7 +113,7 @@ def add_extra(story: ToldStory, rng: Random) -> str:
     return story.text
 
 
-def draw_card(story: ToldStory, rng: Random) -> str:
+def draw_card(story: Narrative, rng: Random) -> str:
     """Return the facts of a story, and some that it does not tell, as one line of JSON.
 
     Most cards have all keys; some leave out a few, so that other shapes are not new to the model.

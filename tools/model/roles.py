@@ -79,9 +79,9 @@ def read_story(text: str) -> Reading:
 @cache
 def ordinary_words() -> frozenset[str]:
     """Return the capitalised words of stories that are not names."""
-    told_stories = [story.told for story in draw_stories("ordinary words", 1500)]
+    narratives = [story.narrative for story in draw_stories("ordinary words", 1500)]
     found = set()
-    for story in told_stories:
+    for story in narratives:
         names = {story.cast.hero.name, story.cast.friend.name}
         found.update(word for word in _CAPITALISED.findall(story.text) if word not in names)
     return frozenset(found | {"Facts"})

@@ -17,7 +17,7 @@ from extras import add_extra
 from plots_alone import ALONE
 from plots_helping import HELPING
 from plots_together import TOGETHER
-from telling import Teller, ToldStory
+from telling import Narrative, Teller
 
 END_OF_TEXT = "<|endoftext|>"
 PLOTS = (*ALONE, *HELPING, *TOGETHER)
@@ -27,14 +27,14 @@ PLOTS = (*ALONE, *HELPING, *TOGETHER)
 class Story:
     """A told story and the document made of it."""
 
-    told: ToldStory
+    narrative: Narrative
     document: str
 
 
 def draw_story(rng: Random) -> Story:
     """Draw a cast and a plot, tell them, and add what stands around."""
-    told = Teller(draw_cast(rng), rng.choice(PLOTS), rng).tell()
-    return Story(told=told, document=add_extra(told, rng))
+    narrative = Teller(draw_cast(rng), rng.choice(PLOTS), rng).tell()
+    return Story(narrative=narrative, document=add_extra(narrative, rng))
 
 
 def draw_stories(seed: int | str, count: int) -> Iterator[Story]:

@@ -127,7 +127,7 @@ class Slots(dict[str, str]):
 
 
 @dataclass(frozen=True, slots=True)
-class ToldStory:
+class Narrative:
     """A told story, with what it was made from.
 
     ``friend_appears`` is false where the hero was alone: the friend of the cast is then in no line.
@@ -156,13 +156,13 @@ class Teller:
             self._slots[slot] = value.format_map(self._slots)
         self._slots["lesson"] = plot.lesson
 
-    def tell(self) -> ToldStory:
+    def tell(self) -> Narrative:
         """Tell the story: paragraphs, each on a line of its own."""
         self._open()
         for beat in self._plot.beats:
             self._tell_beat(beat)
         self._close()
-        return ToldStory(
+        return Narrative(
             text=self._paragraphs(),
             cast=self._cast,
             plot=self._plot,

@@ -173,7 +173,7 @@ def test_at_least_one_token_is_left(options):
 )
 @pytest.mark.parametrize("used_ids", [[3], range(VOCAB)])
 @pytest.mark.parametrize("shift", [-20, 0, 20])
-def test_no_penalty_is_too_much(penalty, options, used_ids, shift):
+def test_extreme_penalties_keep_numbers_finite(penalty, options, used_ids, shift):
     sampling = Sampling(seed=0, repetition_penalty=penalty, **options)
     chooser = Chooser(sampling, used_ids, VOCAB, top_n_tokens=3)
     for step in range(3):
