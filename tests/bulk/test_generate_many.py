@@ -7,7 +7,7 @@ import time
 import pytest
 
 import hfgen
-from helpers.sync_and_async import Left, reply
+from helpers.sync_and_async import LeaveStream, reply
 from hfgen import RateLimit, Retry
 from hfgen.testing import (
     Cut,
@@ -353,7 +353,7 @@ class TestLeaving:
         if way == "break":
             assert len(side.leave_by_break(bulk, 1)) == 1
         elif way == "exception":
-            with pytest.raises(Left):
+            with pytest.raises(LeaveStream):
                 side.leave_by_exception(bulk)
         elif way == "context":
             side.leave_by_context(bulk)

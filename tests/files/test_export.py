@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers.finished_rows import finish, largest_file, open_store, record
+from helpers.finished_rows import finish, limit_file_size, open_store, record
 from hfgen import BulkFileError
 from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.source import source
@@ -193,7 +193,7 @@ def test_without_room_the_older_one_stays(lines, tmp_path, name):
     given = lines({"inputs": "a"}, *({"inputs": str(n * 7919)} for n in range(9000)))
     with open_store(out) as store:
         finish(store, given, batch=3000)
-        with largest_file(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
+        with limit_file_size(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
             export(store, given, target(str(out)))
         assert out.read_bytes() == before
         assert not list(tmp_path.glob("*.new"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.finished_rows import ids, largest_file, open_store, record, rows, run
+from helpers.finished_rows import ids, limit_file_size, open_store, record, rows, run
 from hfgen import BulkFileError
 
 # Which of the files reaches the limit first: the output, or its state.
@@ -21,7 +21,7 @@ def fill(out, what):
     """Commit until there is no room; return the error and the rows that were committed."""
     in_line, in_state = SIZES[what]
     done = []
-    with open_store(out) as store, largest_file(200_000):
+    with open_store(out) as store, limit_file_size(200_000):
         try:
             while True:
                 each = record(len(done), size=in_line)
@@ -61,7 +61,10 @@ def test_a_rewriting_without_room_leaves_all_as_it_was(out, verb):
         store.commit([record(n, "ServerError" if n == 5 else None, size=900) for n in (3, 1, 5, 2)])
         store.commit([record(n, size=900) for n in range(200, 100, -1)])
         before = out.read_bytes()
-        with largest_file(50_000), pytest.raises(BulkFileError, match=r"cannot write .*\.rewrite"):
+        with (
+            limit_file_size(50_000),
+            pytest.raises(BulkFileError, match=r"cannot write .*\.rewrite"),
+        ):
             getattr(store, verb)()
         assert out.read_bytes() == before
         assert not out.with_name("out.jsonl.rewrite").exists()

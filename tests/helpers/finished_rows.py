@@ -21,7 +21,7 @@ SETTINGS = {"input": "a digest", "parameters": {"temperature": 0.7}}
 
 
 def run(*arguments, before=()):
-    """Run Python, in a process of its own that finds what this one finds."""
+    """Run Python in another process with the same import path."""
     return subprocess.run(
         [*before, sys.executable, *arguments],
         check=False,
@@ -39,7 +39,7 @@ def open_store(path, **options):
 
 
 def record(index, error=None, *, tokens=None, size=0, digest=None):
-    """A finished row that says its number, in a line of at least `size` bytes."""
+    """Return the record of a row with its number, in a line of at least `size` bytes."""
     columns = {"id": index, "text": "x" * size}
     if error:
         columns["error"] = {"type": error}
@@ -47,7 +47,7 @@ def record(index, error=None, *, tokens=None, size=0, digest=None):
 
 
 def rows(count):
-    """So many rows."""
+    """Yield `count` rows."""
     for index in range(count):
         yield Row(index, {"inputs": f"prompt {index}"})
 
@@ -58,7 +58,7 @@ def ids(path):
 
 
 def result(row, prompt=None, **facts):
-    """What comes of a row whose prompt is said back; of none, its error."""
+    """Return the result of a row: its prompt as the text, or its error if it has no prompt."""
     try:
         text = (prompt or Prompt())(row)["inputs"]
     except InvalidRequestError as error:
@@ -69,7 +69,7 @@ def result(row, prompt=None, **facts):
 
 
 def finish(store, source, *, batch=100, **options):
-    """Say back what remains of the input."""
+    """Store a result for each row of the input that has none yet."""
     recorder, records = Records(**options), []
     for row in store.remaining(source.rows()):
         records.append(recorder.record(result(row)))
@@ -80,8 +80,8 @@ def finish(store, source, *, batch=100, **options):
 
 
 @contextmanager
-def largest_file(size):
-    """No file can grow beyond so many bytes: the one full disk that there is without root."""
+def limit_file_size(size):
+    """Let no file grow beyond `size` bytes, as on a full disk. This needs no root."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -80,7 +80,9 @@ def test_what_is_not_packed(packing):
 
 @pytest.mark.parametrize("packing", ["br", "zstd", "gzip, gzip", "gzip, br"])
 def test_packings_that_are_not_known(packing):
-    with pytest.raises(hfgen.ConnectError, match=f"it came as {packing}, which was not asked") as caught:
+    with pytest.raises(
+        hfgen.ConnectError, match=f"it came as {packing}, which was not asked"
+    ) as caught:
         unpack(packing, b"something")
     assert "secret" not in str(caught.value)
 

@@ -145,8 +145,7 @@ def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
     try:
         import prometheus_client  # noqa: F401, PLC0415
 
-        from hfgen.server.engine import batcher as _batcher  # noqa: PLC0415
-        from hfgen.server.engine import checkpoint as _checkpoint  # noqa: PLC0415
+        from hfgen.server.engine import batcher, checkpoint  # noqa: PLC0415
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "hfgen":
             raise
@@ -155,11 +154,11 @@ def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
         ) from error
     bundled = options.model == "bundled"
     try:
-        model = _checkpoint.load_checkpoint(_checkpoint.BUNDLED if bundled else Path(options.model))
-    except _checkpoint.CheckpointError as error:
+        model = checkpoint.load_checkpoint(checkpoint.BUNDLED if bundled else Path(options.model))
+    except checkpoint.CheckpointError as error:
         raise LocalServerError(str(error)) from error
     Limits.from_options(options, max_positions=model.engine.max_positions)
-    return model, _batcher.Batcher(model, max_batch=options.max_batch)
+    return model, batcher.Batcher(model, max_batch=options.max_batch)
 
 
 async def _serve_until_stopped(
