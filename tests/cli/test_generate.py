@@ -244,6 +244,15 @@ def test_a_second_ctrl_c_ends_it_at_once(hfgen):
         assert process.stderr.read() == ""
 
 
+def test_ctrl_c_that_is_ignored_stays_ignored(hfgen):
+    with ScriptedServer(events(token("Once"), Pause(0.5), token("", last="Once"))) as server:
+        process = hfgen.start_ignoring(signal.SIGINT, "generate", "Hi", "--api-url", server.url)
+        assert process.stdout.read(4) == "Once"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err) == (0, "\n", "")
+
+
 def test_local_and_a_url_exclude_each_other(hfgen):
     done = hfgen("generate", "Hi", "--local", "--api-url", "http://127.0.0.1:9")
     assert done.returncode == 2

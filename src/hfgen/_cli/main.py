@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 from hfgen._cli import bulk, generate, info, serve
 from hfgen._cli.terminal import discard_output
 from hfgen._core.errors import HfgenError, InvalidRequestError
+from hfgen._io.stop_signals import EXIT_INTERRUPTED, handle_stop_signals
 from hfgen._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType, ModuleType
+    from types import ModuleType
+    from typing import NoReturn
 
 _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "generate": (generate, "generate text and show it as it comes"),
@@ -26,8 +27,6 @@ _COMMANDS: dict[str, tuple[ModuleType, str]] = {
 }
 
 _FAILED = 1
-# 128 and the number of the signal, as a shell reports a command that SIGINT ended.
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done (also when the reader of its output went away); 1: an error, in one line on standard
     error; 2: the command line is wrong; 3: `bulk` is done, and some rows have errors; 130: Ctrl-C.
     """
-    signal.signal(signal.SIGINT, _interrupted)
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    with handle_stop_signals(
+        "SIGINT", stop=_raise_keyboard_interrupt, stop_at_once=lambda: os._exit(EXIT_INTERRUPTED)
+    ):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = _parser().parse_args(arguments)
     if options.debug:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
@@ -48,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Here, because the interpreter's own flush at exit reports a closed pipe.
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         discard_output(sys.stdout)
     except OSError as error:
@@ -65,9 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupted(_: int, __: FrameType | None) -> None:
-    """End the command in order; the second time, at once."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+def _raise_keyboard_interrupt() -> NoReturn:
     raise KeyboardInterrupt
 
 

@@ -54,6 +54,9 @@ class Folder:
     def start(self, url, *arguments, **options):
         return self._hfgen.start(*self.arguments(url, *arguments), **options)
 
+    def start_ignoring(self, number, url, *arguments):
+        return self._hfgen.start_ignoring(number, *self.arguments(url, *arguments))
+
 
 @pytest.fixture
 def folder(tmp_path, hfgen):

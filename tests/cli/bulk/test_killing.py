@@ -141,17 +141,14 @@ def test_a_terminal_that_goes_says_so_more_than_once(folder):
         assert len(folder.rows()) == len(server.requests) < 40
 
 
-def test_nohup_goes_on(folder):
+# `nohup` ignores SIGHUP; a shell ignores SIGINT for a job in the background.
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_is_ignored_stays_ignored(folder, number):
     folder.write(prompts(20))
     with ScriptedServer(lambda request: answer_prompt(request, after=0.1)) as server:
-        # What is ignored here is ignored there, as `nohup` has it.
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        try:
-            process = folder.start(server.url, "--concurrency", "4")
-        finally:
-            signal.signal(signal.SIGHUP, before)
+        process = folder.start_ignoring(number, server.url, "--concurrency", "4")
         server.request(3, timeout=30)
-        process.send_signal(signal.SIGHUP)
+        process.send_signal(number)
         process.communicate(timeout=30)
     assert process.returncode == 0
     check(folder.rows(), 20)

@@ -17,7 +17,7 @@ from hfgen._cli.bulk.on_ray import ray_results
 from hfgen._cli.bulk.progress import Lines, Progress, summary
 from hfgen._cli.bulk.report.page import Report
 from hfgen._cli.bulk.resume_command import resume_command
-from hfgen._cli.bulk.run import EXIT_INTERRUPTED, INTERRUPTED, BulkRun
+from hfgen._cli.bulk.run import INTERRUPTED, BulkRun
 from hfgen._cli.bulk.tally import Tally
 from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
@@ -28,6 +28,7 @@ from hfgen._files.record import Records
 from hfgen._files.source import source
 from hfgen._files.store import Store
 from hfgen._files.target import target
+from hfgen._io.stop_signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     import argparse

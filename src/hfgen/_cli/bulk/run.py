@@ -1,7 +1,7 @@
 """The run: takes results from the engine, writes them in batches, counts what is on the disk.
 
-`BulkRun.run` is the loop; `collect_batches` groups results while a batch is written;
-`handle_stop_signals` drains the run at the first signal and ends the process at the second.
+`BulkRun.run` is the loop; `collect_batches` groups results while a batch is written. The first
+stop signal drains the run, the second one ends the process.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from hfgen._cli.bulk.tally import View
 from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.url import display
+from hfgen._io.stop_signals import EXIT_INTERRUPTED, handle_stop_signals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
-    from types import FrameType
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 
     from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._cli.bulk.progress import Progress
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
 # Seconds between two updates of the progress display.
 _TICK = 0.5
 INTERRUPTED = "interrupted"
-# 128 and the number of SIGINT, as a shell reports a command that Ctrl-C ended.
-EXIT_INTERRUPTED = 130
-_HANGUP = getattr(signal, "SIGHUP", None)
-_SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, _HANGUP)))
 
 T = TypeVar("T")
 
@@ -94,17 +89,29 @@ class BulkRun:
         started = time.monotonic()
         loop = asyncio.get_running_loop()
 
-        def interrupted() -> None:
+        def drain() -> None:
             running = results.statistics.in_flight
             self._stop(results, INTERRUPTED)
             self._print(f"stopping when what runs ({running}) has ended; Ctrl-C again: at once")
+
+        def end_process() -> None:
+            try:
+                self.on_abandon()
+            finally:
+                os._exit(EXIT_INTERRUPTED)
 
         async def watch() -> None:
             while True:
                 self._show(results.statistics, time.monotonic() - started)
                 await asyncio.sleep(_TICK)
 
-        with handle_stop_signals(lambda: loop.call_soon_threadsafe(interrupted), self.on_abandon):
+        with handle_stop_signals(
+            "SIGINT",
+            "SIGTERM",
+            "SIGHUP",
+            stop=lambda: loop.call_soon_threadsafe(drain),
+            stop_at_once=end_process,
+        ):
             watching = asyncio.create_task(watch())
             try:
                 async with contextlib.aclosing(
@@ -227,41 +234,3 @@ async def collect_batches(
         collector.cancel()
         # What it ends with has been raised above, or matters less than what is being raised.
         await asyncio.gather(collector, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def handle_stop_signals(first: Callable[[], object], last: Callable[[], object]) -> Iterator[None]:
-    """Heed SIGINT, SIGTERM and SIGHUP inside of the context; the second one ends the process.
-
-    What was ignored stays so (`nohup`).
-
-    Args:
-        first: Called at the first signal, between any two steps of the main thread: it must do no
-            more than pass it on.
-        last: Called at the second one, before the end.
-    """
-    seen = 0
-
-    def told(number: int, _: FrameType | None) -> None:
-        nonlocal seen
-        if number == _HANGUP and seen:
-            # A closed terminal sends SIGHUP twice: through the shell, and from the system.
-            return
-        seen += 1
-        try:
-            first() if seen == 1 else last()
-        finally:
-            # Exits even if `last` fails.
-            if seen > 1:
-                os._exit(EXIT_INTERRUPTED)
-
-    before = {
-        number: signal.signal(number, told)
-        for number in _SIGNALS
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
