@@ -43,12 +43,12 @@ def act(out, action):
 
 def check(out, *allowed):
     with open_store(out) as store:
-        found = dict(store.lines())
+        found = dict(store.read_lines())
         assert found == {n: line(n).line for n in found}
         assert sorted(ids(out)) == list(found)
         assert set(found) in allowed, found
         assert store.done == len(found)
-        rest = [row.index for row in store.remaining(rows(9))]
+        rest = [row.index for row in store.skip_finished(rows(9))]
         assert sorted([*rest, *found]) == list(range(9))
 
 

@@ -29,7 +29,7 @@ def write(out, seed, ready):
         if chance.random() < 0.5:
             store.sort()
         waiting = []
-        for row in store.remaining(rows(ROWS)):
+        for row in store.skip_finished(rows(ROWS)):
             waiting.append(row.index)
             if len(waiting) == 12:
                 chance.shuffle(waiting)
@@ -69,14 +69,14 @@ def main(folder, kills):
             with out.open("ab") as file:
                 file.write(b'{"id": 7, "text": "' + bytes(chance.randrange(5000)))
         with open_store(out) as store:
-            done = {index: json.loads(line) for index, line in store.lines()}
+            done = {index: json.loads(line) for index, line in store.read_lines()}
             assert sorted(ids(out)) == list(done)
             assert all(done[index]["id"] == index for index in done)
             # A row that has its text keeps it; one with an error may be forgotten.
             assert kept <= set(done)
             kept = {index for index, columns in done.items() if "error" not in columns}
     with open_store(out) as store:
-        store.commit([record(row.index) for row in store.remaining(rows(ROWS))])
+        store.commit([record(row.index) for row in store.skip_finished(rows(ROWS))])
         store.sort()
     assert ids(out) == list(range(ROWS))
     assert {path.name for path in folder.iterdir()} == {"out.jsonl", "out.jsonl.state"}

@@ -13,8 +13,8 @@ import pytest
 from helpers.finished_rows import finish, largest_file, open_store, record
 from hfgen import BulkFileError
 from hfgen._files.export import export, keeps_input_columns
-from hfgen._files.source import source
-from hfgen._files.target import target
+from hfgen._files.source import Source
+from hfgen._files.target import Target
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -28,8 +28,8 @@ ERROR = "struct<type: string, message: string, status: int64, attempts: int64>"
 def made(given, out):
     """Say the rows back, and make the output."""
     with open_store(out) as store:
-        finish(store, given, columns=not keeps_input_columns(given, target(str(out))))
-        export(store, given, target(str(out)))
+        finish(store, given, columns=not keeps_input_columns(given, Target.from_name(str(out))))
+        export(store, given, Target.from_name(str(out)))
     assert not list(out.parent.glob("*.new"))
     return out
 
@@ -41,7 +41,7 @@ def lines(tmp_path):
     def made(*rows):
         path = tmp_path / "in.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return source(str(path))
+        return Source.from_name(str(path))
 
     return made
 
@@ -52,7 +52,7 @@ def table(tmp_path):
 
     def made(table, **options):
         pq.write_table(table, tmp_path / "in.parquet", **options)
-        return source(str(tmp_path / "in.parquet"))
+        return Source.from_name(str(tmp_path / "in.parquet"))
 
     return made
 
@@ -87,21 +87,23 @@ class TestParquetOfJson:
     def test_rows_that_could_not_be_read_are_there(self, tmp_path):
         (tmp_path / "in.jsonl").write_bytes(b'{"inputs": "a"}\nnot json \xff\n')
         read = pq.read_table(
-            made(source(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet")
+            made(Source.from_name(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet")
         ).to_pylist()
         assert read[1]["row"] == "not json \ufffd"
         assert read[1]["error"]["message"].startswith("not UTF-8")
 
     def test_numbers_that_nobody_can_hold_stay_json(self, tmp_path):
         (tmp_path / "in.jsonl").write_bytes(b'{"inputs": "a", "n": 1e999}\n{"inputs": "b"}')
-        read = pq.read_table(made(source(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet"))
+        read = pq.read_table(
+            made(Source.from_name(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet")
+        )
         assert read["n"].to_pylist() == ["1e999", None]
 
     def test_the_order_is_that_of_the_input(self, lines, tmp_path):
         out = tmp_path / "out.parquet"
         with open_store(out) as store:
             store.commit([record(n) for n in (3, 0, 2, 1)])
-            export(store, lines(), target(str(out)))
+            export(store, lines(), Target.from_name(str(out)))
         assert pq.read_table(out)["id"].to_pylist() == [0, 1, 2, 3]
 
 
@@ -135,10 +137,10 @@ class TestParquetOfParquet:
         out = tmp_path / "out.parquet"
         with open_store(out) as store:
             everything = list(given.rows())
-            for row in store.remaining(reversed(everything)):
+            for row in store.skip_finished(reversed(everything)):
                 assert row.index < count
             finish(store, given, columns=False, batch=999)
-            export(store, given, target(str(out)))
+            export(store, given, Target.from_name(str(out)))
         read = pq.read_table(out)
         assert read["generated_text"].to_pylist() == read["inputs"].to_pylist()
         assert read.num_rows == count
@@ -148,7 +150,7 @@ class TestParquetOfParquet:
         out = tmp_path / "out.parquet"
         with open_store(out) as store:
             store.commit([record(n) for n in (7, 2999, 1024)])
-            export(store, given, target(str(out)))
+            export(store, given, Target.from_name(str(out)))
         assert pq.read_table(out)["inputs"].to_pylist() == ["7", "1024", "2999"]
 
     def test_an_earlier_output_as_input(self, table, tmp_path):
@@ -172,7 +174,7 @@ def test_compressed_lines(lines, tmp_path, ending):
     out = made(lines({"inputs": "a"}, {"inputs": "b"}), tmp_path / f"out.jsonl.{ending}")
     unpacked = UNPACK[ending](out.read_bytes())
     assert [json.loads(line)["generated_text"] for line in unpacked.splitlines()] == ["a", "b"]
-    assert len(list(source(str(out)).rows())) == 2
+    assert len(list(Source.from_name(str(out)).rows())) == 2
 
 
 def test_lines_that_are_the_output_stay_as_they_are(lines, tmp_path):
@@ -194,8 +196,8 @@ def test_without_room_the_older_one_stays(lines, tmp_path, name):
     with open_store(out) as store:
         finish(store, given, batch=3000)
         with largest_file(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
-            export(store, given, target(str(out)))
+            export(store, given, Target.from_name(str(out)))
         assert out.read_bytes() == before
         assert not list(tmp_path.glob("*.new"))
-        export(store, given, target(str(out)))
+        export(store, given, Target.from_name(str(out)))
     assert out.read_bytes() != before

@@ -43,8 +43,8 @@ def test_it_goes_on_when_there_is_room(out, what):
     assert error.message.startswith(f"cannot write {file}: ")
     assert "What was committed is safe" in error.message
     with open_store(out) as store:
-        assert [n for n, _ in store.lines()] == done
-        rest = [row.index for row in store.remaining(rows(len(done) + 10))]
+        assert [n for n, _ in store.read_lines()] == done
+        rest = [row.index for row in store.skip_finished(rows(len(done) + 10))]
         assert rest == list(range(len(done), len(done) + 10))
         store.commit([record(n) for n in rest])
     assert ids(out) == [*done, *rest]
@@ -92,7 +92,7 @@ with open_store(out) as store:
         print(error.message)
 open(ballast, "wb").close()
 with open_store(out) as store:
-    rest = [row.index for row in store.remaining(rows(len(done) + 10))]
+    rest = [row.index for row in store.skip_finished(rows(len(done) + 10))]
     assert rest == list(range(len(done), len(done) + 10)), rest
     store.commit([record(index) for index in rest])
 assert ids(out) == [*done, *rest]

@@ -30,7 +30,7 @@ def test_values_are_pythons_own():
         "inputs": "a", "n": 2**60, "when": day, "price": Decimal("1.10"),
         "tags": ["x", None], "meta": {"k": 1}, "raw": b"\xff", "nothing": None,
     }  # fmt: skip
-    (row,) = parquet.rows(made(pa.Table.from_pylist([values])))
+    (row,) = parquet.read_rows(made(pa.Table.from_pylist([values])))
     assert row.columns == values
     assert msgspec.json.decode(encode(row.columns)) == {
         "inputs": "a", "n": 2**60, "when": "2026-01-02T03:04:05Z", "price": "1.10",
@@ -40,7 +40,7 @@ def test_values_are_pythons_own():
 
 def test_nanoseconds_are_kept_as_text():
     table = pa.table({"t": pa.array([1, None], pa.timestamp("ns"))})
-    first, second = parquet.rows(made(table))
+    first, second = parquet.read_rows(made(table))
     assert first.columns == {"t": "1970-01-01 00:00:00.000000001"}
     assert second.columns == {"t": None}
 
@@ -48,37 +48,37 @@ def test_nanoseconds_are_kept_as_text():
 def test_indices_go_through_all_batches_and_row_groups():
     count = 2 * parquet.BATCH_ROWS + 7
     stream = made(pa.table({"n": range(count)}), row_group_size=500)
-    assert [(row.index, row.columns["n"]) for row in parquet.rows(stream)] == [
+    assert [(row.index, row.columns["n"]) for row in parquet.read_rows(stream)] == [
         (n, n) for n in range(count)
     ]
-    assert parquet.count(stream) == count
+    assert parquet.count_rows(stream) == count
 
 
 def test_text_that_is_no_utf8_spoils_its_own_row():
     raw = pa.array([b"a", b"\xff", b"c"], pa.binary())
     text = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
-    rows = list(parquet.rows(made(pa.table({"inputs": text}))))
+    rows = list(parquet.read_rows(made(pa.table({"inputs": text}))))
     assert [row.index for row in rows] == [0, 1, 2]
     assert rows[1].problem.startswith("not readable: ")
     assert [rows[0].columns, rows[2].columns] == [{"inputs": "a"}, {"inputs": "c"}]
 
 
 def test_what_is_no_parquet():
-    with pytest.raises(BulkFileError, match="no Parquet file"):
-        list(parquet.rows(io.BytesIO(b"PAR1 and something else")))
+    with pytest.raises(BulkFileError, match="not a Parquet file"):
+        list(parquet.read_rows(io.BytesIO(b"PAR1 and something else")))
 
 
 def test_a_damaged_file():
     data = bytearray(made(pa.table({"s": [str(n) * 40 for n in range(5000)]})).getvalue())
     data[1000:3000] = b"\xa5" * 2000
-    with pytest.raises(BulkFileError, match="damaged behind row"):
-        list(parquet.rows(io.BytesIO(bytes(data))))
+    with pytest.raises(BulkFileError, match="damaged after row"):
+        list(parquet.read_rows(io.BytesIO(bytes(data))))
 
 
 def test_a_column_that_is_there_twice():
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     with pytest.raises(BulkFileError, match="a column twice: a, a"):
-        list(parquet.rows(made(table)))
+        list(parquet.read_rows(made(table)))
 
 
 JSON = st.recursive(
@@ -93,7 +93,7 @@ def column(values):
     shape = Shape()
     for value in values:
         shape.add(value)
-    array = pa.array([shape.fit(value) for value in values], shape.arrow(pa))
+    array = pa.array([shape.fit(value) for value in values], shape.arrow_type(pa))
     return str(array.type), array.to_pylist()
 
 
@@ -135,7 +135,7 @@ def test_what_is_nested_deeper_than_can_be_read_is_text_there(begin, end):
     value = msgspec.json.decode(begin * 900 + "1" + end * 900)
     shape, file = Shape(), io.BytesIO()
     shape.add(value)
-    pq.write_table(pa.table({"a": pa.array([shape.fit(value)], shape.arrow(pa))}), file)
+    pq.write_table(pa.table({"a": pa.array([shape.fit(value)], shape.arrow_type(pa))}), file)
     (kept,) = pq.read_table(file)["a"].to_pylist()
     for _ in range(32):
         (kept,) = kept.values() if isinstance(kept, dict) else kept

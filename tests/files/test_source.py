@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hfgen import BulkFileError
-from hfgen._files.source import source
+from hfgen._files.source import Source
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,7 +24,7 @@ def file(tmp_path):
     def made(name, data):
         path = tmp_path / name
         path.write_bytes(data)
-        return source(str(path))
+        return Source.from_name(str(path))
 
     return made
 
@@ -55,7 +55,7 @@ def test_a_torn_file_gives_what_it_has_and_says_so(file, ending):
     lines = b"".join(b'{"inputs": "%d"}\n' % (n * 7919 % 100_003) for n in range(50_000))
     packed = PACK[ending](lines)
     given, seen = file(f"in.jsonl{ending}", packed[: len(packed) // 2]), []
-    with pytest.raises(BulkFileError, match="is torn"):
+    with pytest.raises(BulkFileError, match="ends too early"):
         seen.extend(row.value("inputs") for row in given.rows())
     assert 0 < len(seen) < 50_000
     assert seen == [str(n * 7919 % 100_003) for n in range(len(seen))]
@@ -72,16 +72,16 @@ def test_what_is_not_compressed(file, ending):
 )
 def test_what_cannot_be_opened(tmp_path, ask):
     with pytest.raises(BulkFileError, match=r"cannot read .*none\.jsonl: No such file"):
-        ask(source(str(tmp_path / "none.jsonl")))
+        ask(Source.from_name(str(tmp_path / "none.jsonl")))
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(BulkFileError, match=r"cannot read .*folder\.jsonl: Is a directory"):
-        ask(source(str(tmp_path / "folder.jsonl")))
+        ask(Source.from_name(str(tmp_path / "folder.jsonl")))
 
 
 def test_what_can_be_read_only_once(tmp_path):
     os.mkfifo(tmp_path / "in.jsonl")
     with pytest.raises(BulkFileError, match="pass it as standard input, with -"):
-        source(str(tmp_path / "in.jsonl"))
+        Source.from_name(str(tmp_path / "in.jsonl"))
 
 
 def test_utf16_is_told_from_damage(file):
@@ -126,7 +126,7 @@ class TestStandardInput:
 
     def test_json_lines_by_default(self, stdin):
         stdin(b"\xef\xbb\xbf" + ROWS)
-        given = source("-")
+        given = Source.from_name("-")
         assert (given.count(), given.digest(), given.name) == (None, None, "standard input")
         assert prompts(given) == ["a", "b"]
 
@@ -137,18 +137,18 @@ class TestStandardInput:
     )
     def test_any_format_that_is_given(self, stdin, kind, data):
         stdin(data)
-        assert prompts(source("-", kind)) == ["a", "b"]
+        assert prompts(Source.from_name("-", kind)) == ["a", "b"]
 
     def test_it_stays_open(self, stdin):
         file = stdin(ROWS)
-        prompts(source("-"))
+        prompts(Source.from_name("-"))
         assert os.fstat(file.fileno()).st_size == len(ROWS)
 
     def test_not_parquet(self):
         with pytest.raises(BulkFileError, match="give a file"):
-            source("-", "parquet")
+            Source.from_name("-", "parquet")
 
     def test_closed(self, monkeypatch):
         monkeypatch.setattr(sys, "stdin", None)
         with pytest.raises(BulkFileError, match="cannot read standard input: it is closed"):
-            prompts(source("-"))
+            prompts(Source.from_name("-"))

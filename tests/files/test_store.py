@@ -33,7 +33,7 @@ def refused(out, **options):
 
 def remaining(out, count, **options):
     with open_store(out, **options) as store:
-        return [row.index for row in store.remaining(rows(count))]
+        return [row.index for row in store.skip_finished(rows(count))]
 
 
 class TestGoingOn:
@@ -95,7 +95,7 @@ class TestGoingOn:
         begun(out, *(record(n) for n in range(0, 3000, 2)))
         with open_store(out) as store:
             seen = []
-            for row in store.remaining(rows(4000)):
+            for row in store.skip_finished(rows(4000)):
                 seen.append(row.index)
                 if len(seen) % 50 == 0:
                     store.commit([record(index) for index in seen[-50:]])
@@ -144,18 +144,18 @@ class TestAnotherInput:
         before = list(rows(4))
         begun(out, *(record(row.index, digest=row.digest()) for row in before[:3]))
         with open_store(out) as store:
-            assert [row.index for row in store.remaining(before)] == [3]
+            assert [row.index for row in store.skip_finished(before)] == [3]
             other = [before[0], Row(1, {"inputs": "another"}), *before[2:]]
-            with pytest.raises(BulkFileError, match="another input: row 1 was another one"):
-                list(store.remaining(other))
-            with pytest.raises(BulkFileError, match="ends before row 2, which is finished"):
-                list(store.remaining(before[:2]))
+            with pytest.raises(BulkFileError, match="another input: row 1 is not the same"):
+                list(store.skip_finished(other))
+            with pytest.raises(BulkFileError, match="ends before row 2, which was finished"):
+                list(store.skip_finished(before[:2]))
 
 
 class TestRefusing:
     def test_an_output_that_is_no_runs(self, out):
         out.write_text("precious\n")
-        assert "is there already" in refused(out)
+        assert "exists, and is not the output" in refused(out)
         assert out.read_text() == "precious\n"
         assert not out.with_name("out.jsonl.state").exists()
 
@@ -268,7 +268,7 @@ class TestRewriting:
         with open_store(out) as store:
             store.forget_errors()
             assert (store.done, store.errors, store.generated_tokens) == (2, {}, 3)
-            assert [row.index for row in store.remaining(rows(6))] == [1, 2, 3, 5]
+            assert [row.index for row in store.skip_finished(rows(6))] == [1, 2, 3, 5]
             store.commit([record(1)])
         assert sorted(ids(out)) == [0, 1, 4]
         assert remaining(out, 6) == [2, 3, 5]
@@ -319,8 +319,8 @@ class TestRewriting:
 def test_lines_come_in_the_order_of_the_input(out):
     begun(out, *(record(n) for n in (2, 0, 3000)))
     with open_store(out) as store:
-        assert [index for index, _ in store.lines()] == [0, 2, 3000]
-        assert [line for _, line in store.lines()] == [record(n).line for n in (0, 2, 3000)]
+        assert [index for index, _ in store.read_lines()] == [0, 2, 3000]
+        assert [line for _, line in store.read_lines()] == [record(n).line for n in (0, 2, 3000)]
 
 
 def test_a_copy_of_output_and_state_goes_on_elsewhere(out, tmp_path):

@@ -174,7 +174,7 @@ def test_no_server_is_an_error_at_once(folder):
     *before, last = done_.stderr.splitlines()
     assert last.startswith("hfgen: error: cannot connect to http://127.0.0.1:9")
     # What it waits for meanwhile is said, too.
-    assert all("resting: http://127.0.0.1:9 (cannot connect to " in line for line in before)
+    assert all("paused: http://127.0.0.1:9 (cannot connect to " in line for line in before)
 
 
 def test_a_wrong_key_is_an_error_at_once(folder):

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.bulk_rows import answer_prompt, check, prompts
 from hfgen._cli.bulk.command import choose_progress
-from hfgen._cli.bulk.progress import Lines, line
+from hfgen._cli.bulk.progress import Lines, format_line
 from hfgen._cli.bulk.tally import View
 from hfgen.testing import Hang, ScriptedServer, tokens
 
@@ -34,7 +34,7 @@ def view(**changes):
 
 
 def test_all_on_one_line():
-    assert line(view()) == (
+    assert format_line(view()) == (
         "61,000 of 100,000 rows (61%), 84.2 rows/s, 10,120 tokens/s, 64 in flight of 72, "
         "12 retries, 0 errors, 7 min 43 s left"
     )
@@ -48,17 +48,17 @@ def test_all_on_one_line():
         ({"done": 99_999}, "(99%)"),
         ({"total": None, "seconds_left": None}, "61,000 rows, "),
         (
-            {"resting": ("http://a", "http://b"), "trouble": "no"},
-            "resting: http://a, http://b (no)",
+            {"paused_servers": ("http://a", "http://b"), "last_error": "no"},
+            "paused: http://a, http://b (no)",
         ),
-        ({"stopping": True}, "stopping, 64 still running"),
+        ({"is_stopping": True}, "stopping, 64 still running"),
         ({"seconds_left": 0.2}, ", 1 s left"),
         ({"seconds_left": 93_600}, ", 1 d 2 h left"),
         ({"total": 0, "done": 0}, "0 of 0 rows (100%)"),
     ],
 )
 def test_parts_of_the_line(changes, says):
-    assert says in line(view(**changes))
+    assert says in format_line(view(**changes))
 
 
 def test_lines_come_soon_at_first_and_seldom_later(tmp_path):
@@ -156,7 +156,7 @@ def test_the_terminal_is_left_in_order_however_it_ends(folder, terminal):
         process = folder.start(server.url, stderr=terminal.theirs)
         terminal.wait_for("1 in flight")
         process.send_signal(signal.SIGINT)
-        terminal.wait_for("again: at once")
+        terminal.wait_for("again stops at once")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
     said = terminal.close()

@@ -42,7 +42,7 @@ def test_bins_grow_wider_and_lose_nothing():
     timeline = recorder.timeline
     assert 120 < len(timeline.bins) <= 240
     assert timeline.width * 240 > 99_999 >= timeline.width * 120
-    whole = timeline.whole()
+    whole = timeline.sum_bins()
     assert (whole.rows, whole.tokens, whole.retries) == (100_000, 500_000, 9_999)
     assert (whole.in_flight, whole.limit) == (6, 8)
     assert whole.latency.count == whole.time_to_first_token.count == 100_000
