@@ -23,8 +23,8 @@ def test_streams_the_text(hfgen):
     with ScriptedServer(STORY) as server:
         done = hfgen("generate", "Hi", "--api-url", server.url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Once upon\n", "")
-    asked = server.requests[0].json
-    assert asked == {"inputs": "Hi", "parameters": {"return_full_text": False}, "stream": True}
+    body = server.requests[0].json
+    assert body == {"inputs": "Hi", "parameters": {"return_full_text": False}, "stream": True}
 
 
 def test_shows_each_token_as_it_comes(hfgen):

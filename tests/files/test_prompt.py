@@ -87,12 +87,12 @@ def test_any_text_goes_through_a_template(before, value):
 
 def test_the_rows_own_parameters_win():
     own = {"temperature": 0.2, "seed": None}
-    given = {"temperature": 0.7, "max_new_tokens": 5, "seed": 1}
-    assert request({"inputs": "a", "parameters": own}, parameters=given) == {
+    defaults = {"temperature": 0.7, "max_new_tokens": 5, "seed": 1}
+    assert request({"inputs": "a", "parameters": own}, parameters=defaults) == {
         "inputs": "a",
         "parameters": {"temperature": 0.2, "max_new_tokens": 5, "seed": 1},
     }
-    assert given["seed"] == 1
+    assert defaults["seed"] == 1
 
 
 @pytest.mark.parametrize("parameters", [None, {}, ""])

@@ -69,7 +69,7 @@ def result(row, prompt=None, **facts):
 
 
 def finish(store, source, *, batch=100, **options):
-    """Say back what remains of the input."""
+    """Finish all rows that are not finished yet."""
     record_maker, records = RecordMaker(**options), []
     for row in store.skip_finished(source.rows()):
         records.append(record_maker.make_record(result(row)))

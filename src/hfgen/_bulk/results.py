@@ -62,8 +62,8 @@ class BulkResult(Generic[Row]):
         counts = [
             answer.details.generated_tokens if answer.details else None for answer in self.answers
         ]
-        known = [count for count in counts if count is not None]
-        return sum(known) if known and len(known) == len(counts) else None
+        reported = [count for count in counts if count is not None]
+        return sum(reported) if reported and len(reported) == len(counts) else None
 
     @property
     def input_length(self) -> int | None:

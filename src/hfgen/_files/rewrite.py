@@ -70,8 +70,8 @@ def finish_rewrite(state: State, path: Path) -> None:
     current = new if new.exists() else path
     if not current.exists() or _compute_digest(current, pending["end"]) != pending["digest"]:
         raise BulkFileError(
-            f"{current} was changed while it was being rewritten; put it back, or start again from "
-            "the first row with --restart"
+            f"{current} was changed while it was being rewritten; put it back, or start "
+            "over with --restart"
         )
     if current is new:
         with translate_write_errors(path):

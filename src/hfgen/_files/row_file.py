@@ -75,7 +75,7 @@ class RowFile:
         if len(line) < length or not line.endswith(b"\n"):
             raise BulkFileError(
                 f"{self.path} was changed: no line ends at byte {offset + length}, where one did. "
-                "Put it back as it was, or begin anew with --restart"
+                "Put it back as it was, or start over with --restart"
             )
         return line
 

@@ -83,7 +83,7 @@ class Store:
                 self._state["end"] = 0
         if self._state["end"] and not rows.exists():
             raise BulkFileError(
-                f"{rows} is gone, but {self._target.state} is there: put it back, or begin anew "
+                f"{rows} is gone, but {self._target.state} is there: put it back, or start over "
                 "with --restart"
             )
         self._file = RowFile(rows)
@@ -133,7 +133,7 @@ class Store:
     def _other_input_error(self, reason: str) -> BulkFileError:
         return BulkFileError(
             f"{self._target.path} was begun with another input: {reason}. Give it the same one, or "
-            "begin anew with --restart"
+            "start over with --restart"
         )
 
     def commit(self, records: Sequence[Record]) -> None:
@@ -271,7 +271,7 @@ def _check_same_run(path: Path, recorded: Mapping[str, Any], current: Mapping[st
     if changes:
         raise BulkFileError(
             f"{path} was begun differently: {'; '.join(changes)}. Go on as it was begun, choose "
-            "another output, or begin anew with --restart"
+            "another output, or start over with --restart"
         )
 
 

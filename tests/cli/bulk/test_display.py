@@ -67,8 +67,8 @@ def test_lines_come_soon_at_first_and_seldom_later(tmp_path):
         lines = Lines(file)
         for tick in range(1200):
             lines.show(view(done=tick), tick / 2)
-    said = [int(text.split()[1].replace(",", "")) / 2 for text in path.read_text().splitlines()]
-    assert said == [2, 6, 14, 30, 62, *range(122, 600, 60)]
+    shown = [int(text.split()[1].replace(",", "")) / 2 for text in path.read_text().splitlines()]
+    assert shown == [2, 6, 14, 30, 62, *range(122, 600, 60)]
 
 
 def test_no_terminal_no_display(tmp_path, monkeypatch):
@@ -96,14 +96,14 @@ class Terminal:
 
     def __init__(self):
         self._ours, self.theirs = pty.openpty()
-        self._said = bytearray()
-        self._news = threading.Condition()
+        self._output = bytearray()
+        self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def wait_for(self, text):
-        with self._news:
-            assert self._news.wait_for(lambda: text in self._text(), 30), self._text()
+        with self._changed:
+            assert self._changed.wait_for(lambda: text in self._text(), 30), self._text()
 
     def close(self):
         os.close(self.theirs)
@@ -112,17 +112,17 @@ class Terminal:
         return self._text()
 
     def _text(self):
-        return self._said.decode(errors="replace")
+        return self._output.decode(errors="replace")
 
     def _read(self):
         while True:
             try:
-                some = os.read(self._ours, 65536)
+                data = os.read(self._ours, 65536)
             except OSError:
                 return
-            with self._news:
-                self._said += some
-                self._news.notify_all()
+            with self._changed:
+                self._output += data
+                self._changed.notify_all()
 
 
 @pytest.fixture
@@ -140,14 +140,14 @@ def test_live_on_a_terminal(folder, terminal):
     with ScriptedServer(lambda request: answer_prompt(request, after=0.1)) as server:
         process = folder.start(server.url, "--concurrency", "4", stderr=terminal.theirs)
         assert process.wait(timeout=60) == 3
-    said = terminal.close()
+    shown = terminal.close()
     check([row for row in folder.rows() if row["id"] < 60], 60)
-    assert re.search(r"\d+ of 61 rows \(\d+%\)", said)
-    assert "4 in flight of 4" in said
-    assert "1 error (InvalidRequestError 1)" in said
-    assert said.rindex(_HIDDEN) < said.rindex(_SHOWN) < said.index("hfgen: 61 rows done")
+    assert re.search(r"\d+ of 61 rows \(\d+%\)", shown)
+    assert "4 in flight of 4" in shown
+    assert "1 error (InvalidRequestError 1)" in shown
+    assert shown.rindex(_HIDDEN) < shown.rindex(_SHOWN) < shown.index("hfgen: 61 rows done")
     # It is drawn in its place, and taken away at the end.
-    assert "\x1b[1A" in said
+    assert "\x1b[1A" in shown
 
 
 def test_the_terminal_is_left_in_order_however_it_ends(folder, terminal):
@@ -159,8 +159,8 @@ def test_the_terminal_is_left_in_order_however_it_ends(folder, terminal):
         terminal.wait_for("again stops at once")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
-    said = terminal.close()
-    assert said.rindex(_HIDDEN) < said.rindex(_SHOWN) < said.index("stopped at once")
+    shown = terminal.close()
+    assert shown.rindex(_HIDDEN) < shown.rindex(_SHOWN) < shown.index("stopped at once")
 
 
 def test_a_terminal_that_goes_does_not_end_the_run(folder, hfgen):
