@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # Name, type and help of each argument with a value.
 _PARAMETERS: tuple[tuple[str, Any, str], ...] = (
-    ("max-new-tokens", int, "the most tokens to generate"),
+    ("max-new-tokens", int, "largest number of tokens to generate"),
     ("temperature", float, "divide the logits by this before drawing; above 0"),
     (
         "top-p",
@@ -18,7 +18,11 @@ _PARAMETERS: tuple[tuple[str, Any, str], ...] = (
         "draw from the likeliest tokens that together have this probability; inside (0, 1)",
     ),
     ("top-k", int, "draw from this number of likeliest tokens"),
-    ("typical-p", float, "draw from the most typical tokens, as --top-p does; inside (0, 1)"),
+    (
+        "typical-p",
+        float,
+        "draw from the most typical tokens that together have this probability; inside (0, 1)",
+    ),
     (
         "repetition-penalty",
         float,

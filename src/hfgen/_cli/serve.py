@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-concurrent-requests",
         type=int,
         default=128,
-        help="the most requests at once; more are answered with status 429 (default: 128)",
+        help="largest number of requests at once; more are answered with status 429 (default: 128)",
     )
     parser.add_argument(
         "--cors-allow-origin",

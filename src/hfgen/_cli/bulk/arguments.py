@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rows.add_argument(
         "--format",
         metavar="NAME",
-        help="format of INPUT, if its name does not tell: jsonl, jsonl.gz, txt, csv, tsv, parquet",
+        help="format of INPUT, if its name lacks it: jsonl, jsonl.gz, txt, csv, tsv, parquet",
     )
     rows.add_argument(
         "--details", action="store_true", help="add the details of each answer to its row"
@@ -79,8 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rate-limit",
         type=parse_rate_limit,
         metavar="RATE",
-        help="the most requests a minute (600rpm), tokens a minute of prompts and answers "
-        "(90000tpm), or both (600rpm,90000tpm)",
+        help="limit of requests a minute (600rpm), of tokens a minute in prompts and answers "
+        "(90000tpm), or of both (600rpm,90000tpm)",
     )
     speed.add_argument(
         "--no-stream",
