@@ -11,10 +11,10 @@ from pathlib import Path
 from hfgen import InvalidRequestError
 from hfgen._bulk.results import BulkResult
 from hfgen._files.prompt import Prompt
-from hfgen._files.record import Record, Records
+from hfgen._files.record import Record, RecordMaker
 from hfgen._files.row import Row
 from hfgen._files.store import Store
-from hfgen._files.target import target
+from hfgen._files.target import Target
 from hfgen.types import Details, GeneratedText
 
 SETTINGS = {"input": "a digest", "parameters": {"temperature": 0.7}}
@@ -35,7 +35,7 @@ def run(*arguments, before=()):
 def open_store(path, **options):
     """Open the store of an output."""
     options.setdefault("settings", SETTINGS)
-    return Store(target(str(path)), **options)
+    return Store(Target.from_name(str(path)), **options)
 
 
 def record(index, error=None, *, tokens=None, size=0, digest=None):
@@ -70,9 +70,9 @@ def result(row, prompt=None, **facts):
 
 def finish(store, source, *, batch=100, **options):
     """Store a result for each row of the input that has none yet."""
-    recorder, records = Records(**options), []
-    for row in store.remaining(source.rows()):
-        records.append(recorder.record(result(row)))
+    record_maker, records = RecordMaker(**options), []
+    for row in store.skip_finished(source.rows()):
+        records.append(record_maker.make_record(result(row)))
         if len(records) == batch:
             store.commit(records)
             records = []

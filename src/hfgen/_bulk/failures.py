@@ -57,7 +57,7 @@ class Failure(Enum):
     """Neither is to blame: the iteration ends with this error."""
 
 
-# By what the table of statuses blames.
+# The failure for each `Blame` in the table of statuses.
 _BY_BLAME: dict[Blame, Failure] = {
     "request": Failure.ROW,
     "caller": Failure.REFUSED,
@@ -99,7 +99,7 @@ def classify_error(  # noqa: PLR0911 - a table
         case ConnectError():
             return Failure.UNREACHED if _is_unreachable(error) else Failure.SERVER
         case _ if type(error) is HfgenError:
-            # The client is closed.
+            # The client was closed.
             return Failure.FATAL
         case _:
             return Failure.ROW
