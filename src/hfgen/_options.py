@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from hfgen._core.errors import HfgenError, InvalidRequestError
 from hfgen._core.fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
 from hfgen._core.headers import Headers
-from hfgen._core.providers import NAMES
+from hfgen._core.providers import PROVIDER_NAMES
 from hfgen._core.retry import Retry
 from hfgen._core.settings import Settings, check_key
 from hfgen._core.timeout import Timeout
-from hfgen._core.url import check
+from hfgen._core.url import check_url
 from hfgen._io.connecting import NAMES as CLIENT_ONLY
 from hfgen._io.signal import AbortSignal
 
@@ -166,7 +166,7 @@ def _api_key(value: Any) -> str:
 
 
 def _api_url(value: Any) -> str:
-    check(value)
+    check_url(value)
     return str(value)
 
 
@@ -238,8 +238,10 @@ def _dialect(value: Any) -> str:
 
 
 def _provider(value: Any) -> str:
-    if value not in NAMES:
-        raise InvalidRequestError(f"provider must be one of {', '.join(NAMES)}, not {value!r}")
+    if value not in PROVIDER_NAMES:
+        raise InvalidRequestError(
+            f"provider must be one of {', '.join(PROVIDER_NAMES)}, not {value!r}"
+        )
     return str(value)
 
 

@@ -47,13 +47,13 @@ ANSWER = {
 
 @pytest.fixture
 def chunk():
-    [chunk] = TGI().events().read([Event(b"", json.dumps(SAID).encode())])
+    [chunk] = TGI().make_event_reader().read([Event(b"", json.dumps(SAID).encode())])
     return chunk
 
 
 @pytest.fixture
 def answer():
-    [answer] = TGI().answers(json.dumps(ANSWER).encode())
+    [answer] = TGI().read_answers(json.dumps(ANSWER).encode())
     return answer
 
 
@@ -108,12 +108,12 @@ class TestGivingBack:
 
     def test_its_own_words(self):
         said = b'{ "generated_text" : "\\u00e9", "n": 1.0e2 }'
-        [answer] = TGI().answers(b"[" + said + b"]")
+        [answer] = TGI().read_answers(b"[" + said + b"]")
         assert answer.to_json() == said.decode().strip()
 
     def test_numbers_beyond_what_is_usual(self):
         said = '{"generated_text": "a", "n": [1e400, %s, 7]}' % ("9" * 5000)
-        [answer] = TGI().answers(said.encode())
+        [answer] = TGI().read_answers(said.encode())
         assert answer.to_dict() == {"generated_text": "a", "n": [math.inf, math.inf, 7]}
         assert answer["n"][2] == 7
         assert "other" not in answer
@@ -126,7 +126,7 @@ class TestGivingBack:
     def test_no_server_says_what_a_part_was_read_from(self):
         data = json.dumps({"token": {**TOKEN, "\x7fraw": "fn5+"}}).encode()
         with pytest.raises(hfgen.MalformedStreamError):
-            list(TGI().events().read([Event(b"", data)]))
+            list(TGI().make_event_reader().read([Event(b"", data)]))
 
     def test_parts_in_tgis_shape(self, answer):
         assert answer.details.to_dict() == ANSWER["details"]
@@ -161,7 +161,9 @@ class TestValues:
             assert repr(other) == repr(value)
 
     def test_equality_is_of_what_is_known(self, chunk):
-        [same] = TGI().events().read([Event(b"", json.dumps({**SAID, "future": 5}).encode())])
+        [same] = (
+            TGI().make_event_reader().read([Event(b"", json.dumps({**SAID, "future": 5}).encode())])
+        )
         assert same == chunk
         assert same != Chunk(token=Token(text="x"))
         assert Token(text="a") != PrefillToken(text="a")

@@ -184,18 +184,18 @@ class TestEvents:
     def test_an_interruption_before_the_end(self):
         decoder = EventBody(TGI(), select_text)
         list(decoder.feed(event(token("a"))))
-        ending = decoder.interrupted(ConnectError("cut"))
+        ending = decoder.ending_error(ConnectError("cut"))
         assert isinstance(ending, IncompleteGenerationError)
         assert ending.text == "a"
         assert "cut" in str(ending)
         for error in [TimeoutError("slow"), AbortError("enough")]:
-            assert decoder.interrupted(error) is error
+            assert decoder.ending_error(error) is error
             assert error.text == "a"
 
     def test_an_interruption_after_the_last_event_is_none(self):
         decoder = EventBody(TGI(), select_text)
         list(decoder.feed(event(token("a", last="a"))))
-        assert decoder.interrupted(ConnectError("cut")) is None
+        assert decoder.ending_error(ConnectError("cut")) is None
 
     @pytest.mark.parametrize("has_begun", [False, True])
     def test_an_interruption_before_the_last_item_is_one(self, has_begun):
@@ -204,9 +204,11 @@ class TestEvents:
         came = next(items)
         if has_begun:
             # What `accept` looks at is decoded before anybody asks for its item.
-            items = decoder.items(iter(list(decoder.chunks(event(token("b", last="ab"))))))
+            items = decoder.select_items(
+                iter(list(decoder.read_chunks(event(token("b", last="ab")))))
+            )
         error = AbortError("enough")
-        assert decoder.interrupted(error) is error
+        assert decoder.ending_error(error) is error
         assert error.text == came == "a"
 
     def test_so_is_one_in_the_middle_of_the_last_event(self):
@@ -216,7 +218,7 @@ class TestEvents:
         items = decoder.feed(last)
         assert next(items) == "a"
         error = AbortError("enough")
-        assert decoder.interrupted(error) is error
+        assert decoder.ending_error(error) is error
         assert error.text == "a"
 
     def test_a_hundred_thousand_tokens_are_read_in_linear_time(self):
@@ -268,9 +270,9 @@ class TestWhole:
     def test_an_interruption(self):
         decoder = JsonBody(TGI(), select_text)
         list(decoder.feed(b'{"generated_'))
-        assert isinstance(decoder.interrupted(ConnectError("cut")), IncompleteGenerationError)
+        assert isinstance(decoder.ending_error(ConnectError("cut")), IncompleteGenerationError)
         slow = TimeoutError("slow")
-        assert decoder.interrupted(slow) is slow
+        assert decoder.ending_error(slow) is slow
 
 
 class TestBytes:
@@ -283,7 +285,7 @@ class TestBytes:
 
     def test_an_interruption_is_what_it_is(self):
         cut = ConnectError("cut")
-        assert RawBody().interrupted(cut) is cut
+        assert RawBody().ending_error(cut) is cut
 
 
 class TestFolded:

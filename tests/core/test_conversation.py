@@ -200,7 +200,7 @@ class TestLooking:
         assert list(opened.decoder.feed(event(token("c")))) == (
             ["c"] if items else [event(token("c"))]
         )
-        assert opened.broke is None
+        assert opened.break_error is None
 
     @pytest.mark.parametrize("look", [items, raw])
     def test_overload_inside_a_200_is_tried_again(self, look):
@@ -247,7 +247,7 @@ class TestLooking:
         with pytest.raises(StopIteration) as stop:
             conversation.throw(broke)
         assert list(stop.value.value.ready) == [b":\n\n"]
-        assert stop.value.value.broke is broke
+        assert stop.value.value.break_error is broke
 
     @pytest.mark.parametrize(("look", "items"), [(items, True), (raw, False)])
     def test_an_end_without_blank_line(self, look, items):

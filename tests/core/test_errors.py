@@ -67,7 +67,9 @@ def test_the_statuses_are_as_drawn():
     }
     for status, name in said.items():
         assert (
-            type(server_errors.error_from(server_errors.ReportedError("x"), status=status)).__name__
+            type(
+                server_errors.make_status_error(server_errors.ReportedError("x"), status=status)
+            ).__name__
             == name
         )
 

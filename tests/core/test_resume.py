@@ -14,16 +14,16 @@ def chunk(text, *, index=1, special=False, last=None, details=None):
     return Chunk(index=index, token=token, generated_text=last, details=details)
 
 
-def broken_after(texts, **parameters):
+def break_after(texts, **parameters):
     resumption = Resumption({"inputs": "Once", "parameters": parameters})
     for index, text in enumerate(texts, start=1):
-        resumption.take(chunk(text, index=index))
+        resumption.take_chunk(chunk(text, index=index))
     return resumption
 
 
 def test_asks_for_the_rest():
-    resumption = broken_after([" upon", " a"], max_new_tokens=10, stop=["\n"], seed=4)
-    assert resumption.request(BROKE) == {
+    resumption = break_after([" upon", " a"], max_new_tokens=10, stop=["\n"], seed=4)
+    assert resumption.make_request(BROKE) == {
         "inputs": "Once upon a",
         "parameters": {"max_new_tokens": 8, "stop": ["\n"], "seed": 4},
     }
@@ -31,22 +31,22 @@ def test_asks_for_the_rest():
 
 def test_without_parameters_there_are_none():
     resumption = Resumption({"inputs": "Once", "model": "m"})
-    resumption.take(chunk(" upon"))
-    assert resumption.request(BROKE) == {"inputs": "Once upon", "model": "m"}
+    resumption.take_chunk(chunk(" upon"))
+    assert resumption.make_request(BROKE) == {"inputs": "Once upon", "model": "m"}
 
 
 def test_before_the_break_chunks_are_the_servers():
     first = chunk("a")
-    assert broken_after([]).take(first) is first
+    assert break_after([]).take_chunk(first) is first
 
 
 def test_after_it_they_go_on():
-    resumption = broken_after([" upon", " a"])
-    resumption.request(BROKE)
-    second = resumption.take(chunk(" time", index=1))
+    resumption = break_after([" upon", " a"])
+    resumption.make_request(BROKE)
+    second = resumption.take_chunk(chunk(" time", index=1))
     assert (second.index, second.resumed, second.token.text) == (3, True, " time")
     details = StreamDetails(finish_reason="length", generated_tokens=2, input_length=9, seed=7)
-    last = resumption.take(chunk(".", index=2, last=" time.", details=details))
+    last = resumption.take_chunk(chunk(".", index=2, last=" time.", details=details))
     assert last.generated_text == " upon a time."
     assert last.details == StreamDetails(
         finish_reason="length", generated_tokens=4, input_length=7, seed=7
@@ -55,21 +55,21 @@ def test_after_it_they_go_on():
 
 
 def test_a_server_that_echoes_has_the_text_already():
-    resumption = broken_after([" upon"])
-    resumption.request(BROKE)
-    last = resumption.take(chunk(" a", last="Once upon a"))
+    resumption = break_after([" upon"])
+    resumption.make_request(BROKE)
+    last = resumption.take_chunk(chunk(" a", last="Once upon a"))
     assert last.generated_text == "Once upon a"
 
 
 def test_it_may_break_again():
-    resumption = broken_after([" upon"], max_new_tokens=5)
-    resumption.request(BROKE)
-    resumption.take(chunk(" a"))
-    assert resumption.request(BROKE) == {
+    resumption = break_after([" upon"], max_new_tokens=5)
+    resumption.make_request(BROKE)
+    resumption.take_chunk(chunk(" a"))
+    assert resumption.make_request(BROKE) == {
         "inputs": "Once upon a",
         "parameters": {"max_new_tokens": 3},
     }
-    last = resumption.take(chunk(" time", last=" time"))
+    last = resumption.take_chunk(chunk(" time", last=" time"))
     assert (last.index, last.generated_text) == (3, " upon a time")
 
 
@@ -82,19 +82,19 @@ def test_it_may_break_again():
     ],
 )  # fmt: skip
 def test_where_it_cannot_be_exact_it_does_not(parameters):
-    assert broken_after([" upon", " a"], **parameters).request(BROKE) is None
+    assert break_after([" upon", " a"], **parameters).make_request(BROKE) is None
 
 
 def test_nor_after_a_special_token():
-    resumption = broken_after([" upon"])
-    resumption.take(chunk("<eos>", special=True))
-    assert resumption.request(BROKE) is None
+    resumption = break_after([" upon"])
+    resumption.take_chunk(chunk("<eos>", special=True))
+    assert resumption.make_request(BROKE) is None
 
 
 @pytest.mark.parametrize("kind", ["incomplete_generation", "incomplete_generation_stream"])
 def test_an_error_that_says_so_is_a_break(kind):
     error = ServerError("no", status=500, error_type=kind)
-    assert broken_after([" upon"]).request(error) is not None
+    assert break_after([" upon"]).make_request(error) is not None
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_an_error_that_says_so_is_a_break(kind):
     ],
 )
 def test_other_errors_are_none(error):
-    assert broken_after([" upon"]).request(error) is None
+    assert break_after([" upon"]).make_request(error) is None

@@ -119,7 +119,7 @@ def check_bytes(body, ends):
 def check_answers(dialect, body):
     """One answer, or several."""
     try:
-        found = dialect.answers(body)
+        found = dialect.read_answers(body)
     except HfgenError as error:
         _check_error(error)
         return
@@ -131,8 +131,8 @@ def check_answers(dialect, body):
 
 def check_error_body(status, headers, body):
     """The body of a failed answer."""
-    error = server_errors.error_from(
-        server_errors.error_in_body(body), status=status, headers=headers, body=body
+    error = server_errors.make_status_error(
+        server_errors.parse_body_error(body), status=status, headers=headers, body=body
     )
     assert isinstance(error, StatusError)
     assert status is None or error.status == status
@@ -224,7 +224,7 @@ def _read_outcome(decoder, pieces, limit=None, broke=None, ready=()):
         if broke is None:
             items.extend(decoder.finish())
         else:
-            error = decoder.interrupted(broke)
+            error = decoder.ending_error(broke)
     except HfgenError as failure:
         error = failure
     return items, error and _describe_error(error)
@@ -257,13 +257,13 @@ def _check_chunks(chunks):
     resumption = Resumption({"inputs": "", "parameters": {"stop": ["é a", "b"]}})
     half = len(chunks) // 2
     for chunk in chunks[:half]:
-        assert resumption.take(chunk) is chunk
+        assert resumption.take_chunk(chunk) is chunk
     broke = IncompleteGenerationError("broke")
-    goes_on = resumption.broken(broke)
+    goes_on = resumption.prepare_rest(broke)
     assert broke.text == resumption.text
     assert goes_on is None or goes_on[0]["inputs"] == resumption.text
     for index, chunk in enumerate(chunks[half:], start=half + 1):
-        taken = resumption.take(chunk)
+        taken = resumption.take_chunk(chunk)
         _check_answer(taken)
         assert not taken.resumed or taken.index == index
     assert resumption.text == "".join(_texts_of(chunks))

@@ -15,7 +15,7 @@ from yarl import URL
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.connecting import default_context
 from hfgen._io.library_errors import certificate_problem, one_line
@@ -265,7 +265,7 @@ def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
 def _to_hfgen_error(
     error: Exception, request: FetchRequest, proxy: Proxy | None = None
 ) -> HfgenError:
-    where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
+    where = redact_url(request.url) + (f" through the proxy {proxy}" if proxy else "")
     failure: HfgenError
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         failure = TimeoutError(

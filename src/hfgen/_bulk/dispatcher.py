@@ -305,7 +305,7 @@ class Dispatcher(Generic[Row]):
             return True
         if failure is Failure.OVERLOAD:
             self.statistics.overloads += 1
-            asked = retry.asked(error)
+            asked = retry.find_requested_wait(error)
             retry_after = None if asked is None else min(asked, retry.max_wait)
             pause = retry.backoff * (1.0 + self._draw()) / 2
             server.note_overload(attempt.started, now, retry_after, pause)

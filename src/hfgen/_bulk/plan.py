@@ -11,7 +11,7 @@ from hfgen._core.errors import HfgenError, InvalidRequestError, StreamClosedErro
 from hfgen._core.request import normalize_request
 from hfgen._core.retry import Retry
 from hfgen._core.routing import base_url
-from hfgen._core.url import check
+from hfgen._core.url import check_url
 from hfgen._io.environment import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _choose_urls(settings: Settings, api_urls: Sequence[str] | None) -> tuple[st
             "for a single server use api_url"
         )
     for url in api_urls:
-        check(url, "api_urls")
+        check_url(url, "api_urls")
     if len(set(api_urls)) < len(api_urls) or not api_urls:
         raise InvalidRequestError(
             f"api_urls must have at least one URL, and none of them twice, not {api_urls!r}"

@@ -256,7 +256,7 @@ class ServerInfo(Answer, frozen=True, kw_only=True, eq=False):
     max_total_tokens: int | None = None
 
 
-def with_raw(answer: _Struct, raw: bytes) -> _Struct:
+def attach_raw(answer: _Struct, raw: bytes) -> _Struct:
     """Let a freshly decoded answer remember the JSON that it came from."""
     _set(answer, "_raw", raw)
     return answer

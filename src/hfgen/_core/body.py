@@ -42,10 +42,10 @@ class Decoder(Protocol[T_co]):
     def finish(self) -> Iterator[T_co]:
         """Yield what is left at the end of the body, or raise what is wrong with such an end."""
 
-    def interrupted(self, error: HfgenError) -> HfgenError | None:
+    def ending_error(self, error: HfgenError) -> HfgenError | None:
         """Return what to raise for a body that broke off; None if it had all that it needed."""
 
-    def rest(self) -> Iterator[T_co]:
+    def take_rest(self) -> Iterator[T_co]:
         """Yield the items that a body which broke off, but had all that it needed, still owes."""
 
 
@@ -61,10 +61,10 @@ class RawBody:
     def finish(self) -> Iterator[bytes]:
         return iter(())
 
-    def interrupted(self, error: HfgenError) -> HfgenError | None:
+    def ending_error(self, error: HfgenError) -> HfgenError | None:
         return error
 
-    def rest(self) -> Iterator[bytes]:
+    def take_rest(self) -> Iterator[bytes]:
         return iter(())
 
 
@@ -82,7 +82,7 @@ class EventBody(Generic[T]):
         self._events = EventDecoder(max_event_bytes)
         # Then nothing else is read of a token.
         self._only_text = select is select_text
-        self._reader = dialect.events(headers, only_text=self._only_text)
+        self._reader = dialect.make_event_reader(headers, only_text=self._only_text)
         self._select = select
         self._texts: list[str] = []
         # Those of which the items are being handed out.
@@ -97,41 +97,41 @@ class EventBody(Generic[T]):
     @property
     def has_ended(self) -> bool:
         """Whether the last event has come; `is_complete` once its items have been taken, too."""
-        return self._reader.complete
+        return self._reader.is_complete
 
     def feed(self, piece: bytes) -> Iterator[T]:
         # `items` of `chunks`, without these two calls: every read goes through it.
         self._chunks = chunks = self._reader.read(self._events.feed(piece))
-        return self._items(chunks)
+        return self._select_items(chunks)
 
     def finish(self) -> Iterator[T]:
-        return self.items(self.last())
+        return self.select_items(self.finish_chunks())
 
-    def rest(self) -> Iterator[T]:
-        return self.items(self._reader.rest())
+    def take_rest(self) -> Iterator[T]:
+        return self.select_items(self._reader.take_rest())
 
-    def chunks(self, piece: bytes) -> Iterator[Chunk]:
+    def read_chunks(self, piece: bytes) -> Iterator[Chunk]:
         """Return what `feed` selects its items from."""
         return self._reader.read(self._events.feed(piece))
 
-    def last(self) -> Iterator[Chunk]:
+    def finish_chunks(self) -> Iterator[Chunk]:
         """Yield what `finish` selects its items from, or raise what it does."""
         try:
             yield from self._reader.read(self._events.flush())
         except MalformedStreamError as error:
             # What is cut in the middle cannot be read; that is not the server's way of writing.
-            if not self._reader.complete:
-                raise self._incomplete("the stream ended inside an event,") from error
-        if not self._reader.complete:
-            raise self._incomplete("the stream ended")
-        yield from self._reader.rest()
+            if not self._reader.is_complete:
+                raise self._incomplete_error("the stream ended inside an event,") from error
+        if not self._reader.is_complete:
+            raise self._incomplete_error("the stream ended")
+        yield from self._reader.take_rest()
 
-    def items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
+    def select_items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
         """Return the items that are selected from these chunks."""
         self._chunks = iter(chunks)
-        return self._items(self._chunks)
+        return self._select_items(self._chunks)
 
-    def _items(self, chunks: Iterator[Chunk]) -> Iterator[T]:
+    def _select_items(self, chunks: Iterator[Chunk]) -> Iterator[T]:
         # Every token goes through it.
         select, only_text, texts = self._select, self._only_text, self._texts
         try:
@@ -144,21 +144,21 @@ class EventBody(Generic[T]):
                         continue
                 if (item := select(chunk)) is not None:
                     yield item
-            self.is_complete = self._reader.complete
+            self.is_complete = self._reader.is_complete
         except HfgenError as error:
             error.text = self.text
             raise
 
-    def interrupted(self, error: HfgenError) -> HfgenError | None:
-        if self._reader.complete and next(self._chunks, None) is None:
+    def ending_error(self, error: HfgenError) -> HfgenError | None:
+        if self._reader.is_complete and next(self._chunks, None) is None:
             # All of it has been handed out, too.
             return None
         if isinstance(error, ConnectError):
-            return self._incomplete(f"{error},")
+            return self._incomplete_error(f"{error},")
         error.text = self.text
         return error
 
-    def _incomplete(self, what: str) -> IncompleteGenerationError:
+    def _incomplete_error(self, what: str) -> IncompleteGenerationError:
         return IncompleteGenerationError(
             f"{what} before the last event; `text` has what came", text=self.text
         )
@@ -193,18 +193,18 @@ class JsonBody(Generic[T]):
         return iter(())
 
     def finish(self) -> Iterator[T]:
-        answers = self._dialect.answers(b"".join(self._pieces), self._headers)
+        answers = self._dialect.read_answers(b"".join(self._pieces), self._headers)
         for sequence, answer in enumerate(answers):
             for chunk in chunks_from_answer(answer, sequence):
                 if (item := self._select(chunk)) is not None:
                     yield item
 
-    def interrupted(self, error: HfgenError) -> HfgenError | None:
+    def ending_error(self, error: HfgenError) -> HfgenError | None:
         if isinstance(error, ConnectError):
             return IncompleteGenerationError(f"{error}, before the answer was whole")
         return error
 
-    def rest(self) -> Iterator[T]:
+    def take_rest(self) -> Iterator[T]:
         return iter(())
 
 

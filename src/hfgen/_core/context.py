@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hfgen._core.errors import InvalidRequestError
 from hfgen._core.fetch import FetchRequest
 from hfgen._core.headers import NO_HEADERS, Headers
-from hfgen._core.url import display, is_endpoint, is_router
+from hfgen._core.url import is_endpoint, is_router, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -62,7 +62,7 @@ class CallContext(msgspec.Struct, frozen=True):
     clock: Clock
     targets: dict[Hashable, tuple[Target, ...]]
 
-    def get_request(self, url: str) -> FetchRequest:
+    def make_get_request(self, url: str) -> FetchRequest:
         """Return the HTTP request that reads a document from a server.
 
         Raises:
@@ -71,7 +71,7 @@ class CallContext(msgspec.Struct, frozen=True):
         headers = {n: v for n, v in self._headers(url).items() if n != "content-type"}
         return self._request(url, Headers(headers))
 
-    def hub_request(self, url: str) -> FetchRequest:
+    def make_hub_request(self, url: str) -> FetchRequest:
         """Return the HTTP request that reads a document from the Hub.
 
         The Hub gets Hugging Face's keys only: neither a provider's key, nor the caller's headers.
@@ -83,9 +83,9 @@ class CallContext(msgspec.Struct, frozen=True):
             bill_to=None,
             headers=NO_HEADERS,
         )
-        return replace(self, settings=settings).get_request(url)
+        return replace(self, settings=settings).make_get_request(url)
 
-    def post_request(self, url: str, body: bytes, *, stream: bool = False) -> FetchRequest:
+    def make_post_request(self, url: str, body: bytes, *, stream: bool = False) -> FetchRequest:
         """Return the HTTP request that posts a body to a server.
 
         Raises:
@@ -121,7 +121,7 @@ class CallContext(msgspec.Struct, frozen=True):
         if settings.bill_to is not None:
             if not is_router(url):
                 raise InvalidRequestError(
-                    f"bill_to is for Hugging Face's router; this goes to {display(url)}"
+                    f"bill_to is for Hugging Face's router; this goes to {redact_url(url)}"
                 )
             headers["x-hf-bill-to"] = settings.bill_to
         return Headers({**headers, **settings.headers, "content-type": "application/json"})

@@ -15,7 +15,6 @@ import msgspec
 from msgspec.structs import replace
 
 from hfgen._core import server_errors
-from hfgen._core import url as _url
 from hfgen._core.errors import (
     ConnectError,
     HfgenError,
@@ -26,6 +25,7 @@ from hfgen._core.errors import (
 )
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
+from hfgen._core.url import check_url, encode_url, is_endpoint, may_carry_credentials, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +92,7 @@ class Opened(msgspec.Struct, Generic[T], frozen=True):
     response: FetchResponse
     decoder: Decoder[T]
     ready: Iterable[T] = ()
-    broke: HfgenError | None = None
+    break_error: HfgenError | None = None
     """How the body broke off after these items, if it did."""
 
 
@@ -148,7 +148,7 @@ def converse(
             retries += not retry.waits_for_model(error, elapsed)
             send = Send(request, wait, attempts, error)
         try:
-            response = yield from _follow(send)
+            response = yield from _send_and_follow(send)
             if not 200 <= response.status < 300:  # noqa: PLR2004 - the statuses of success
                 raise (yield from _status_error(request, response, clock))
             return (yield from accept(partial(_will_retry, retry, retries, clock), response))
@@ -161,13 +161,15 @@ def _will_retry(retry: Retry, retries: int, clock: Clock, error: HfgenError) -> 
 
 
 def _add_asked_wait(error: HfgenError, retry: Retry) -> HfgenError:
-    asked = retry.asked(error)
-    if asked is not None and asked > retry.max_wait:
-        _add(error, f"the server asks to be left alone for {asked:g} s; max_wait allows less")
+    requested = retry.find_requested_wait(error)
+    if requested is not None and requested > retry.max_wait:
+        _add_hint(
+            error, f"the server asks to be left alone for {requested:g} s; max_wait allows less"
+        )
     return error
 
 
-def _follow(send: Send) -> Conversation[FetchResponse]:
+def _send_and_follow(send: Send) -> Conversation[FetchResponse]:
     """Send, and follow redirects; credentials go no further than the host they were meant for."""
     for _ in range(_MAX_REDIRECTS + 1):
         response: FetchResponse = yield send
@@ -180,8 +182,8 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
         source = send.request.url
         try:
             target = urljoin(source, location)
-            _url.check(target, "the location")
-            target = _url.encode_ascii(target)
+            check_url(target, "the location")
+            target = encode_url(target)
         except ValueError as error:
             raise StatusError(
                 f"{response.status}: the server redirects, but {error}",
@@ -189,12 +191,12 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
                 headers=response.headers,
             ) from None
         headers = send.request.headers
-        if not _url.may_carry_credentials(source, target):
+        if not may_carry_credentials(source, target):
             headers = {name: headers[name] for name in headers if name in _OWN_HEADERS}
         send = Send(replace(send.request, url=target, headers=Headers(headers)))
     raise StatusError(
         f"the server redirects more than {_MAX_REDIRECTS} times, "
-        f"at last to {_url.display(send.request.url)}",
+        f"at last to {redact_url(send.request.url)}",
         status=response.status,
         headers=response.headers,
     )
@@ -214,14 +216,14 @@ def _status_error(
 ) -> Conversation[StatusError]:
     content = yield from _read_error_body(response)
     headers = Headers(response.headers)
-    error = server_errors.error_from(
-        server_errors.error_in_body(content),
+    error = server_errors.make_status_error(
+        server_errors.parse_body_error(content),
         status=response.status,
         headers=headers,
         body=content,
         received=clock.now(),
     )
-    if response.status in _WAKING and _url.is_endpoint(request.url):
+    if response.status in _WAKING and is_endpoint(request.url):
         return ModelLoadingError(
             f"{error.message} (the endpoint may be waking up; wait_for_model= waits for it)",
             status=response.status,
@@ -236,12 +238,12 @@ def _status_error(
     elif response.status == 401 and "authorization" not in request.headers:  # noqa: PLR2004
         hint = "no key was sent: pass api_key=, or set HF_TOKEN for Hugging Face's own hosts"
     elif response.status in {404, 405, 410}:
-        hint = f"the request went to {_url.display(request.url)}"
+        hint = f"the request went to {redact_url(request.url)}"
     if hint:
-        _add(error, hint)
+        _add_hint(error, hint)
     return error
 
 
-def _add(error: HfgenError, hint: str) -> None:
+def _add_hint(error: HfgenError, hint: str) -> None:
     error.message = f"{error.message} ({hint})"
     error.args = (error.message, *error.args[1:])

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hfgen._core import url as _url
 from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read, converse
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.errors import AuthenticationError, ModelLoadingError, StatusError
 from hfgen._core.headers import Headers, media_type
 from hfgen._core.server_errors import is_tgi_error
 from hfgen._core.target import Target
+from hfgen._core.url import extend_url, replace_route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,9 +49,9 @@ def find_targets(url: str, context: CallContext) -> Conversation[tuple[Target, .
     info, models = yield from ask_info(url, context)
     if info is not None:
         return (tgi,)
-    server = server_of(models)
+    server = identify_server(models)
     completions = Target(
-        dialect="completions", url=_url.extend(url, "v1/completions"), server=server or UNKNOWN
+        dialect="completions", url=extend_url(url, "v1/completions"), server=server or UNKNOWN
     )
     return (tgi, completions) if server is None else (completions,)
 
@@ -59,17 +59,19 @@ def find_targets(url: str, context: CallContext) -> Conversation[tuple[Target, .
 def find_server(target: Target, context: CallContext) -> Conversation[tuple[Target, ...]]:
     """Ask a server that speaks completions which kind of server it is."""
     models = yield from read_document(
-        context.get_request(_url.sibling(target.url, "models")), context
+        context.make_get_request(replace_route(target.url, "models")), context
     )
-    return (replace(target, server=server_of(models) or UNKNOWN),)
+    return (replace(target, server=identify_server(models) or UNKNOWN),)
 
 
 def ask_info(url: str, context: CallContext) -> Conversation[tuple[Any, Any]]:
     """Ask a server what it is; return TGI's `/info`, or else None and `/v1/models`."""
-    info = yield from read_document(context.get_request(_url.extend(url, "info")), context)
+    info = yield from read_document(context.make_get_request(extend_url(url, "info")), context)
     if isinstance(info, dict) and isinstance(info.get("model_id"), str):
         return info, None
-    models = yield from read_document(context.get_request(_url.extend(url, "v1/models")), context)
+    models = yield from read_document(
+        context.make_get_request(extend_url(url, "v1/models")), context
+    )
     return None, models
 
 
@@ -113,7 +115,7 @@ def try_targets(
     raise next((e for e in refusals if e.status == 422), refusals[0])  # noqa: PLR2004
 
 
-def server_of(document: Any) -> Server | None:
+def identify_server(document: Any) -> Server | None:
     """Return the server that a list of models tells of, None if it is no such list."""
     models = document.get("data") if isinstance(document, dict) else None
     if not isinstance(models, list):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.headers import Headers
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from hfgen._core.body import Decoder
@@ -53,7 +53,7 @@ class FetchRequest(msgspec.Struct, frozen=True, kw_only=True):
         # msgspec's own shows the secrets among the headers.
         return [
             ("method", self.method),
-            ("url", display(self.url)),
+            ("url", redact_url(self.url)),
             ("headers", Headers(self.headers)),
             ("body", f"<{len(self.body)} bytes>"),
             ("timeout", self.timeout),
@@ -115,14 +115,14 @@ def to_hfgen_error(error: Exception, signal: AbortSignal | None) -> HfgenError |
     return failure
 
 
-def end_of_broken_body(
+def ending_error(
     decoder: Decoder[Any], error: Exception, signal: AbortSignal | None
 ) -> HfgenError | None:
     """Return what a stream raises after reading its body failed; None if nothing is missing."""
     failure = to_hfgen_error(error, signal)
     if failure is None:
         raise error
-    ending = decoder.interrupted(failure)
+    ending = decoder.ending_error(failure)
     if ending is not None and ending is not failure:
         ending.__cause__ = failure
     return ending

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from hfgen._core import discovery
-from hfgen._core import url as _url
 from hfgen._core.conversation import converse
 from hfgen._core.dialects.server_kind import Server
 from hfgen._core.errors import MalformedAnswerError, NotFoundError
 from hfgen._core.target import Target
+from hfgen._core.url import extend_url
 
 if TYPE_CHECKING:
     from hfgen._core.context import CallContext
@@ -45,7 +45,7 @@ PROVIDERS = {
     "novita": Provider("https://api.novita.ai", "/v3/openai/completions"),
     "together": Provider("https://api.together.xyz", "/v1/completions"),
 }
-NAMES = (*sorted([*PROVIDERS, HF_INFERENCE]),)
+PROVIDER_NAMES = (*sorted([*PROVIDERS, HF_INFERENCE]),)
 
 
 def mapping_route(model: str) -> str:
@@ -72,7 +72,7 @@ def find_targets(
     """
     try:
         document = yield from converse(
-            context.hub_request(url),
+            context.make_hub_request(url),
             context.settings.retry,
             discovery.accept_document,
             context.clock,
@@ -115,7 +115,7 @@ def hf_inference_targets(url: str, model: str, *, model_in_url: bool = True) -> 
         Target(dialect="tgi", url=url, model_in_url=model_in_url),
         Target(
             dialect="completions",
-            url=_url.extend(url, "v1/completions"),
+            url=extend_url(url, "v1/completions"),
             server=_HOSTED,
             model=model,
         ),

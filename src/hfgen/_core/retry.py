@@ -17,7 +17,7 @@ from hfgen._core.errors import (
     StatusError,
     TimeoutError,  # noqa: A004
 )
-from hfgen._core.statuses import meaning_of
+from hfgen._core.statuses import find_meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,9 +100,9 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             error: Why the last one failed.
             draw: Gives a number in [0, 1).
         """
-        asked = self.asked(error)
-        if asked is not None:
-            return min(asked, _LONGEST) if asked <= self.max_wait else None
+        requested = self.find_requested_wait(error)
+        if requested is not None:
+            return min(requested, _LONGEST) if requested <= self.max_wait else None
         return draw() * min(self.backoff * 2.0 ** min(retries, _MAX_DOUBLINGS), self.max_backoff)
 
     def waits_for_model(self, error: HfgenError, elapsed: float) -> bool:
@@ -110,15 +110,15 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         return isinstance(error, ModelLoadingError) and elapsed < self.wait_for_model
 
     @staticmethod
-    def asked(error: HfgenError) -> float | None:
+    def find_requested_wait(error: HfgenError) -> float | None:
         """Return the seconds that the server asks to be left alone, None if it does not."""
         return error.retry_after if isinstance(error, StatusError) else None
 
     def _pace(self, error: HfgenError, elapsed: float) -> float:
         guess = error.estimated_time if isinstance(error, ModelLoadingError) else None
-        asked = self.asked(error)
+        requested = self.find_requested_wait(error)
         least, most = _PACE
-        wait = min(max(guess or least, least), most) if asked is None else asked
+        wait = min(max(guess or least, least), most) if requested is None else requested
         return min(wait, max(self.wait_for_model - elapsed, 0.0), _LONGEST)
 
 
@@ -127,7 +127,7 @@ def _is_transient(error: HfgenError) -> bool:
     if error.text:
         return False
     if isinstance(error, StatusError):
-        return meaning_of(error.status).is_transient or isinstance(error, OverloadedError)
+        return find_meaning(error.status).is_transient or isinstance(error, OverloadedError)
     if isinstance(error, TimeoutError):
         return error.phase == "connect"
     return isinstance(error, ConnectError | IncompleteGenerationError)

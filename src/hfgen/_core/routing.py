@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hfgen._core import discovery, providers
-from hfgen._core import url as _url
 from hfgen._core.conversation import Ask
 from hfgen._core.errors import InvalidRequestError
 from hfgen._core.target import Target
+from hfgen._core.url import (
+    DEFAULT_API_URL,
+    cache_by_url,
+    check_model,
+    check_url,
+    encode_url,
+    extend_url,
+    is_router,
+    replace_route,
+    resolve_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -54,7 +64,7 @@ def plan_route(  # noqa: PLR0911 - one return for each kind of URL
     if settings.provider is not None:
         return _plan_provider(settings, settings.provider, request.get("model"), environment)
     url, source = base_url(settings, environment)
-    url, model_in_url = _url.resolve(url, request.get("model"), source)
+    url, model_in_url = resolve_url(url, request.get("model"), source)
     dialect = settings.dialect
     path = _path(url)
     model = request.get("model") if model_in_url else _model_of(url, path)
@@ -78,7 +88,7 @@ def plan_route(  # noqa: PLR0911 - one return for each kind of URL
         return _plan_completions(url, request)
     if dialect == "completions" or name == "v1":
         route = "completions" if _BASE.fullmatch(name) else "v1/completions"
-        return _plan_completions(_url.extend(url, route), request)
+        return _plan_completions(extend_url(url, route), request)
     key = urlunsplit(urlsplit(url)._replace(path=path)), dialect
     return Plan(key, (), partial(discovery.find_targets, url))
 
@@ -96,7 +106,7 @@ def base_url(settings: Settings, environment: Environment) -> tuple[str, str]:
     """Return the URL to post to, before a model's id is appended, and what has named it."""
     if settings.api_url is not None:
         return settings.api_url, "api_url"
-    return environment.api_url or _url.DEFAULT_API_URL, "HFGEN_API_URL"
+    return environment.api_url or DEFAULT_API_URL, "HFGEN_API_URL"
 
 
 def server_url(settings: Settings, environment: Environment) -> str:
@@ -106,23 +116,23 @@ def server_url(settings: Settings, environment: Environment) -> str:
         InvalidRequestError: They name no server, but the router.
     """
     url, source = base_url(settings, environment)
-    _url.check(url, source)
-    if settings.provider is not None or _url.is_router(url):
+    check_url(url, source)
+    if settings.provider is not None or is_router(url):
         raise InvalidRequestError(
             "only a server answers this, and behind the router there are many: pass its api_url"
         )
-    parts = urlsplit(_url.encode_ascii(url))
+    parts = urlsplit(encode_url(url))
     return urlunsplit(parts._replace(path=_ROUTES.sub("", parts.path)))
 
 
-@_url.cached
+@cache_by_url
 def _tgi_routes(url: str) -> Target:
     """Return the two routes of TGI's dialect, of which the URL is one."""
-    whole, stream = _url.sibling(url, "generate"), _url.sibling(url, "generate_stream")
+    whole, stream = replace_route(url, "generate"), replace_route(url, "generate_stream")
     return Target(dialect="tgi", url=whole, stream_url=stream)
 
 
-@_url.cached
+@cache_by_url
 def _path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 
@@ -130,7 +140,7 @@ def _path(url: str) -> str:
 def _model_of(url: str, path: str) -> str | None:
     """Return the model if this is its URL behind the router, and no route of its server's."""
     model = path.partition("/models/")[2]
-    return unquote(model) if model and _url.is_router(url) and not _ROUTES.search(path) else None
+    return unquote(model) if model and is_router(url) and not _ROUTES.search(path) else None
 
 
 def _select_dialect(targets: tuple[Target, ...], dialect: str) -> tuple[Target, ...]:
@@ -153,7 +163,7 @@ def _plan_provider(
 ) -> Plan:
     if not model:
         raise InvalidRequestError(f"the request needs a `model`, to be served by {provider}")
-    _url.check_model(model)
+    check_model(model)
     if settings.dialect == "tgi" and provider != providers.HF_INFERENCE:
         raise InvalidRequestError(f"{provider} does not speak TGI's dialect, but completions")
     # A key from the environment is Hugging Face's, whatever it looks like.
@@ -163,7 +173,7 @@ def _plan_provider(
     if not routed and settings.bill_to is not None:
         raise InvalidRequestError(f"bill_to is for Hugging Face's router; this key is {provider}'s")
     hub = environment.hub_url
-    _url.check(hub, "HF_ENDPOINT")
+    check_url(hub, "HF_ENDPOINT")
     url = hub + providers.mapping_route(model)
 
     def find(context: CallContext) -> Conversation[tuple[Target, ...]]:

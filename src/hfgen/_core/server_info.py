@@ -12,13 +12,13 @@ import msgspec
 from msgspec.structs import replace
 
 from hfgen._core import discovery, routing
-from hfgen._core import url as _url
-from hfgen._core.answers import ServerInfo, SimpleToken, with_raw
+from hfgen._core.answers import ServerInfo, SimpleToken, attach_raw
 from hfgen._core.conversation import converse
-from hfgen._core.dialects.base import UNREADABLE, malformed_error
+from hfgen._core.dialects.base import DECODE_ERRORS, malformed_error
 from hfgen._core.errors import InvalidRequestError, MalformedAnswerError, NotFoundError
 from hfgen._core.request import encode_json
 from hfgen._core.token_offsets import ReportedToken, locate_tokens
+from hfgen._core.url import extend_url, redact_url
 from hfgen._core.verbs import accept_body
 
 if TYPE_CHECKING:
@@ -41,16 +41,16 @@ def read_info(context: CallContext) -> Conversation[ServerInfo]:
     info, models = yield from discovery.ask_info(base, context)
     if info is not None:
         return _server_info("tgi", info, info)
-    server = discovery.server_of(models)
+    server = discovery.identify_server(models)
     if server is None:
         raise NotFoundError(
-            f"{_url.display(base)} has neither /info nor /v1/models to tell what it is", status=404
+            f"{redact_url(base)} has neither /info nor /v1/models to tell what it is", status=404
         )
     document = {"models": models["data"]}
     details: dict[str, Any] = {}
     if route := _DETAILS_ROUTE.get(server.kind or ""):
         found = yield from discovery.read_document(
-            context.get_request(_url.extend(base, route)), context
+            context.make_get_request(extend_url(base, route)), context
         )
         details = found if isinstance(found, dict) else {route: found}
         document = {**details, **document} if route == "version" else {**document, route: found}
@@ -80,13 +80,13 @@ def tokenize(text: str, context: CallContext) -> Conversation[list[SimpleToken]]
     if not targets:
         targets = yield from routing.find_targets(plan, context)
     body = encode_json(_tokenize_body(text, targets[0]))
-    request = context.post_request(_url.extend(base, "tokenize"), body)
+    request = context.make_post_request(extend_url(base, "tokenize"), body)
     content: bytes = yield from converse(
         request, context.settings.retry, accept_body, context.clock
     )
     try:
         return locate_tokens(text, _reported_tokens(msgspec.json.decode(content)))
-    except (*UNREADABLE, TypeError, KeyError, ValueError) as error:
+    except (*DECODE_ERRORS, TypeError, KeyError, ValueError) as error:
         raise malformed_error(content, f"the answer holds no tokens ({error!r})") from None
 
 
@@ -150,7 +150,7 @@ def _server_info(server: str | None, known: dict[str, Any], document: dict[str, 
         max_input_tokens=_number(known.get("max_input_tokens")),
         max_total_tokens=_number(known.get("max_total_tokens")),
     )
-    return with_raw(info, msgspec.json.encode({**info.to_dict(), **document}))
+    return attach_raw(info, msgspec.json.encode({**info.to_dict(), **document}))
 
 
 def _string(value: Any) -> str | None:

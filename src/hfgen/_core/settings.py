@@ -12,7 +12,7 @@ from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.retry import Retry
 from hfgen._core.sse import MAX_EVENT_BYTES
 from hfgen._core.timeout import Timeout
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.api_key is not None:
             shown["api_key"] = "***"
         if self.api_url is not None:
-            shown["api_url"] = display(self.api_url)
+            shown["api_url"] = redact_url(self.api_url)
         unset = Settings()
         return [(name, v) for name, v in shown.items() if v != getattr(unset, name)]
 

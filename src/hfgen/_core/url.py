@@ -18,22 +18,22 @@ _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[0-9A-Za-z_]+)?")
 _RESERVED = string.punctuation
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # A program has few URLs, and each call parses its own several times.
-cached = lru_cache(maxsize=256)
+cache_by_url = lru_cache(maxsize=256)
 
 
-def resolve(api_url: str, model: str | None, source: str = "api_url") -> tuple[str, bool]:
+def resolve_url(api_url: str, model: str | None, source: str = "api_url") -> tuple[str, bool]:
     """Return the URL to post to, and whether the model is part of it.
 
     Raises:
         InvalidRequestError: The URL is not one to post to, or needs a model and has none.
     """
-    check(api_url, source)
-    api_url = encode_ascii(api_url)
+    check_url(api_url, source)
+    api_url = encode_url(api_url)
     if not api_url.endswith("/models/"):
         return api_url, False
     if not model:
         raise InvalidRequestError(
-            f"the request needs a `model`, because {display(api_url)} ends with /models/"
+            f"the request needs a `model`, because {redact_url(api_url)} ends with /models/"
         )
     check_model(model)
     return api_url + quote(model, safe="/"), True
@@ -45,14 +45,14 @@ def check_model(model: str) -> None:
         raise InvalidRequestError(f"{model!r} is no model id; one looks like 'owner/name'")
 
 
-def check(url: str, source: str = "api_url") -> None:
+def check_url(url: str, source: str = "api_url") -> None:
     """Raise `InvalidRequestError` if `url` is not an http or https URL to send requests to."""
     if not isinstance(url, str):
         raise InvalidRequestError(f"{source} must be a string, not {type(url).__name__}")
     _check(url, source)
 
 
-@cached
+@cache_by_url
 def _check(url: str, source: str) -> None:
     try:
         parts = urlsplit(url)
@@ -77,7 +77,7 @@ def _check(url: str, source: str) -> None:
         )
 
 
-def encode_ascii(url: str) -> str:
+def encode_url(url: str) -> str:
     """Return the URL as it goes over the wire: other characters than ASCII's encoded."""
     if url.isascii():
         return url
@@ -92,33 +92,33 @@ def encode_ascii(url: str) -> str:
     return urlunsplit((parts.scheme, "".join([host, *port]), path, query, ""))
 
 
-@cached
-def extend(url: str, route: str) -> str:
+@cache_by_url
+def extend_url(url: str, route: str) -> str:
     """Return the URL with this route at the end of its path."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))
 
 
-@cached
-def sibling(url: str, name: str) -> str:
+@cache_by_url
+def replace_route(url: str, name: str) -> str:
     """Return the URL with this name in place of the last part of its path."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/').rpartition('/')[0]}/{name}"))
 
 
-@cached
+@cache_by_url
 def is_router(url: str) -> bool:
     """Tell whether the URL is that of Hugging Face's router."""
     return urlsplit(url).hostname == "router.huggingface.co"
 
 
-@cached
+@cache_by_url
 def is_endpoint(url: str) -> bool:
     """Tell whether the URL is that of an Inference Endpoint, which may be asleep."""
     return (urlsplit(url).hostname or "").endswith(".endpoints.huggingface.cloud")
 
 
-def display(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return the URL without what may be secret in it: credentials, query and fragment."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

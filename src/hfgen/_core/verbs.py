@@ -80,7 +80,7 @@ class Run:
         content = yield from accept_body(will_retry, response)
         headers = Headers(response.headers)
         if media_type(headers) != "text/event-stream":
-            return dialect.answers(content, headers)
+            return dialect.read_answers(content, headers)
         events: EventBody[Chunk] = EventBody(
             dialect, select_chunk, headers, max_event_bytes=self._max_event_bytes
         )
@@ -100,7 +100,7 @@ class _Items(Generic[T]):
         if settings.resume:
             select, resumption = self.select, Resumption(request)
             self.resumption = resumption
-            self._select = lambda chunk: select(resumption.take(chunk))
+            self._select = lambda chunk: select(resumption.take_chunk(chunk))
 
     def accept(
         self, dialect: Dialect, _: WillRetry, response: FetchResponse
@@ -118,11 +118,11 @@ class _Items(Generic[T]):
         if isinstance(start.error, IncompleteGenerationError) and _is_json(start.pieces):
             # JSON without a JSON content type.
             body = JsonBody(dialect, select, headers)
-            return Opened(response, body, _feed_all(body, start.pieces), start.broke)
+            return Opened(response, body, _feed_all(body, start.pieces), start.break_error)
         if start.error is not None:
             yield Drop(response)
             raise start.error
-        return Opened(response, events, events.items(start.chunks))
+        return Opened(response, events, events.select_items(start.chunks))
 
 
 class Chunks(_Items[Chunk]):
@@ -170,7 +170,7 @@ class RawBytes:
         if start.error is not None and will_retry(start.error):
             yield Drop(response)
             raise start.error
-        return Opened(response, RawBody(), _feed_all(RawBody(), start.pieces), start.broke)
+        return Opened(response, RawBody(), _feed_all(RawBody(), start.pieces), start.break_error)
 
 
 def accept_body(_: WillRetry, response: FetchResponse) -> Conversation[bytes]:
@@ -188,13 +188,13 @@ class _Start(msgspec.Struct, frozen=True):
         pieces: The bytes.
         chunks: The first chunk, and those that follow it in these bytes.
         error: What the server reported in place of a chunk, or what is wrong with the bytes.
-        broke: How the body broke off.
+        break_error: How the body broke off.
     """
 
     pieces: list[bytes]
     chunks: Iterable[Chunk] = ()
     error: HfgenError | None = None
-    broke: HfgenError | None = None
+    break_error: HfgenError | None = None
 
 
 def _peek_first_chunk(
@@ -207,10 +207,10 @@ def _peek_first_chunk(
         while True:
             piece: bytes | None = yield Peek(response)
             if piece is None:
-                chunks = events.last()
+                chunks = events.finish_chunks()
             else:
                 pieces.append(piece)
-                chunks = events.chunks(piece)
+                chunks = events.read_chunks(piece)
             for first in chunks:
                 return _Start(pieces, chain((first,), chunks))
             if piece is None or events.has_ended:
@@ -223,10 +223,10 @@ def _peek_first_chunk(
     except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
         return _Start(pieces, error=error)
     except (ConnectError, TimeoutError) as error:
-        ending = events.interrupted(error)
+        ending = events.ending_error(error)
         if ending is not None and ending is not error:
             ending.__cause__ = error
-        return _Start(pieces, error=ending, broke=error)
+        return _Start(pieces, error=ending, break_error=error)
 
 
 def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.base import UNREADABLE
+from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._files import parquet
 from hfgen._files.durable import naming_file, rename_durably, sync
 from hfgen._files.formats import COMPRESSIONS
@@ -171,7 +171,7 @@ def _shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
 def _columns(line: bytes) -> dict[str, Any]:
     try:
         columns: dict[str, Any] = _decode(line)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         # Such as a number that is too large: that value stays text of JSON.
         columns = {name: _value(raw) for name, raw in _decode_columns(line).items()}
     return columns
@@ -180,5 +180,5 @@ def _columns(line: bytes) -> dict[str, Any]:
 def _value(raw: msgspec.Raw) -> Any:
     try:
         return _decode(raw)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return bytes(raw).decode()

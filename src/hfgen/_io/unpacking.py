@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import ConnectError
 from hfgen._core.headers import Headers
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ class Unpacker:
 
     def __init__(self, packing: str, request: FetchRequest) -> None:
         self._packing = packing
-        self._where = display(request.url)
+        self._where = redact_url(request.url)
         # Some other object each time: a gzip may have several members.
         self._member: Any = None
         self._has_begun = self._is_over = False

@@ -17,7 +17,7 @@ from urllib3 import exceptions
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError, drop_tracebacks  # noqa: A004
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 from hfgen._io.connecting import default_context
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
 from hfgen._io.unpacking import make_unpacker
@@ -217,7 +217,7 @@ def to_hfgen_error(
     error: Exception, request: FetchRequest, line: CuttableSocket, proxy: Proxy | None = None
 ) -> HfgenError:
     """Return the error of hfgen that stands for one of urllib3."""
-    where = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
+    where = redact_url(request.url) + (f" through the proxy {proxy}" if proxy else "")
     inmost, refused = root_cause(error), certificate_problem(error)
     if isinstance(error, exceptions.ProxyError):
         error = error.original_error

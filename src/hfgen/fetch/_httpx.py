@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.fetch import FetchRequest, FetchResponse
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
 from hfgen._io.unpacking import make_unpacker
@@ -224,7 +224,7 @@ def _pieces(
 def _translated(error: Exception, request: FetchRequest, library: ModuleType) -> HfgenError:
     if isinstance(error, HfgenError):
         return error
-    where = display(request.url)
+    where = redact_url(request.url)
     failure: HfgenError
     if isinstance(error, library.ConnectTimeout | library.PoolTimeout):
         failure = TimeoutError(

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 from hfgen._io.library_errors import certificate_problem, one_line, root_cause
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _watched(connection: type[Any]) -> type[Any]:
 def _translated(
     error: Exception, request: FetchRequest, line: CuttableSocket, library: ModuleType
 ) -> HfgenError:
-    where = display(request.url)
+    where = redact_url(request.url)
     cause = root_cause(error)
     # Of the library's own message, which shows the query, nothing.
     why = certificate_problem(error, _REMEDY) or (

@@ -21,7 +21,7 @@ from hfgen._cli.bulk.run import EXIT_INTERRUPTED, INTERRUPTED, BulkRun
 from hfgen._cli.bulk.tally import Tally
 from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.prompt import Prompt
 from hfgen._files.record import Records
@@ -210,7 +210,7 @@ class _Bulk:
     def _facts(self, running: BulkRun) -> dict[str, str]:
         options, tally = self._options, running.tally
         total = "" if tally.total is None else f", {tally.total:,} rows"
-        servers = ", ".join(display(url) for url in options.api_url or ())
+        servers = ", ".join(redact_url(url) for url in options.api_url or ())
         facts = {
             "Input": f"{self._source.name}{total}",
             "Output": options.output,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hfgen._cli.bulk.tally import View
 from hfgen._cli.terminal import ignore_closed_stderr
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
@@ -172,7 +172,7 @@ class BulkRun:
 
 def _shown(url: str) -> str:
     # A provider behind the router is known by its name.
-    return display(url) if "://" in url else url
+    return redact_url(url) if "://" in url else url
 
 
 async def collect_batches(

@@ -89,9 +89,9 @@ class TestTheEnd:
         decoder = EventBody(Completions(), select_chunk)
         assert list(decoder.feed(piece("a", "stop"))) == []
         assert decoder.is_complete
-        [last] = decoder.rest()
+        [last] = decoder.take_rest()
         assert last.generated_text == "a"
-        assert list(decoder.rest()) == []
+        assert list(decoder.take_rest()) == []
 
 
 class TestTheReason:

@@ -17,7 +17,7 @@ def body(parameters=None, kind=None, *, stream=False, models=(), **request):
     request = {"inputs": "Once", **request}
     if parameters is not None:
         request["parameters"] = parameters
-    return json.loads(Completions(request, Server(kind, models)).body(stream=stream))
+    return json.loads(Completions(request, Server(kind, models)).encode_body(stream=stream))
 
 
 def added(parameters, kind, **facts):
@@ -51,7 +51,7 @@ def test_options_are_dropped():
 
 def test_of_half_a_character_is_refused():
     with pytest.raises(InvalidRequestError):
-        Completions({"inputs": "\ud83d"}).body(stream=False)
+        Completions({"inputs": "\ud83d"}).encode_body(stream=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,7 +65,7 @@ def test_vllm_cuts_what_its_context_would_be_to_what_is_left_of_it():
     server = Server("vllm", ("a",), context=512)
     for parameters, limit in (({}, 512), ({"max_new_tokens": 5}, 5)):
         dialect = Completions({"inputs": "Once", "parameters": parameters}, server)
-        assert json.loads(dialect.body(stream=False))["max_tokens"] == limit
+        assert json.loads(dialect.encode_body(stream=False))["max_tokens"] == limit
 
 
 class TestModel:

@@ -16,7 +16,7 @@ END = "</s>"
 
 def answers(said, kind=None, inputs="a b", **parameters):
     dialect = Completions({"inputs": inputs, "parameters": parameters}, Server(kind))
-    return dialect.answers(said if isinstance(said, bytes) else json.dumps(said).encode())
+    return dialect.read_answers(said if isinstance(said, bytes) else json.dumps(said).encode())
 
 
 def said(*texts, usage=USAGE, **more):
