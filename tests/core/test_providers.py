@@ -195,7 +195,7 @@ class TestRefused:
 
     def test_a_model_that_nobody_serves(self, side):
         web = Web(side, {})
-        with pytest.raises(hfgen.NotFoundError, match="nobody"):
+        with pytest.raises(hfgen.NotFoundError, match="no provider"):
             run(side, web, provider="together")
 
     def test_a_model_that_there_is_not(self, side):
@@ -272,4 +272,4 @@ class TestAHubThatDoesNotSay:
         said = {"id": MODEL, "inferenceProviderMapping": {"together": entry}}
         error = self.refused(side, _json(said))
         assert isinstance(error, hfgen.NotFoundError)
-        assert "nobody" in error.message
+        assert "no provider" in error.message

@@ -293,7 +293,7 @@ def _check_answer(answer):
 def _check_parts(value):
     if isinstance(value, Answer):
         _check_answer(value)
-        assert {*value.keys()} <= value.to_dict().keys() | value._left_out
+        assert {*value.keys()} <= value.to_dict().keys() | value._omitted
     elif isinstance(value, list):
         for item in value:
             _check_parts(item)

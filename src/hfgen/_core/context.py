@@ -1,4 +1,4 @@
-"""What one call knows beside its request, and the HTTP requests that it makes."""
+"""`CallContext`: what a call depends on beside its request. It makes the HTTP requests."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Environment(Protocol):
-    """What the environment of the process says; `hfgen._io.environment` reads it.
+    """Settings from the environment of the process; `hfgen._io.environment` reads them.
 
     Attributes:
-        api_url: The URL to post to where no option names one, None if there is none.
+        api_url: The URL to post to if no option names one, None if it is not set.
         hub_url: The URL of the Hugging Face Hub, without a slash at its end.
         user_agent: The value of the header `user-agent`.
     """
@@ -46,14 +46,15 @@ class Environment(Protocol):
 
 
 class CallContext(msgspec.Struct, frozen=True):
-    """What one call knows beside its request.
+    """What a call depends on beside its request.
 
     Attributes:
         settings: The options of the call.
-        environment: What the environment says.
-        signal: Aborted when the call is over; its HTTP requests carry it.
+        environment: The settings from the environment.
+        signal: Aborted when the call is over. The HTTP requests of the call carry it.
         clock: The clock of the call.
-        targets: Where requests go, for each key that has been asked about. Calls share it.
+        targets: The targets that servers were asked for, by the key of their `Plan`. All calls of
+            a client share this dict.
     """
 
     settings: Settings
@@ -63,7 +64,7 @@ class CallContext(msgspec.Struct, frozen=True):
     targets: dict[Hashable, tuple[Target, ...]]
 
     def make_get_request(self, url: str) -> FetchRequest:
-        """Return the HTTP request that reads a document from a server.
+        """Return a GET request for a document of a server.
 
         Raises:
             InvalidRequestError: The options do not fit the URL.
@@ -72,9 +73,9 @@ class CallContext(msgspec.Struct, frozen=True):
         return self._request(url, Headers(headers))
 
     def make_hub_request(self, url: str) -> FetchRequest:
-        """Return the HTTP request that reads a document from the Hub.
+        """Return a GET request for a document of the Hub.
 
-        The Hub gets Hugging Face's keys only: neither a provider's key, nor the caller's headers.
+        The Hub gets keys of Hugging Face only: no provider's key, and none of the caller's headers.
         """
         key = self.settings.api_key
         settings = replace(
@@ -86,7 +87,7 @@ class CallContext(msgspec.Struct, frozen=True):
         return replace(self, settings=settings).make_get_request(url)
 
     def make_post_request(self, url: str, body: bytes, *, stream: bool = False) -> FetchRequest:
-        """Return the HTTP request that posts a body to a server.
+        """Return a POST request that sends a body to a server.
 
         Raises:
             InvalidRequestError: The options do not fit the URL.
@@ -109,12 +110,12 @@ class CallContext(msgspec.Struct, frozen=True):
         settings = self.settings
         headers = {
             "accept": "text/event-stream, application/json" if stream else "application/json",
-            # An event must not wait until the block of a compressor is full.
+            # A server that compresses would hold events back until a block is full.
             "accept-encoding": "identity",
             "user-agent": self.environment.user_agent,
         }
         if settings.retry.wait_for_model and is_endpoint(url):
-            # The proxy in front of a sleeping endpoint holds the request for these seconds.
+            # The proxy in front of a sleeping endpoint holds the request for so many seconds.
             headers["x-scale-up-timeout"] = str(math.ceil(settings.retry.wait_for_model))
         if key := settings.api_key or self.environment.find_key(url):
             headers["authorization"] = f"Bearer {key}"

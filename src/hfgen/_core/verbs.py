@@ -1,4 +1,8 @@
-"""What each verb makes of an answer with a good status: `Run`, `Chunks`, `Texts`, `RawBytes`."""
+"""What each verb makes of an answer with a good status: `Run`, `Chunks`, `Texts`, `RawBytes`.
+
+For a stream, the first event is read before the stream is opened: servers report overload there,
+under a status of 200, and then the call can still be tried again.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,7 @@ class Verb(Protocol[R_co]):
 
     Attributes:
         streams: Whether the server is asked for a stream.
-        resumption: What has come of the stream so far, if it is to go on after a break.
+        resumption: Goes on with the stream after a break; None if the caller does not want that.
     """
 
     @property
@@ -66,7 +70,7 @@ class Verb(Protocol[R_co]):
 
 
 class Run:
-    """`run`: the whole answer, also from a server that streams regardless."""
+    """`run`: the whole answer, also from a server that streams without being asked to."""
 
     streams = False
     resumption = None
@@ -88,7 +92,7 @@ class Run:
 
 
 class _Items(Generic[T]):
-    """A stream of what `select` takes of each chunk, also from a server that does not stream."""
+    """A stream of the items that `select` makes of chunks; also if the server does not stream."""
 
     streams = True
     select: Callable[[Chunk], T | None]
@@ -135,7 +139,7 @@ class Texts(_Items[str]):
     """`stream_tokens`: a stream of the texts of the tokens.
 
     Raises:
-        InvalidRequestError: Several texts are asked for, which their tokens would not tell apart.
+        InvalidRequestError: The request asks for several texts, whose tokens would be mixed.
     """
 
     select = staticmethod(select_text)
@@ -151,7 +155,7 @@ class Texts(_Items[str]):
 
 
 class RawBytes:
-    """`stream_bytes`: the body as it comes, unless its first event is an error to retry after."""
+    """`stream_bytes`: the body as it arrives. If its first event is an error, `Retry` decides."""
 
     streams = True
     resumption = None
@@ -182,13 +186,14 @@ def accept_body(_: WillRetry, response: FetchResponse) -> Conversation[bytes]:
 
 
 class _Start(msgspec.Struct, frozen=True):
-    """The pieces of a body up to its first chunk.
+    """The part of a body up to its first chunk.
 
     Attributes:
-        pieces: The bytes.
-        chunks: The first chunk, and those that follow it in these bytes.
-        error: What the server reported in place of a chunk, or what is wrong with the bytes.
-        break_error: How the body broke off.
+        pieces: The pieces that have been read.
+        chunks: The first chunk, and others in these pieces.
+        error: The error that the server reported in place of a chunk, or why the pieces cannot be
+            read.
+        break_error: If reading the body failed, the error.
     """
 
     pieces: list[bytes]
@@ -200,7 +205,7 @@ class _Start(msgspec.Struct, frozen=True):
 def _peek_first_chunk(
     events: EventBody[Any], response: FetchResponse, max_event_bytes: int
 ) -> Conversation[_Start]:
-    """Read until the first chunk has come: servers report overload in its place, under a 200."""
+    """Read until the first chunk has come, or something that takes its place."""
     pieces: list[bytes] = []
     size = 0
     try:
@@ -223,10 +228,10 @@ def _peek_first_chunk(
     except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
         return _Start(pieces, error=error)
     except (ConnectError, TimeoutError) as error:
-        ending = events.ending_error(error)
-        if ending is not None and ending is not error:
-            ending.__cause__ = error
-        return _Start(pieces, error=ending, break_error=error)
+        failure = events.ending_error(error)
+        if failure is not None and failure is not error:
+            failure.__cause__ = error
+        return _Start(pieces, error=failure, break_error=error)
 
 
 def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
@@ -234,5 +239,5 @@ def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
 
 
 def _is_json(pieces: list[bytes]) -> bool:
-    start = next((words for piece in pieces if (words := piece.lstrip())), b"")
+    start = next((rest for piece in pieces if (rest := piece.lstrip())), b"")
     return start[:1] in {b"{", b"["}
