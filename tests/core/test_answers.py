@@ -107,17 +107,17 @@ class TestGivingBack:
         assert json.loads(answer.to_json()) == ANSWER
 
     def test_its_own_words(self):
-        said = b'{ "generated_text" : "\\u00e9", "n": 1.0e2 }'
-        [answer] = TGI().read_answers(b"[" + said + b"]")
-        assert answer.to_json() == said.decode().strip()
+        text = b'{ "generated_text" : "\\u00e9", "n": 1.0e2 }'
+        [answer] = TGI().read_answers(b"[" + text + b"]")
+        assert answer.to_json() == text.decode().strip()
 
     def test_numbers_beyond_what_is_usual(self):
-        said = '{"generated_text": "a", "n": [1e400, %s, 7]}' % ("9" * 5000)
-        [answer] = TGI().read_answers(said.encode())
+        text = '{"generated_text": "a", "n": [1e400, %s, 7]}' % ("9" * 5000)
+        [answer] = TGI().read_answers(text.encode())
         assert answer.to_dict() == {"generated_text": "a", "n": [math.inf, math.inf, 7]}
         assert answer["n"][2] == 7
         assert "other" not in answer
-        assert answer.to_json() == said
+        assert answer.to_json() == text
 
     def test_each_time_anew(self, chunk):
         chunk.to_dict()["token"]["text"] = "other"
@@ -134,14 +134,14 @@ class TestGivingBack:
         assert json.loads(answer.details.to_json()) == ANSWER["details"]
 
     def test_what_a_caller_made(self):
-        made = Chunk(token=Token(text="é"))
-        assert made.to_dict() == {
+        chunk = Chunk(token=Token(text="é"))
+        assert chunk.to_dict() == {
             "index": None,
             "token": {"id": None, "text": "é", "logprob": None, "special": False},
             "generated_text": None,
             "details": None,
         }
-        assert json.loads(made.to_json()) == made.to_dict()
+        assert json.loads(chunk.to_json()) == chunk.to_dict()
 
 
 TWINS = [copy.copy, copy.deepcopy] + [

@@ -31,7 +31,7 @@ from hfgen.testing import event
 
 
 def outcome(make, pieces):
-    """What comes of the pieces: the items, and the error as class, message and text."""
+    """Return what the pieces give: the items, and the error as class, message and text."""
     decoder, items = make(), []
     try:
         for piece in pieces:
@@ -76,8 +76,8 @@ class TestEvents:
     @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
     @pytest.mark.parametrize("noise", [b"", b":\n", b": keepalive\n\n", b"event: x\nid: 1\n"])
     def test_framing_and_comments(self, data, mark, noise):
-        said = [json.dumps(each, ensure_ascii=False).encode() for each in [*STORY, LAST]]
-        items, error, *_ = tokens(mark + b"".join(noise + data % each for each in said))
+        events = [json.dumps(chunk, ensure_ascii=False).encode() for chunk in [*STORY, LAST]]
+        items, error, *_ = tokens(mark + b"".join(noise + data % text for text in events))
         assert error is None
         assert items == ["Once", " é", "\u2028"]
 
@@ -168,10 +168,10 @@ class TestEvents:
 
     @pytest.mark.parametrize("wrong", [{"logprob": "?"}, {"id": "?"}, {"id": None}])
     def test_of_a_token_nothing_but_its_text_is_read_where_that_is_asked_for(self, wrong):
-        said = token("a", last="a")
-        said["token"] |= wrong
-        assert tokens(event(said))[:2] == (["a"], None)
-        _, error, *_ = chunks(event(said))
+        payload = token("a", last="a")
+        payload["token"] |= wrong
+        assert tokens(event(payload))[:2] == (["a"], None)
+        _, error, *_ = chunks(event(payload))
         assert error is (None if wrong == {"id": None} else MalformedStreamError)
 
     def test_a_line_that_is_too_long_keeps_the_text(self):
@@ -234,7 +234,7 @@ class TestWhole:
         assert whole(b'[{"generated_text": "a b"}]')[:2] == (["a b"], None)
 
     def test_details_give_its_tokens(self):
-        said = [token(" a")["token"], token("</s>", special=True)["token"]]
+        listed = [token(" a")["token"], token("</s>", special=True)["token"]]
         answer = {
             "generated_text": " a",
             "details": {
@@ -242,8 +242,8 @@ class TestWhole:
                 "generated_tokens": 2,
                 "seed": 5,
                 "prefill": [{"id": 1, "text": "x", "logprob": None}],
-                "tokens": said,
-                "top_tokens": [[said[0]], [said[1]]],
+                "tokens": listed,
+                "top_tokens": [[listed[0]], [listed[1]]],
             },
         }
         body = json.dumps(answer).encode()
@@ -251,7 +251,7 @@ class TestWhole:
         items, error, *_ = every_way(lambda: JsonBody(TGI(), select_chunk), body)
         assert error is None
         assert [item.index for item in items] == [1, 2]
-        assert [item.token.to_dict() for item in items] == said
+        assert [item.token.to_dict() for item in items] == listed
         assert [item.generated_text for item in items] == [None, " a"]
         assert items[0].details is None
         assert items[1].details.finish_reason == "eos_token"
@@ -289,8 +289,8 @@ class TestBytes:
 
 
 class TestFolded:
-    def read(self, *said):
-        return list(EventBody(TGI(), select_chunk).feed(b"".join(map(event, said))))
+    def read(self, *payloads):
+        return list(EventBody(TGI(), select_chunk).feed(b"".join(map(event, payloads))))
 
     def test_the_last_event_has_the_text(self):
         [answer] = answers_from_chunks(self.read(token("a"), token("</s>", special=True, last="a")))

@@ -58,18 +58,18 @@ def result(conversation, reply):
     return stop.value.value
 
 
-def sent(step):
+def check_send(step):
     assert isinstance(step, Send)
     return step
 
 
-def redirected(location, *, status=307, request=REQUEST):
+def redirect(location, *, status=307, request=REQUEST):
     """The request that follows a redirect."""
     conversation = converse(request=request)
     next(conversation)
     answer = response(status, location=location)
     assert conversation.send(answer) == Read(answer, 1024 * 1024)
-    return sent(conversation.send(b"")).request
+    return check_send(conversation.send(b"")).request
 
 
 class TestAnswers:
@@ -206,7 +206,7 @@ class TestLooking:
     def test_overload_inside_a_200_is_tried_again(self, look):
         conversation, answer = look(self, max_retries=1)
         assert conversation.send(self.BUSY) == Drop(answer)
-        again = sent(conversation.send(None))
+        again = check_send(conversation.send(None))
         assert isinstance(again.error, hfgen.OverloadedError)
         assert again.retries == 1
 
@@ -216,10 +216,10 @@ class TestLooking:
         with pytest.raises(hfgen.OverloadedError):
             conversation.send(None)
 
-    @pytest.mark.parametrize("said", [BUSY, WRONG])
-    def test_at_last_bytes_are_handed_out(self, said):
+    @pytest.mark.parametrize("piece", [BUSY, WRONG])
+    def test_at_last_bytes_are_handed_out(self, piece):
         conversation, _ = self.raw(max_retries=0)
-        assert list(result(conversation, said).ready) == [said]
+        assert list(result(conversation, piece).ready) == [piece]
 
     def test_what_cannot_be_mended_is_raised_at_once(self):
         conversation, answer = self.items(max_retries=9)
@@ -231,14 +231,16 @@ class TestLooking:
     def test_a_stream_that_ends_before_its_first_chunk_is_tried_again(self, look):
         conversation, answer = look(self)
         assert conversation.send(None) == Drop(answer)
-        assert isinstance(sent(conversation.send(None)).error, hfgen.IncompleteGenerationError)
+        assert isinstance(
+            check_send(conversation.send(None)).error, hfgen.IncompleteGenerationError
+        )
 
     @pytest.mark.parametrize("look", [items, raw])
     def test_so_is_one_that_breaks(self, look):
         conversation, answer = look(self)
         conversation.send(b":\n\n")
         assert conversation.throw(ConnectError("broke")) == Drop(answer)
-        assert sent(conversation.send(None)).retries == 1
+        assert check_send(conversation.send(None)).retries == 1
 
     def test_bytes_that_broke_off_end_in_the_error(self):
         conversation, _ = self.raw(max_retries=0)
@@ -283,7 +285,7 @@ class TestRetries:
         for bound in (0.5, 1.0):
             answer = response(status)
             assert conversation.send(answer) == Read(answer, 1024 * 1024)
-            again = sent(conversation.send(b'{"error": "busy"}'))
+            again = check_send(conversation.send(b'{"error": "busy"}'))
             assert again.request == REQUEST
             assert 0 <= again.wait <= bound
             assert again.error.status == status
@@ -310,7 +312,7 @@ class TestRetries:
     def test_no_connection(self, error):
         conversation = converse(max_retries=1)
         next(conversation)
-        again = sent(conversation.throw(error))
+        again = check_send(conversation.throw(error))
         assert again.error is error
         assert again.request == REQUEST
         with pytest.raises(type(error)) as caught:
@@ -350,7 +352,7 @@ class TestRetries:
         conversation = converse()
         next(conversation)
         conversation.send(response(429, retry_after="7"))
-        assert sent(conversation.send(b"")).wait == 7.0
+        assert check_send(conversation.send(b"")).wait == 7.0
 
     def test_it_is_not_waited_for_longer_than_the_policy_allows(self):
         conversation = converse()
@@ -365,7 +367,7 @@ class TestRetries:
         conversation = converse(max_retries=9)
         next(conversation)
         conversation.send(response())
-        assert sent(conversation.throw(ConnectError("it broke"))).request == REQUEST
+        assert check_send(conversation.throw(ConnectError("it broke"))).request == REQUEST
 
     def test_loading_is_waited_for_without_counting(self):
         clock = StoppedClock()
@@ -373,7 +375,7 @@ class TestRetries:
         next(conversation)
         for attempt in range(1, 9):
             conversation.send(response(503))
-            again = sent(conversation.send(b'{"error": "loading", "estimated_time": 2.0}'))
+            again = check_send(conversation.send(b'{"error": "loading", "estimated_time": 2.0}'))
             assert (again.retries, again.wait) == (attempt, 2.0)
         clock.seconds = 61.0
         conversation.send(response(503))
@@ -476,7 +478,7 @@ class TestRedirects:
         ],
     )
     def test_to_the_same_origin_keeps_everything(self, status, location, url):
-        assert redirected(location, status=status) == replace(REQUEST, url=url)
+        assert redirect(location, status=status) == replace(REQUEST, url=url)
 
     @pytest.mark.parametrize(
         "location",
@@ -495,7 +497,7 @@ class TestRedirects:
     )
     def test_to_another_host_takes_no_credentials_and_no_headers_of_the_caller(self, location):
         try:
-            request = redirected(location)
+            request = redirect(location)
         except hfgen.HfgenError:
             return  # refusing is fine, too
         assert set(request.headers) == OWN
@@ -505,19 +507,19 @@ class TestRedirects:
 
     def test_from_http_to_https_on_the_same_host_keeps_the_headers(self):
         request = replace(REQUEST, url="http://a.example/x")
-        assert redirected("https://a.example/x", request=request).headers == REQUEST.headers
+        assert redirect("https://a.example/x", request=request).headers == REQUEST.headers
 
     def test_headers_do_not_come_back_on_the_way_home(self):
         conversation = converse()
         next(conversation)
         conversation.send(response(307, location="https://b.example/"))
-        assert "authorization" not in sent(conversation.send(b"")).request.headers
+        assert "authorization" not in check_send(conversation.send(b"")).request.headers
         conversation.send(response(307, location=REQUEST.url))
-        assert set(sent(conversation.send(b"")).request.headers) == OWN
+        assert set(check_send(conversation.send(b"")).request.headers) == OWN
 
     def test_names_of_the_callers_headers_do_not_matter(self):
         request = replace(REQUEST, headers={"Authorization": "Bearer hf_key", "X-API-Key": "k"})
-        assert not redirected("https://b.example/", request=request).headers
+        assert not redirect("https://b.example/", request=request).headers
 
     def test_a_retry_starts_where_the_caller_said(self):
         conversation = converse()
@@ -525,7 +527,7 @@ class TestRedirects:
         conversation.send(response(307, location="https://b.example/"))
         conversation.send(b"")
         conversation.send(response(503))
-        assert sent(conversation.send(b"")).request == REQUEST
+        assert check_send(conversation.send(b"")).request == REQUEST
 
     def test_too_many(self):
         conversation = converse()
@@ -534,7 +536,7 @@ class TestRedirects:
         def follow():
             for _ in range(50):
                 conversation.send(response(307, location="/again"))
-                sent(conversation.send(b""))
+                check_send(conversation.send(b""))
 
         with pytest.raises(hfgen.StatusError, match="redirects more than"):
             follow()

@@ -24,7 +24,7 @@ FACTS = {
 }
 
 
-def made(kind):
+def make(kind):
     facts = {"text": "so far"}
     if issubclass(kind, hfgen.StatusError):
         facts |= FACTS
@@ -37,8 +37,8 @@ def made(kind):
     return kind("what went wrong", **facts)
 
 
-def drawn():
-    """The tree in the docstring: each name to the name it hangs from, and what is said of it."""
+def read_tree():
+    """The tree in the docstring: for each name its parent and its description."""
     parents, path = {}, []
     for line in _errors.__doc__.splitlines():
         if found := re.match(r"^    ([│ ]*(?:├── |└── )?)(\w+Error)\b(.*)", line):
@@ -49,7 +49,7 @@ def drawn():
 
 
 def test_the_tree_is_as_drawn():
-    tree = drawn()
+    tree = read_tree()
     assert set(tree) == {kind.__name__ for kind in ERRORS}
     for kind in ERRORS:
         parent = next((b.__name__ for b in kind.__bases__ if b in ERRORS), None)
@@ -59,13 +59,13 @@ def test_the_tree_is_as_drawn():
 def test_the_statuses_are_as_drawn():
     from hfgen._core import server_errors  # noqa: PLC0415
 
-    said = {
+    names = {
         int(status): name
-        for name, (_, words) in drawn().items()
+        for name, (_, words) in read_tree().items()
         for status in re.findall(r"\b\d{3}\b", words)
         if name not in {"OverloadedError", "ModelLoadingError"}
     }
-    for status, name in said.items():
+    for status, name in names.items():
         assert (
             type(
                 server_errors.make_status_error(server_errors.ReportedError("x"), status=status)
@@ -98,7 +98,7 @@ def test_builtin_kin():
     ids=["copy", "deepcopy", *(f"pickle{n}" for n in range(2, pickle.HIGHEST_PROTOCOL + 1))],
 )
 def test_each_can_be_pickled_and_copied_with_all_it_carries(kind, twin):
-    error = made(kind)
+    error = make(kind)
     error.add_note("a note")
     other = twin(error)
     assert type(other) is kind

@@ -38,10 +38,10 @@ async def test_an_async_one_takes_seven():
 
 @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens", "stream_bytes"])
 def test_it_gets_the_whole_request(side, verb):
-    seen = []
-    fetch = side.fetch(lambda request: seen.append(request) or reply(STORY))
-    answered = side.fetch(lambda request: seen.append(request) or reply(ANSWER))
-    client = side.client(fetch=answered if verb == "run" else fetch)
+    requests = []
+    fetch = side.fetch(lambda request: requests.append(request) or reply(STORY))
+    answering_fetch = side.fetch(lambda request: requests.append(request) or reply(ANSWER))
+    client = side.client(fetch=answering_fetch if verb == "run" else fetch)
     side.call(
         getattr(client, verb),
         {"model": "m/n", "inputs": "x"},
@@ -50,7 +50,7 @@ def test_it_gets_the_whole_request(side, verb):
         headers={"X-A": "1"},
         timeout=3,
     )
-    [request] = seen
+    [request] = requests
     assert isinstance(request, FetchRequest)
     assert request.method == "POST"
     assert request.url == "http://localhost/models/m/n"
@@ -80,8 +80,8 @@ def test_streams_over_a_fetch(side):
 
 def test_it_may_be_given_for_one_call(side):
     client = side.client(api_url=URL, fetch=side.fetch(lambda _: reply(b"{}")))
-    answered = side.fetch(lambda _: reply(ANSWER))
-    assert side.call(client.run, "x", fetch=answered)[0].generated_text == "a"
+    answering_fetch = side.fetch(lambda _: reply(ANSWER))
+    assert side.call(client.run, "x", fetch=answering_fetch)[0].generated_text == "a"
 
 
 @pytest.mark.parametrize("verb", ["run", "stream_tokens"])
@@ -176,11 +176,11 @@ def test_a_body_that_cannot_be_iterated_leaves_nothing_behind(side, verb):
 def test_what_it_raises(side, raised, expected):
     calls = []
 
-    def failing(request):
+    def fail(request):
         calls.append(request)
         raise raised
 
-    client = side.client(fetch=side.fetch(failing), api_url=URL, max_retries=1)
+    client = side.client(fetch=side.fetch(fail), api_url=URL, max_retries=1)
     with pytest.raises(expected) as caught:
         side.call(client.run, "x")
     if not isinstance(raised, StopIteration):
@@ -205,8 +205,8 @@ def test_what_its_body_raises(side, raised, expected):
         yield STORY[0]
         raise raised
 
-    answered = side.fetch(lambda _: reply(pieces(), close=closed.set))
-    client = side.client(fetch=answered, api_url=URL)
+    answering_fetch = side.fetch(lambda _: reply(pieces(), close=closed.set))
+    client = side.client(fetch=answering_fetch, api_url=URL)
     items = []
     with pytest.raises(expected) as caught:
         side.collect(side.call(client.stream_tokens, "x"), items)
@@ -221,8 +221,8 @@ def test_what_its_body_raises(side, raised, expected):
 def test_close_is_called_when_all_is_read(side, verb, status):
     closed = threading.Event()
     body = [ANSWER] if verb == "run" else STORY
-    answered = side.fetch(lambda _: reply(body, status=status, close=closed.set))
-    client = side.client(fetch=answered, api_url=URL)
+    answering_fetch = side.fetch(lambda _: reply(body, status=status, close=closed.set))
+    client = side.client(fetch=answering_fetch, api_url=URL)
     try:
         came = side.call(getattr(client, verb), "x")
         if verb != "run":

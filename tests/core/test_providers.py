@@ -20,18 +20,18 @@ GENERATED = [{"generated_text": "a"}]
 
 
 class Web:
-    """The Hub, the router and the providers' own hosts, as a `fetch`; a record of what is asked."""
+    """The Hub, the router and the providers' own hosts, as a `fetch`; records the requests."""
 
     def __init__(self, side, mapping=MAPPING, *, refuses=()):
         self.requests = []
-        self._said = {"id": MODEL, "inferenceProviderMapping": mapping}
+        self._document = {"id": MODEL, "inferenceProviderMapping": mapping}
         self._refuses = refuses
-        self.fetch = side.fetch(self._answered)
+        self.fetch = side.fetch(self._answer)
 
-    def _answered(self, request):
+    def _answer(self, request):
         self.requests.append(request)
         if request.method == "GET":
-            return _json(self._said)
+            return _json(self._document)
         if any(request.url.endswith(end) for end in self._refuses):
             return _json({"error": "Not Found"}, 404)
         return _json(COMPLETED if request.url.endswith("completions") else GENERATED)
@@ -56,10 +56,10 @@ HUB = f"https://huggingface.co/api/models/{MODEL}?expand=inferenceProviderMappin
 class TestThroughTheRouter:
     @pytest.mark.parametrize("form", ["mapping", "list"])
     def test_with_a_key_of_hugging_face(self, side, form):
-        said = MAPPING
+        document = MAPPING
         if form == "list":
-            said = [{"provider": name, **entry} for name, entry in MAPPING.items()]
-        web = Web(side, said)
+            document = [{"provider": name, **entry} for name, entry in MAPPING.items()]
+        web = Web(side, document)
         [answer] = run(side, web, provider="together")
         assert answer.details.finish_reason == "eos_token"
         assert answer.details.native_finish_reason == "eos"
@@ -163,8 +163,8 @@ class TestHfInference:
         client = side.client(fetch=web.fetch, api_key="hf_key", provider=provider)
         for _ in range(2):
             side.call(client.run, {"model": MODEL, "inputs": "x"})
-        asked = [self.BASE, *[f"{self.BASE}/v1/completions"] * 2]
-        assert web.urls[bool(provider) :] == asked
+        urls = [self.BASE, *[f"{self.BASE}/v1/completions"] * 2]
+        assert web.urls[bool(provider) :] == urls
         assert json.loads(web.requests[-1].body)["model"] == MODEL
 
     def test_completions_first_where_the_mapping_calls_for_them(self, side):
@@ -203,9 +203,9 @@ class TestRefused:
         with pytest.raises(hfgen.NotFoundError, match=r"no model 'a/b'"):
             side.call(client.run, {"model": "a/b", "inputs": "x"}, provider="together")
 
-    @pytest.mark.parametrize("said", [[], {}, {"inferenceProviderMapping": 5}, "x"])
-    def test_what_is_no_answer_of_the_hub(self, side, said):
-        client = side.client(fetch=side.fetch(lambda _: _json(said)))
+    @pytest.mark.parametrize("document", [[], {}, {"inferenceProviderMapping": 5}, "x"])
+    def test_what_is_no_answer_of_the_hub(self, side, document):
+        client = side.client(fetch=side.fetch(lambda _: _json(document)))
         with pytest.raises(hfgen.MalformedAnswerError, match="who serves"):
             side.call(client.run, {"model": "a/b", "inputs": "x"}, provider="together")
 
@@ -243,15 +243,15 @@ class TestRefused:
 
 
 class TestAHubThatDoesNotSay:
-    def refused(self, side, answer):
-        """What comes of a call when this is the Hub's answer."""
+    def fail(self, side, answer):
+        """Return the error of a call for which this is the answer of the Hub."""
         client = side.client(fetch=side.fetch(lambda _: answer), api_key="hf_key", max_retries=0)
         with pytest.raises(hfgen.HfgenError) as caught:
             side.call(client.run, {"model": MODEL, "inputs": "x"}, provider="together")
         return caught.value
 
     def test_of_a_model_that_it_does_not_know(self, side):
-        error = self.refused(side, _json({"error": "Repository not found"}, 404))
+        error = self.fail(side, _json({"error": "Repository not found"}, 404))
         assert isinstance(error, hfgen.NotFoundError)
         assert "knows no model" in error.message
 
@@ -259,17 +259,17 @@ class TestAHubThatDoesNotSay:
         ("status", "kind"), [(403, hfgen.PermissionDeniedError), (500, hfgen.ServerError)]
     )
     def test_for_another_reason(self, side, status, kind):
-        error = self.refused(side, _json({"error": "because"}, status))
+        error = self.fail(side, _json({"error": "because"}, status))
         assert type(error) is kind
         assert "because" in error.message
 
     def test_with_a_page(self, side):
-        error = self.refused(side, reply(b"<html>", content_type="text/html"))
+        error = self.fail(side, reply(b"<html>", content_type="text/html"))
         assert isinstance(error, hfgen.MalformedAnswerError)
 
     @pytest.mark.parametrize("entry", [TEXT, {**TEXT, "providerId": None}, {"task": ["x"]}])
     def test_with_a_mapping_that_names_nothing(self, side, entry):
-        said = {"id": MODEL, "inferenceProviderMapping": {"together": entry}}
-        error = self.refused(side, _json(said))
+        document = {"id": MODEL, "inferenceProviderMapping": {"together": entry}}
+        error = self.fail(side, _json(document))
         assert isinstance(error, hfgen.NotFoundError)
         assert "no provider" in error.message

@@ -12,7 +12,7 @@ from hfgen import Retry
 REFUSED = hfgen.ConnectError("refused")
 
 
-def answered(status, **headers):
+def status_error(status, **headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return hfgen.StatusError("no", status=status, headers=headers, received=time.time())
 
@@ -24,13 +24,13 @@ def test_by_default_twice():
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 502, 503, 504])
 def test_statuses_that_pass(status):
-    assert Retry().wait(0, answered(status)) is not None
+    assert Retry().wait(0, status_error(status)) is not None
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 402, 403, 404, 410, 413, 422, 424, 500, 501])
 def test_statuses_that_stay(status):
-    assert Retry().wait(0, answered(status)) is None
-    assert Retry().wait(0, answered(status, retry_after="1")) is None
+    assert Retry().wait(0, status_error(status)) is None
+    assert Retry().wait(0, status_error(status, retry_after="1")) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_waits_are_drawn_from_the_whole_range():
 
 
 @pytest.mark.parametrize(
-    ("asked", "wait"),
+    ("retry_after", "wait"),
     [
         ("0", 0.0),
         ("7", 7.0),
@@ -91,21 +91,23 @@ def test_waits_are_drawn_from_the_whole_range():
         ("inf", None),
     ],
 )
-def test_the_server_says_how_long(asked, wait):
-    assert Retry().wait(0, answered(429, retry_after=asked)) == wait
+def test_the_server_says_how_long(retry_after, wait):
+    assert Retry().wait(0, status_error(429, retry_after=retry_after)) == wait
 
 
-@pytest.mark.parametrize("asked", ["inf", "1e308", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_no_wait_is_longer_than_a_platform_can_wait(asked):
-    error = answered(429, retry_after=asked, ratelimit=f'"api";r=0;t={asked}')
+@pytest.mark.parametrize(
+    "retry_after", ["inf", "1e308", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"]
+)
+def test_no_wait_is_longer_than_a_platform_can_wait(retry_after):
+    error = status_error(429, retry_after=retry_after, ratelimit=f'"api";r=0;t={retry_after}')
     assert Retry(max_wait=math.inf).wait(0, error) <= threading.TIMEOUT_MAX
     loading = hfgen.ModelLoadingError("loading", status=503, headers=error.headers)
     assert Retry(wait_for_model=math.inf).wait(0, loading) <= threading.TIMEOUT_MAX
 
 
-@pytest.mark.parametrize("asked", ["soon", "Wed, 21 Oct", ""])
-def test_what_cannot_be_read_is_not_kept(asked):
-    wait = Retry().wait(0, answered(429, retry_after=asked), draw=lambda: 1.0)
+@pytest.mark.parametrize("retry_after", ["soon", "Wed, 21 Oct", ""])
+def test_what_cannot_be_read_is_not_kept(retry_after):
+    wait = Retry().wait(0, status_error(429, retry_after=retry_after), draw=lambda: 1.0)
     assert wait == 0.5
 
 
@@ -128,7 +130,7 @@ def test_what_cannot_be_read_is_not_kept(asked):
     ],
 )
 def test_where_a_server_says_how_long(headers, seconds):
-    assert answered(429, **headers).retry_after == seconds
+    assert status_error(429, **headers).retry_after == seconds
 
 
 class TestWaitForModel:

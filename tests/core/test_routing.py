@@ -35,8 +35,8 @@ class TestByTheUrl:
     )
     def test_completions(self, side, serve, path, posted):
         server = serve(as_json(COMPLETED), speaks=None)
-        [answered] = side.run(None, REQUEST, api_url=server.url + path)
-        assert answered.generated_text == "a"
+        [text] = side.run(None, REQUEST, api_url=server.url + path)
+        assert text.generated_text == "a"
         assert request_lines(server) == [f"POST {posted}"]
         assert server.request().json["max_tokens"] == 5
 
@@ -118,10 +118,10 @@ class TestByAsking:
     def test_a_server_that_another_has_replaced_is_asked_anew(self, side, serve):
         routes = {"info": INFO, "root": GENERATED}
 
-        def answered(request):
+        def respond(request):
             return answer_by_route(**routes)(request)
 
-        server = serve(answered, speaks=None)
+        server = serve(respond, speaks=None)
         side.run(None, REQUEST, api_url=server.url)
         routes.clear()
         routes.update(v1_models=MODELS, v1_completions=COMPLETED)
@@ -141,8 +141,8 @@ class TestByAsking:
         server = serve(answer_by_route(root=refused, v1_completions=COMPLETED), speaks=None)
         for _ in range(2):
             assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
-        asked = ["GET /info", "GET /v1/models", "POST /", *["POST /v1/completions"] * 2]
-        assert request_lines(server) == asked
+        lines = ["GET /info", "GET /v1/models", "POST /", *["POST /v1/completions"] * 2]
+        assert request_lines(server) == lines
 
     def test_in_streams_too(self, side, serve):
         stream = events({"choices": [{"text": "a", "finish_reason": "length"}]}, done())
@@ -150,11 +150,11 @@ class TestByAsking:
         assert side.collect(side.stream_tokens(None, REQUEST, api_url=server.url)) == ["a"]
 
     def test_what_it_generated_or_refused_is_not_asked_for_again(self, side, serve):
-        said = {"error": "`max_new_tokens` must be lower", "error_type": "validation"}
+        document = {"error": "`max_new_tokens` must be lower", "error_type": "validation"}
         for refused in (
-            as_json(said, status=422),
+            as_json(document, status=422),
             as_json({"error": "x"}, status=400),
-            events(said),
+            events(document),
         ):
             server = serve(answer_by_route(root=refused, v1_completions=COMPLETED), speaks=None)
             with pytest.raises(hfgen.ValidationError):
@@ -172,7 +172,7 @@ class TestByAsking:
             side.run(None, REQUEST, api_url=server.url)
 
     @pytest.mark.parametrize(
-        "said",
+        "document",
         [
             answer(b"<html>", content_type="text/html"),
             answer(b"{", content_type="application/json"),
@@ -184,8 +184,10 @@ class TestByAsking:
             tokens("a"),
         ],
     )
-    def test_what_is_no_word_of_it_is_none(self, side, serve, said):
-        server = serve(answer_by_route(info=said, v1_models=said, root=GENERATED), speaks=None)
+    def test_what_is_no_word_of_it_is_none(self, side, serve, document):
+        server = serve(
+            answer_by_route(info=document, v1_models=document, root=GENERATED), speaks=None
+        )
         assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
 
     def test_a_wrong_key_is_said_at_once(self, side, serve):
@@ -205,17 +207,17 @@ class TestByAsking:
         for end in ("", "/v1"):
             script = [status(500)]
 
-            def answered(request, script=script):
-                asks = request.method == "GET"
-                if asks and script:
+            def respond(request, script=script):
+                is_question = request.method == "GET"
+                if is_question and script:
                     return script.pop()
                 return answer_by_route(v1_models=MODELS, v1_completions=COMPLETED)(request)
 
-            client = side.client(api_url=serve(answered, speaks=None).url + end)
-            asked = {"inputs": "x", "parameters": {"truncate": 4}}
+            client = side.client(api_url=serve(respond, speaks=None).url + end)
+            request = {"inputs": "x", "parameters": {"truncate": 4}}
             with pytest.raises(hfgen.ServerError):
-                side.call(client.run, asked)
-            assert side.call(client.run, asked)[0].generated_text == "a"
+                side.call(client.run, request)
+            assert side.call(client.run, request)[0].generated_text == "a"
 
     def test_a_request_that_cannot_be_sent_asks_nothing(self, side, serve):
         server = serve(as_json(GENERATED), speaks=None)
@@ -322,16 +324,16 @@ def test_what_broke_off_behind_the_last_token_owes_it(side, serve):
 
 
 def test_a_fetch_is_asked_in_the_same_way(side):
-    seen = []
+    urls = []
 
-    def answered(request):
-        seen.append(request.url)
-        said = b'{"model_id": "m"}' if request.method == "GET" else b'{"generated_text": "a"}'
-        return reply(said, content_type="application/json")
+    def respond(request):
+        urls.append(request.url)
+        document = b'{"model_id": "m"}' if request.method == "GET" else b'{"generated_text": "a"}'
+        return reply(document, content_type="application/json")
 
-    client = side.client(fetch=side.fetch(answered), api_url="http://host/")
+    client = side.client(fetch=side.fetch(respond), api_url="http://host/")
     assert side.call(client.run, "x")[0].generated_text == "a"
-    assert seen == ["http://host/info", "http://host/"]
+    assert urls == ["http://host/info", "http://host/"]
 
 
 class TestAUrlOfTheRouters:
@@ -339,22 +341,22 @@ class TestAUrlOfTheRouters:
 
     BASE = "https://router.huggingface.co/hf-inference/models/owner/name"
 
-    def asked(self, side, api_url):
+    def list_posts(self, side, api_url):
         """What is posted where, of a router that knows nothing."""
         requests = []
 
-        def answered(request):
+        def respond(request):
             requests.append(request)
             return reply(b"", status=404)
 
-        client = side.client(fetch=side.fetch(answered), max_retries=0, api_key="hf_key")
+        client = side.client(fetch=side.fetch(respond), max_retries=0, api_key="hf_key")
         with pytest.raises(hfgen.NotFoundError):
             side.call(client.run, REQUEST, api_url=api_url)
         return [(r.url, json.loads(r.body).get("model")) for r in requests]
 
     @pytest.mark.parametrize("end", ["", "/"])
     def test_of_a_model(self, side, end):
-        assert self.asked(side, self.BASE + end) == [
+        assert self.list_posts(side, self.BASE + end) == [
             (self.BASE + end, "m"),
             (f"{self.BASE}/v1/completions", "owner/name"),
         ]
@@ -369,8 +371,8 @@ class TestAUrlOfTheRouters:
         ],
     )
     def test_of_a_route(self, side, route, posted):
-        assert self.asked(side, self.BASE + route) == [(self.BASE + posted, "m")]
+        assert self.list_posts(side, self.BASE + route) == [(self.BASE + posted, "m")]
 
     def test_of_models_below_a_path_of_that_name(self, side):
         base = "https://host/models/of/models/"
-        assert self.asked(side, base) == [(f"{base}m", None), (f"{base}m/v1/completions", "m")]
+        assert self.list_posts(side, base) == [(f"{base}m", None), (f"{base}m/v1/completions", "m")]

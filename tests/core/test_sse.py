@@ -234,8 +234,8 @@ STREAM = st.lists(st.tuples(LINE, st.sampled_from([b"\n", b"\r", b"\r\n"]))).map
 @given(stream=STREAM, mark=st.sampled_from([b"", b"\xef\xbb\xbf", b"\xef"]), ends=st.data())
 def test_any_split_gives_the_same_events(stream, mark, ends):
     stream = mark + stream
-    where = sorted(ends.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
-    pieces = [stream[a:b] for a, b in zip([0, *where], [*where, len(stream)], strict=True)]
+    cuts = sorted(ends.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert events_of(pieces) == events_of([stream])
     assert events_of([bytes([byte]) for byte in stream]) == events_of([stream])
 

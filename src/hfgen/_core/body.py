@@ -179,9 +179,9 @@ class EventBody(Generic[T]):
         error.text = self.text
         return error
 
-    def _incomplete_error(self, event: str) -> IncompleteGenerationError:
+    def _incomplete_error(self, cause: str) -> IncompleteGenerationError:
         return IncompleteGenerationError(
-            f"{event} before the last event; `text` has what came", text=self.text
+            f"{cause} before the last event; `text` has what came", text=self.text
         )
 
 

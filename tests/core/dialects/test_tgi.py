@@ -14,8 +14,8 @@ CHUNK = {"index": 1, "token": TOKEN, "generated_text": None, "details": None}
 
 def read(*events):
     reader = TGI().make_event_reader()
-    said = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
-    return reader, [next(reader.read([Event(b"", data)]), None) for data in said]
+    payloads = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
+    return reader, [next(reader.read([Event(b"", data)]), None) for data in payloads]
 
 
 class TestBody:
@@ -82,7 +82,7 @@ class TestAnswers:
         assert not isinstance(caught.value, MalformedStreamError)
 
     def test_unknown_fields_and_words_and_nulls(self):
-        said = {
+        payload = {
             "generated_text": "a",
             "details": {
                 "finish_reason": "because",
@@ -94,11 +94,11 @@ class TestAnswers:
             },
             "new": True,
         }
-        [answer] = TGI().read_answers(json.dumps(said).encode())
+        [answer] = TGI().read_answers(json.dumps(payload).encode())
         assert answer.details.finish_reason == "because"
         assert answer.details.seed == 2**64 - 1
         assert answer.details.tokens[0].logprob is None
-        assert answer.to_dict() == said
+        assert answer.to_dict() == payload
 
 
 class TestEvents:

@@ -70,7 +70,7 @@ data: {"id":"eb97306e-abb1-4230-b9b3-e3f9f42e0fb7","choices":[{"finish_reason":"
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "said", "reason", "native", "generated"),
+    ("body", "kind", "parts", "reason", "native", "generated"),
     [
         (LLAMA_CPP, "llama.cpp", [",", ""], "length", None, 5),
         (VLLM, "vllm", [" lived", " in"], "length", None, 12),
@@ -78,10 +78,10 @@ data: {"id":"eb97306e-abb1-4230-b9b3-e3f9f42e0fb7","choices":[{"finish_reason":"
         (TRANSFORMERS, None, [" blue", ""], "stop_sequence", "stop", 17),
     ],
 )
-def test_a_stream(body, kind, said, reason, native, generated):
+def test_a_stream(body, kind, parts, reason, native, generated):
     got = chunks(body, kind=kind, stop=["blue"], top_n_tokens=2)
-    assert texts(got) == said
-    assert got[-1].generated_text == "".join(said)
+    assert texts(got) == parts
+    assert got[-1].generated_text == "".join(parts)
     details = got[-1].details
     assert (details.finish_reason, details.native_finish_reason) == (reason, native)
     assert details.generated_tokens == generated

@@ -96,7 +96,7 @@ class TestTheEnd:
 
 class TestTheReason:
     @pytest.mark.parametrize(
-        ("native", "more", "asked", "reason"),
+        ("native", "more", "parameters", "reason"),
         [
             ("length", {}, {}, "length"),
             ("stop", {}, {}, "eos_token"),
@@ -116,8 +116,8 @@ class TestTheReason:
             ("length", {"stop_reason": None}, {}, "length"),
         ],
     )
-    def test_in_the_terms_of_tgi(self, native, more, asked, reason):
-        details = chunks(piece("a"), piece("b", native, **more), done(), **asked)[-1].details
+    def test_in_the_terms_of_tgi(self, native, more, parameters, reason):
+        details = chunks(piece("a"), piece("b", native, **more), done(), **parameters)[-1].details
         assert details.finish_reason == reason
         assert details.native_finish_reason == (None if native == reason else native)
 

@@ -44,8 +44,8 @@ class TestOneInAnEvent:
         ]
 
     def test_in_the_shape_of_llama_cpp(self):
-        asked = {"kind": "llama.cpp", "top_n_tokens": 1}
-        got = chunks(piece("a", logprobs=content("a")), piece("", "stop"), done(), **asked)
+        options = {"kind": "llama.cpp", "top_n_tokens": 1}
+        got = chunks(piece("a", logprobs=content("a")), piece("", "stop"), done(), **options)
         assert got[0].token == Token(id=7, text="a", logprob=-1.0)
         assert got[0].top_tokens == [Token(id=9, text="!", logprob=-0.5)]
         # Its end, which TGI's stream has as a token too.
