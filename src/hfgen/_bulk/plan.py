@@ -10,7 +10,7 @@ from hfgen._bulk.rate_limit import RateLimit
 from hfgen._core.errors import HfgenError, InvalidRequestError, StreamClosedError
 from hfgen._core.request import normalize_request
 from hfgen._core.retry import Retry
-from hfgen._core.routing import base_url
+from hfgen._core.routing import find_base_url
 from hfgen._core.url import check_url
 from hfgen._io.environment import ENVIRONMENT
 
@@ -129,7 +129,7 @@ def closed_error() -> StreamClosedError:
 def _choose_urls(settings: Settings, api_urls: Sequence[str] | None) -> tuple[str, ...]:
     if api_urls is None:
         # The name of a provider stands for its URL, which depends on the model of the row.
-        return (settings.provider or base_url(settings, ENVIRONMENT)[0],)
+        return (settings.provider or find_base_url(settings, ENVIRONMENT)[0],)
     if isinstance(api_urls, str) or not isinstance(api_urls, Sequence):
         raise InvalidRequestError(
             f"api_urls must be a list of URLs, not {type(api_urls).__name__}; "

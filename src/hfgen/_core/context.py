@@ -69,8 +69,8 @@ class CallContext(msgspec.Struct, frozen=True):
         Raises:
             InvalidRequestError: The options do not fit the URL.
         """
-        headers = {n: v for n, v in self._headers(url).items() if n != "content-type"}
-        return self._request(url, Headers(headers))
+        headers = {n: v for n, v in self._make_headers(url).items() if n != "content-type"}
+        return self._make_request(url, Headers(headers))
 
     def make_hub_request(self, url: str) -> FetchRequest:
         """Return a GET request for a document of the Hub.
@@ -92,21 +92,21 @@ class CallContext(msgspec.Struct, frozen=True):
         Raises:
             InvalidRequestError: The options do not fit the URL.
         """
-        return self._request(url, self._headers(url, stream=stream), body)
+        return self._make_request(url, self._make_headers(url, stream=stream), body)
 
-    def _request(self, url: str, headers: Headers, body: bytes | None = None) -> FetchRequest:
+    def _make_request(self, url: str, headers: Headers, body: bytes | None = None) -> FetchRequest:
         timeout = self.settings.timeout
         return FetchRequest(
             method="GET" if body is None else "POST",
             url=url,
             headers=headers,
             body=body or b"",
-            timeout=_longest_silence(timeout),
+            timeout=_find_longest_silence(timeout),
             connect_timeout=timeout.connect,
             signal=self.signal,
         )
 
-    def _headers(self, url: str, *, stream: bool = False) -> Headers:
+    def _make_headers(self, url: str, *, stream: bool = False) -> Headers:
         settings = self.settings
         headers = {
             "accept": "text/event-stream, application/json" if stream else "application/json",
@@ -128,7 +128,7 @@ class CallContext(msgspec.Struct, frozen=True):
         return Headers({**headers, **settings.headers, "content-type": "application/json"})
 
 
-def _longest_silence(timeout: Timeout) -> float | None:
+def _find_longest_silence(timeout: Timeout) -> float | None:
     if timeout.first_token is None or timeout.between_tokens is None:
         return None
     return max(timeout.first_token, timeout.between_tokens)

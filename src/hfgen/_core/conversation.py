@@ -170,7 +170,7 @@ def converse(
         try:
             response = yield from _send_and_follow(send)
             if not 200 <= response.status < 300:  # noqa: PLR2004 - the statuses of success
-                raise (yield from _status_error(request, response, clock))
+                raise (yield from _read_status_error(request, response, clock))
             return (yield from accept(partial(_will_retry, retry, retries, clock), response))
         except HfgenError as failure:
             error = failure
@@ -231,7 +231,7 @@ def _read_error_body(response: FetchResponse) -> Conversation[bytes]:
     return content
 
 
-def _status_error(
+def _read_status_error(
     request: FetchRequest, response: FetchResponse, clock: Clock
 ) -> Conversation[StatusError]:
     content = yield from _read_error_body(response)

@@ -90,7 +90,7 @@ def find_targets(
     name, task = entries[provider]
     if provider == HF_INFERENCE:
         base = f"{ROUTER}/{HF_INFERENCE}/models/{quote(model, safe='/')}"
-        targets = hf_inference_targets(base, model)
+        targets = make_hf_inference_targets(base, model)
         return targets[::-1] if task == "conversational" else targets
     host, route = PROVIDERS[provider]
     return (
@@ -103,7 +103,9 @@ def find_targets(
     )
 
 
-def hf_inference_targets(url: str, model: str, *, model_in_url: bool = True) -> tuple[Target, ...]:
+def make_hf_inference_targets(
+    url: str, model: str, *, model_in_url: bool = True
+) -> tuple[Target, ...]:
     """Return the two targets of a model at hf-inference, the one in TGI's dialect first.
 
     Args:

@@ -63,14 +63,14 @@ def plan_route(  # noqa: PLR0911 - one return for each kind of URL
     """
     if settings.provider is not None:
         return _plan_provider(settings, settings.provider, request.get("model"), environment)
-    url, source = base_url(settings, environment)
+    url, source = find_base_url(settings, environment)
     url, model_in_url = resolve_url(url, request.get("model"), source)
     dialect = settings.dialect
-    path = _path(url)
+    path = _strip_path(url)
     model = request.get("model") if model_in_url else _find_model(url, path)
     if model is not None:
         # Behind the router, each model has a URL, and there is no server to ask for its dialect.
-        targets = providers.hf_inference_targets(url, model, model_in_url=model_in_url)
+        targets = providers.make_hf_inference_targets(url, model, model_in_url=model_in_url)
         return Plan((url, dialect), _select_dialect(targets, dialect))
     name = path.rpartition("/")[2]
     if name in {"generate", "generate_stream"}:
@@ -79,7 +79,7 @@ def plan_route(  # noqa: PLR0911 - one return for each kind of URL
                 f"/{name} is a route of TGI's own dialect; for completions, "
                 "pass the server's URL without it"
             )
-        return Plan((url, dialect), (_tgi_routes(url),))
+        return Plan((url, dialect), (_make_tgi_target(url),))
     if path.endswith("/chat/completions"):
         raise InvalidRequestError("hfgen completes text: pass /v1/completions, without the chat")
     if dialect == "tgi":
@@ -102,20 +102,20 @@ def find_targets(plan: Plan, context: CallContext) -> Conversation[tuple[Target,
     return targets
 
 
-def base_url(settings: Settings, environment: Environment) -> tuple[str, str]:
+def find_base_url(settings: Settings, environment: Environment) -> tuple[str, str]:
     """Return the URL to post to, without a model's id, and the name of the option that has it."""
     if settings.api_url is not None:
         return settings.api_url, "api_url"
     return environment.api_url or DEFAULT_API_URL, "HFGEN_API_URL"
 
 
-def server_url(settings: Settings, environment: Environment) -> str:
+def find_server_url(settings: Settings, environment: Environment) -> str:
     """Return the URL of the server that the options name, without a route.
 
     Raises:
         InvalidRequestError: The options name the router or a provider, which are no single server.
     """
-    url, source = base_url(settings, environment)
+    url, source = find_base_url(settings, environment)
     check_url(url, source)
     if settings.provider is not None or is_router(url):
         raise InvalidRequestError(
@@ -126,7 +126,7 @@ def server_url(settings: Settings, environment: Environment) -> str:
 
 
 @cache_by_url
-def _tgi_routes(url: str) -> Target:
+def _make_tgi_target(url: str) -> Target:
     """Return the target with both routes of TGI's dialect, for the URL of one of them."""
     return Target(
         dialect="tgi",
@@ -136,7 +136,7 @@ def _tgi_routes(url: str) -> Target:
 
 
 @cache_by_url
-def _path(url: str) -> str:
+def _strip_path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 
 

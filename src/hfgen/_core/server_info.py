@@ -37,7 +37,7 @@ def read_info(context: CallContext) -> Conversation[ServerInfo]:
         InvalidRequestError: The options name the router or a provider, which are no single server.
         NotFoundError: The server has neither `/info` nor `/v1/models`.
     """
-    base = routing.server_url(context.settings, context.environment)
+    base = routing.find_server_url(context.settings, context.environment)
     info, models = yield from discovery.ask_info(base, context)
     if info is not None:
         return _make_server_info("tgi", info, info)
@@ -73,7 +73,7 @@ def tokenize(text: str, context: CallContext) -> Conversation[list[SimpleToken]]
     """
     if not isinstance(text, str):
         raise InvalidRequestError(f"the text must be a string, not {type(text).__name__}")
-    base = routing.server_url(context.settings, context.environment)
+    base = routing.find_server_url(context.settings, context.environment)
     settings = replace(context.settings, api_url=base, dialect="auto")
     plan = routing.plan_route({}, settings, context.environment)
     targets = context.targets.get(plan.key) or plan.targets

@@ -49,11 +49,11 @@ def check_url(url: str, source: str = "api_url") -> None:
     """Raise `InvalidRequestError` if `url` is not an http or https URL to send requests to."""
     if not isinstance(url, str):
         raise InvalidRequestError(f"{source} must be a string, not {type(url).__name__}")
-    _check(url, source)
+    _check_url(url, source)
 
 
 @cache_by_url
-def _check(url: str, source: str) -> None:
+def _check_url(url: str, source: str) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

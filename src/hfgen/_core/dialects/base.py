@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hfgen._core.answers import Chunk, GeneratedText
     from hfgen._core.sse import Event
 
-_SHOWN = 200
+_MAX_SHOWN = 200
 # What decoding JSON may raise: msgspec has no error of its own for UTF-8 that is invalid.
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -117,13 +117,9 @@ def find_error(data: bytes) -> server_errors.ReportedError | None:
         return None
 
 
-def preview(data: bytes) -> str:
-    """Return the bytes as a message shows them, cut to 200 bytes."""
-    return repr(data if len(data) <= _SHOWN else data[:_SHOWN] + b"...")
-
-
 def malformed_error(
     data: bytes, problem: str, kind: type[MalformedAnswerError] = MalformedAnswerError
 ) -> MalformedAnswerError:
     """Return the error for bytes that cannot be read; the message has the problem and the start."""
-    return kind(f"{problem}: {preview(data)}")
+    start = data if len(data) <= _MAX_SHOWN else data[:_MAX_SHOWN] + b"..."
+    return kind(f"{problem}: {start!r}")

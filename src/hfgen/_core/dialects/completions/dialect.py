@@ -33,7 +33,6 @@ from hfgen._core.request import encode_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from hfgen._core.dialects.completions.response import Choice
     from hfgen._core.sse import Event
 
 
@@ -113,7 +112,7 @@ class CompletionsEvents:
         chunks: list[Chunk] = []
         choices = completion.choices or []
         for choice in choices:
-            chunks += self._sequence(choice.index or 0).take(choice)
+            chunks += self._get_sequence(choice.index or 0).take(choice)
         if any(choice.finish_reason for choice in choices):
             ended = sum(sequence.has_ended for sequence in self._sequences.values())
             self.is_complete = ended == len(self._sequences) >= self._output.sequence_count
@@ -140,13 +139,13 @@ class CompletionsEvents:
         chunks: list[Chunk] = []
         # These two servers report the usage of each sequence in the event that ends it.
         if len(choices) == 1 and self._output.kind in {"tgi", "llama.cpp"}:
-            sequence = self._sequence(choices[0].index or 0)
+            sequence = self._get_sequence(choices[0].index or 0)
             chunks += sequence.finish(usage, covers_one=True) if sequence.has_ended else ()
         if self.is_complete:
             chunks += self.take_rest()
         return chunks
 
-    def _sequence(self, number: int) -> SequenceReader:
+    def _get_sequence(self, number: int) -> SequenceReader:
         if number not in self._sequences:
             self._sequences[number] = SequenceReader(number, self._output)
         return self._sequences[number]

@@ -70,15 +70,15 @@ def make_body(request: Mapping[str, Any], server: Server, *, stream: bool) -> di
     parameters: dict[str, Any] = request.get("parameters") or {}
     prompt = request.get("inputs", "")
     body: dict[str, Any] = {"prompt": prompt}
-    if (model := _model(request, parameters, server)) is not None:
+    if (model := _choose_model(request, parameters, server)) is not None:
         body["model"] = model
-    body["max_tokens"] = _limit(parameters, server)
-    body["temperature"] = _temperature(request, parameters)
+    body["max_tokens"] = _choose_limit(parameters, server)
+    body["temperature"] = _choose_temperature(request, parameters)
     body |= {name: parameters[name] for name in _SAME if parameters.get(name) is not None}
     for name, translate in _TRANSLATIONS.items():
         if parameters.get(name) is not None:
             body |= translate(parameters[name], server.kind)
-    body |= _details(parameters, server.kind)
+    body |= _translate_details(parameters, server.kind)
     body |= {k: v for k, v in parameters.items() if k not in _TRANSLATED and v is not None}
     body |= {"prompt": prompt, "stream": stream}
     # vLLM refuses `stream_options` in a request without a stream.
@@ -100,7 +100,9 @@ def is_sampled(parameters: Mapping[str, Any]) -> bool:
     )
 
 
-def _model(request: Mapping[str, Any], parameters: Mapping[str, Any], server: Server) -> str | None:
+def _choose_model(
+    request: Mapping[str, Any], parameters: Mapping[str, Any], server: Server
+) -> str | None:
     model: str | None = request.get("model")
     if server.kind == "tgi":
         # TGI would take the name of its own model for the id of an adapter.
@@ -118,7 +120,7 @@ def _model(request: Mapping[str, Any], parameters: Mapping[str, Any], server: Se
     raise unsupported_parameter_error("adapter_id", server.kind, remedy)
 
 
-def _limit(parameters: Mapping[str, Any], server: Server) -> int | None:
+def _choose_limit(parameters: Mapping[str, Any], server: Server) -> int | None:
     limit: int | None = parameters.get("max_new_tokens")
     if limit is not None:
         return limit
@@ -129,7 +131,7 @@ def _limit(parameters: Mapping[str, Any], server: Server) -> int | None:
     return _NO_LIMIT.get(server.kind, _LIMIT)
 
 
-def _temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
+def _choose_temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
     # TGI samples if `parameters` is absent, and does not if it is an empty object.
     if request.get("parameters") is not None and not is_sampled(parameters):
         return 0.0
@@ -137,7 +139,7 @@ def _temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> f
     return 1.0 if temperature is None else temperature
 
 
-def _details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
+def _translate_details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
     """Return the fields that ask for tokens: most servers list them with log-probabilities only."""
     top = parameters.get("top_n_tokens") or (1 if parameters.get("details") else 0)
     if not top:
@@ -145,7 +147,7 @@ def _details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]
     return {"logprobs": top} | ({"return_token_ids": True} if kind in {"vllm", "sglang"} else {})
 
 
-def _stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:
+def _translate_stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:
     if not stop:
         return {}
     # In TGI the text keeps the stop string, so ask these servers to keep it too.
@@ -156,19 +158,19 @@ def _stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:
     return {"stop": stop} | keeps.get(kind, {})
 
 
-def _top_k(top_k: int, kind: Kind | None) -> dict[str, Any]:
+def _translate_top_k(top_k: int, kind: Kind | None) -> dict[str, Any]:
     if kind in _WITHOUT_TOP_K:
         raise unsupported_parameter_error("top_k", kind, "leave it out, or use `top_p`")
     return {"top_k": top_k}
 
 
-def _typical_p(typical_p: float, kind: Kind | None) -> dict[str, Any]:
+def _translate_typical_p(typical_p: float, kind: Kind | None) -> dict[str, Any]:
     if kind != "llama.cpp":
         raise unsupported_parameter_error("typical_p", kind, "leave it out, or use `top_p`")
     return {"typical_p": typical_p}
 
 
-def _repetition_penalty(penalty: float, kind: Kind | None) -> dict[str, Any]:
+def _translate_repetition_penalty(penalty: float, kind: Kind | None) -> dict[str, Any]:
     if kind in _WITHOUT_REPETITION_PENALTY:
         raise unsupported_parameter_error(
             "repetition_penalty", kind, "leave it out, or use `frequency_penalty`"
@@ -176,7 +178,7 @@ def _repetition_penalty(penalty: float, kind: Kind | None) -> dict[str, Any]:
     return {"repeat_penalty" if kind == "llama.cpp" else "repetition_penalty": penalty}
 
 
-def _truncate(truncate: int, kind: Kind | None) -> dict[str, Any]:
+def _translate_truncate(truncate: int, kind: Kind | None) -> dict[str, Any]:
     if kind != "vllm":
         raise unsupported_parameter_error(
             "truncate", kind, "cut the prompt to length before it is sent"
@@ -185,7 +187,7 @@ def _truncate(truncate: int, kind: Kind | None) -> dict[str, Any]:
     return {"truncate_prompt_tokens": truncate, "truncation_side": "left"}
 
 
-def _n(count: int, kind: Kind | None) -> dict[str, Any]:
+def _translate_n(count: int, kind: Kind | None) -> dict[str, Any]:
     if count == 1:
         return {}
     if kind in _WITHOUT_N:
@@ -195,7 +197,7 @@ def _n(count: int, kind: Kind | None) -> dict[str, Any]:
     return {"n": count}
 
 
-def _best_of(count: int, kind: Kind | None) -> dict[str, Any]:
+def _translate_best_of(count: int, kind: Kind | None) -> dict[str, Any]:
     if count == 1:
         return {}
     if kind not in {None, "provider"}:
@@ -205,7 +207,7 @@ def _best_of(count: int, kind: Kind | None) -> dict[str, Any]:
     return {"best_of": count}
 
 
-def _max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
+def _translate_max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
     if kind != "llama.cpp":
         raise unsupported_parameter_error(
             "max_time", kind, "bound the call by `timeout`, or by `max_new_tokens`"
@@ -213,7 +215,7 @@ def _max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
     return {"t_max_predict_ms": round(seconds * 1000)}
 
 
-def _refuse(name: str, remedy: str) -> Callable[[Any, Kind | None], dict[str, Any]]:
+def _make_refusal(name: str, remedy: str) -> Callable[[Any, Kind | None], dict[str, Any]]:
     def translate(value: Any, kind: Kind | None) -> dict[str, Any]:
         if value:
             raise unsupported_parameter_error(name, kind, remedy)
@@ -236,7 +238,7 @@ _BY_REGEX: dict[Kind | None, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def _grammar(grammar: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
+def _translate_grammar(grammar: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
     name, value = grammar.get("type"), grammar.get("value")
     if name == "regex":
         if not isinstance(value, str):
@@ -296,17 +298,17 @@ def unsupported_parameter_error(name: str, kind: Kind | None, remedy: str) -> In
 
 # Each parameter that has another name in a completion, with the function that returns its fields.
 _TRANSLATIONS: dict[str, Callable[[Any, Kind | None], dict[str, Any]]] = {
-    "stop": _stop,
-    "top_k": _top_k,
-    "typical_p": _typical_p,
-    "repetition_penalty": _repetition_penalty,
-    "truncate": _truncate,
-    "num_return_sequences": _n,
-    "best_of": _best_of,
-    "max_time": _max_time,
-    "grammar": _grammar,
-    "decoder_input_details": _refuse(
-        "decoder_input_details", "leave it out; only TGI's own routes tell of the prompt's tokens"
+    "stop": _translate_stop,
+    "top_k": _translate_top_k,
+    "typical_p": _translate_typical_p,
+    "repetition_penalty": _translate_repetition_penalty,
+    "truncate": _translate_truncate,
+    "num_return_sequences": _translate_n,
+    "best_of": _translate_best_of,
+    "max_time": _translate_max_time,
+    "grammar": _translate_grammar,
+    "decoder_input_details": _make_refusal(
+        "decoder_input_details", "leave it out; only TGI's own routes return the prompt's tokens"
     ),
-    "watermark": _refuse("watermark", "leave it out; only TGI's own routes mark a text"),
+    "watermark": _make_refusal("watermark", "leave it out; only TGI's own routes mark a text"),
 }
