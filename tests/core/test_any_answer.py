@@ -1,4 +1,4 @@
-"""Whatever a server sends, in whatever pieces: hfgen's own errors, and always the same.
+"""Whatever a server sends, however it is split: hfgen raises its own errors, always the same.
 
 The properties are those that `make fuzz` looks for exceptions to.
 """
@@ -60,7 +60,7 @@ FIELDS = st.one_of(
         st.one_of(st.sampled_from(WAITS), st.text(max_size=20)),
     ),
 )
-# Everything that an event may have, once.
+# An event with every field that there is.
 EVENT = {
     **token("a", last="a"),
     "top_tokens": [{"id": 1, "text": "b"}],

@@ -1,4 +1,4 @@
-"""The conversation, led by hand: no server, no clock, no loop."""
+"""The conversation with each step made by the test: no server, no clock, no event loop."""
 
 import json
 
@@ -82,7 +82,7 @@ class TestAnswers:
         assert text.generated_text == "a"
 
     @pytest.mark.parametrize("status", [200, 201, 202, 299])
-    def test_statuses_of_success(self, status):
+    def test_every_2xx_status(self, status):
         conversation = converse()
         next(conversation)
         conversation.send(response(status))
@@ -115,7 +115,7 @@ class TestAnswers:
         assert result(conversation, ANSWER)[0].generated_text == "a"
 
 
-class TestItems:
+class TestStreams:
     def open(self, content_type, accept=None):
         conversation = converse(accept or accept_with(Texts))
         next(conversation)
@@ -158,7 +158,7 @@ class TestItems:
             conversation.send(b"<html><title>Log in</title></html>")
 
     @pytest.mark.parametrize("content_type", ["text/event-stream", "text/html", None])
-    def test_bytes_are_bytes_whatever_they_are(self, content_type):
+    def test_stream_bytes_takes_any_body(self, content_type):
         conversation, answer = self.open(content_type, accept_with(RawBytes))
         if content_type == "text/event-stream":
             assert conversation.send(answer) == Peek(answer)
@@ -170,7 +170,7 @@ class TestItems:
         assert type(opened.decoder) is RawBody
 
 
-class TestLooking:
+class TestPeeking:
     """The first chunk is looked at before a stream is handed out, and handed out all the same."""
 
     BUSY = event({"error": "full", "error_type": "overloaded"})
@@ -190,7 +190,7 @@ class TestLooking:
         return self.look(accept_with(RawBytes), **policy)
 
     @pytest.mark.parametrize(("look", "items"), [(items, True), (raw, False)])
-    def test_what_was_read_is_kept(self, look, items):
+    def test_pieces_that_were_peeked_are_kept(self, look, items):
         conversation, answer = look(self)
         pieces = [b":\n\n", event(token("a"))[:9], event(token("a"))[9:] + event(token("b"))]
         for piece in pieces[:-1]:
@@ -210,18 +210,18 @@ class TestLooking:
         assert isinstance(again.error, hfgen.OverloadedError)
         assert again.retries == 1
 
-    def test_at_last_it_is_raised(self):
+    def test_overload_is_raised_after_the_last_attempt(self):
         conversation, answer = self.items(max_retries=0)
         assert conversation.send(self.BUSY) == Drop(answer)
         with pytest.raises(hfgen.OverloadedError):
             conversation.send(None)
 
     @pytest.mark.parametrize("piece", [BUSY, WRONG])
-    def test_at_last_bytes_are_handed_out(self, piece):
+    def test_bytes_are_returned_after_the_last_attempt(self, piece):
         conversation, _ = self.raw(max_retries=0)
         assert list(result(conversation, piece).ready) == [piece]
 
-    def test_what_cannot_be_mended_is_raised_at_once(self):
+    def test_other_errors_are_raised_at_once(self):
         conversation, answer = self.items(max_retries=9)
         assert conversation.send(self.WRONG) == Drop(answer)
         with pytest.raises(hfgen.ValidationError):
@@ -236,13 +236,13 @@ class TestLooking:
         )
 
     @pytest.mark.parametrize("look", [items, raw])
-    def test_so_is_one_that_breaks(self, look):
+    def test_a_stream_that_breaks_before_its_first_chunk_is_tried_again(self, look):
         conversation, answer = look(self)
         conversation.send(b":\n\n")
         assert conversation.throw(ConnectError("broke")) == Drop(answer)
         assert check_send(conversation.send(None)).retries == 1
 
-    def test_bytes_that_broke_off_end_in_the_error(self):
+    def test_bytes_of_a_body_that_broke_end_in_the_error(self):
         conversation, _ = self.raw(max_retries=0)
         conversation.send(b":\n\n")
         broke = ConnectError("broke")
@@ -258,7 +258,7 @@ class TestLooking:
         conversation.send(piece)
         opened = result(conversation, None)
         assert list(opened.ready) == (["a"] if items else [piece])
-        # The stream comes to the end as well.
+        # `finish` is called although `accept` has seen the end already.
         assert list(opened.decoder.finish()) == []
 
     def test_an_end_without_token(self):
@@ -269,7 +269,7 @@ class TestLooking:
         assert list(opened.decoder.finish()) == []
 
     def test_a_chunk_without_text_is_kept(self):
-        # A stream of tokens skips it; the look does not: an error after it ends the stream.
+        # The stream has begun with it, though `stream_tokens` skips it: no attempt follows.
         conversation, _ = self.items()
         special = {"token": {"text": "<s>", "special": True}}
         opened = result(conversation, event(special))
@@ -279,7 +279,7 @@ class TestLooking:
 
 class TestRetries:
     @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-    def test_statuses_that_pass(self, status):
+    def test_transient_statuses(self, status):
         conversation = converse(max_retries=2)
         assert next(conversation) == Send(REQUEST)
         for bound in (0.5, 1.0):
@@ -298,7 +298,7 @@ class TestRetries:
         "status", [300, 301, 302, 303, 304, 400, 401, 402, 403, 404, 405, 410, 413, 422, 424,
                    500, 501, 505]
     )  # fmt: skip
-    def test_statuses_that_stay(self, status):
+    def test_lasting_statuses(self, status):
         conversation = converse(max_retries=9)
         next(conversation)
         conversation.send(response(status))
@@ -328,7 +328,7 @@ class TestRetries:
             RuntimeError("a fetch's own"),
         ],
     )
-    def test_errors_that_stay(self, error):
+    def test_lasting_errors(self, error):
         conversation = converse(max_retries=9)
         next(conversation)
         with pytest.raises(type(error)) as caught:
@@ -354,7 +354,7 @@ class TestRetries:
         conversation.send(response(429, retry_after="7"))
         assert check_send(conversation.send(b"")).wait == 7.0
 
-    def test_it_is_not_waited_for_longer_than_the_policy_allows(self):
+    def test_a_requested_wait_above_max_wait_is_an_error(self):
         conversation = converse()
         next(conversation)
         conversation.send(response(429, retry_after="3600"))
@@ -411,7 +411,7 @@ class TestRefusals:
             conversation.send(body)
         return caught.value
 
-    def test_carries_the_facts(self):
+    def test_the_error_has_the_fields_of_the_answer(self):
         error = self.refusal(
             422, b'{"error": "no", "error_type": "validation"}', x_request_id="r", set_cookie="c"
         )
@@ -437,20 +437,20 @@ class TestRefusals:
         with pytest.raises(hfgen.AbortError):
             conversation.throw(hfgen.AbortError("enough"))
 
-    def test_401_without_a_key_tells_how_to_give_one(self):
+    def test_401_without_a_key_says_how_to_pass_one(self):
         keyless = replace(REQUEST, headers=Headers({}))
         assert "HF_TOKEN" in str(self.refusal(401, request=keyless))
         assert "HF_TOKEN" not in str(self.refusal(401))
         assert "hf_key" not in repr(self.refusal(401))
 
     @pytest.mark.parametrize("status", [404, 405, 410])
-    def test_a_wrong_place_is_named(self, status):
+    def test_a_404_names_the_url(self, status):
         url = "https://a.example/generate?key=secret"
         error = self.refusal(status, request=replace(REQUEST, url=url))
         assert "https://a.example/generate" in str(error)
         assert "secret" not in str(error)
 
-    def test_message_and_args_are_one(self):
+    def test_message_and_args_agree(self):
         error = self.refusal(404, b'{"error": "no model"}')
         assert str(error) == error.message == error.args[0]
 
@@ -460,7 +460,7 @@ class TestRefusals:
         assert "https://b.example/" in str(error)
         assert error.status == status
 
-    def test_a_redirect_to_nowhere(self):
+    def test_a_redirect_without_location(self):
         assert self.refusal(307).status == 307
 
 
@@ -509,7 +509,7 @@ class TestRedirects:
         request = replace(REQUEST, url="http://a.example/x")
         assert redirect("https://a.example/x", request=request).headers == REQUEST.headers
 
-    def test_headers_do_not_come_back_on_the_way_home(self):
+    def test_headers_do_not_come_back_with_a_second_redirect(self):
         conversation = converse()
         next(conversation)
         conversation.send(response(307, location="https://b.example/"))
@@ -517,11 +517,11 @@ class TestRedirects:
         conversation.send(response(307, location=REQUEST.url))
         assert set(check_send(conversation.send(b"")).request.headers) == OWN
 
-    def test_names_of_the_callers_headers_do_not_matter(self):
+    def test_every_header_of_the_caller_is_dropped(self):
         request = replace(REQUEST, headers={"Authorization": "Bearer hf_key", "X-API-Key": "k"})
         assert not redirect("https://b.example/", request=request).headers
 
-    def test_a_retry_starts_where_the_caller_said(self):
+    def test_a_retry_starts_at_the_url_of_the_caller(self):
         conversation = converse()
         next(conversation)
         conversation.send(response(307, location="https://b.example/"))
@@ -529,7 +529,7 @@ class TestRedirects:
         conversation.send(response(503))
         assert check_send(conversation.send(b"")).request == REQUEST
 
-    def test_too_many(self):
+    def test_too_many_redirects(self):
         conversation = converse()
         next(conversation)
 
@@ -541,7 +541,7 @@ class TestRedirects:
         with pytest.raises(hfgen.StatusError, match="redirects more than"):
             follow()
 
-    def test_a_body_that_broke_does_not_keep_from_following(self):
+    def test_a_redirect_whose_body_breaks_is_followed(self):
         conversation = converse(max_retries=0)
         next(conversation)
         conversation.send(response(307, location="/other"))
@@ -559,14 +559,14 @@ class TestRedirects:
             "https://a.example/\x00",
         ],
     )
-    def test_to_what_is_no_place_is_an_error_of_the_servers(self, location):
+    def test_an_invalid_location_is_an_error_of_the_server(self, location):
         conversation = converse(max_retries=0)
         next(conversation)
         conversation.send(response(307, location=location))
         with pytest.raises(hfgen.HfgenError) as caught:
             conversation.send(b"")
         assert "hf_secret" not in str(caught.value)
-        # "What the caller passed cannot be sent; nothing has gone over the network": it has.
+        # `InvalidRequestError` means that nothing has been sent, and here a request has been.
         assert not isinstance(caught.value, hfgen.InvalidRequestError)
 
 
@@ -576,5 +576,5 @@ def test_a_json_error_under_200():
     conversation.send(response(content_type="application/json", x_request_id="r7"))
     with pytest.raises(hfgen.OverloadedError) as caught:
         conversation.send(json.dumps({"error": "full", "error_type": "overloaded"}).encode())
-    # "The headers of the answer", whatever its status was.
+    # The error has the headers of the answer under a status of 200, too.
     assert caught.value.request_id == "r7"

@@ -1,4 +1,4 @@
-"""The tree of errors: as drawn, picklable, and carrying what a caller needs."""
+"""The tree of errors: the docstring is right, and errors can be pickled with their fields."""
 
 import builtins
 import copy
@@ -48,7 +48,7 @@ def read_tree():
     return parents
 
 
-def test_the_tree_is_as_drawn():
+def test_the_docstring_has_the_tree_of_classes():
     tree = read_tree()
     assert set(tree) == {kind.__name__ for kind in ERRORS}
     for kind in ERRORS:
@@ -56,7 +56,7 @@ def test_the_tree_is_as_drawn():
         assert tree[kind.__name__][0] == parent, kind
 
 
-def test_the_statuses_are_as_drawn():
+def test_the_docstring_has_the_statuses():
     from hfgen._core import server_errors  # noqa: PLC0415
 
     names = {
@@ -75,13 +75,13 @@ def test_the_statuses_are_as_drawn():
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_each_is_public(kind):
+def test_every_error_is_public(kind):
     assert getattr(hfgen, kind.__name__) is kind
     assert issubclass(kind, hfgen.HfgenError)
     assert kind.__doc__
 
 
-def test_builtin_kin():
+def test_builtin_base_classes():
     assert issubclass(hfgen.TimeoutError, builtins.TimeoutError)
     assert issubclass(hfgen.InvalidRequestError, ValueError)
     assert not issubclass(hfgen.HfgenError, OSError)
@@ -97,7 +97,7 @@ def test_builtin_kin():
     ],
     ids=["copy", "deepcopy", *(f"pickle{n}" for n in range(2, pickle.HIGHEST_PROTOCOL + 1))],
 )
-def test_each_can_be_pickled_and_copied_with_all_it_carries(kind, twin):
+def test_every_error_can_be_pickled_and_copied_with_its_fields(kind, twin):
     error = make(kind)
     error.add_note("a note")
     other = twin(error)
@@ -113,7 +113,7 @@ def test_each_can_be_pickled_and_copied_with_all_it_carries(kind, twin):
     assert other.__notes__ == ["a note"]
 
 
-def test_an_own_subclass_is_picklable():
+def test_a_subclass_of_the_caller_can_be_pickled():
     other = pickle.loads(pickle.dumps(Own("x", extra=1)))
     assert (other.extra, other.message) == (1, "x")
 

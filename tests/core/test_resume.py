@@ -1,4 +1,4 @@
-"""Going on with a stream that broke: pure."""
+"""`Resumption`: requests for the rest of a stream, and its chunks."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def break_after(texts, **parameters):
     return resumption
 
 
-def test_asks_for_the_rest():
+def test_the_request_for_the_rest():
     resumption = break_after([" upon", " a"], max_new_tokens=10, stop=["\n"], seed=4)
     assert resumption.make_request(BROKE) == {
         "inputs": "Once upon a",
@@ -29,18 +29,18 @@ def test_asks_for_the_rest():
     }
 
 
-def test_without_parameters_there_are_none():
+def test_no_parameters_are_added():
     resumption = Resumption({"inputs": "Once", "model": "m"})
     resumption.take_chunk(chunk(" upon"))
     assert resumption.make_request(BROKE) == {"inputs": "Once upon", "model": "m"}
 
 
-def test_before_the_break_chunks_are_the_servers():
+def test_chunks_before_the_break_are_unchanged():
     first = chunk("a")
     assert break_after([]).take_chunk(first) is first
 
 
-def test_after_it_they_go_on():
+def test_chunks_after_the_break_continue():
     resumption = break_after([" upon", " a"])
     resumption.make_request(BROKE)
     second = resumption.take_chunk(chunk(" time", index=1))
@@ -54,14 +54,14 @@ def test_after_it_they_go_on():
     assert last.to_dict()["index"] == 4
 
 
-def test_a_server_that_echoes_has_the_text_already():
+def test_a_server_that_returns_the_prompt():
     resumption = break_after([" upon"])
     resumption.make_request(BROKE)
     last = resumption.take_chunk(chunk(" a", last="Once upon a"))
     assert last.generated_text == "Once upon a"
 
 
-def test_it_may_break_again():
+def test_a_second_break():
     resumption = break_after([" upon"], max_new_tokens=5)
     resumption.make_request(BROKE)
     resumption.take_chunk(chunk(" a"))
@@ -81,18 +81,18 @@ def test_it_may_break_again():
         {"stop": ["upon"]}, {"stop": [" upon a"]}, {"max_new_tokens": 2},
     ],
 )  # fmt: skip
-def test_where_it_cannot_be_exact_it_does_not(parameters):
+def test_no_rest_if_it_would_not_be_exact(parameters):
     assert break_after([" upon", " a"], **parameters).make_request(BROKE) is None
 
 
-def test_nor_after_a_special_token():
+def test_no_rest_after_a_special_token():
     resumption = break_after([" upon"])
     resumption.take_chunk(chunk("<eos>", special=True))
     assert resumption.make_request(BROKE) is None
 
 
 @pytest.mark.parametrize("kind", ["incomplete_generation", "incomplete_generation_stream"])
-def test_an_error_that_says_so_is_a_break(kind):
+def test_errors_that_are_breaks(kind):
     error = ServerError("no", status=500, error_type=kind)
     assert break_after([" upon"]).make_request(error) is not None
 
@@ -105,5 +105,5 @@ def test_an_error_that_says_so_is_a_break(kind):
         ConnectError("before any token"),
     ],
 )
-def test_other_errors_are_none(error):
+def test_errors_that_are_no_breaks(error):
     assert break_after([" upon"]).make_request(error) is None

@@ -57,7 +57,7 @@ class TestByTheUrl:
 
 
 class TestByTheOption:
-    def test_tgi_as_it_stands(self, side, serve):
+    def test_tgi_posts_to_the_url_itself(self, side, serve):
         server = serve(as_json(GENERATED), speaks=None)
         side.run(None, REQUEST, api_url=f"{server.url}/any", dialect="tgi")
         assert request_lines(server) == ["POST /any"]
@@ -83,7 +83,7 @@ class TestByTheOption:
             side.run(None, REQUEST, api_url=url, dialect="completions")
 
     @pytest.mark.parametrize("value", ["openai", 5, ""])
-    def test_another_name_is_refused(self, side, value):
+    def test_an_unknown_dialect_is_refused(self, side, value):
         with pytest.raises(hfgen.InvalidRequestError, match="auto, tgi, completions"):
             side.client(dialect=value)
 
@@ -105,17 +105,17 @@ class TestByAsking:
             *["POST /v1/completions"] * 3,
         ]
         assert server.requests[-1].json["model"] == "owner/name"
-        # Which vLLM cuts to the rest of the context.
+        # vLLM reduces this to the rest of the context.
         assert server.requests[-1].json["max_tokens"] == 512
 
-    def test_the_options_of_a_copy_share_what_is_known(self, side, serve):
+    def test_a_copy_of_a_client_shares_the_targets(self, side, serve):
         server = serve(answer_by_route(info=INFO, root=GENERATED), speaks=None)
         client = side.client(api_url=server.url)
         side.call(client.run, "x")
         side.call(client.with_options(timeout=5).run, "x")
         assert request_lines(server) == ["GET /info", "POST /", "POST /"]
 
-    def test_a_server_that_another_has_replaced_is_asked_anew(self, side, serve):
+    def test_a_server_that_was_replaced_is_asked_again(self, side, serve):
         routes = {"info": INFO, "root": GENERATED}
 
         def respond(request):
@@ -129,14 +129,14 @@ class TestByAsking:
             side.run(None, REQUEST, api_url=server.url)
         assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
 
-    def test_who_says_nothing_is_taken_for_tgi(self, side, serve):
+    def test_a_server_without_both_routes_is_taken_for_tgi(self, side, serve):
         server = serve(answer_by_route(root=GENERATED), speaks=None)
         for _ in range(2):
             side.run(None, REQUEST, api_url=server.url)
         assert request_lines(server) == ["GET /info", "GET /v1/models", "POST /", "POST /"]
 
     @pytest.mark.parametrize("refusal", [404, 405, 422])
-    def test_and_else_for_one_of_the_others(self, side, serve, refusal):
+    def test_or_for_completions_if_it_refuses_tgis_dialect(self, side, serve, refusal):
         refused = as_json({"detail": "no"}, status=refusal)
         server = serve(answer_by_route(root=refused, v1_completions=COMPLETED), speaks=None)
         for _ in range(2):
@@ -149,7 +149,7 @@ class TestByAsking:
         server = serve(answer_by_route(v1_completions=stream), speaks=None)
         assert side.collect(side.stream_tokens(None, REQUEST, api_url=server.url)) == ["a"]
 
-    def test_what_it_generated_or_refused_is_not_asked_for_again(self, side, serve):
+    def test_a_generation_or_a_refusal_is_not_repeated(self, side, serve):
         document = {"error": "`max_new_tokens` must be lower", "error_type": "validation"}
         for refused in (
             as_json(document, status=422),
@@ -161,7 +161,7 @@ class TestByAsking:
                 side.run(None, REQUEST, api_url=server.url)
             assert request_lines(server)[2:] == ["POST /"]
 
-    def test_neither_will_do(self, side, serve):
+    def test_neither_dialect_is_accepted(self, side, serve):
         server = serve(answer_by_route(), speaks=None)
         with pytest.raises(hfgen.NotFoundError, match=r"127\.0\.0\.1"):
             side.run(None, REQUEST, api_url=server.url)
@@ -184,13 +184,13 @@ class TestByAsking:
             tokens("a"),
         ],
     )
-    def test_what_is_no_word_of_it_is_none(self, side, serve, document):
+    def test_an_invalid_description_is_ignored(self, side, serve, document):
         server = serve(
             answer_by_route(info=document, v1_models=document, root=GENERATED), speaks=None
         )
         assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
 
-    def test_a_wrong_key_is_said_at_once(self, side, serve):
+    def test_a_wrong_key_is_raised_at_once(self, side, serve):
         server = serve(as_json({"error": "Unauthorized"}, status=401), speaks=None)
         with pytest.raises(hfgen.AuthenticationError):
             side.run(None, REQUEST, api_url=server.url)
@@ -203,7 +203,7 @@ class TestByAsking:
         assert side.run(None, REQUEST, api_url=server.url, retry=retry)
         assert request_lines(server) == ["GET /info", "GET /info", "POST /"]
 
-    def test_what_failed_once_is_not_remembered(self, side, serve):
+    def test_a_failed_question_is_not_remembered(self, side, serve):
         for end in ("", "/v1"):
             script = [status(500)]
 
@@ -243,22 +243,22 @@ class TestByAsking:
         assert request_lines(server).count("POST /") == 8
 
 
-class TestWhatServersDifferIn:
+class TestKindsOfServers:
     @pytest.mark.parametrize(
         "request_", ["x", {"inputs": "x", "model": "m"}, {**REQUEST, "parameters": {"stop": ["a"]}}]
     )
-    def test_is_asked_for_once(self, side, serve, request_):
+    def test_the_kind_is_asked_for_once(self, side, serve, request_):
         server = serve(answer_by_route(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
         for _ in range(2):
             side.run(None, request_, api_url=f"{server.url}/v1")
         assert request_lines(server) == ["GET /v1/models", *["POST /v1/completions"] * 2]
 
-    def test_without_an_answer_it_goes_on(self, side, serve):
+    def test_an_unknown_kind(self, side, serve):
         server = serve(answer_by_route(v1_completions=COMPLETED), speaks=None)
         side.run(None, "x", api_url=f"{server.url}/v1")
         assert server.requests[-1].json["max_tokens"] == 1024
 
-    def test_a_grammar_in_each_ones_words(self, side, serve):
+    def test_a_grammar_for_each_kind(self, side, serve):
         grammar = {"type": "regex", "value": "a|b"}
         request = {**REQUEST, "parameters": {"max_new_tokens": 5, "grammar": grammar}}
         for owner, name, value in (
@@ -278,7 +278,7 @@ class TestWhatServersDifferIn:
 TWO = {**REQUEST, "parameters": {"max_new_tokens": 5, "num_return_sequences": 2}}
 
 
-class TestSeveral:
+class TestSeveralSequences:
     CHOICES = tuple(
         {"choices": [{"index": i, "text": t, "finish_reason": end}]}
         for i, t, end in [(1, "b", None), (0, "a", None), (0, "A", "length"), (1, "B", "stop")]
@@ -293,7 +293,7 @@ class TestSeveral:
         assert [a.generated_text for a in answers] == ["a", "b"]
         assert server.request().json["n"] == 2
 
-    def test_a_run_that_is_streamed_regardless(self, side, serve):
+    def test_a_run_that_the_server_streams(self, side, serve):
         server = serve(events(*self.CHOICES, done()), speaks="vllm")
         answers = side.run(None, TWO, api_url=server.url)
         assert [a.generated_text for a in answers] == ["aA", "bB"]
@@ -307,13 +307,13 @@ class TestSeveral:
         ]  # fmt: skip
         assert [c.generated_text for c in chunks] == [None, None, "aA", "bB"]
 
-    def test_texts_without_a_name_are_refused(self, side, serve):
+    def test_stream_tokens_is_refused(self, side, serve):
         server = serve(tokens("a"))
         with pytest.raises(hfgen.InvalidRequestError, match="sequence"):
             side.stream_tokens(None, TWO, api_url=server.url)
 
 
-def test_what_broke_off_behind_the_last_token_owes_it(side, serve):
+def test_a_break_after_the_last_token_still_gives_it(side, serve):
     from hfgen.testing import Cut  # noqa: PLC0415
 
     end = {"choices": [{"text": "b", "finish_reason": "length"}]}
@@ -323,7 +323,7 @@ def test_what_broke_off_behind_the_last_token_owes_it(side, serve):
     assert chunks[-1].generated_text == "ab"
 
 
-def test_a_fetch_is_asked_in_the_same_way(side):
+def test_discovery_over_a_fetch(side):
     urls = []
 
     def respond(request):
@@ -336,13 +336,13 @@ def test_a_fetch_is_asked_in_the_same_way(side):
     assert urls == ["http://host/info", "http://host/"]
 
 
-class TestAUrlOfTheRouters:
+class TestUrlsOfTheRouter:
     """`router.huggingface.co/hf-inference/models/OWNER/NAME`, as it is copied from a page."""
 
     BASE = "https://router.huggingface.co/hf-inference/models/owner/name"
 
     def list_posts(self, side, api_url):
-        """What is posted where, of a router that knows nothing."""
+        """Return the URL and the model of each POST to a router that answers 404."""
         requests = []
 
         def respond(request):

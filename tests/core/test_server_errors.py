@@ -10,7 +10,7 @@ from hfgen._core import server_errors
 from hfgen._core.dialects.tgi import TGI
 from hfgen._core.sse import Event
 
-# What TGI answers with where it does not stream, and says the same words with in a stream.
+# The types of errors of TGI, with their statuses where it does not stream.
 TGI_ERRORS = [
     (424, "generation", hfgen.GenerationError),
     (429, "overloaded", hfgen.OverloadedError),
@@ -94,7 +94,7 @@ FAILED = [
     (404, {"type": "about:blank", "title": "Not here", "status": 404, "detail": "really"},
      hfgen.NotFoundError, "really", "about:blank", None),
     (404, {"title": "Not here", "status": 404}, hfgen.NotFoundError, "Not here", None, None),
-    # Whatever a proxy writes
+    # Pages of proxies
     (502, b"", hfgen.ServerError, "502 Bad Gateway", None, None),
     (502, b"<html><head><title>502 Bad Gateway</title></head><body><h1>502</h1></body></html>",
      hfgen.ServerError, "502 Bad Gateway", None, None),
@@ -206,7 +206,7 @@ def test_an_error_inside_a_200(wrap, body, kind, status, words, error_type, time
         None,
     ],
 )
-def test_what_is_no_error(body):
+def test_json_that_is_no_error(body):
     assert server_errors.parse_json_error(body) is None
 
 
@@ -242,11 +242,11 @@ def test_a_long_body_gives_a_short_message_and_takes_little_work(body):
         )
         < 400
     )
-    # Milliseconds in linear time, many seconds in quadratic.
+    # This takes milliseconds if the time is linear, and many seconds if it is quadratic.
     assert time.process_time() - started < 2
 
 
-def test_a_status_that_the_page_repeats_is_said_once():
+def test_a_status_that_the_page_repeats_is_shown_once():
     page = b"<html><title>502 Bad Gateway</title></html>"
     assert (
         str(server_errors.make_status_error(server_errors.parse_body_error(page), status=502))
@@ -254,7 +254,7 @@ def test_a_status_that_the_page_repeats_is_said_once():
     )
 
 
-def test_a_character_whose_number_has_too_many_digits_stays_as_it_is():
+def test_a_character_reference_with_too_many_digits_is_left_unchanged():
     page = b"<html><body>&amp;&#" + b"1" * 5000 + b";</body></html>"
     assert str(
         server_errors.make_status_error(server_errors.parse_body_error(page), status=502)
@@ -285,7 +285,7 @@ def test_a_code_that_is_no_status_of_an_error_does_not_count(code):
         ("no such route: /models/is-overloaded", 404),
     ],
 )
-def test_words_in_passing_do_not_make_another_error_of_it(message, status):
+def test_a_message_that_mentions_loading_is_no_loading_error(message, status):
     error = server_errors.make_status_error(
         server_errors.parse_body_error(as_bytes({"error": message})), status=status
     )

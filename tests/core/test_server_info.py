@@ -1,4 +1,4 @@
-"""What a server is, and how it cuts a text into tokens, on the routes of each kind of server."""
+"""`info` and `tokenize`, on the routes of each kind of server."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_tgi(side, serve, route):
         ({"v1_models": {"data": []}}, (None, None, None, None)),
     ],
 )
-def test_others(side, serve, routes, expected):
+def test_other_servers(side, serve, routes, expected):
     server = serve(answer_by_route(**routes), speaks=None)
     info = side.call(side.client(api_url=f"{server.url}/v1").info)
     assert (info.server, info.model_id, info.version, info.max_total_tokens) == expected
@@ -67,28 +67,28 @@ def test_others(side, serve, routes, expected):
         ("vllm", "version", "x"),
     ],
 )
-def test_what_it_says_more_may_be_anything(side, serve, owner, route, more):
+def test_details_of_any_type(side, serve, owner, route, more):
     server = serve(answer_by_route(v1_models=models(owner), **{route: as_json(more)}), speaks=None)
     info = side.call(side.client(api_url=server.url).info)
     assert (info.model_id, info.max_total_tokens) == ("m", None)
     assert info["models"] == models(owner)["data"]
 
 
-def test_so_may_its_list_of_models(side, serve):
+def test_models_of_any_type(side, serve):
     document = {"data": ["x", *models("vllm", max_model_len=512)["data"]]}
     server = serve(answer_by_route(v1_models=document), speaks=None)
     info = side.call(side.client(api_url=server.url).info)
     assert (info.server, info.model_id, info.max_total_tokens) == ("vllm", "m", 512)
 
 
-def test_who_does_not_say(side, serve):
+def test_a_server_without_both_routes(side, serve):
     server = serve(answer_by_route(), speaks=None)
     with pytest.raises(hfgen.NotFoundError, match="neither"):
         side.call(side.client(api_url=server.url).info)
 
 
 @pytest.mark.parametrize("options", [{}, {"provider": "together"}])
-def test_behind_the_router_there_is_nobody_to_ask(side, options):
+def test_the_router_is_no_single_server(side, options):
     for verb, *arguments in (["info"], ["tokenize", "x"]):
         with pytest.raises(hfgen.InvalidRequestError, match="api_url"):
             side.call(getattr(side.client(**options), verb), *arguments)
@@ -151,24 +151,24 @@ def test_tokens(side, serve, routes, body, document, tokens):
         got = side.call(client.tokenize, TEXT)
         assert [(t.id, t.text, t.start, t.stop) for t in got] == tokens
     assert server.requests[-1].json == body
-    # Which server it is is asked once.
+    # The server is asked for its kind only once.
     assert request_lines(server).count("GET /info") == 1
 
 
-def test_a_server_that_is_not_known_to_tell(side, serve):
+def test_a_server_that_is_not_known_to_tokenize(side, serve):
     server = serve(answer_by_route(v1_models=models("who")), speaks=None)
     with pytest.raises(hfgen.InvalidRequestError, match="tokenizes"):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
 @pytest.mark.parametrize("document", [{}, {"tokens": 5}, [5], [{"id": "x"}], {"tokens": ["a"]}])
-def test_what_is_no_list_of_tokens(side, serve, document):
+def test_an_answer_without_tokens(side, serve, document):
     server = serve(answer_by_route(info=INFO, tokenize=as_json(document)), speaks=None)
     with pytest.raises(hfgen.MalformedAnswerError, match="token"):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
-def test_what_is_nested_too_deeply(side, serve):
+def test_an_answer_that_is_nested_too_deeply(side, serve):
     page = answer(b"[" * 100_000, headers={"content-type": "application/json"})
     server = serve(answer_by_route(info=INFO, tokenize=page), speaks=None)
     with pytest.raises(hfgen.MalformedAnswerError, match="token"):
@@ -176,14 +176,14 @@ def test_what_is_nested_too_deeply(side, serve):
 
 
 @pytest.mark.parametrize(("text", "problem"), [(5, "string"), ("\ud800", "Unicode")])
-def test_what_is_no_text(side, serve, text, problem):
+def test_an_invalid_text(side, serve, text, problem):
     server = serve(answer_by_route(info=INFO), speaks=None)
     with pytest.raises(hfgen.InvalidRequestError, match=problem):
         side.call(side.client(api_url=server.url).tokenize, text)
 
 
 @pytest.mark.parametrize("piece", [5, [256], ["a"], None])
-def test_what_is_no_piece_of_llama_cpp(side, serve, piece):
+def test_an_invalid_piece_of_llama_cpp(side, serve, piece):
     document = {"tokens": [{"id": 1, "piece": piece}]}
     server = serve(
         answer_by_route(v1_models=models("llamacpp"), tokenize=as_json(document)), speaks=None

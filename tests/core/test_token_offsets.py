@@ -1,4 +1,4 @@
-"""Where the tokens of a text stand in it, as servers tell."""
+"""The places of tokens in a text, from the reports of each kind of server."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_tokens_that_share_a_character_share_its_place():
     assert places(TEXT, tokens)[2:] == [shared, shared, ("😶 ", 2, 4), ("a", 4, 5)]
 
 
-def test_the_text_beside_offsets_in_bytes_is_cut_wrong():
+def test_the_text_that_tgi_sends_is_ignored():
     assert places("éa", [ReportedToken(0, "éa", (0, 2)), ReportedToken(1, "", (2, 3))]) == [
         ("é", 0, 1),
         ("a", 1, 2),
@@ -43,7 +43,7 @@ def test_the_text_beside_offsets_in_bytes_is_cut_wrong():
 
 
 @pytest.mark.parametrize("span", [(0, 0), (3, 2), (-1, 1), (0, 99)])
-def test_offsets_that_are_none(span):
+def test_invalid_offsets(span):
     assert places(TEXT, [ReportedToken(0, "<s>", span)]) == [("<s>", None, None)]
 
 
@@ -77,11 +77,11 @@ def test_a_text_that_looks_like_a_spelling():
     ]
 
 
-def test_a_spelling_that_is_not_known_is_no_text():
+def test_an_unknown_spelling_is_not_shown():
     assert places("playing", spelled_tokens("play", "##ing")) == [(None, None, None)] * 2
 
 
-def test_a_text_that_is_not_found_is_the_servers():
+def test_a_token_that_is_not_in_the_text_keeps_the_text_of_the_server():
     assert places("ﬁne", plain_tokens("fi", "ne")) == [("fi", None, None), ("ne", None, None)]
 
 

@@ -1,4 +1,4 @@
-"""Where a request goes."""
+"""URLs: the model in them, their checks, and their secrets."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_the_model_is_appended(api_url, model, url):
      "http://[::1]:8080/generate", "HTTP://H/", "http://127.0.0.1"],
 )  # fmt: skip
 @pytest.mark.parametrize("model", [None, "a/b"])
-def test_any_other_url_stands_as_it_is(api_url, model):
+def test_any_other_url_is_unchanged(api_url, model):
     assert resolve_url(api_url, model) == (api_url, False)
 
 
@@ -44,7 +44,7 @@ def test_any_other_url_stands_as_it_is(api_url, model):
         ("http://[::1]:8080/é", "http://[::1]:8080/%C3%A9"),
     ],
 )
-def test_other_characters_than_asciis_are_encoded(api_url, url):
+def test_characters_beyond_ascii_are_encoded(api_url, url):
     assert resolve_url(api_url, None) == (url, False)
 
 
@@ -57,7 +57,7 @@ def test_a_model_is_needed(model):
 @pytest.mark.parametrize(
     "model", ["../x", "a/../../x", "a//b", "/a", "a/", ".", "..", "a/.", "%2e%2e/x", "\\..\\x"]
 )
-def test_a_model_stays_below_its_place(model):
+def test_a_model_cannot_leave_its_path(model):
     try:
         url, _ = resolve_url("http://h/models/", model)
     except InvalidRequestError:
@@ -73,7 +73,7 @@ def test_a_model_stays_below_its_place(model):
      " http://h/", "http://h/\n", "http://h/a b", "http://h/\x00", "http://h\t/", None, 5,
      b"http://h/", "http://[fe80::1%é]/"],
 )  # fmt: skip
-def test_what_is_no_url_is_refused(url):
+def test_an_invalid_url_is_refused(url):
     with pytest.raises(InvalidRequestError, match="api_url"):
         check_url(url)
 
@@ -106,12 +106,12 @@ def test_a_backslash_in_the_host_is_refused(url):
     ["https://api-inference.huggingface.co/models/", "https://api-inference.huggingface.co/models/a",
      "http://API-Inference.HuggingFace.co", "https://api-inference.huggingface.co:443/"],
 )  # fmt: skip
-def test_the_retired_place_names_its_successor(url):
+def test_the_retired_host_names_its_successor(url):
     with pytest.raises(InvalidRequestError, match=r"router\.huggingface\.co"):
         check_url(url)
 
 
-def test_display_leaves_secrets_out():
+def test_redact_url_removes_secrets():
     assert redact_url("https://u:p@h:8/a/b?key=secret#f") == "https://h:8/a/b"
 
 
@@ -137,5 +137,5 @@ def test_display_leaves_secrets_out():
         ("https://h/", "https://h@evil/", False),
     ],
 )
-def test_credentials_go_no_further(source, target, may):
+def test_credentials_are_not_sent_to_another_origin(source, target, may):
     assert may_carry_credentials(source, target) is may

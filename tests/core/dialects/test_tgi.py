@@ -20,7 +20,7 @@ def read(*events):
 
 class TestBody:
     @pytest.mark.parametrize("stream", [True, False])
-    def test_says_whether_to_stream(self, stream):
+    def test_has_the_field_stream(self, stream):
         body = TGI({"inputs": "x", "parameters": {"top_k": 1}}).encode_body(stream=stream)
         assert json.loads(body) == {
             "inputs": "x",
@@ -31,7 +31,7 @@ class TestBody:
     def test_is_utf8(self):
         assert '"é\u2028👩"'.encode() in TGI({"inputs": "é\u2028👩"}).encode_body(stream=False)
 
-    def test_of_half_a_character_is_refused(self):
+    def test_with_a_lone_surrogate_is_refused(self):
         with pytest.raises(InvalidRequestError):
             TGI({"inputs": "\ud83d"}).encode_body(stream=False)
 
@@ -74,7 +74,7 @@ class TestAnswers:
         ],
         ids=lambda body: repr(body[:30]),
     )
-    def test_that_are_none_are_an_error_that_shows_them(self, body):
+    def test_invalid_answers_are_shown_in_the_error(self, body):
         with pytest.raises(MalformedAnswerError) as caught:
             TGI().read_answers(body)
         assert repr(body[:20])[:-1] in str(caught.value)
@@ -109,7 +109,7 @@ class TestEvents:
         reader, _ = read(CHUNK, {**CHUNK, "generated_text": " the"})
         assert reader.is_complete
 
-    def test_an_empty_generated_text_is_a_last_one_too(self):
+    def test_an_empty_generated_text_ends_the_stream(self):
         reader, _ = read({**CHUNK, "generated_text": ""})
         assert reader.is_complete
 
@@ -119,7 +119,7 @@ class TestEvents:
         assert chunks[1] is None
         assert reader.is_complete
 
-    def test_empty_data_is_nothing(self):
+    def test_empty_data_is_ignored(self):
         reader, chunks = read(b"", b" ")
         assert chunks == [None, None]
         assert not reader.is_complete
@@ -168,17 +168,17 @@ class TestEvents:
         ],
         ids=lambda data: repr(data[:30]),
     )
-    def test_malformed_ones_are_errors_that_show_them(self, data):
+    def test_malformed_events_are_shown_in_the_error(self, data):
         with pytest.raises(MalformedStreamError) as caught:
             read(CHUNK, data)
         assert repr(data[:20])[:-1] in str(caught.value)
         assert len(str(caught.value)) < 1200
 
-    def test_what_is_not_utf8_is_shown_as_bytes(self):
+    def test_invalid_utf8_is_shown_as_bytes(self):
         with pytest.raises(MalformedStreamError, match=r"\\xff"):
             read(b'{"token": {"text": "\xff"}}')
 
-    def test_an_unknown_field_that_is_not_utf8_harms_nobody_or_is_an_error(self):
+    def test_invalid_utf8_in_an_unknown_field_is_ignored_or_an_error(self):
         try:
             _, [chunk] = read(b'{"token": {"text": "a"}, "new": "\xff"}')
         except MalformedStreamError:

@@ -1,4 +1,4 @@
-"""What servers have really sent: events of captured streams, word for word, some left out.
+"""Captured streams of real servers: their events unchanged, with some left out.
 
 llama.cpp (b1-0c1e570), `transformers serve` and vLLM (0.32.0), all with the same small model.
 """
@@ -112,6 +112,6 @@ def test_an_engine_that_dies():
 
 
 @pytest.mark.parametrize("body", [LLAMA_CPP, VLLM, TRANSFORMERS])
-def test_that_was_cut_anywhere_is_no_whole_one(body):
+def test_a_stream_that_is_cut_off_anywhere_is_incomplete(body):
     events = body.split(b"data: ")
     assert read(b"data: ".join(events[:2]))[1] is IncompleteGenerationError

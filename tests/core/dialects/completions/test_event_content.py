@@ -33,7 +33,7 @@ class TestErrors:
             ({"detail": "no"}, ServerError),
             ({"message": "no", "code": 400}, ValidationError),
             ({"title": "no", "status": 400}, ValidationError),
-            # As a router in front of several servers says it.
+            # The shape of a router in front of several servers.
             ({"error": {"message": "no", "code": 502}, "choices": []}, ServerError),
         ],
     )
@@ -42,7 +42,7 @@ class TestErrors:
         got, error, _, text = read(piece("a"), event(payload), piece("b", "stop"), done())
         assert (texts(got), error, text) == (["a"], kind, "a")
 
-    def test_in_a_field_or_an_event_of_that_name(self):
+    def test_in_a_field_or_an_event_named_error(self):
         payload = {"code": 500, "message": "no", "type": "server_error"}
         assert (
             read(piece("a"), b"error: " + json.dumps(payload).encode() + b"\n\n")[1] is ServerError
@@ -50,7 +50,7 @@ class TestErrors:
         assert read(event("no", name="error"))[1] is ServerError
 
     @pytest.mark.parametrize("error", [None, "", {}, False])
-    def test_none_at_all(self, error):
+    def test_an_error_that_is_null_or_empty(self, error):
         payload = {"error": error, "choices": [{"text": "a", "finish_reason": "stop"}]}
         assert chunks(event(payload), done())[-1].generated_text == "a"
 
@@ -61,7 +61,7 @@ class TestErrors:
          b'{"choices": [{"text": "\\ud83d"}]}', b'{"choices": null}', b"{" * 9_000],
         ids=lambda data: repr(data[:30]),
     )  # fmt: skip
-    def test_malformed_ones_show_it(self, data):
+    def test_malformed_events_are_shown_in_the_error(self, data):
         got, error, message, text = read(piece("a"), b"data: " + data + b"\n\n")
         assert (texts(got), error, text) == (["a"], MalformedStreamError, "a")
         assert repr(data[:20])[:-1] in message

@@ -1,4 +1,4 @@
-"""A request in TGI's words as the body of a completion, for each kind of server."""
+"""A request in TGI's terms as the body of a completion, for each kind of server."""
 
 import json
 
@@ -33,7 +33,7 @@ def refusal(parameters, kind):
     return str(caught.value)
 
 
-def test_the_whole_of_it():
+def test_all_fields_of_a_body():
     assert body() == {"prompt": "Once", "max_tokens": 1024, "temperature": 1.0, "stream": False}
     assert body(stream=True, model="a/b") == {
         "prompt": "Once",
@@ -49,7 +49,7 @@ def test_options_are_dropped():
     assert body(options={"use_cache": False}) == body()
 
 
-def test_of_half_a_character_is_refused():
+def test_a_lone_surrogate_is_refused():
     with pytest.raises(InvalidRequestError):
         Completions({"inputs": "\ud83d"}).encode_body(stream=False)
 
@@ -61,7 +61,7 @@ def test_max_tokens_is_always_there(kind):
     assert body({"max_new_tokens": 5}, kind)["max_tokens"] == 5
 
 
-def test_vllm_cuts_what_its_context_would_be_to_what_is_left_of_it():
+def test_max_tokens_of_vllm_is_its_context():
     server = Server("vllm", ("a",), context=512)
     for parameters, limit in (({}, 512), ({"max_new_tokens": 5}, 5)):
         dialect = Completions({"inputs": "Once", "parameters": parameters}, server)
@@ -70,13 +70,13 @@ def test_vllm_cuts_what_its_context_would_be_to_what_is_left_of_it():
 
 class TestModel:
     @pytest.mark.parametrize("kind", [k for k in KINDS if k != "tgi"])
-    def test_is_the_only_one_where_none_is_named(self, kind):
+    def test_is_the_only_model_if_the_request_names_none(self, kind):
         assert body({}, kind, models=("a",))["model"] == "a"
         assert body({}, kind, models=("a",), model="b")["model"] == "b"
         assert "model" not in body({}, kind, models=("a", "b"))
         assert "model" not in body({}, kind)
 
-    def test_of_tgi_would_be_an_adapter(self):
+    def test_is_not_sent_to_tgi_if_it_is_its_own(self):
         assert "model" not in body({}, "tgi", models=("a",))
         assert "model" not in body({}, "tgi", models=("a",), model="a")
         assert body({}, "tgi", models=("a",), model="b")["model"] == "b"
@@ -109,10 +109,10 @@ class TestTemperature:
             ({"temperature": 0.0}, 0.0),
         ],
     )
-    def test_is_greedy_where_tgi_is(self, parameters, temperature):
+    def test_is_0_if_tgi_would_not_sample(self, parameters, temperature):
         assert body(parameters)["temperature"] == temperature
 
-    def test_typical_p_is_sampling(self):
+    def test_typical_p_means_sampling(self):
         assert body({"typical_p": 0.5}, "llama.cpp")["temperature"] == 1.0
 
 
@@ -127,7 +127,7 @@ REGEXES = {"vllm": {"structured_outputs": {"regex": "a|b"}}, "sglang": {"regex":
 @pytest.mark.parametrize("kind", KINDS)
 class TestFields:
     @pytest.mark.parametrize("name", ["seed", "frequency_penalty", "presence_penalty", "min_p"])
-    def test_of_the_same_name_and_unknown_ones(self, kind, name):
+    def test_fields_of_the_same_name_and_unknown_ones(self, kind, name):
         assert added_fields({name: 1}, kind) == {name: 1}
 
     def test_top_p(self, kind):
@@ -152,7 +152,7 @@ class TestFields:
         name = "repeat_penalty" if kind == "llama.cpp" else "repetition_penalty"
         assert added_fields({"repetition_penalty": 1.2}, kind) == {name: 1.2}
 
-    def test_stop_stays_in_the_text_where_that_can_be_had(self, kind):
+    def test_stop_strings_stay_in_the_text(self, kind):
         assert added_fields({"stop": ["a", "b"]}, kind) == {"stop": ["a", "b"]} | KEEPS_STOP.get(
             kind, {}
         )
@@ -190,7 +190,7 @@ class TestFields:
             assert "adapter_id" in refusal({"adapter_id": "x"}, kind)
 
     @pytest.mark.parametrize("name", ["decoder_input_details", "watermark"])
-    def test_what_only_tgi_has(self, kind, name):
+    def test_parameters_that_only_tgi_has(self, kind, name):
         assert added_fields({name: False}, kind) == {}
         assert name in refusal({name: True}, kind)
 
@@ -213,7 +213,7 @@ class TestFields:
 
     @pytest.mark.parametrize("value", [True, False])
     def test_return_full_text(self, kind, value):
-        # It is hfgen that puts the prompt there.
+        # hfgen puts the prompt before the text itself.
         assert added_fields({"return_full_text": value}, kind) == {}
 
     @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ class TestFields:
             {"type": "regex", "value": SCHEMA},
         ],
     )
-    def test_what_is_no_grammar(self, kind, grammar):
+    def test_an_invalid_grammar(self, kind, grammar):
         assert "grammar" in refusal({"grammar": grammar}, kind)
 
 
@@ -268,7 +268,7 @@ def test_a_refusal_names_the_field_and_the_server_and_what_to_do(kind):
     assert "leave it out" in message
 
 
-def test_what_is_passed_through_wins_but_for_prompt_and_stream():
+def test_unknown_parameters_win_except_prompt_and_stream():
     sent = body({"max_tokens": 7, "stream": True, "prompt": "x", "logit_bias": {"5": 1}})
     assert sent["max_tokens"] == 7
     assert sent["logit_bias"] == {"5": 1}

@@ -72,7 +72,7 @@ class TestAnswers:
         assert [answer.generated_text for answer in got] == ["x", "y", "z"]
         assert {answer.details.generated_tokens for answer in got} == {None}
 
-    def test_of_which_several_count_their_tokens(self):
+    def test_several_answers_count_their_own_tokens(self):
         got = answers(completion("xy", "xy", logprobs=lists("x", "y")))
         assert [answer.details.generated_tokens for answer in got] == [2, 2]
 
@@ -91,7 +91,7 @@ class TestAnswers:
             (None, {}, None),
         ],
     )
-    def test_reason(self, native, more, reason):
+    def test_the_finish_reason(self, native, more, reason):
         choice = {"text": " c", **more, "finish_reason": native}
         [answer] = answers({"choices": [choice]}, stop=["x"])
         assert answer.details.finish_reason == reason
@@ -122,7 +122,7 @@ class TestAnswers:
         ],
         ids=lambda body: repr(body[:40]),
     )  # fmt: skip
-    def test_that_are_none_are_an_error_that_shows_them(self, body):
+    def test_invalid_answers_are_shown_in_the_error(self, body):
         with pytest.raises(MalformedAnswerError) as caught:
             answers(body)
         assert repr(body[:20])[:-1] in str(caught.value)
@@ -138,7 +138,7 @@ class TestAnswers:
             ({"choices": [], "error": {"message": "no"}}, ServerError),
         ],
     )
-    def test_that_are_errors(self, body, kind):
+    def test_errors(self, body, kind):
         with pytest.raises(kind, match="no"):
             answers(body)
 
@@ -181,12 +181,12 @@ class TestTokens:
             {"tokens": [" c"], "token_logprobs": [None], "top_logprobs": [None], "content": None},
         ],
     )
-    def test_of_partial_lists(self, logprobs):
+    def test_lists_of_different_lengths(self, logprobs):
         [answer] = answers(completion(" c", logprobs=logprobs), top_n_tokens=2)
         assert answer.details.tokens == [Token(text=" c")]
         assert answer.details.top_tokens == [[]]
 
-    def test_of_which_the_end_is_special(self):
+    def test_the_end_token_is_special(self):
         ended = {"finish_reason": "stop", "stop_reason": None}
         [answer] = answers(completion(" c", logprobs=lists(" c", END), **ended))
         assert [(t.text, t.special) for t in answer.details.tokens] == [(" c", False), (END, True)]
@@ -197,15 +197,15 @@ class TestTokens:
 class TestFullText:
     @pytest.mark.parametrize("kind", [None, "vllm", "sglang", "provider", "tgi", "llama.cpp"])
     @pytest.mark.parametrize("text", [" c", "a b"])
-    def test_is_the_prompt_and_the_text_also_one_that_repeats_it(self, kind, text):
+    def test_is_prompt_and_text_even_if_the_text_repeats_the_prompt(self, kind, text):
         [answer] = answers(completion(text), kind, return_full_text=True)
         assert answer.generated_text == "a b" + text
 
-    def test_is_not_there_where_it_was_not_asked_for(self):
+    def test_is_not_added_without_return_full_text(self):
         assert answers(completion(" c"))[0].generated_text == " c"
         assert answers(completion("a b"))[0].generated_text == "a b"
 
-    def test_of_an_empty_prompt(self):
+    def test_with_an_empty_prompt(self):
         assert answers(completion("c"), inputs="", return_full_text=True)[0].generated_text == "c"
 
 
@@ -213,7 +213,7 @@ class TestFullText:
     "more",
     [{"token_ids": [5, 6]}, {"logprobs": {"tokens": ["token_id:5"], "token_logprobs": [-1.0]}}],
 )
-def test_in_answer_to_a_stream_no_text_is_lost_for_its_tokens(more):
+def test_a_json_answer_to_a_stream_request_loses_no_text(more):
     payload = {"choices": [{"text": " upon a", "finish_reason": "length", **more}]}
     decoder = JsonBody(
         Completions({"inputs": "Once", "parameters": {"details": True}}), select_text
