@@ -269,10 +269,10 @@ class SequenceReader:
             last = msgspec.structs.replace(last, token=mark_special(last.token))
         self._held = None
         count = usage.completion_tokens if covers_one else None
-        is_native = self._native_reason == self._finish_reason
+        is_same = self._native_reason == self._finish_reason
         details = StreamDetails(
             finish_reason=self._finish_reason,
-            native_finish_reason=None if is_native else self._native_reason,
+            native_finish_reason=None if is_same else self._native_reason,
             generated_tokens=(self._token_count or None) if count is None else count,
             input_length=usage.prompt_tokens,
         )
