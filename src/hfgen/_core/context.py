@@ -115,7 +115,7 @@ class CallContext(msgspec.Struct, frozen=True):
             "user-agent": self.environment.user_agent,
         }
         if settings.retry.wait_for_model and is_endpoint(url):
-            # The proxy in front of a sleeping endpoint holds the request for so many seconds.
+            # The proxy in front of a sleeping endpoint holds the request for this many seconds.
             headers["x-scale-up-timeout"] = str(math.ceil(settings.retry.wait_for_model))
         if key := settings.api_key or self.environment.find_key(url):
             headers["authorization"] = f"Bearer {key}"

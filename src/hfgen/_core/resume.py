@@ -1,4 +1,4 @@
-"""`Resumption`: what goes on with a stream that broke (`resume=True`). No I/O.
+"""`Resumption`: how a stream continues after it broke (`resume=True`). No I/O.
 
 1. Every chunk of the stream passes through `take_chunk`, which records it.
 2. The stream breaks. `prepare_rest` returns a request for the rest, whose prompt ends with the text
