@@ -119,7 +119,7 @@ def check_bytes(body, ends):
 def check_answers(dialect, body):
     """Check one answer, or several."""
     try:
-        found = dialect.answers(body)
+        found = dialect.read_answers(body)
     except HfgenError as error:
         _check_error(error)
         return
@@ -131,8 +131,8 @@ def check_answers(dialect, body):
 
 def check_error_body(status, headers, body):
     """Check the error that the body of a failed answer becomes."""
-    error = server_errors.error_from(
-        server_errors.error_in_body(body), status=status, headers=headers, body=body
+    error = server_errors.make_status_error(
+        server_errors.parse_body_error(body), status=status, headers=headers, body=body
     )
     assert isinstance(error, StatusError)
     assert status is None or error.status == status
@@ -224,7 +224,7 @@ def _read_outcome(decoder, pieces, limit=None, break_error=None, ready=()):
         if break_error is None:
             items.extend(decoder.finish())
         else:
-            error = decoder.interrupted(break_error)
+            error = decoder.ending_error(break_error)
     except HfgenError as failure:
         error = failure
     return items, error and _describe_error(error)
@@ -257,13 +257,13 @@ def _check_chunks(chunks):
     resumption = Resumption({"inputs": "", "parameters": {"stop": ["é a", "b"]}})
     half = len(chunks) // 2
     for chunk in chunks[:half]:
-        assert resumption.take(chunk) is chunk
+        assert resumption.take_chunk(chunk) is chunk
     break_error = IncompleteGenerationError("broke")
-    continuation = resumption.broken(break_error)
+    continuation = resumption.prepare_rest(break_error)
     assert break_error.text == resumption.text
     assert continuation is None or continuation[0]["inputs"] == resumption.text
     for index, chunk in enumerate(chunks[half:], start=half + 1):
-        resumed_chunk = resumption.take(chunk)
+        resumed_chunk = resumption.take_chunk(chunk)
         _check_answer(resumed_chunk)
         assert not resumed_chunk.resumed or resumed_chunk.index == index
     assert resumption.text == "".join(_texts_of(chunks))
@@ -293,7 +293,7 @@ def _check_answer(answer):
 def _check_parts(value):
     if isinstance(value, Answer):
         _check_answer(value)
-        assert {*value.keys()} <= value.to_dict().keys() | value._left_out
+        assert {*value.keys()} <= value.to_dict().keys() | value._omitted
     elif isinstance(value, list):
         for item in value:
             _check_parts(item)

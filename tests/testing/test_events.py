@@ -49,9 +49,9 @@ def test_a_chunk_has_the_fields_of_tgi():
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_hfgen_reads_the_faults_of_every_server(server):
-    found = server_errors.error_in_json(fault("oh no", server=server))
+    found = server_errors.parse_json_error(fault("oh no", server=server))
     assert found.message == "oh no"
-    assert isinstance(server_errors.error_from(found), StatusError)
+    assert isinstance(server_errors.make_status_error(found), StatusError)
 
 
 def test_the_shapes_of_faults():
@@ -86,6 +86,6 @@ def test_overload_in_a_stream(server):
     scripted = overloaded(in_band=True, server=server)
     first, *rest = read(scripted.content)
     assert scripted.status == 200
-    found = server_errors.error_in_json(json.loads(first.data))
-    assert isinstance(server_errors.error_from(found), OverloadedError)
+    found = server_errors.parse_json_error(json.loads(first.data))
+    assert isinstance(server_errors.make_status_error(found), OverloadedError)
     assert [received.data for received in rest] == ([] if server == "tgi" else [b"[DONE]"])

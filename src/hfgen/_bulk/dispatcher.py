@@ -305,7 +305,7 @@ class Dispatcher(Generic[Row]):
             return True
         if failure is Failure.OVERLOAD:
             self.statistics.overloads += 1
-            retry_after = retry.asked(error)
+            retry_after = retry.find_requested_wait(error)
             if retry_after is not None:
                 retry_after = min(retry_after, retry.max_wait)
             pause = retry.backoff * (1.0 + self._draw()) / 2

@@ -20,7 +20,7 @@ from hfgen._core.errors import (
     StreamingNotSupportedError,
     TimeoutError,  # noqa: A004
 )
-from hfgen._core.statuses import meaning_of
+from hfgen._core.statuses import find_meaning
 from hfgen._io.library_errors import root_cause
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def classify_error(  # noqa: PLR0911 - a table
         case GenerationError() | IncompleteGenerationError() | MalformedAnswerError():
             return Failure.UNCLEAR
         case StatusError():
-            blame = meaning_of(error.status).blame
+            blame = find_meaning(error.status).blame
             if blame == "model" and request.get("model") not in {None, model}:
                 return Failure.ROW
             return _BY_BLAME[blame]

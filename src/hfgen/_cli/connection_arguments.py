@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from hfgen._core.providers import NAMES
+from hfgen._core.providers import PROVIDER_NAMES
 from hfgen._core.retry import Retry
 from hfgen._core.routing import plan_route
 from hfgen._core.settings import Settings
@@ -49,9 +49,9 @@ def add_arguments(
     )
     servers.add_argument(
         "--provider",
-        choices=NAMES,
+        choices=PROVIDER_NAMES,
         metavar="NAME",
-        help=f"the provider behind the router: {', '.join(NAMES)}",
+        help=f"the provider behind the router: {', '.join(PROVIDER_NAMES)}",
     )
     group.add_argument(
         "--api-key", help="the key (default: HF_TOKEN, else the token of 'hf auth login')"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.base import UNREADABLE
+from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._files import parquet
 from hfgen._files.durable import rename_durably, sync, translate_write_errors
 from hfgen._files.formats import COMPRESSIONS
@@ -177,7 +177,7 @@ def _derive_shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
 def _decode_columns(line: bytes) -> dict[str, Any]:
     try:
         columns: dict[str, Any] = _decode(line)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         # Python cannot represent a value, such as a number that is too large: it stays JSON text.
         columns = {name: _decode_value(raw) for name, raw in _decode_raw_columns(line).items()}
     return columns
@@ -186,5 +186,5 @@ def _decode_columns(line: bytes) -> dict[str, Any]:
 def _decode_value(raw: msgspec.Raw) -> Any:
     try:
         return _decode(raw)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return bytes(raw).decode()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.base import UNREADABLE
+from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import InvalidRequestError
 from hfgen._files.row import encode
 
@@ -110,7 +110,7 @@ def _read_own_parameters(row: Row) -> Mapping[str, Any]:
         # From CSV, where all values are text.
         try:
             value = msgspec.json.decode(value)
-        except UNREADABLE as error:
+        except DECODE_ERRORS as error:
             raise InvalidRequestError(f"the row's `parameters` are not JSON: {error}") from None
     if not value and not isinstance(value, bool):
         return {}

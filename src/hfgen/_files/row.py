@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hfgen._core.dialects.base import UNREADABLE
+from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import InvalidRequestError
 
 # Parquet has types that JSON and msgspec lack: such values are written as `str(value)`.
@@ -41,7 +41,7 @@ class Row(msgspec.Struct, frozen=True):
             return value
         try:
             return msgspec.json.decode(value)
-        except UNREADABLE as error:
+        except DECODE_ERRORS as error:
             raise InvalidRequestError(f"column {column!r} cannot be read: {error}") from None
 
     def digest(self) -> bytes:

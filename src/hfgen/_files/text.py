@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hfgen._core.dialects.base import UNREADABLE
+from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import BulkFileError
 from hfgen._files.row import Row, unreadable_row
 
@@ -59,7 +59,7 @@ def _parse_json_row(index: int, line: bytes) -> Row:
         return Row(index, _decode_object(line))
     except msgspec.ValidationError as error:
         problem = f"not a JSON object: {str(error)[0].lower()}{str(error)[1:]}"
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         problem = f"not JSON: {error}"
     return unreadable_row(index, text, problem)
 

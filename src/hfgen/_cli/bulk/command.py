@@ -20,7 +20,7 @@ from hfgen._cli.bulk.run import INTERRUPTED, BulkRun
 from hfgen._cli.bulk.tally import Tally
 from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.prompt import Prompt
 from hfgen._files.record import RecordMaker
@@ -215,7 +215,7 @@ class _Command:
     def _collect_facts(self, bulk_run: BulkRun) -> dict[str, str]:
         options, tally = self._options, bulk_run.tally
         total = "" if tally.total is None else f", {tally.total:,} rows"
-        servers = ", ".join(display(url) for url in options.api_url or ())
+        servers = ", ".join(redact_url(url) for url in options.api_url or ())
         facts = {
             "Input": f"{self._source.name}{total}",
             "Output": options.output,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hfgen._cli.bulk.tally import View
 from hfgen._cli.terminal import ignore_closed_stderr
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 from hfgen._io.stop_signals import EXIT_INTERRUPTED, handle_stop_signals
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class BulkRun:
 
 def _format_server(url: str) -> str:
     # Providers behind the router have a name in place of a URL.
-    return display(url) if "://" in url else url
+    return redact_url(url) if "://" in url else url
 
 
 async def collect_batches(
