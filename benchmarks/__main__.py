@@ -13,27 +13,27 @@ from benchmarks import machine
 from benchmarks.goals import COUNT_GOALS, GOALS, PEERS, judge
 from benchmarks.instructions import count_all, has_valgrind
 from benchmarks.local_servers import LOCAL_SERVERS, LocalServer
-from benchmarks.report import import_lines, render_goals, render_page
+from benchmarks.report import render_goals, render_imports, render_page
 from benchmarks.roster import CLIENTS, ENVIRONMENTS, ROOT, Client
 from benchmarks.runner import Results, measure_all
 from benchmarks.scenarios import SCENARIOS, Scenario
 
 OUT = ROOT / "benchmarks"
-# What is kept of each round, for another look.
+# The figures of every round, for `plot.py` and for a closer look.
 RAW = ROOT / "build" / "benchmarks.json"
 PLOT = ENVIRONMENTS / "plot" / "bin" / "python"
-# The peers that have come closest; all of them would take too long for a check.
+# The fastest peers: measuring all peers would take too long for a check.
 CLOSEST = {
     *("http.client, by hand", "aiohttp, by hand"),
     *("text-generation", "@huggingface/inference"),
 }
-# Shown beside hfgen's import, though there is no goal against them.
+# Imports that are shown beside hfgen's, without a goal.
 IMPORTED = {"httpx, AsyncClient()", "huggingface_hub"}
 
 
 def main() -> int:
     """Do what the command line says."""
-    # As after Ctrl-C: the servers end with it.
+    # SystemExit, like Ctrl-C, ends the servers too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail where a goal is missed")
@@ -49,32 +49,34 @@ def main() -> int:
     known = {client.name for client in all_clients}
     if unknown := set(arguments.clients or ()) - known:
         parser.error(f"no such client: {', '.join(sorted(unknown))}")
-    wanted = known & set(arguments.clients or known)
-    clients = [client for client in all_clients if client.name in wanted]
-    for origin in sorted({client.origin for client in clients if not client.is_here}):
-        absent = {c.name for c in clients if c.origin == origin and not c.is_here}
-        print(f"not compared, because `{origin}` has not installed it: {', '.join(sorted(absent))}")
-    clients = [client for client in clients if client.is_here]
+    chosen_names = known & set(arguments.clients or known)
+    clients = [client for client in all_clients if client.name in chosen_names]
+    for origin in sorted({client.origin for client in clients if not client.is_installed}):
+        missing = {c.name for c in clients if c.origin == origin and not c.is_installed}
+        print(
+            f"not compared, because `{origin}` has not installed it: {', '.join(sorted(missing))}"
+        )
+    clients = [client for client in clients if client.is_installed]
     rounds = arguments.rounds or (5 if arguments.check else 3)
     if arguments.check:
         return _check(scenarios, clients, rounds)
     versions: dict[str, str] = {}
-    about = machine.describe_machine()
+    machine_facts = machine.describe_machine()
     results = measure_all(scenarios, clients, rounds, print, versions)
     if arguments.only is None:
         results |= count_for_goals(clients)
-    _keep(results)
-    text = render_page(results, about, versions, rounds)
+    _save_figures(results)
+    text = render_page(results, machine_facts, versions, rounds)
     if arguments.only is None and arguments.clients is None:
         (OUT / "RESULTS.md").write_text(text, encoding="utf-8")
-        _draw()
+        _draw_plot()
     else:
         print(text)
     return 0
 
 
 def _check(scenarios: list[Scenario], clients: list[Client | LocalServer], rounds: int) -> int:
-    """Measure what the goals need, print where each stands, and return the exit status."""
+    """Measure what the goals need, print whether each is met, and return the exit status."""
     results: Results = {}
     for scenario in scenarios:
         goals = [goal for goal in GOALS if goal.scenario == scenario.name]
@@ -85,13 +87,13 @@ def _check(scenarios: list[Scenario], clients: list[Client | LocalServer], round
             needed |= {client.name for client in clients if client.dependencies}
             needed |= {client.dependencies for client in clients}
             needed |= IMPORTED
-        taking_part = [client for client in clients if client.name in needed]
+        participants = [client for client in clients if client.name in needed]
         if goals:
-            results |= measure_all([scenario.shortened()], taking_part, rounds, print, {})
+            results |= measure_all([scenario.shorten()], participants, rounds, print, {})
     if len(scenarios) == len(SCENARIOS):
         results |= count_for_goals(clients)
     verdicts = [judge(goal, results) for goal in (*COUNT_GOALS, *GOALS) if goal.scenario in results]
-    print("\n".join([*import_lines(results), *render_goals(verdicts)]))
+    print("\n".join([*render_imports(results), *render_goals(verdicts)]))
     return int(any(verdict.is_missed for verdict in verdicts))
 
 
@@ -108,16 +110,16 @@ def count_for_goals(clients: list[Client | LocalServer]) -> Results:
     )
 
 
-def _keep(results: Results) -> None:
+def _save_figures(results: Results) -> None:
     RAW.parent.mkdir(exist_ok=True)
     figures = {
-        scenario: {name: asdict(found) for name, found in found_all.items()}
-        for scenario, found_all in results.items()
+        scenario: {name: asdict(client_figures) for name, client_figures in figures_by_name.items()}
+        for scenario, figures_by_name in results.items()
     }
     RAW.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
-def _draw() -> None:
+def _draw_plot() -> None:
     if not PLOT.exists():
         print("no picture: matplotlib is not installed (make .venv-bench/plot/ready)")
         return

@@ -1,9 +1,9 @@
-"""One measurement of what is in hfgen's local server, without the server.
+"""One measurement of a part of hfgen's local server, without HTTP.
 
     python -m benchmarks.engine '{"part": "engine", "scenario": {...}}'
 
-"engine" is forward passes alone and the most likely token of each; "batcher" is all that the server
-does but HTTP.
+"engine" measures forward passes alone, with the most likely token of each; "batcher" measures
+everything in the server except HTTP.
 """
 
 from __future__ import annotations
@@ -33,42 +33,42 @@ def generate_with_engine(model: Model, scenario: Scenario) -> list[float]:
     """Generate in batches, all of one length; return the seconds to the first tokens."""
     engine = model.engine
     prompts = [model.tokenizer.encode(story).ids for story in STORIES]
-    first = []
+    first_token_seconds = []
     for start in range(0, scenario.calls, scenario.streams):
         numbers = range(start, min(start + scenario.streams, scenario.calls))
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         sequences, ids = [], []
         for number in numbers:
             sequence = engine.open()
             logits = engine.extend(sequence, prompts[number % len(prompts)])
             sequences.append(sequence)
             ids.append(int(logits[-1].argmax()))
-            first.append(time.perf_counter() - began)
+            first_token_seconds.append(time.perf_counter() - started_at)
         for _ in range(scenario.tokens - 1):
             ids = engine.step(sequences, ids).argmax(axis=1).tolist()
         for sequence in sequences:
             engine.close(sequence)
-    return first
+    return first_token_seconds
 
 
 def generate_with_batcher(model: Model, scenario: Scenario) -> list[float]:
-    """Let the batcher do it; return the seconds to the first tokens."""
+    """Generate with the batcher; return the seconds to the first tokens."""
     batcher = Batcher(model, max_batch=scenario.streams)
     batcher.start()
     prompts = [tuple(model.tokenizer.encode(story).ids) for story in STORIES]
-    first: list[float] = []
-    ended: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    first_token_seconds: list[float] = []
+    last_events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def submit(number: int) -> None:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         is_first = True
 
         def emit(event: Event) -> None:
             nonlocal is_first
             if isinstance(event, Failed) or (isinstance(event, Generated) and event.finish_reason):
-                ended.put(event)
+                last_events.put(event)
             if isinstance(event, Generated) and is_first:
-                first.append(time.perf_counter() - began)
+                first_token_seconds.append(time.perf_counter() - started_at)
                 is_first = False
 
         input_ids = prompts[number % len(prompts)]
@@ -78,13 +78,13 @@ def generate_with_batcher(model: Model, scenario: Scenario) -> list[float]:
     for number in range(min(scenario.streams, scenario.calls)):
         submit(number)
     for number in range(scenario.streams, scenario.calls + scenario.streams):
-        event = ended.get()
+        event = last_events.get()
         if not isinstance(event, Generated) or event.finish_reason != "length":
             raise SystemExit(f"not {scenario.tokens} tokens: {event}")
         if number < scenario.calls:
             submit(number)
     batcher.stop(0)
-    return first
+    return first_token_seconds
 
 
 PARTS: dict[str, Callable[[Model, Scenario], list[float]]] = {
@@ -101,13 +101,13 @@ def main() -> None:
     model = load_checkpoint(BUNDLED)
     generate(model, replace(scenario, calls=scenario.streams, tokens=8))
     with Meter() as meter:
-        first = generate(model, scenario)
+        first_token_seconds = generate(model, scenario)
     tokens = scenario.calls * scenario.tokens
     measurement = {
         "figure": meter.cpu / tokens * 1e6,
         "wall": meter.wall,
         "speed": tokens / meter.wall,
-        "first": statistics.median(first) * 1000,
+        "first": statistics.median(first_token_seconds) * 1000,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "package": "hfgen",
         "version": __version__,

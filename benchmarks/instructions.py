@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Side = Literal["sync", "async"]
 
 # Seconds for all the workloads of one client: under valgrind it takes fifty times as long.
-PATIENCE = 300
+TIMEOUT = 300
 BY_HAND = {"sync": "http.client, by hand", "async": "aiohttp, by hand"}
 DEFAULT_CLIENTS = ("floor", "hfgen", *BY_HAND.values())
 
@@ -60,7 +60,7 @@ class Workload:
     scenario: Callable[[int], Scenario]
 
 
-def workloads_of(side: Side) -> tuple[Workload, ...]:
+def make_workloads(side: Side) -> tuple[Workload, ...]:
     """Return the workloads of the sync or of the async side."""
 
     def make_tokens(count: int) -> Scenario:
@@ -68,10 +68,10 @@ def workloads_of(side: Side) -> tuple[Workload, ...]:
         return Scenario(name="token", title="", kind=side, tokens=count, rate=100)
 
     def make_streams(count: int) -> Scenario:
-        return Scenario(name="first", title="", kind=side, what="first", calls=count)
+        return Scenario(name="first", title="", kind=side, task="first", calls=count)
 
     def make_calls(count: int) -> Scenario:
-        return Scenario(name="run", title="", kind=side, what="run", calls=count)
+        return Scenario(name="run", title="", kind=side, task="run", calls=count)
 
     return (
         Workload(
@@ -103,7 +103,7 @@ def has_valgrind() -> bool:
     return shutil.which("valgrind") is not None
 
 
-def can_be_counted(client: Client, side: Side) -> bool:
+def is_countable(client: Client, side: Side) -> bool:
     """Return whether the client is a Python client that has this side."""
     return bool(client.module) and side in client.kinds and client.environment != "node"
 
@@ -119,9 +119,9 @@ def count_all(clients: Sequence[Client], report: Callable[[str], object]) -> Res
     sides: tuple[Side, ...] = ("sync", "async")
     with Servers() as servers:
         for side in sides:
-            workloads = workloads_of(side)
+            workloads = make_workloads(side)
             for client in clients:
-                if not can_be_counted(client, side):
+                if not is_countable(client, side):
                     continue
                 counts = count_instructions(client, workloads, servers)
                 for workload, count in zip(workloads, counts, strict=True):
@@ -144,7 +144,7 @@ def count_instructions(
         # The first run warms up: it may write bytecode, and the interpreter adapts to it.
         for repetitions in (workload.few, workload.few, workload.many):
             scenario = workload.scenario(repetitions)
-            parts.append({**servers.place(client, scenario), "scenario": asdict(scenario)})
+            parts.append({**servers.locate(client, scenario), "scenario": asdict(scenario)})
     totals = _run_under_callgrind(client, parts)
     counts = []
     for number, workload in enumerate(workloads):
@@ -165,22 +165,22 @@ def _run_under_callgrind(client: Client, parts: Sequence[object]) -> list[int]:
                 json.dumps({**client.arguments, "parts": parts}),
             ),
         ]
-        done = subprocess.run(  # noqa: S603 - the suite's own command
+        process = subprocess.run(  # noqa: S603 - the suite's own command
             command,
             cwd=ROOT,
             env=os.environ | ENVIRONMENT | {"PYTHONHASHSEED": "0"},
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
-        totals = measured_totals(Path(folder))
-    if done.returncode or len(totals) != len(parts):
-        raise SystemExit(f"callgrind did not count {client.name}: {done.stderr[-500:]}")
+        totals = read_totals(Path(folder))
+    if process.returncode or len(totals) != len(parts):
+        raise SystemExit(f"callgrind did not count {client.name}: {process.stderr[-500:]}")
     return totals
 
 
-def measured_totals(folder: Path) -> list[int]:
+def read_totals(folder: Path) -> list[int]:
     """Return the instructions inside each use of the meter, from callgrind's dumps in a folder.
 
     Each use of the meter has a mark at its begin and one at its end. The dump at a mark counts the
@@ -188,14 +188,14 @@ def measured_totals(folder: Path) -> list[int]:
     """
     totals = {}
     for dump in folder.glob("callgrind.*"):
-        if found := re.search(r"^totals: (\d+)", dump.read_text(), re.MULTILINE):
-            totals[int(dump.suffix[1:])] = int(found[1])
+        if match := re.search(r"^totals: (\d+)", dump.read_text(), re.MULTILINE):
+            totals[int(dump.suffix[1:])] = int(match[1])
     return [totals[number] for number in sorted(totals) if number % 2 == 0]
 
 
 def main() -> None:
     """Count the clients that the command line names."""
-    installed = {client.name: client for client in CLIENTS if client.module and client.is_here}
+    installed = {client.name: client for client in CLIENTS if client.module and client.is_installed}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions")
     parser.add_argument("clients", nargs="*", metavar="NAME", help=f"of: {', '.join(installed)}")
     names = parser.parse_args().clients or [name for name in DEFAULT_CLIENTS if name in installed]

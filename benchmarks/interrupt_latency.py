@@ -1,4 +1,4 @@
-"""Measure how soon a server sees a client hang up, from whatever ends the call.
+"""Measure how soon a server sees a client hang up, for each cause that ends a call.
 
     python benchmarks/interrupt_latency.py [--tries 50]
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from hfgen.testing import ScriptedAnswer
 
-# Long enough to be blocked in the read.
+# Seconds after which the call is blocked in its read.
 SETTLE = 0.02
 STREAM = {"content-type": "text/event-stream"}
 PLACES: dict[str, ScriptedAnswer] = {
@@ -47,15 +47,15 @@ class Trial:
         self.verb = "run" if place == "in run" else "stream_tokens"
         self.caused_at = 0.0
 
-    def cause(self, act: Callable[[], object]) -> None:
+    def end_call(self, act: Callable[[], object]) -> None:
         """Wait until the call is stuck, and end it."""
         self.server.request(self.number)
         time.sleep(SETTLE)
         self.caused_at = time.monotonic()
         act()
 
-    def milliseconds(self) -> float:
-        """Wait until the server has noticed."""
+    def measure_latency(self) -> float:
+        """Wait until the server has noticed; return the milliseconds since the cause."""
         request = self.server.request(self.number)
         if not request.hung_up.wait(10) or request.hung_up_at is None:
             raise SystemExit("the server has not seen the client hang up")
@@ -76,7 +76,7 @@ class Trial:
 def abort(client: hfgen.Client, trial: Trial) -> None:
     """Abort from another thread."""
     controller = hfgen.AbortController()
-    thread = threading.Thread(target=trial.cause, args=[controller.abort])
+    thread = threading.Thread(target=trial.end_call, args=[controller.abort])
     thread.start()
     trial.read(client.with_options(signal=controller.signal))
 
@@ -85,14 +85,14 @@ def interrupt(client: hfgen.Client, trial: Trial) -> None:
     """Press Ctrl-C."""
     main = threading.main_thread().ident or 0
     act = lambda: signal.pthread_kill(main, signal.SIGINT)  # noqa: E731 - one line, used once
-    threading.Thread(target=trial.cause, args=[act]).start()
+    threading.Thread(target=trial.end_call, args=[act]).start()
     trial.read(client)
 
 
 async def abort_async(client: hfgen.AsyncClient, trial: Trial) -> None:
     """Abort from another thread."""
     controller = hfgen.AbortController()
-    threading.Thread(target=trial.cause, args=[controller.abort]).start()
+    threading.Thread(target=trial.end_call, args=[controller.abort]).start()
     await trial.read_async(client.with_options(signal=controller.signal))
 
 
@@ -101,7 +101,7 @@ async def cancel(client: hfgen.AsyncClient, trial: Trial) -> None:
     task = asyncio.create_task(trial.read_async(client))
     await asyncio.to_thread(trial.server.request, trial.number)
     await asyncio.sleep(SETTLE)
-    trial.cause(task.cancel)
+    trial.end_call(task.cancel)
     await task
 
 
@@ -117,7 +117,7 @@ async def time_out(client: hfgen.AsyncClient, trial: Trial) -> None:
             return_when=asyncio.FIRST_COMPLETED,
         )
         await asyncio.sleep(SETTLE)
-        trial.cause(lambda: limit.reschedule(loop.time()))
+        trial.end_call(lambda: limit.reschedule(loop.time()))
         await reading
 
 
@@ -125,14 +125,14 @@ def measure_sync(
     act: Callable[[hfgen.Client, Trial], None], answer: ScriptedAnswer, place: str, tries: int
 ) -> list[float]:
     """Return the milliseconds of each try, on the sync side."""
-    took = []
+    latencies = []
     with ScriptedServer(answer) as server, hfgen.Client(api_url=server.url) as client:
         for number in range(tries):
             trial = Trial(server, number, place)
             with suppress(*CLIENT_ENDS):
                 act(client, trial)
-            took.append(trial.milliseconds())
-    return took
+            latencies.append(trial.measure_latency())
+    return latencies
 
 
 async def measure_async(
@@ -142,15 +142,15 @@ async def measure_async(
     tries: int,
 ) -> list[float]:
     """Return the milliseconds of each try, on the async side."""
-    took = []
+    latencies = []
     with ScriptedServer(answer) as server:
         async with hfgen.AsyncClient(api_url=server.url) as client:
             for number in range(tries):
                 trial = Trial(server, number, place)
                 with suppress(*CLIENT_ENDS):
                     await act(client, trial)
-                took.append(await asyncio.to_thread(trial.milliseconds))
-    return took
+                latencies.append(await asyncio.to_thread(trial.measure_latency))
+    return latencies
 
 
 def main() -> None:
@@ -168,11 +168,11 @@ def main() -> None:
     for cause in (*sync, *asynchronous):
         for place, script in PLACES.items():
             if cause in sync:
-                took = measure_sync(sync[cause], script, place, tries)
+                latencies = measure_sync(sync[cause], script, place, tries)
             else:
                 coroutine = measure_async(asynchronous[cause], script, place, tries)
-                took = asyncio.run(coroutine)
-            print(f"{cause:30}{place:26}{statistics.median(took):8.2f}{max(took):9.2f}")
+                latencies = asyncio.run(coroutine)
+            print(f"{cause:30}{place:26}{statistics.median(latencies):8.2f}{max(latencies):9.2f}")
 
 
 if __name__ == "__main__":

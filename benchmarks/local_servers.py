@@ -1,4 +1,4 @@
-"""The servers that serve the bundled model, and what hfgen's is made of."""
+"""The servers that are measured with the bundled model, and the parts of hfgen's server."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ class LocalServer:
 
     Attributes:
         name: Its name in the results.
-        package: The distribution whose version is named.
-        folder: Its environment, of Python's.
-        serves: The command that serves, of that environment, with {port}; none for a part.
-        part: Which part of hfgen's: see `engine.py`.
-        variables: What it is told by the environment.
-        most: How many requests at once it is asked for.
-        share: As a client's.
-        origin: What installs it.
+        package: The distribution whose version is reported.
+        folder: The Python environment that it is installed in.
+        serve_command: The command in that environment that starts the server, with `{port}`; empty
+            for a part.
+        part: Which part of hfgen's server is measured alone: see `engine.py`.
+        variables: Environment variables of the server.
+        max_streams: It takes part in scenarios with at most this many streams.
+        share: As for a client: see `roster.py`.
+        origin: The command that installs it.
     """
 
     name: str
     package: str = "hfgen"
     folder: Path = BASE
-    serves: tuple[str, ...] = ()
+    serve_command: tuple[str, ...] = ()
     part: Literal["", "engine", "batcher"] = ""
     variables: dict[str, str] = field(default_factory=dict, hash=False)
-    most: int = 64
+    max_streams: int = 64
     share: int = 1
     origin: str = "make bench"
 
@@ -51,25 +52,25 @@ class LocalServer:
         return self.folder.name
 
     @property
-    def is_here(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether it is installed."""
-        return (self.folder / "bin" / (self.serves or ("python",))[0]).exists()
+        return (self.folder / "bin" / (self.serve_command or ("python",))[0]).exists()
 
     def takes_part(self, scenario: Scenario) -> bool:
         """Return whether the scenario is for this server."""
-        return scenario.kind == "local" and scenario.streams <= self.most
+        return scenario.kind == "local" and scenario.streams <= self.max_streams
 
     @property
     def command(self) -> list[str]:
         """The command that measures it; what to measure is appended."""
-        module = "engine" if self.part else "server_worker"
+        module = "engine" if self.take_share else "server_worker"
         return [str(BASE / "bin" / "python"), "-m", f"benchmarks.{module}"]
 
     @property
     def arguments(self) -> dict[str, str]:
-        """What the command is told of it."""
+        """The arguments of that command."""
         return {
-            "part": self.part,
+            "part": self.take_share,
             "package": self.package,
             "python": str(self.folder / "bin" / "python"),
         }
@@ -83,14 +84,14 @@ _TRANSFORMERS = (
 LOCAL_SERVERS = (
     LocalServer(name="floor, the engine alone", part="engine"),
     LocalServer(name="hfgen, without HTTP", part="batcher"),
-    LocalServer(name="hfgen serve", serves=("hfgen", "serve", "--port", "{port}")),
+    LocalServer(name="hfgen serve", serve_command=("hfgen", "serve", "--port", "{port}")),
     LocalServer(
         name="transformers serve, batching",
         package="transformers",
         folder=ROOT / ".venv-transformers",
-        # The memory is for its cache, of which it would take all that there is.
-        serves=(*_TRANSFORMERS, "--continuous-batching", "--cb-max-memory-percent", "0.1"),
-        # Threads of torch's that wait for each other at every small matrix make it slower.
+        # Its cache would otherwise take all memory.
+        serve_command=(*_TRANSFORMERS, "--continuous-batching", "--cb-max-memory-percent", "0.1"),
+        # With more threads it is slower: they wait for each other at every small matrix.
         variables={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         share=2,
         origin="make integration-transformers",
@@ -99,10 +100,10 @@ LOCAL_SERVERS = (
         name="transformers serve, as it comes",
         package="transformers",
         folder=ROOT / ".venv-transformers",
-        serves=_TRANSFORMERS,
+        serve_command=_TRANSFORMERS,
         variables={"HF_HUB_OFFLINE": "1"},
-        # One request after the other: several at once are queued, at seconds each.
-        most=1,
+        # It answers one request after the other, in seconds each.
+        max_streams=1,
         share=4,
         origin="make integration-transformers",
     ),

@@ -36,9 +36,9 @@ def main() -> None:
     """Draw a panel for each scenario: a bar for each client, the least first."""
     results: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     shown = [scenario for scenario in SCENARIOS if scenario.name in {*SHOWN} & {*results}]
-    pairs = [shown[at : at + 2] for at in range(0, len(shown), 2)]
+    pairs = [shown[start : start + 2] for start in range(0, len(shown), 2)]
     heights = [
-        TITLE + BAR * max(len(_figures(results[scenario.name])) for scenario in pair)
+        TITLE + BAR * max(len(_compute_medians(results[scenario.name])) for scenario in pair)
         for pair in pairs
     ]
     figure, panels = plt.subplots(
@@ -50,30 +50,32 @@ def main() -> None:
         layout="constrained",
     )
     for panel, scenario in zip(panels.flat, shown, strict=False):
-        _draw(panel, scenario, _figures(results[scenario.name]))
+        _draw_panel(panel, scenario, _compute_medians(results[scenario.name]))
     for panel in panels.flat[len(shown) :]:
         panel.remove()
     figure.suptitle("Bars are logarithmic; in brackets, how many times the floor.", fontsize=8)
     figure.savefig(sys.argv[2], metadata={"Date": None})
 
 
-def _figures(figures_by_name: dict[str, Any]) -> dict[str, float]:
+def _compute_medians(figures_by_name: dict[str, Any]) -> dict[str, float]:
     return {
-        name: median(found["figure"]) for name, found in figures_by_name.items() if found["figure"]
+        name: median(client_figures["figure"])
+        for name, client_figures in figures_by_name.items()
+        if client_figures["figure"]
     }
 
 
-def _draw(panel: Any, scenario: Scenario, figures: dict[str, float]) -> None:
+def _draw_panel(panel: Any, scenario: Scenario, figures: dict[str, float]) -> None:
     """Draw the figures on a scale of ratios, with each one's own to its floor."""
     floors = {c.name: c.floor for c in (*CLIENTS, *LOCAL_SERVERS) if c.takes_part(scenario)}
     names = sorted(figures, key=lambda name: -figures[name])
-    least = min(figures.values())
+    smallest = min(figures.values())
     colours = [COLOURS.get(name.partition(",")[0].partition(" ")[0], PEER) for name in names]
     # A bar as long as the logarithm, so that a tenth and ten times are seen alike.
     bars = panel.barh(names, [figures[name] for name in names], color=colours, height=0.7)
     panel.set_xscale("log")
-    panel.set_xlim(left=least / 2, right=max(figures.values()) * 6)
-    labels = [_label(figures[name], figures.get(floors[name])) for name in names]
+    panel.set_xlim(left=smallest / 2, right=max(figures.values()) * 6)
+    labels = [_format_label(figures[name], figures.get(floors[name])) for name in names]
     panel.bar_label(bars, labels, padding=3)
     panel.set_title(
         f"{scenario.name}: {scenario.title}\n{scenario.unit} (÷ floor)", loc="left", fontsize=8
@@ -84,7 +86,7 @@ def _draw(panel: Any, scenario: Scenario, figures: dict[str, float]) -> None:
     panel.margins(y=0.02)
 
 
-def _label(figure: float, floor: float | None) -> str:
+def _format_label(figure: float, floor: float | None) -> str:
     rounded = f"{figure:,.1f}" if figure < MANY else f"{figure:,.0f}"
     return f"{rounded}   ({figure / floor:.2f})" if floor else rounded
 

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 _AT_ONCE = 256
-# Rows where answers take long, of those that the command line asks for: with few under
-# way each row takes long.
+# Shares of `--rows` that are measured with `--seconds`: with few requests at once, all rows would
+# take too long.
 _SHARE = {"hfgen.ray": 1.0, "Ray": 0.03}
 
 
-def with_hfgen(rows: Dataset, url: str, workers: int) -> Dataset:
-    """Return the answers by hfgen."""
+def generate_with_hfgen(rows: Dataset, url: str, workers: int) -> Dataset:
+    """Generate with hfgen."""
     return hfgen.ray.generate(
         rows,
         api_url=f"{url}/generate",
@@ -54,8 +54,8 @@ def with_hfgen(rows: Dataset, url: str, workers: int) -> Dataset:
     )
 
 
-def with_http_processor(rows: Dataset, url: str, workers: int) -> Dataset:
-    """Return the answers by Ray Data's HTTP processor."""
+def generate_with_http_processor(rows: Dataset, url: str, workers: int) -> Dataset:
+    """Generate with Ray Data's HTTP processor."""
     processor = build_processor(
         HttpRequestProcessorConfig(
             url=f"{url}/generate",
@@ -69,15 +69,15 @@ def with_http_processor(rows: Dataset, url: str, workers: int) -> Dataset:
             "generated_text": row["http_response"]["generated_text"],
         },
     )
-    answered: Dataset = processor(rows)
-    return answered
+    results: Dataset = processor(rows)
+    return results
 
 
-def measure_rate(answered: Dataset, count: int) -> float:
+def measure_rate(results: Dataset, count: int) -> float:
     """Return how many rows a second came out, between a quarter and three quarters of them."""
     marks = []
     done = 0
-    for batch in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
+    for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
         assert None not in batch["generated_text"].to_pylist()
         done += batch.num_rows
         if count <= 4 * done and 4 * (done - batch.num_rows) <= 3 * count:
@@ -87,7 +87,7 @@ def measure_rate(answered: Dataset, count: int) -> float:
     return (last - first) / (ended - began)
 
 
-def server_command(seconds: float | None) -> list[str]:
+def build_server_command(seconds: float | None) -> list[str]:
     """Return the module of the server, and its argument."""
     if seconds is None:
         return ["benchmarks.server", json.dumps({"tokens": 20})]
@@ -95,7 +95,7 @@ def server_command(seconds: float | None) -> list[str]:
 
 
 def main() -> None:
-    """Measure, in turns, and print medians and the ratio."""
+    """Measure both in turns; print the medians and the ratio."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_data", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -113,35 +113,35 @@ def main() -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     server = subprocess.Popen(  # noqa: S603 - our own
-        [sys.executable, "-m", *server_command(arguments.seconds)],
+        [sys.executable, "-m", *build_server_command(arguments.seconds)],
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert server.stdout is not None
-        _rounds(arguments, f"http://127.0.0.1:{int(server.stdout.readline())}")
+        _measure_rounds(arguments, f"http://127.0.0.1:{int(server.stdout.readline())}")
     finally:
         server.kill()
         server.wait()
         ray.shutdown()
 
 
-def _rounds(arguments: argparse.Namespace, url: str) -> None:
-    ways: dict[str, Callable[[Dataset, str, int], Dataset]] = {
-        "hfgen.ray": with_hfgen,
-        "Ray": with_http_processor,
+def _measure_rounds(arguments: argparse.Namespace, url: str) -> None:
+    generators: dict[str, Callable[[Dataset, str, int], Dataset]] = {
+        "hfgen.ray": generate_with_hfgen,
+        "Ray": generate_with_http_processor,
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
+    rates: dict[str, list[float]] = {name: [] for name in generators}
     for number in range(arguments.rounds):
-        for name, way in ways.items():
+        for name, generate in generators.items():
             count = int(arguments.rows * _SHARE[name]) if arguments.seconds else arguments.rows
             rows: Any = [{"id": i, "prompt": f"prompt {i}"} for i in range(count)]
             dataset = ray.data.from_items(rows, override_num_blocks=max(count // _BATCH, 8))
-            found = measure_rate(way(dataset, url, arguments.workers), count)
-            rates[name].append(found)
-            print(f"round {number + 1}: {name} {found:.0f} rows/s", flush=True)
+            rate = measure_rate(generate(dataset, url, arguments.workers), count)
+            rates[name].append(rate)
+            print(f"round {number + 1}: {name} {rate:.0f} rows/s", flush=True)
     pairs = zip(*rates.values(), strict=True)
-    print({name: round(statistics.median(found)) for name, found in rates.items()})
+    print({name: round(statistics.median(rate)) for name, rate in rates.items()})
     print(f"ratio {statistics.median(mine / other for mine, other in pairs):.2f}")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "benchmarks" / "node"
 ENVIRONMENTS = ROOT / ".venv-bench"
-# Where hfgen is.
+# The environment that has hfgen.
 BASE = ENVIRONMENTS / "base"
 
 Role = Literal["floor", "hfgen", "peer"]
@@ -25,16 +25,17 @@ class Client:
 
     Attributes:
         name: Its name in the results.
-        role: What it is compared as.
-        module: Its module in `clients/`; or in `node/`.
-        environment: The requirements it is installed from; "node" for a package of Node.
-        kinds: Which sides it has.
-        loop: What runs its async side.
-        variant: Which of its ways; see `clients/hfgen.py`.
-        imports: The statements that `import` measures: the import and the making of a client.
-        dependencies: The row of `import` that has its dependencies alone; the rest is its own.
-        share: It gets one in so many of a scenario's calls, streams or tokens, because all of them
-            would take it minutes.
+        role: Whether it is the floor, hfgen or a peer.
+        module: Its module in `clients/`, or in `node/`.
+        environment: The requirements that it is installed from; "node" for a package of Node.
+        kinds: The sides that it has.
+        loop: The event loop of its async side.
+        variant: The options of hfgen that it uses; see `clients/hfgen.py`.
+        imports: The statements that `import` measures: they import the package and make a client.
+        dependencies: The client whose `import` measures the dependencies alone; the difference is
+            the package's own time.
+        share: It gets one `share`-th of a scenario's calls, streams or tokens, because all of them
+            would take minutes.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Client:
     dependencies: str = ""
     share: int = 1
 
-    # What installs it.
+    # The command that installs it.
     origin = "make bench"
 
     @property
@@ -57,7 +58,7 @@ class Client:
         return "floor" if self.loop == "asyncio" else f"floor, {self.loop}"
 
     @property
-    def is_here(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether it is installed."""
         if self.environment == "node":
             return shutil.which("node") is not None and (NODE / "node_modules").is_dir()
@@ -70,10 +71,10 @@ class Client:
 
     def takes_part(self, scenario: Scenario) -> bool:
         """Return whether the scenario is for this client."""
-        if scenario.what == "import":
+        if scenario.task == "import":
             return bool(self.imports)
-        if scenario.what == "many" and self.environment == "node":
-            # It has neither asyncio nor a way of its own.
+        if scenario.task == "many" and self.environment == "node":
+            # It has neither asyncio nor a method for many prompts.
             return False
         if self.module and scenario.is_own:
             return self.role == "hfgen" and self.loop == "asyncio"
@@ -88,7 +89,7 @@ class Client:
 
     @property
     def arguments(self) -> dict[str, str]:
-        """What the command is told of it."""
+        """The arguments of that command."""
         return {"module": self.module, "variant": self.variant, "loop": self.loop}
 
     def import_command(self) -> list[str]:
@@ -98,7 +99,7 @@ class Client:
         return [str(self.python), "-c", self.imports]
 
 
-# Its own ways, one at a time; the first is what the others are compared with.
+# Ways of calling hfgen, one at a time.
 VARIANTS = ("stream", "stream_bytes", "timeout=None", "max_retries=0", "resume=True", "signal=...")
 
 CLIENTS = (

@@ -8,7 +8,7 @@ from typing import Literal
 from benchmarks.server import Plan
 
 Kind = Literal["sync", "async", "local"]
-What = Literal["stream", "run", "many", "first", "idle", "import", "serve"]
+Task = Literal["stream", "run", "many", "first", "idle", "import", "serve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,10 @@ class Scenario:
         name: Its name in the results.
         title: What it is, in a line.
         kind: Which side of the clients it is for; "local" for servers with the bundled model.
-        what: What is done: streams read, `run` called, many rows asked for at once, the first token
-            awaited, streams held open, the package imported, or a model served.
-        unit: What the figure is; less is better.
+        task: What is done: read streams ("stream"), call `run`, generate for many rows at once
+            ("many"), wait for the first token ("first"), hold streams open ("idle"), import the
+            package ("import"), or serve a model ("serve").
+        unit: The unit of the figure; less is better.
         streams: How many streams, or calls, at once.
         tokens: How many tokens a stream has.
         rate: Tokens a second of each stream; 0 for all at once.
@@ -32,7 +33,7 @@ class Scenario:
     name: str
     title: str
     kind: Kind = "async"
-    what: What = "stream"
+    task: Task = "stream"
     unit: str = "µs CPU a token"
     streams: int = 1
     tokens: int = 1
@@ -41,24 +42,24 @@ class Scenario:
     is_own: bool = False
 
     def plan(self) -> Plan:
-        """Return what the server is to do."""
+        """Return how the server answers in this scenario."""
         return Plan(
             tokens=self.tokens,
             interval=1 / self.rate if self.rate else 0.0,
-            holds=self.what == "idle",
+            holds=self.task == "idle",
             streams=self.streams if self.rate else 1,
         )
 
-    def part(self, share: int) -> Scenario:
-        """Return one in `share` of it: of its calls, its streams, or the tokens of its stream."""
+    def take_share(self, share: int) -> Scenario:
+        """Return the scenario with one `share`-th of its calls, its streams, or its tokens."""
         if self.calls:
             return replace(self, calls=max(1, self.calls // share))
         if self.streams > 1:
             return replace(self, streams=max(1, self.streams // share))
         return replace(self, tokens=max(1, self.tokens // share))
 
-    def shortened(self) -> Scenario:
-        """Return the same, in less time, with as many streams at once."""
+    def shorten(self) -> Scenario:
+        """Return the scenario with half of its calls and tokens, and as many streams at once."""
         # A burst takes no time, and in half of one a connection would cost twice as much a token.
         tokens = max(1, self.tokens // 2) if self.rate else self.tokens
         return replace(self, tokens=tokens, calls=self.calls // 2)
@@ -114,7 +115,7 @@ SCENARIOS = (
     Scenario(
         name="run-64",
         title="`run`, 64 at once, async",
-        what="run",
+        task="run",
         unit="µs CPU a request",
         streams=64,
         calls=1500,
@@ -123,7 +124,7 @@ SCENARIOS = (
         name="run-64-threads",
         title="`run`, 64 threads",
         kind="sync",
-        what="run",
+        task="run",
         unit="µs CPU a request",
         streams=64,
         calls=1500,
@@ -131,7 +132,7 @@ SCENARIOS = (
     Scenario(
         name="many",
         title="1,000 rows, answered whole: `generate_many`, or `asyncio.gather` of all the calls",
-        what="many",
+        task="many",
         unit="µs CPU a row",
         calls=1000,
     ),
@@ -139,28 +140,28 @@ SCENARIOS = (
         name="first-sync",
         title="time to the first token, sync",
         kind="sync",
-        what="first",
+        task="first",
         unit="µs, median of the calls",
         calls=200,
     ),
     Scenario(
         name="first-async",
         title="time to the first token, async",
-        what="first",
+        task="first",
         unit="µs, median of the calls",
         calls=200,
     ),
     Scenario(
         name="idle-1000",
         title="1,000 streams held open, async",
-        what="idle",
+        task="idle",
         unit="KiB a stream",
         streams=1000,
     ),
     Scenario(
         name="import",
         title="importing the package, making a client",
-        what="import",
+        task="import",
         unit="ms CPU",
     ),
     Scenario(
@@ -191,7 +192,7 @@ SCENARIOS = (
             name=f"serve-{streams}",
             title=f"the bundled model served, {streams} at once",
             kind="local",
-            what="serve",
+            task="serve",
             streams=streams,
             tokens=64,
             calls=calls,

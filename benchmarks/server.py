@@ -2,8 +2,8 @@
 
     python -m benchmarks.server '{"tokens": 1000, "interval": 0.001}'
 
-It writes its port to standard output. It is one loop over epoll with everything encoded beforehand,
-so that it is not what a measurement measures; `GET /stats` says whether it kept up.
+It writes its port to standard output. It is one loop over epoll, and all answers are encoded
+beforehand, so that the server costs little. `GET /stats` says whether it kept up.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 
 from benchmarks import wire
 
-# Tokens in a whole answer.
-WHOLE = 100
+# Tokens in an answer that is not a stream.
+WHOLE_TOKENS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,12 @@ class Plan:
     """How a stream is answered.
 
     Attributes:
-        tokens: How many.
-        interval: Seconds between them; 0 for all at once.
-        holds: Whether the stream stays open after its first token, and no more comes.
-        streams: How many go on together: each has its first token at once, and its second when all
-            have their first. Else a client that is slow to connect finds many tokens waiting, reads
-            them in one go, and looks cheap.
+        tokens: The number of tokens.
+        interval: Seconds between tokens; 0 for all at once.
+        holds: Whether the stream stays open after its first token without a further token.
+        streams: How many streams continue together: the first token is sent at once, the second
+            when this many streams have their first. Otherwise a client that is slow to connect
+            would find many tokens waiting, read them at once, and look cheap.
     """
 
     tokens: int
@@ -61,23 +61,23 @@ class Server:
         self._plan = plan
         kinds = {"tgi": wire.encode_tgi_events, "completions": wire.encode_completions_events}
         self._streams = {kind: make(plan.tokens) for kind, make in kinds.items()}
-        self._bursts = {kind: _burst(chunks) for kind, chunks in self._streams.items()}
-        self._brief = {kind: _burst(make(2)) for kind, make in kinds.items()}
+        self._bursts = {kind: _encode_burst(chunks) for kind, chunks in self._streams.items()}
+        self._brief = {kind: _encode_burst(make(2)) for kind, make in kinds.items()}
         self._whole = {
             "/info": wire.encode_response(wire.INFO),
-            "/": wire.encode_response([wire.make_answer(WHOLE, details=False)]),
-            "/generate": wire.encode_response(wire.make_answer(WHOLE, details=False)),
-            "/v1/completions": wire.encode_response(wire.make_completion(WHOLE)),
+            "/": wire.encode_response([wire.make_answer(WHOLE_TOKENS, details=False)]),
+            "/generate": wire.encode_response(wire.make_answer(WHOLE_TOKENS, details=False)),
+            "/v1/completions": wire.encode_response(wire.make_completion(WHOLE_TOKENS)),
         }
-        # Of what asks for details, which one client always does.
-        self._detailed = {"/": wire.encode_response([wire.make_answer(WHOLE, details=True)])}
+        # For requests with details, which one client always sends.
+        self._detailed = {"/": wire.encode_response([wire.make_answer(WHOLE_TOKENS, details=True)])}
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
-        self._due: list[tuple[float, int, Connection]] = []
+        self._scheduled: list[tuple[float, int, Connection]] = []
         # Streams that have their first token and wait for the other streams.
-        self._begun: list[Connection] = []
+        self._started: list[Connection] = []
         self._order = 0
-        self._late: list[float] = []
+        self._delays: list[float] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self._listener.setblocking(False)
         self._epoll.register(self._listener, select.EPOLLIN)
@@ -86,7 +86,7 @@ class Server:
     def serve(self) -> None:
         """Serve."""
         while True:
-            wait = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
+            wait = max(0.0, self._scheduled[0][0] - time.monotonic()) if self._scheduled else None
             # Not epoll's own time limit, which is in whole milliseconds.
             select.select([self._epoll], [], [], wait)
             for number, event in self._epoll.poll(0):
@@ -98,10 +98,10 @@ class Server:
                     if event & ~select.EPOLLOUT:
                         self._receive(connection)
             now = time.monotonic()
-            while self._due and self._due[0][0] <= now:
-                due, _, connection = heapq.heappop(self._due)
-                self._late.append(now - due)
-                self._token(connection, due)
+            while self._scheduled and self._scheduled[0][0] <= now:
+                due, _, connection = heapq.heappop(self._scheduled)
+                self._delays.append(now - due)
+                self._send_token(connection, due)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
@@ -123,8 +123,8 @@ class Server:
             self._drop(connection)
             return
         connection.received += data
-        head, found, body = connection.received.partition(b"\r\n\r\n")
-        if not found:
+        head, separator, body = connection.received.partition(b"\r\n\r\n")
+        if not separator:
             return
         size = 0
         for header in head.lower().split(b"\r\n")[1:]:
@@ -152,24 +152,24 @@ class Server:
             connection.chunks, connection.next = self._streams[kind], 1
             self._send(connection, wire.STREAM_HEAD + connection.chunks[0])
             if not self._plan.holds:
-                self._begun.append(connection)
-                if len(self._begun) == self._plan.streams:
-                    self._go_on()
+                self._started.append(connection)
+                if len(self._started) == self._plan.streams:
+                    self._continue_streams()
         else:
             self._send(connection, self._bursts[kind])
 
-    def _go_on(self) -> None:
-        """Let the streams that have begun go on, one after the other within the first interval."""
+    def _continue_streams(self) -> None:
+        """Schedule the second tokens of all started streams, spread over the first interval."""
         now, interval = time.monotonic(), self._plan.interval
-        for number, connection in enumerate(self._begun):
-            self._schedule(connection, now + interval * (1 + number / len(self._begun)))
-        self._begun.clear()
+        for number, connection in enumerate(self._started):
+            self._schedule(connection, now + interval * (1 + number / len(self._started)))
+        self._started.clear()
 
     def _schedule(self, connection: Connection, due: float) -> None:
         self._order += 1
-        heapq.heappush(self._due, (due, self._order, connection))
+        heapq.heappush(self._scheduled, (due, self._order, connection))
 
-    def _token(self, connection: Connection, due: float) -> None:
+    def _send_token(self, connection: Connection, due: float) -> None:
         if connection.sock.fileno() < 0:
             return
         chunk = connection.chunks[connection.next]
@@ -208,21 +208,21 @@ class Server:
     def _drop(self, connection: Connection) -> None:
         self._connections.pop(connection.sock.fileno(), None)
         # A dropped stream must not count among the streams that the next clients begin.
-        if connection in self._begun:
-            self._begun.remove(connection)
+        if connection in self._started:
+            self._started.remove(connection)
         connection.sock.close()
 
     def _stats(self) -> dict[str, float]:
-        """Return what has been since the last time: how late tokens were sent, and its CPU time."""
-        late, self._late = sorted(self._late), []
+        """Return how late tokens were since the last call, and the CPU time of this process."""
+        delays, self._delays = sorted(self._delays), []
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return {
-            "late_ms": late[len(late) // 2] * 1000 if late else 0.0,
+            "late_ms": delays[len(delays) // 2] * 1000 if delays else 0.0,
             "cpu": usage.ru_utime + usage.ru_stime,
         }
 
 
-def _burst(chunks: list[bytes]) -> bytes:
+def _encode_burst(chunks: list[bytes]) -> bytes:
     return wire.STREAM_HEAD + b"".join(chunks) + wire.END
 
 

@@ -38,21 +38,21 @@ class StoryClient:
         self.first: list[float] = []
 
     async def ask(self, scenario: Scenario) -> None:
-        """Ask for all stories of a scenario, so many at once as it says."""
+        """Ask for all stories of a scenario, `scenario.streams` at once."""
         calls = iter(range(scenario.calls))
 
         async def work() -> None:
             for number in calls:
-                await self._story(STORIES[number % len(STORIES)], scenario.tokens)
+                await self._read_story(STORIES[number % len(STORIES)], scenario.tokens)
 
         await asyncio.gather(*(work() for _ in range(scenario.streams)))
 
-    async def _story(self, prompt: str, tokens: int) -> None:
-        began = time.perf_counter()
+    async def _read_story(self, prompt: str, tokens: int) -> None:
+        started_at = time.perf_counter()
         first = 0.0
         request = {"inputs": prompt, "parameters": {"max_new_tokens": tokens}}
         async for chunk in await self._client.stream(request):
-            first = first or time.perf_counter() - began
+            first = first or time.perf_counter() - started_at
             details = chunk.details
         if details is None or details.generated_tokens != tokens:
             raise SystemExit(f"not {tokens} tokens: {details}")
@@ -64,30 +64,30 @@ async def measure_server(arguments: dict[str, Any], scenario: Scenario) -> dict[
     process = Path("/proc", str(arguments["pid"]))
     options = {"api_url": arguments["address"], "dialect": "completions", "max_retries": 0}
     async with hfgen.AsyncClient(**options) as client:
-        # As many at once as will be, for whatever a server prepares for so many.
+        # Warm up with as many requests at once as the measurement has.
         await StoryClient(client).ask(replace(scenario, calls=scenario.streams, tokens=8))
         story_client = StoryClient(client)
-        cpu, wall = -_cpu(process), -time.monotonic()
+        cpu, wall = -_read_cpu_seconds(process), -time.monotonic()
         await story_client.ask(scenario)
-        cpu, wall = cpu + _cpu(process), wall + time.monotonic()
+        cpu, wall = cpu + _read_cpu_seconds(process), wall + time.monotonic()
     tokens = scenario.calls * scenario.tokens
     return {
         "figure": cpu / tokens * 1e6,
         "wall": wall,
         "speed": tokens / wall,
         "first": statistics.median(story_client.first) * 1000,
-        "peak": _peak(process),
+        "peak": _read_peak_memory(process),
     }
 
 
-def _cpu(process: Path) -> float:
+def _read_cpu_seconds(process: Path) -> float:
     """Return the seconds of CPU time of all threads that a process has or had."""
-    # After the name, which may hold anything, the 12th and 13th: user and system, in ticks.
+    # After the name, which may contain anything, fields 12 and 13 are user and system ticks.
     fields = (process / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _peak(process: Path) -> float:
+def _read_peak_memory(process: Path) -> float:
     """Return the MiB of memory that a process has had at most."""
     for line in (process / "status").read_text().splitlines():
         name, _, value = line.partition(":")
@@ -96,7 +96,7 @@ def _peak(process: Path) -> float:
     return 0.0
 
 
-def _version(arguments: dict[str, Any]) -> str:
+def _read_version(arguments: dict[str, Any]) -> str:
     """Return the version of the server's package, which is in another environment."""
     code = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
     command = [arguments["python"], "-c", code, arguments["package"]]
@@ -108,7 +108,9 @@ def main() -> None:
     arguments = json.loads(sys.argv[1])
     measurement = uvloop.run(measure_server(arguments, Scenario(**arguments["scenario"])))
     print(
-        json.dumps({**measurement, "package": arguments["package"], "version": _version(arguments)})
+        json.dumps(
+            {**measurement, "package": arguments["package"], "version": _read_version(arguments)}
+        )
     )
 
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from benchmarks.scenarios import Scenario
     from benchmarks.server import Plan
 
-# Seconds in which a server must have started: one of them reads torch from a cold disk.
-PATIENCE = 180
+# Seconds in which a server must have started: `transformers serve` may read torch from a cold disk.
+TIMEOUT = 180
 
-# Nothing of the machine's own: a proxy, a key, a cache that is not there.
+# In place of this machine's own settings: proxies, telemetry, caches.
 ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "0",
@@ -38,7 +38,7 @@ ENVIRONMENT = {
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
     "PYTHONDONTWRITEBYTECODE": "",
-    # hfgen of this checkout, wherever the environment has it from.
+    # hfgen of this checkout, whichever hfgen the environment has installed.
     "PYTHONPATH": str(ROOT / "src"),
 }
 _without_proxy = build_opener(ProxyHandler({}))
@@ -49,37 +49,37 @@ class StartError(Exception):
 
 
 class Servers:
-    """The servers of a run, of which those that nobody asks wait without using a processor."""
+    """The servers of a run. A server that gets no requests waits without using a processor."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
-        self._places: dict[Plan | str, dict[str, Any] | StartError] = {}
+        self._locations: dict[Plan | str, dict[str, Any] | StartError] = {}
 
-    def place(self, client: Client | LocalServer, scenario: Scenario) -> dict[str, Any]:
-        """Return what a measurement is arguments of its server: `address`, `pid`.
+    def locate(self, client: Client | LocalServer, scenario: Scenario) -> dict[str, Any]:
+        """Return where the server of a measurement is, as `address` and `pid`; start it if needed.
 
         Raises:
-            StartError: There is none, at the first try or since.
+            StartError: The server did not start, now or at an earlier try.
         """
         if not isinstance(client, LocalServer):
             plan = scenario.plan()
-            return self._place(plan, lambda: start_scripted_server(plan))
-        if not client.serves:
+            return self._start_once(plan, lambda: start_scripted_server(plan))
+        if not client.serve_command:
             return {}
-        return self._place(client.name, lambda: _start_local_server(client))
+        return self._start_once(client.name, lambda: _start_local_server(client))
 
-    def _place(
+    def _start_once(
         self, key: Plan | str, start: Callable[[], AbstractContextManager[dict[str, Any]]]
     ) -> dict[str, Any]:
-        if key not in self._places:
+        if key not in self._locations:
             try:
-                self._places[key] = self._stack.enter_context(start())
+                self._locations[key] = self._stack.enter_context(start())
             except StartError as error:
-                self._places[key] = error
-        found = self._places[key]
-        if isinstance(found, StartError):
-            raise found
-        return found
+                self._locations[key] = error
+        location = self._locations[key]
+        if isinstance(location, StartError):
+            raise location
+        return location
 
     def __enter__(self) -> Self:
         return self
@@ -107,15 +107,15 @@ def start_scripted_server(plan: Plan) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _start_local_server(server: LocalServer) -> Iterator[dict[str, Any]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    program, *arguments = [word.format(port=port) for word in server.serves]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    program, *arguments = [word.format(port=port) for word in server.serve_command]
     with tempfile.TemporaryDirectory() as home:
         log = Path(home, "log")
-        # One of them lists what is there.
+        # `transformers serve` lists this folder.
         Path(home, "hub").mkdir()
         with log.open("wb") as output:
-            # With a group of its own, of which nothing is left behind.
+            # In a process group of its own, so that its children can be killed with it.
             process = subprocess.Popen(  # noqa: S603 - ours
                 [str(server.folder / "bin" / program), *arguments],
                 cwd=home,
@@ -126,7 +126,7 @@ def _start_local_server(server: LocalServer) -> Iterator[dict[str, Any]]:
             )
         try:
             address = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while not _is_ready(address):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise StartError(log.read_text(errors="replace").strip()[-300:])
@@ -142,7 +142,7 @@ def _start_local_server(server: LocalServer) -> Iterator[dict[str, Any]]:
 
 
 def fetch(url: str) -> bytes:
-    """Return what a server of ours answers."""
+    """Return the body of the answer to a GET request."""
     with _without_proxy.open(url, timeout=10) as answer:
         body: bytes = answer.read()
         return body

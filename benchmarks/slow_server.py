@@ -1,4 +1,4 @@
-"""A server whose answers take their time, some much longer than others; in a process of its own.
+"""A server with slow answers, some much slower than others; in a process of its own.
 
     python -m benchmarks.slow_server 0.25
 
@@ -33,17 +33,17 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
+        head, separator, body = self._received.partition(b"\r\n\r\n")
         size = 0
         for line in head.lower().split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
             if name == b"content-length":
                 size = int(value)
-        if not found or len(body) < size:
+        if not separator or len(body) < size:
             return
         self._received = b""
-        draw = random.Random(zlib.crc32(body.replace(b" ", b"")))
-        seconds = self._median * draw.lognormvariate(0, _SPREAD)
+        random_source = random.Random(zlib.crc32(body.replace(b" ", b"")))
+        seconds = self._median * random_source.lognormvariate(0, _SPREAD)
         asyncio.get_running_loop().call_later(seconds, self._transport.write, _ANSWER)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 WORDS = (" once", " upon", " a", " time", " there", " was", " some", " benchmark")
-# What a client sends to be warm, which is answered at once and briefly.
+# The prompt that warms a client up: the answer is short and comes at once.
 WARM_UP = "warm up"
 PROMPT = "Tell me a story."
 # What the bundled model is asked to go on from; each of these stories has a hundred tokens or more.
@@ -41,7 +41,7 @@ INFO = {
 
 
 def make_text(tokens: int) -> str:
-    """Return the text of so many tokens."""
+    """Return the text of this many tokens."""
     return "".join(WORDS[i % len(WORDS)] for i in range(tokens))
 
 
@@ -87,7 +87,7 @@ def encode_tgi_events(tokens: int) -> list[bytes]:
 
 
 def encode_completions_events(tokens: int) -> list[bytes]:
-    """Return the events of a `/v1/completions`; the word that ends them is with the last."""
+    """Return the events of a `/v1/completions`; the last one also has `[DONE]`."""
     events = [
         b"data: " + _encode_json(_make_completion_event(i, tokens)) + b"\n\n" for i in range(tokens)
     ]

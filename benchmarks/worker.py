@@ -41,18 +41,18 @@ class Meter:
 
     def __enter__(self) -> Self:
         gc.collect()
-        self.cpu, self.wall = -_cpu(), -time.monotonic()
-        mark()
+        self.cpu, self.wall = -_read_cpu_seconds(), -time.monotonic()
+        mark_for_callgrind()
         return self
 
     def __exit__(self, *_: object) -> None:
-        mark()
-        self.cpu += _cpu()
+        mark_for_callgrind()
+        self.cpu += _read_cpu_seconds()
         self.wall += time.monotonic()
 
     def make_counter(self) -> Callable[[str], object]:
         """Return a function that counts the tokens of one stream."""
-        # One for each stream: threads must not count into the same.
+        # Each stream has its own list, because threads must not share a counter.
         count = [0]
         self.counts.append(count)
 
@@ -67,7 +67,7 @@ class Meter:
         return sum(count[0] for count in self.counts)
 
 
-def mark() -> None:
+def mark_for_callgrind() -> None:
     """Begin or end what is measured, for callgrind: it writes a count when `getppid` is called.
 
     Without callgrind this has no effect. Nothing else here calls `getppid`.
@@ -75,12 +75,12 @@ def mark() -> None:
     os.getppid()
 
 
-def _cpu() -> float:
+def _read_cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
-def _resident() -> int:
+def _read_resident_memory() -> int:
     """Return the KiB of memory that this process holds now."""
     gc.collect()
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no path about it
@@ -91,11 +91,11 @@ def measure_sync(client: Any, scenario: Scenario) -> tuple[float, Meter]:
     """Return the figure of the scenario for a client's sync side, and the meter."""
     client.stream(WARM_UP, str)
     meter = Meter()
-    if scenario.what == "first":
+    if scenario.task == "first":
         with meter:
-            took = [_first(client) for _ in range(scenario.calls)]
-        return statistics.median(took) * 1e6, meter
-    if scenario.what == "run":
+            durations = [_time_first_token(client) for _ in range(scenario.calls)]
+        return statistics.median(durations) * 1e6, meter
+    if scenario.task == "run":
         client.run(WARM_UP)
         with ThreadPoolExecutor(scenario.streams) as pool, meter:
             list(pool.map(client.run, [PROMPT] * scenario.calls))
@@ -116,24 +116,24 @@ def measure_sync(client: Any, scenario: Scenario) -> tuple[float, Meter]:
     return meter.cpu / meter.tokens * 1e6, meter
 
 
-def _first(client: Any) -> float:
+def _time_first_token(client: Any) -> float:
     times: list[float] = []
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     client.stream(PROMPT, lambda _: times.append(time.perf_counter()))
-    return times[0] - began
+    return times[0] - started_at
 
 
 async def measure_async(client: Any, scenario: Scenario) -> tuple[float, Meter]:
     """Return the figure of the scenario for a client's async side, and the meter."""
     await client.stream(WARM_UP, str)
     meter = Meter()
-    if scenario.what == "idle":
-        return await _idle(client, scenario), meter
-    if scenario.what == "first":
+    if scenario.task == "idle":
+        return await _measure_idle_memory(client, scenario), meter
+    if scenario.task == "first":
         with meter:
-            took = [await _first_async(client) for _ in range(scenario.calls)]
-        return statistics.median(took) * 1e6, meter
-    if scenario.what == "run":
+            durations = [await _time_first_token_async(client) for _ in range(scenario.calls)]
+        return statistics.median(durations) * 1e6, meter
+    if scenario.task == "run":
         await client.run(WARM_UP)
         calls = iter(range(scenario.calls))
 
@@ -144,14 +144,14 @@ async def measure_async(client: Any, scenario: Scenario) -> tuple[float, Meter]:
         with meter:
             await asyncio.gather(*(work() for _ in range(scenario.streams)))
         return meter.cpu / scenario.calls * 1e6, meter
-    if scenario.what == "many":
+    if scenario.task == "many":
         await client.run(WARM_UP)
         prompts = [PROMPT] * scenario.calls
         with meter:
             if hasattr(client, "many"):
                 texts = await client.many(prompts)
             else:
-                # What people write who have a list of prompts.
+                # As people write it for a list of prompts.
                 texts = await asyncio.gather(*map(client.run, prompts))
         if len(texts) != scenario.calls:
             raise SystemExit(f"{len(texts)} texts came, not {scenario.calls}")
@@ -163,15 +163,15 @@ async def measure_async(client: Any, scenario: Scenario) -> tuple[float, Meter]:
     return meter.cpu / meter.tokens * 1e6, meter
 
 
-async def _first_async(client: Any) -> float:
+async def _time_first_token_async(client: Any) -> float:
     times: list[float] = []
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     await client.stream(PROMPT, lambda _: times.append(time.perf_counter()))
-    return times[0] - began
+    return times[0] - started_at
 
 
-async def _idle(client: Any, scenario: Scenario) -> float:
-    """Return the KiB of memory for each of so many streams that wait for their second token."""
+async def _measure_idle_memory(client: Any, scenario: Scenario) -> float:
+    """Return the KiB of memory per stream while all streams wait for their second token."""
     open_streams, all_open = 0, asyncio.Event()
 
     def on_token(_: str) -> None:
@@ -180,14 +180,14 @@ async def _idle(client: Any, scenario: Scenario) -> float:
         if open_streams == scenario.streams:
             all_open.set()
 
-    before = _resident()
+    before = _read_resident_memory()
     tasks = [asyncio.create_task(client.stream(PROMPT, on_token)) for _ in range(scenario.streams)]
     await asyncio.wait_for(all_open.wait(), 60)
-    grown = _resident() - before
+    growth = _read_resident_memory() - before
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return grown / scenario.streams
+    return growth / scenario.streams
 
 
 def main() -> None:
@@ -200,7 +200,7 @@ def main() -> None:
     figure, meter = measure(module, arguments, arguments["address"], scenario)
     expected = scenario.streams * scenario.tokens
     is_uncounted = arguments["variant"] == "stream_bytes"
-    if scenario.what == "stream" and not is_uncounted and meter.tokens != expected:
+    if scenario.task == "stream" and not is_uncounted and meter.tokens != expected:
         raise SystemExit(f"{meter.tokens} tokens came, not {expected}")
     if is_uncounted:
         figure = meter.cpu / expected * 1e6
@@ -213,7 +213,7 @@ def main() -> None:
         "version": version(module.PACKAGE),
     }
     print(json.dumps(measurement), flush=True)
-    # What a client leaves open is no part of the measurement.
+    # Without closing what the client left open: that is not measured.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the client share."""
+"""Fixtures for all tests."""
 
 import signal
 import subprocess
@@ -32,8 +32,8 @@ _ENVIRONMENT = (
 
 
 @pytest.fixture(scope="session", autouse=True)
-def handled_signals():
-    """Handle SIGINT and SIGHUP, so that tests can send them however the run was started.
+def default_signal_handlers():
+    """Handle SIGINT and SIGHUP, so that tests can send them, however the run was started.
 
     `make test &` ignores SIGINT, `nohup make test` ignores SIGHUP, and children inherit what is
     ignored. What a process handles is set back to its default in the programs that it starts.
@@ -42,19 +42,19 @@ def handled_signals():
     handlers = {signal.SIGINT: signal.default_int_handler}
     if hasattr(signal, "SIGHUP"):  # Windows has none.
         handlers[signal.SIGHUP] = lambda *_: None
-    before = {
+    previous = {
         number: signal.signal(number, handler)
         for number, handler in handlers.items()
         if signal.getsignal(number) is signal.SIG_IGN
     }
     yield
-    for number, handler in before.items():
+    for number, handler in previous.items():
         signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
-def bare_environment(monkeypatch):
-    """No key and no setting of whoever runs the tests."""
+def clear_environment(monkeypatch):
+    """Remove the keys and settings of the person who runs the tests."""
     for name in _ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", "/nonexistent")
@@ -63,9 +63,9 @@ def bare_environment(monkeypatch):
 @pytest.fixture(params=[Sync, Async], ids=lambda side: side.name)
 def side(request):
     """The sync side, then the async side."""
-    chosen = request.param()
-    yield chosen
-    chosen.finish()
+    side = request.param()
+    yield side
+    side.finish()
 
 
 @pytest.fixture

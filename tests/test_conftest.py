@@ -1,4 +1,4 @@
-"""The fixtures of `conftest.py` hold however the tests were started."""
+"""The fixtures of `conftest.py` work however the tests were started."""
 
 import os
 import subprocess
@@ -17,16 +17,16 @@ print(signal.getsignal(signal.SIGHUP) is signal.SIG_DFL)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
 def test_children_do_not_ignore_signals():
-    done = subprocess.run([sys.executable, "-c", REPORT], capture_output=True, check=True)
-    assert done.stdout.split() == [b"True", b"True"]
+    process = subprocess.run([sys.executable, "-c", REPORT], capture_output=True, check=True)
+    assert process.stdout.split() == [b"True", b"True"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
-def test_nor_do_they_where_the_run_ignores_them():
+def test_children_do_not_ignore_signals_that_the_run_ignores():
     inner = f"{Path(__file__)}::{test_children_do_not_ignore_signals.__name__}"
     command = f"trap '' INT HUP; exec '{sys.executable}' -m pytest -q -p no:cacheprovider '{inner}'"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", command],
         cwd=HERE.parent,
         env=environ,
@@ -35,4 +35,4 @@ def test_nor_do_they_where_the_run_ignores_them():
         check=False,
         timeout=60,
     )
-    assert done.returncode == 0, done.stdout
+    assert process.returncode == 0, process.stdout

@@ -1,4 +1,4 @@
-"""The public door: what is there, what is not, and what it costs."""
+"""The public names of hfgen, and what the imports load."""
 
 import ast
 import inspect
@@ -59,20 +59,20 @@ def test_what_is_public_is_documented(module):
                     assert inspect.getdoc(function), f"{name}.{method}"
 
 
-def loaded_by(script):
+def list_loaded_modules(script):
     listing = "import sys; print('\\n'.join(sys.modules))"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"{script}\n{listing}"],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    return set(done.stdout.split())
+    return set(process.stdout.split())
 
 
-def test_importing_it_imports_nothing_else():
-    assert loaded_by("import hfgen") - loaded_by("pass") == {"hfgen"}
+def test_importing_hfgen_imports_nothing_else():
+    assert list_loaded_modules("import hfgen") - list_loaded_modules("pass") == {"hfgen"}
 
 
 @pytest.mark.parametrize(
@@ -80,23 +80,23 @@ def test_importing_it_imports_nothing_else():
     [("hfgen.Client()", "msgspec, urllib3"), ("hfgen.AsyncClient()", "msgspec, aiohttp")],
 )
 def test_a_client_imports_nothing_that_is_rarely_used(script, needed):
-    added = loaded_by(f"import hfgen; {script}") - loaded_by(f"import {needed}")
+    added = list_loaded_modules(f"import hfgen; {script}") - list_loaded_modules(f"import {needed}")
     assert "hfgen._core.call" in added
     rare = {"concurrent.futures", "copy", "dataclasses", "difflib", "html", "urllib.request",
             "hfgen._core.dialects.completions", "hfgen._core.server_info"}  # fmt: skip
     assert not rare & added
 
 
-def test_the_names_come_when_they_are_asked_for():
-    loaded = loaded_by("from hfgen import *; assert issubclass(TimeoutError, HfgenError)")
+def test_names_are_loaded_when_they_are_first_used():
+    loaded = list_loaded_modules("from hfgen import *; assert issubclass(TimeoutError, HfgenError)")
     assert {"hfgen._sync.client", "hfgen._async.client"} <= loaded
-    assert "hfgen._sync.client" in loaded_by("from hfgen import Client")
-    listed = loaded_by("import hfgen, hfgen.fetch; assert 'Client' in dir(hfgen)")
+    assert "hfgen._sync.client" in list_loaded_modules("from hfgen import Client")
+    listed = list_loaded_modules("import hfgen, hfgen.fetch; assert 'Client' in dir(hfgen)")
     assert "hfgen._sync.client" not in listed
-    assert "hfgen._async.client" not in loaded_by("from hfgen import Client, HfgenError")
+    assert "hfgen._async.client" not in list_loaded_modules("from hfgen import Client, HfgenError")
 
 
-def test_a_name_that_is_not_there():
+def test_an_unknown_name():
     for name in ("client", "_gone", "_LATER", "annotations"):
         with pytest.raises(AttributeError, match=f"module 'hfgen' has no attribute '{name}'"):
             getattr(hfgen, name)
@@ -105,10 +105,10 @@ def test_a_name_that_is_not_there():
 
 
 def test_each_side_loads_its_own_transport():
-    sync = loaded_by("import hfgen; hfgen.Client()")
+    sync = list_loaded_modules("import hfgen; hfgen.Client()")
     assert "urllib3" in sync
     assert not {"aiohttp", "numpy"} & sync
-    asynchronous = loaded_by("import hfgen; hfgen.AsyncClient()")
+    asynchronous = list_loaded_modules("import hfgen; hfgen.AsyncClient()")
     assert "aiohttp" in asynchronous
     assert not {"numpy", "urllib3"} & asynchronous
 
@@ -121,23 +121,26 @@ def signature(function):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_four_verbs_have_one_signature(verb):
-    places = [
+    namespaces = [
         hfgen.Client,
         hfgen.AsyncClient,
         hfgen.HuggingFaceTextGeneration,
         hfgen.AsyncHuggingFaceTextGeneration,
     ]
-    assert all(signature(getattr(place, verb)) == signature(hfgen.Client.run) for place in places)
-    assert [inspect.iscoroutinefunction(getattr(place, verb)) for place in places] == [
+    assert all(
+        signature(getattr(namespace, verb)) == signature(hfgen.Client.run)
+        for namespace in namespaces
+    )
+    assert [inspect.iscoroutinefunction(getattr(namespace, verb)) for namespace in namespaces] == [
         False, True, False, True
     ]  # fmt: skip
 
 
-def test_both_sides_generate_many_alike():
+def test_generate_many_has_one_signature():
     sync, asynchronous = (
         [(name, kind, None if name == "concurrency" else default)
-         for name, kind, default in signature(place.generate_many)]
-        for place in (hfgen.Client, hfgen.AsyncClient)
+         for name, kind, default in signature(namespace.generate_many)]
+        for namespace in (hfgen.Client, hfgen.AsyncClient)
     )  # fmt: skip
     assert sync == asynchronous
 
@@ -159,8 +162,8 @@ def test_both_sides_have_the_same_methods(sync, asynchronous):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_verbs_are_static(verb):
-    for place in (hfgen.HuggingFaceTextGeneration, hfgen.AsyncHuggingFaceTextGeneration):
-        assert isinstance(vars(place)[verb], staticmethod)
+    for namespace in (hfgen.HuggingFaceTextGeneration, hfgen.AsyncHuggingFaceTextGeneration):
+        assert isinstance(vars(namespace)[verb], staticmethod)
 
 
 def test_the_package_is_typed():

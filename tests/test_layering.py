@@ -17,12 +17,12 @@ import hfgen
 
 ROOT = Path(hfgen.__file__).parent
 
-# What does I/O, reads clocks and environments, starts threads or draws numbers.
+# Modules that do I/O, read clocks or the environment, start threads or draw random numbers.
 WORLD = {
     "aiohttp", "asyncio", "datetime", "http.client", "logging", "os", "pathlib", "random", "select",
     "socket", "ssl", "subprocess", "threading", "time", "urllib3",
 }  # fmt: skip
-# Modules that compute and do nothing else, beside all of `_core`; what each is excused.
+# Modules that only compute, beside all of `_core`; and the imports that each may have.
 PURE = {
     "hfgen._core.retry": {"random"},  # a default that tests replace
     "hfgen._bulk.dispatcher": {"random"},  # a default that tests replace
@@ -34,10 +34,10 @@ PURE = {
 }
 
 
-# What each part may import of hfgen, beside itself. The client, from the bottom up:
+# What each part may import of hfgen, beside itself: the client from the bottom up, the server.
 LAYERS = {
     "_version": set(),
-    "_core": {"_io.signal"},  # in annotations alone, which another test sees to
+    "_core": {"_io.signal"},  # in annotations only, which another test checks
     "_io": {"_core", "_version"},
     "_options": {"_core", "_io"},
     "_bulk": {"_core", "_io", "_options"},
@@ -46,6 +46,8 @@ LAYERS = {
     "_static": {"_core", "_options", "_sync", "_async"},
     "types": {"_core", "_options", "_bulk", "_sync", "_async"},
     "fetch": {"_core", "_io", "_sync", "_async"},
+    # The command imports the server, not the other way round.
+    "server": {"_core", "_io", "_version"},
 }
 # Files of one side that the other has no use for.
 ONE_SIDED = {
@@ -83,7 +85,7 @@ def read_imports(module: str) -> list[Import]:
         for statement in node.body
         for inner in ast.walk(statement)
     }
-    found = []
+    imported = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -96,8 +98,8 @@ def read_imports(module: str) -> list[Import]:
             ]
         else:
             continue
-        found += [Import(node.lineno, name, id(node) in for_annotations) for name in names]
-    return found
+        imported += [Import(node.lineno, name, id(node) in for_annotations) for name in names]
+    return imported
 
 
 IMPORTS = {module: read_imports(module) for module in MODULES}
@@ -109,7 +111,8 @@ def is_inside(module: str, package: str) -> bool:
 
 def test_no_import_circle():
     graph = {
-        module: {found.module for found in imports if found.module in MODULES} - {module, "hfgen"}
+        module: {imported.module for imported in imports if imported.module in MODULES}
+        - {module, "hfgen"}
         for module, imports in IMPORTS.items()
     }
     try:
@@ -121,11 +124,11 @@ def test_no_import_circle():
 @pytest.mark.parametrize(
     "module", sorted(PURE.keys() | {name for name in MODULES if is_inside(name, "hfgen._core")})
 )
-def test_what_decides_does_nothing_else(module):
+def test_pure_modules_import_nothing_that_does_io(module):
     offences = [
-        f"{MODULES[module]}:{found.line}: {module} imports {found.module}"
-        for found in IMPORTS[module]
-        if any(is_inside(found.module, name) for name in WORLD - PURE.get(module, set()))
+        f"{MODULES[module]}:{imported.line}: {module} imports {imported.module}"
+        for imported in IMPORTS[module]
+        if any(is_inside(imported.module, name) for name in WORLD - PURE.get(module, set()))
     ]
     assert not offences, "\n".join(offences)
 
@@ -134,23 +137,23 @@ def test_what_decides_does_nothing_else(module):
 def test_what_each_part_may_import(part):
     allowed = [f"hfgen.{name}" for name in (part, *LAYERS[part])]
     offences = [
-        f"{MODULES[module]}:{found.line}: {module} imports {found.module}"
+        f"{MODULES[module]}:{imported.line}: {module} imports {imported.module}"
         for module, imports in IMPORTS.items()
         if is_inside(module, f"hfgen.{part}")
-        for found in imports
-        if is_inside(found.module, "hfgen")
-        if not any(is_inside(found.module, name) for name in allowed)
+        for imported in imports
+        if is_inside(imported.module, "hfgen")
+        if not any(is_inside(imported.module, name) for name in allowed)
     ]
     assert not offences, "\n".join(offences)
 
 
 def test_the_core_imports_a_signal_for_annotations_alone():
     offences = [
-        f"{MODULES[module]}:{found.line}: {module} imports {found.module} at run time"
+        f"{MODULES[module]}:{imported.line}: {module} imports {imported.module} at run time"
         for module, imports in IMPORTS.items()
         if is_inside(module, "hfgen._core")
-        for found in imports
-        if is_inside(found.module, "hfgen._io") and not found.is_for_annotations
+        for imported in imports
+        if is_inside(imported.module, "hfgen._io") and not imported.is_for_annotations
     ]
     assert not offences, "\n".join(offences)
 

@@ -1,4 +1,4 @@
-"""Options: checked when they are given, merged, and shown without secrets."""
+"""Options: their checks, how they are merged, and that they show no secrets."""
 
 import copy
 import math
@@ -41,8 +41,8 @@ def test_a_wrong_value_is_refused_by_name(side, name, value):
 
 
 @pytest.mark.parametrize("name", [*WRONG])
-def test_none_means_not_given(side, name):
-    given = {
+def test_none_keeps_the_value_of_the_client(side, name):
+    options = {
         "api_key": "hf_key",
         "api_url": "http://host/",
         "fetch": print,
@@ -51,7 +51,7 @@ def test_none_means_not_given(side, name):
         "timeout": 5,
         "max_retries": 7,
     }
-    client = side.client(**given)
+    client = side.client(**options)
     settings = client.with_options(**{name: None})._session.settings
     if name == "timeout":
         assert settings.timeout == hfgen.Timeout.of(None)
@@ -84,9 +84,9 @@ def test_settings_are_frozen():
 
 
 def test_headers_are_copied():
-    mine = {"a": "1"}
-    client = hfgen.Client(headers=mine)
-    mine["a"] = "2"
+    headers = {"a": "1"}
+    client = hfgen.Client(headers=headers)
+    headers["a"] = "2"
     assert client._session.settings.headers["A"] == "1"
 
 

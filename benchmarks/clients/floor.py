@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from benchmarks.clients.raw_request import encode_body, encode_request, port_of
+from benchmarks.clients.raw_request import encode_body, encode_request, parse_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,20 +17,20 @@ PACKAGE = "msgspec"
 
 
 class Token(msgspec.Struct):
-    """What is read of a token."""
+    """The fields of a token that are read."""
 
     text: str
 
 
 class Event(msgspec.Struct):
-    """What is read of an event."""
+    """The fields of an event that are read."""
 
     token: Token
     generated_text: str | None = None
 
 
 class Answer(msgspec.Struct):
-    """What is read of a whole answer."""
+    """The fields of an answer that are read."""
 
     generated_text: str
 
@@ -40,7 +40,7 @@ _answer = msgspec.json.Decoder(Answer)
 
 
 class Reader:
-    """Bytes in; a call for each token; says when the body has ended."""
+    """Decodes an answer: calls `on_token` for each token, and tells when the body has ended."""
 
     def __init__(self, on_token: Callable[[str], object]) -> None:
         self._on_token = on_token
@@ -48,34 +48,34 @@ class Reader:
         self._in_head = True
 
     def feed(self, data: bytes) -> bool:
-        """Take in what came; return whether it was the end."""
+        """Take a piece of the answer; return whether it was the last one."""
         data = self._rest + data
-        at = 0
+        position = 0
         if self._in_head:
-            head, found, _ = data.partition(b"\r\n\r\n")
-            if not found:
+            head, separator, _ = data.partition(b"\r\n\r\n")
+            if not separator:
                 self._rest = data
                 return False
-            at, self._in_head = len(head) + len(found), False
-        while (line := data.find(b"\r\n", at)) >= 0:
-            size = int(data[at:line], 16)
-            end = line + 2 + size
+            position, self._in_head = len(head) + len(separator), False
+        while (line_end := data.find(b"\r\n", position)) >= 0:
+            size = int(data[position:line_end], 16)
+            end = line_end + 2 + size
             if len(data) < end + 2:
                 break
             if not size:
                 return True
-            for part in data[line + 2 : end].split(b"\n"):
+            for part in data[line_end + 2 : end].split(b"\n"):
                 if part.startswith(b"data:"):
                     self._on_token(_event.decode(part[5:]).token.text)
-            at = end + 2
-        self._rest = data[at:]
+            position = end + 2
+        self._rest = data[position:]
         return False
 
 
 def parse_answer(data: bytes) -> str | None:
     """Return the text of an answer of known length, None if it is not all here."""
-    head, found, rest = data.partition(b"\r\n\r\n")
-    if not found or len(rest) < int(head.rpartition(b"content-length: ")[2]):
+    head, separator, rest = data.partition(b"\r\n\r\n")
+    if not separator or len(rest) < int(head.rpartition(b"content-length: ")[2]):
         return None
     return _answer.decode(rest.strip(b"[]")).generated_text
 
@@ -100,7 +100,7 @@ class Sync:
         return text
 
     def _send(self, path: str, data: bytes) -> socket.socket:
-        sock = socket.create_connection(("127.0.0.1", port_of(self._address)))
+        sock = socket.create_connection(("127.0.0.1", parse_port(self._address)))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.sendall(encode_request(self._address, path, data))
         return sock
@@ -119,17 +119,21 @@ class Async:
         self._address = address
 
     async def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
-        await self._send(_Stream, on_token, "/generate_stream", encode_body(prompt, stream=True))
+        await self._send(
+            _TokenStream, on_token, "/generate_stream", encode_body(prompt, stream=True)
+        )
 
     async def run(self, prompt: str) -> str:
-        text: str = await self._send(_Whole, None, "/generate", encode_body(prompt, stream=False))
+        text: str = await self._send(
+            _WholeAnswer, None, "/generate", encode_body(prompt, stream=False)
+        )
         return text
 
-    async def _send(self, kind: Any, on_token: Any, path: str, data: bytes) -> Any:
+    async def _send(self, protocol_class: Any, on_token: Any, path: str, data: bytes) -> Any:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         transport, _ = await loop.create_connection(
-            lambda: kind(done, on_token), "127.0.0.1", port_of(self._address)
+            lambda: protocol_class(done, on_token), "127.0.0.1", parse_port(self._address)
         )
         transport.write(encode_request(self._address, path, data))
         try:
@@ -144,7 +148,7 @@ class Async:
         pass
 
 
-class _Stream(asyncio.Protocol):
+class _TokenStream(asyncio.Protocol):
     def __init__(self, done: asyncio.Future[None], on_token: Callable[[str], object]) -> None:
         self._done = done
         self._reader = Reader(on_token)
@@ -154,7 +158,7 @@ class _Stream(asyncio.Protocol):
             self._done.set_result(None)
 
 
-class _Whole(asyncio.Protocol):
+class _WholeAnswer(asyncio.Protocol):
     def __init__(self, done: asyncio.Future[str], _: object) -> None:
         self._done = done
         self._data = b""

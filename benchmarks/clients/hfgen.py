@@ -1,4 +1,4 @@
-"""hfgen, as it comes; and each of its ways by itself, for what they cost."""
+"""hfgen with its defaults, and with one option or verb at a time, to measure what each costs."""
 
 from __future__ import annotations
 

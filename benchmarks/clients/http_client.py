@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from benchmarks.clients.floor import Answer, Event
-from benchmarks.clients.raw_request import HEADERS, encode_body, port_of
+from benchmarks.clients.raw_request import HEADERS, encode_body, parse_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ class Sync:
     """A connection for each call."""
 
     def __init__(self, address: str) -> None:
-        self._port = port_of(address)
+        self._port = parse_port(address)
 
     def stream(self, prompt: str, on_token: Callable[[str], object]) -> None:
         connection = HTTPConnection("127.0.0.1", self._port)

@@ -1,4 +1,4 @@
-"""What the clients that are written by hand send, and read."""
+"""The requests of the clients that are written by hand."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def encode_request(address: str, path: str, data: bytes) -> bytes:
     ).encode() + data
 
 
-def port_of(address: str) -> int:
+def parse_port(address: str) -> int:
     """Return the port of the server."""
     return int(address.rpartition(":")[2])

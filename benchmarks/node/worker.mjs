@@ -45,14 +45,14 @@ async function run() {
 }
 
 await client.stream(WARM_UP, () => {});
-if (scenario.what === "run") await client.run(WARM_UP);
+if (scenario.task === "run") await client.run(WARM_UP);
 globalThis.gc?.();
 const began = performance.now();
 const before = cpu();
 let figure;
-if (scenario.what === "first") figure = await first();
-else if (scenario.what === "idle") figure = await idle();
-else if (scenario.what === "run") {
+if (scenario.task === "first") figure = await first();
+else if (scenario.task === "idle") figure = await idle();
+else if (scenario.task === "run") {
   await run();
   figure = (cpu() - before) / scenario.calls;
 } else {

@@ -5,7 +5,7 @@
 `AsyncClient`. `hfgen.types` has the types that only annotations need.
 """
 
-# Not from `typing`, which takes longer to import than all of this.
+# Not imported from `typing`, which takes longer to import than this whole module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfgen._async.client import AsyncClient
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from hfgen._sync.client import Client
     from hfgen._version import __version__
 
-# Each name, and the module that is imported when the name is first asked for. tests/test_door.py
-# holds the imports above, which type checkers read, to this table.
+# Each public name, and the module to import when the name is used first. Type checkers read the
+# imports above instead; tests/test_door.py compares the two.
 _MODULES = {
     "AbortController": "_io.signal",
     "AbortError": "_core.errors",
@@ -82,7 +82,7 @@ _MODULES = {
 }
 
 
-if not TYPE_CHECKING:  # type checkers would take every name for one of the module's
+if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _MODULES:

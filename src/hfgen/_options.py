@@ -1,4 +1,4 @@
-"""The options that calls and clients take: their types, checks, and what overrides what."""
+"""The options that calls and clients take: their types, their checks, and how they combine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from hfgen._core.errors import HfgenError, InvalidRequestError
 from hfgen._core.fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
 from hfgen._core.headers import Headers
-from hfgen._core.providers import NAMES
+from hfgen._core.providers import PROVIDER_NAMES
 from hfgen._core.retry import Retry
 from hfgen._core.settings import Settings, check_key
 from hfgen._core.timeout import Timeout
-from hfgen._core.url import check
+from hfgen._core.url import check_url
 from hfgen._io.connecting import NAMES as CLIENT_ONLY
 from hfgen._io.signal import AbortSignal
 
@@ -28,17 +28,18 @@ _WAIT_FOR_MODEL = 600.0
 
 
 OnRetry: TypeAlias = Callable[[int, float, HfgenError], object]
-"""Called with attempt, wait and error before each wait."""
+"""Called before each wait with the number of the attempt, the seconds to wait, and the error."""
 
 
 class PortableOptions(TypedDict, total=False):
-    """What calls take that does not depend on the process, nor on the place."""
+    """Options that can be sent to other processes, and used with every server."""
 
     api_key: str | None
-    """The key. Default: `HF_TOKEN` and its kin, sent to Hugging Face's own hosts only. A key
-    passed here goes to whatever host `api_url` names. It never follows a redirect elsewhere."""
+    """The key. Default: `HF_TOKEN`, or the key that `hf auth login` has stored, sent to
+    Hugging Face's own hosts only. A key passed here is sent to the host of `api_url`, whichever it
+    is. No key follows a redirect to another host."""
     headers: Mapping[str, str] | None
-    """More headers, over the defaults (but not `content-type`)."""
+    """Headers to add, or to send in place of the defaults (but not `content-type`)."""
     timeout: float | Timeout | None
     """A `Timeout`, or the seconds for each of its phases but `total`; None means no limit.
     Default: 10 s to connect, 600 s to the first token, 60 s between tokens."""
@@ -50,78 +51,78 @@ class PortableOptions(TypedDict, total=False):
     """Seconds during which to wait for a model that is loading or an endpoint that is waking up;
     True means 600. Endpoints are asked to hold the request for as long (`X-Scale-Up-Timeout`)."""
     resume: bool | None
-    """Whether `stream` and `stream_tokens` pick a stream up that breaks after some tokens: ask
-    again with the text so far behind the prompt, and go on where it stopped."""
+    """Whether `stream` and `stream_tokens` go on with a stream that breaks after some tokens: they
+    send the prompt with the text so far, and continue where the stream stopped. Default: False."""
     dialect: Literal["auto", "tgi", "completions"] | None
-    """What the server speaks: TGI's own, or OpenAI-compatible completions. Default: "auto", which
-    goes by the URL, else asks the server once."""
+    """The dialect that the server speaks: TGI's own, or OpenAI-compatible completions. Default:
+    "auto", which goes by the URL, or else asks the server once."""
     provider: str | None
-    """Who is to serve the model, of those behind Hugging Face's router ("together", "novita", ...),
-    in place of `api_url`: through the router with an `hf_` key, at the provider's own host with
-    the provider's own key. Each call needs a `model`."""
+    """The provider that serves the model, of those behind Hugging Face's router ("together",
+    "novita", ...), in place of `api_url`. With an `hf_` key requests go through the router, with
+    the provider's own key to the provider's own host. Each call needs a `model`."""
     bill_to: str | None
     """The organisation that pays, where requests go through the router (`X-HF-Bill-To`)."""
     max_event_bytes: int | None
-    """How much data one event of a stream may have: a server that sends more, or never ends an
-    event, gets a `MalformedStreamError`. Default: 16 MiB."""
+    """The maximum of bytes in one event of a stream. If the server sends more, or never ends an
+    event, the call raises `MalformedStreamError`. Default: 16 MiB."""
 
 
 class CommonOptions(PortableOptions, total=False):
-    """What sync and async calls take alike."""
+    """Options of both sync and async calls."""
 
     api_url: str | None
-    """Where to post: used as it stands; if it ends with `/models/` the model id is appended.
+    """The URL to post to. If it ends with `/models/`, the id of the model is appended.
     Default: `HFGEN_API_URL`, else `https://router.huggingface.co/hf-inference/models/`."""
     signal: AbortSignal | None
-    """Aborts the call from anywhere."""
+    """Aborts the call when `AbortController.abort` is called, from any thread."""
     on_retry: OnRetry | None
     """Called before each wait with the number of the attempt that failed, the seconds to wait, and
     the error."""
 
 
 class Options(CommonOptions, total=False):
-    """What each call, and `Client`, takes by keyword. None means: not given."""
+    """The keyword arguments of each call and of `Client`. None means: not given."""
 
     fetch: Fetch | None
-    """A callable in place of the transport: takes a `FetchRequest`, returns a `FetchResponse`."""
+    """Sends requests in place of hfgen: takes a `FetchRequest`, returns a `FetchResponse`."""
 
 
 class AsyncOptions(CommonOptions, total=False):
-    """What each async call, and `AsyncClient`, takes by keyword. None means: not given."""
+    """The keyword arguments of each async call and of `AsyncClient`. None means: not given."""
 
     fetch: AsyncFetch | None
-    """A callable in place of the transport: takes a `FetchRequest`, and awaited returns a
+    """Sends requests in place of hfgen: takes a `FetchRequest`, returns an awaitable of a
     `FetchResponse` whose body is an async iterable of bytes."""
 
 
 class ConnectingOptions(TypedDict, total=False):
-    """What a client's connections depend on."""
+    """Options of a client's connections."""
 
     proxy: str | Literal[False] | None
     """The proxy for every request, `http://[user:password@]host:port`; False for none. Default:
-    `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`."""
+    as `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say."""
     ssl: SSLContext | str | PathLike[str] | None
     """An `ssl.SSLContext`, or the path of a file or directory of the certificates to trust.
     Default: the system's, or `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
 
 
 class RemoteOptions(PortableOptions, ConnectingOptions, total=False):
-    """What `hfgen.ray.generate` takes by keyword, for clients in other processes.
+    """Keyword arguments of `hfgen.ray.generate`, for the clients in other processes.
 
-    A path as `ssl` is one of theirs.
+    If `ssl` is a path, it is one on the machines of these processes.
     """
 
 
 class ClientOptions(Options, ConnectingOptions, total=False):
-    """What `Client` takes by keyword: what a call takes, and what its connections depend on."""
+    """The keyword arguments of `Client`: those of a call, and those of its connections."""
 
 
 class AsyncClientOptions(AsyncOptions, ConnectingOptions, total=False):
-    """What `AsyncClient` takes by keyword: as `ClientOptions`."""
+    """The keyword arguments of `AsyncClient`: as `ClientOptions`."""
 
 
 def override_settings(settings: Settings, options: Mapping[str, Any]) -> Settings:
-    """Return a copy of the settings with what is given; headers are added to those there.
+    """Return a copy of the settings with these options; headers are added to those in the settings.
 
     Raises:
         TypeError: There is no option of that name.
@@ -145,51 +146,51 @@ def override_settings(settings: Settings, options: Mapping[str, Any]) -> Setting
     checked = {name: _CHECKS[name](value) for name, value in given.items()}
     if "headers" in checked:
         checked["headers"] = settings.headers | checked["headers"]
-    # Both name a server, so that the one given later replaces the other.
+    # Each names a server, so the one that is passed now replaces the other in the settings.
     if {"api_url", "provider"} <= checked.keys():
         raise InvalidRequestError("api_url and provider exclude each other: pass one of them")
     if "provider" in checked:
         checked["api_url"] = None
     elif "api_url" in checked:
         checked["provider"] = None
-    # The short forms change the policy that is there, or that is given along with them.
-    short = {n: checked.pop(n) for n in ("max_retries", "wait_for_model") if n in checked}
-    if short:
-        checked["retry"] = replace(checked.get("retry", settings.retry), **short)
+    # These two change the `Retry` that is passed along with them, or that of the settings.
+    changes = {n: checked.pop(n) for n in ("max_retries", "wait_for_model") if n in checked}
+    if changes:
+        checked["retry"] = replace(checked.get("retry", settings.retry), **changes)
     return replace(settings, **checked)
 
 
-def _api_key(value: Any) -> str:
+def _check_api_key(value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidRequestError(f"api_key must be a string, not {type(value).__name__}")
     return check_key(value.strip(), "api_key")
 
 
-def _api_url(value: Any) -> str:
-    check(value)
+def _check_api_url(value: Any) -> str:
+    check_url(value)
     return str(value)
 
 
-def _fetch(value: Any) -> Any:
+def _check_fetch(value: Any) -> Any:
     if not callable(value):
         raise InvalidRequestError(f"fetch must be callable, not {type(value).__name__}")
     return value
 
 
-def _headers(value: Any) -> Headers:
+def _check_headers(value: Any) -> Headers:
     if not isinstance(value, Mapping):
         raise InvalidRequestError(f"headers must be a mapping, not {type(value).__name__}")
     for name, content in value.items():
         if not isinstance(name, str) or not isinstance(content, str):
             raise InvalidRequestError(f"headers must map strings to strings; see {name!r}")
         if not name.isascii() or not name.isprintable() or set(name) & set(" :") or not name:
-            raise InvalidRequestError(f"{name!r} is no name for a header")
+            raise InvalidRequestError(f"{name!r} cannot be the name of a header")
         if not content.isascii() or not content.replace("\t", " ").isprintable():
             raise InvalidRequestError(f"the value of header {name!r} must be printable ASCII")
     return Headers(value)
 
 
-def _signal(value: Any) -> AbortSignal:
+def _check_signal(value: Any) -> AbortSignal:
     if not isinstance(value, AbortSignal):
         raise InvalidRequestError(
             f"signal must be an AbortSignal (AbortController().signal), not {type(value).__name__}"
@@ -197,78 +198,80 @@ def _signal(value: Any) -> AbortSignal:
     return value
 
 
-def _retry(value: Any) -> Retry:
+def _check_retry(value: Any) -> Retry:
     if not isinstance(value, Retry):
         raise InvalidRequestError(f"retry must be a Retry, not {type(value).__name__}")
     return value
 
 
-def _max_retries(value: Any) -> int:
+def _check_max_retries(value: Any) -> int:
     return Retry(max_retries=value).max_retries
 
 
-def _wait_for_model(value: Any) -> float:
+def _check_wait_for_model(value: Any) -> float:
     if isinstance(value, bool):
         return _WAIT_FOR_MODEL if value else 0.0
     return Retry(wait_for_model=value).wait_for_model
 
 
-def _on_retry(value: Any) -> Any:
+def _check_on_retry(value: Any) -> Any:
     if not callable(value):
         raise InvalidRequestError(f"on_retry must be callable, not {type(value).__name__}")
     return value
 
 
-def _resume(value: Any) -> bool:
+def _check_resume(value: Any) -> bool:
     if not isinstance(value, bool):
         raise InvalidRequestError(f"resume must be True or False, not {value!r}")
     return value
 
 
-def _max_event_bytes(value: Any) -> int:
+def _check_max_event_bytes(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidRequestError(f"max_event_bytes must be a whole number above 0, not {value!r}")
     return value
 
 
-def _dialect(value: Any) -> str:
+def _check_dialect(value: Any) -> str:
     if value not in DIALECTS:
         raise InvalidRequestError(f"dialect must be one of {', '.join(DIALECTS)}, not {value!r}")
     return str(value)
 
 
-def _provider(value: Any) -> str:
-    if value not in NAMES:
-        raise InvalidRequestError(f"provider must be one of {', '.join(NAMES)}, not {value!r}")
+def _check_provider(value: Any) -> str:
+    if value not in PROVIDER_NAMES:
+        raise InvalidRequestError(
+            f"provider must be one of {', '.join(PROVIDER_NAMES)}, not {value!r}"
+        )
     return str(value)
 
 
-def _bill_to(value: Any) -> str:
+def _check_bill_to(value: Any) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
         raise InvalidRequestError(f"bill_to must be the name of an organisation, not {value!r}")
     return value
 
 
 def refuse_resume(options: Mapping[str, Any]) -> None:
-    """Raise `InvalidRequestError` if a call asks for what only streams of tokens can do."""
+    """Raise `InvalidRequestError` if `resume` is on, for calls other than streams of tokens."""
     if options.get("resume"):
         raise InvalidRequestError("resume is for stream and stream_tokens; run has max_retries")
 
 
 _CHECKS = {
-    "api_key": _api_key,
-    "api_url": _api_url,
-    "fetch": _fetch,
-    "headers": _headers,
-    "signal": _signal,
+    "api_key": _check_api_key,
+    "api_url": _check_api_url,
+    "fetch": _check_fetch,
+    "headers": _check_headers,
+    "signal": _check_signal,
     "timeout": Timeout.of,
-    "max_retries": _max_retries,
-    "retry": _retry,
-    "wait_for_model": _wait_for_model,
-    "on_retry": _on_retry,
-    "resume": _resume,
-    "dialect": _dialect,
-    "provider": _provider,
-    "bill_to": _bill_to,
-    "max_event_bytes": _max_event_bytes,
+    "max_retries": _check_max_retries,
+    "retry": _check_retry,
+    "wait_for_model": _check_wait_for_model,
+    "on_retry": _check_on_retry,
+    "resume": _check_resume,
+    "dialect": _check_dialect,
+    "provider": _check_provider,
+    "bill_to": _check_bill_to,
+    "max_event_bytes": _check_max_event_bytes,
 }

@@ -1,4 +1,4 @@
-"""The seed's interface: the four verbs as static methods, on clients that are shared."""
+"""The four verbs as static methods on a shared client, named as in @axflow/models."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class HuggingFaceTextGeneration:
 
     @staticmethod
     def run(request: RequestLike, **options: Unpack[Options]) -> list[GeneratedText]:
-        """Generate, and return the whole answer; see `Client.run`."""
+        """Generate, and return the answer when it is complete; see `Client.run`."""
         return _client().run(request, **options)
 
     @staticmethod
     def stream(request: RequestLike, **options: Unpack[Options]) -> Stream[Chunk]:
-        """Generate, and return a stream of `Chunk`s, one a token; see `Client.stream`."""
+        """Generate, and return a stream of `Chunk`s, one for each token; see `Client.stream`."""
         return _client().stream(request, **options)
 
     @staticmethod
@@ -50,21 +50,24 @@ class HuggingFaceTextGeneration:
 
     @staticmethod
     def stream_bytes(request: RequestLike, **options: Unpack[Options]) -> Stream[bytes]:
-        """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
+        """Generate, and return a stream of the body, unchanged; see `Client.stream_bytes`."""
         return _client().stream_bytes(request, **options)
 
 
 class AsyncHuggingFaceTextGeneration:
-    """The four verbs to be awaited, on a client that the process shares, a pool a loop."""
+    """The four verbs as coroutines, on a client that the process shares.
+
+    The client has a pool of connections for each event loop.
+    """
 
     @staticmethod
     async def run(request: RequestLike, **options: Unpack[AsyncOptions]) -> list[GeneratedText]:
-        """Generate, and return the whole answer; see `Client.run`."""
+        """Generate, and return the answer when it is complete; see `Client.run`."""
         return await _async_client().run(request, **options)
 
     @staticmethod
     async def stream(request: RequestLike, **options: Unpack[AsyncOptions]) -> AsyncStream[Chunk]:
-        """Generate, and return a stream of `Chunk`s, one a token; see `Client.stream`."""
+        """Generate, and return a stream of `Chunk`s, one for each token; see `Client.stream`."""
         return await _async_client().stream(request, **options)
 
     @staticmethod
@@ -78,5 +81,5 @@ class AsyncHuggingFaceTextGeneration:
     async def stream_bytes(
         request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[bytes]:
-        """Generate, and return the body byte for byte, as it comes; see `Client.stream_bytes`."""
+        """Generate, and return a stream of the body, unchanged; see `Client.stream_bytes`."""
         return await _async_client().stream_bytes(request, **options)

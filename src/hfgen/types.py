@@ -1,6 +1,6 @@
-"""The types that annotations need: options, requests, and what the verbs return.
+"""Types for annotations: options, requests, and what the verbs return.
 
-What a program calls or catches is in `hfgen` itself.
+Classes and errors that a program calls or catches are in `hfgen` itself.
 """
 
 from hfgen._async.bulk import AsyncBulk

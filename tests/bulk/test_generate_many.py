@@ -7,7 +7,7 @@ import time
 import pytest
 
 import hfgen
-from helpers.sync_and_async import Left, reply
+from helpers.sync_and_async import LeaveStream, reply
 from hfgen import RateLimit, Retry
 from hfgen.testing import (
     Cut,
@@ -34,32 +34,34 @@ def rows(count):
     return [f"row {index}" for index in range(count)]
 
 
-def start_many(side, server, given, **options):
+def start_many(side, server, input_rows, **options):
     client = side.client(api_url=f"{server.url}/generate", retry=QUICK)
-    return client.generate_many(given, **options)
+    return client.generate_many(input_rows, **options)
 
 
-def collect_results(side, server, given, **options):
+def collect_results(side, server, input_rows, **options):
     """Return all results, in the order of their rows."""
-    return sorted(side.collect(start_many(side, server, given, **options)), key=lambda r: r.index)
+    return sorted(
+        side.collect(start_many(side, server, input_rows, **options)), key=lambda r: r.index
+    )
 
 
 class TestRows:
     @pytest.mark.parametrize("stream", [True, False])
     @pytest.mark.parametrize("concurrency", [1, 7, (1, 64)])
     def test_each_has_one_result(self, side, serve, concurrency, stream):
-        given = rows(50)
+        input_rows = rows(50)
 
         def answer(request):
             text = request.json["inputs"].upper()
             return tokens(text) if request.json["stream"] else generated(text)
 
         results = collect_results(
-            side, serve(answer), given, concurrency=concurrency, stream=stream
+            side, serve(answer), input_rows, concurrency=concurrency, stream=stream
         )
         assert [result.index for result in results] == list(range(50))
-        assert [result.row for result in results] == given
-        assert [result.generated_text for result in results] == [row.upper() for row in given]
+        assert [result.row for result in results] == input_rows
+        assert [result.generated_text for result in results] == [row.upper() for row in input_rows]
         assert all(result.ok and result.attempts == 1 for result in results)
         assert all((result.time_to_first_token is not None) is stream for result in results)
         assert all(result.latency >= (result.time_to_first_token or 0) for result in results)
@@ -79,26 +81,33 @@ class TestRows:
 
     def test_may_be_anything_that_a_function_makes_a_request_of(self, side, serve):
         server = serve(echo)
-        given = [{"text": "one"}, {"text": "two"}]
+        input_rows = [{"text": "one"}, {"text": "two"}]
         results = collect_results(
-            side, server, iter(given), request=lambda row: {"inputs": f"Translate: {row['text']}"}
+            side,
+            server,
+            iter(input_rows),
+            request=lambda row: {"inputs": f"Translate: {row['text']}"},
         )
         assert [result.generated_text for result in results] == ["Translate: one", "Translate: two"]
-        assert [result.row for result in results] == given
+        assert [result.row for result in results] == input_rows
 
     def test_may_have_a_model_of_their_own(self, side, serve):
         server = serve(echo)
-        given = ["one", {"inputs": "two", "model": "own/model"}]
-        assert all(result.ok for result in collect_results(side, server, given, model="all/others"))
+        input_rows = ["one", {"inputs": "two", "model": "own/model"}]
+        assert all(
+            result.ok for result in collect_results(side, server, input_rows, model="all/others")
+        )
         asked = {request.json["inputs"]: request.json["model"] for request in server.requests}
         assert asked == {"one": "all/others", "two": "own/model"}
         with pytest.raises(hfgen.InvalidRequestError, match="model must be a string, not int"):
-            start_many(side, server, given, model=7)
+            start_many(side, server, input_rows, model=7)
 
     def test_that_make_no_request_have_an_error(self, side, serve):
         server = serve(echo)
-        given = [{"text": "one"}, {"other": "two"}, {"text": 3}]
-        first, second, third = collect_results(side, server, given, request=lambda row: row["text"])
+        input_rows = [{"text": "one"}, {"other": "two"}, {"text": 3}]
+        first, second, third = collect_results(
+            side, server, input_rows, request=lambda row: row["text"]
+        )
         assert first.ok
         for result in (second, third):
             assert isinstance(result.error, hfgen.InvalidRequestError)
@@ -284,14 +293,14 @@ class TestServers:
 
 
 class TestEnds:
-    def test_with_what_the_input_raises_after_the_rows_before(self, side, serve):
-        def given():
+    def test_with_what_the_input_raises_after_the_input_rowsbefore(self, side, serve):
+        def yield_rows():
             yield from rows(3)
             raise LookupError("no more")
 
         results = []
         with pytest.raises(LookupError, match="no more"):
-            side.collect(start_many(side, serve(STORY), given()), results)
+            side.collect(start_many(side, serve(STORY), yield_rows()), results)
         assert len(results) == 3
 
     def test_with_what_a_fetch_raises_that_is_no_error_of_a_server(self, side):
@@ -353,7 +362,7 @@ class TestLeaving:
         if way == "break":
             assert len(side.leave_by_break(bulk, 1)) == 1
         elif way == "exception":
-            with pytest.raises(Left):
+            with pytest.raises(LeaveStream):
                 side.leave_by_exception(bulk)
         elif way == "context":
             side.leave_by_context(bulk)
@@ -366,7 +375,7 @@ class TestLeaving:
         with pytest.raises(hfgen.StreamClosedError):
             side.next(bulk)
 
-    def test_when_all_rows_are_done_hides_the_rest(self, side, serve):
+    def test_when_all_input_rowsare_done_hides_the_rest(self, side, serve):
         bulk = start_many(side, serve(STORY), rows(3), concurrency=3)
         side.next(bulk)
         while bulk.statistics.done < 3:
@@ -401,12 +410,12 @@ class TestBackpressure:
         server = serve(STORY)
         taken = []
 
-        def given():
+        def yield_rows():
             for number in itertools.count():
                 taken.append(number)
                 yield f"row {number}"
 
-        bulk = start_many(side, server, given(), concurrency=2)
+        bulk = start_many(side, server, yield_rows(), concurrency=2)
         side.next(bulk)
         side.sleep(0.5)
         held = len(taken)

@@ -1,4 +1,4 @@
-"""Those who make the calls, in threads and in tasks, and note what they were handed."""
+"""The callers: they make the calls, in threads and in tasks, and record what they receive."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
     from chaos.plan import CallPlan
 
-# Long against what a stream takes here, short against what the test may take. Where the machine
-# is so slow that a healthy stream meets one of them, that is an ending like others.
+# Longer than a stream takes here, shorter than the test may take. If the machine is so slow that a
+# healthy stream reaches a limit, the timeout is accepted as its ending.
 _LIMITS = {"connect": 1.0, "first_token": 2.0, "between_tokens": 0.7}
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a call.
+    """The outcome of a call.
 
     Attributes:
-        items: What the caller was handed: of `run`, its one answer.
+        items: The items that the caller received; for `run`, its one answer.
         ending: "whole" if the stream came to its end, "failed" with the `error`, "left" if the
-            caller left it, None as long as it goes on.
-        error: What was raised.
+            caller left it, None as long as it continues.
+        error: The error that was raised.
     """
 
     items: list[Any] = field(default_factory=list)
@@ -40,12 +40,12 @@ class Outcome:
 
 
 class Caller:
-    """Makes one call, and notes what came of it.
+    """Makes one call, and records its outcome.
 
     Args:
         call_plan: The call, and how its caller behaves.
-        seed: What its generation is drawn from.
-        url: Where it goes.
+        seed: The seed of its generation.
+        url: The URL of the proxy.
     """
 
     def __init__(self, call_plan: CallPlan, seed: int, url: str) -> None:
@@ -65,17 +65,17 @@ class Caller:
             self._options["resume"] = True
 
     def call(self, client: hfgen.Client) -> None:
-        """Run it in this thread."""
-        with self._noting(), self._late_abort():
-            came = self._verb(client)()
+        """Make the call in this thread."""
+        with self._note_outcome(), self._abort_later():
+            result = self._verb(client)()
             if self.call_plan.verb == "run":
-                self.outcome.items += came
+                self.outcome.items += result
             else:
-                self._read(came)
+                self._read(result)
 
     async def call_async(self, client: hfgen.AsyncClient) -> None:
-        """Run it in this task, which it may cancel."""
-        with self._noting(), self._late_abort():
+        """Make the call in this task, which may be cancelled."""
+        with self._note_outcome(), self._abort_later():
             if self.call_plan.verb == "run":
                 if self.call_plan.leaving == "cancel":
                     self._cancel_soon(self.call_plan.after / 100)
@@ -87,22 +87,22 @@ class Caller:
         return partial(getattr(client, self.call_plan.verb), self._request, **self._options)
 
     @contextmanager
-    def _noting(self) -> Iterator[None]:
+    def _note_outcome(self) -> Iterator[None]:
         try:
             yield
             self.outcome.ending = self.outcome.ending or "whole"
         except asyncio.CancelledError:
             self.outcome.ending = "left"
         except hfgen.StreamClosedError as error:
-            # What a loop that goes on over a stream that it has closed is to be told.
+            # The loop continues after it has closed its stream, and must get this error.
             was_closed = self.call_plan.leaving == "close" and self.outcome.ending == "left"
             self.outcome.ending = "left" if was_closed else "failed"
             self.outcome.error = error
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it will be judged
+        except BaseException as error:  # noqa: BLE001 - the error is judged later
             self.outcome.ending, self.outcome.error = "failed", error
 
     @contextmanager
-    def _late_abort(self) -> Iterator[None]:
+    def _abort_later(self) -> Iterator[None]:
         if self.call_plan.leaving != "late abort":
             yield
             return
@@ -116,12 +116,12 @@ class Caller:
     def _read(self, stream: hfgen.types.Stream[Any]) -> None:
         if self.call_plan.leaving == "drop":
             for item in iter(partial(next, stream, None), None):
-                if self._leaves(item):
+                if self._leaves_after(item):
                     self.outcome.ending = "left"
                     return
             return
         for item in stream:
-            if not self._leaves(item):
+            if not self._leaves_after(item):
                 continue
             if self.call_plan.leaving == "abort":
                 self._controller.abort()
@@ -134,12 +134,12 @@ class Caller:
     async def _read_async(self, stream: hfgen.types.AsyncStream[Any]) -> None:
         if self.call_plan.leaving == "drop":
             while (item := await anext(stream, None)) is not None:
-                if self._leaves(item):
+                if self._leaves_after(item):
                     self.outcome.ending = "left"
                     return
             return
         async for item in stream:
-            if not self._leaves(item):
+            if not self._leaves_after(item):
                 continue
             if self.call_plan.leaving == "abort":
                 self._controller.abort()
@@ -152,45 +152,55 @@ class Caller:
                 break
             await stream.aclose()
 
-    def _leaves(self, item: Any) -> bool:
+    def _leaves_after(self, item: Any) -> bool:
         self.outcome.items.append(item)
-        ways = {"break", "close", "drop", "abort", "cancel"}
-        return self.call_plan.leaving in ways and len(self.outcome.items) == self.call_plan.after
+        departures = {"break", "close", "drop", "abort", "cancel"}
+        return (
+            self.call_plan.leaving in departures and len(self.outcome.items) == self.call_plan.after
+        )
 
     @staticmethod
     def _cancel_soon(seconds: float) -> None:
         task = asyncio.current_task()
         assert task is not None
-        # Once it waits for more.
+        # Later, when the task waits for the next item.
         asyncio.get_running_loop().call_later(seconds, task.cancel)
 
 
-def start_threads(client: hfgen.Client, shifts: list[list[Caller]]) -> list[threading.Thread]:
+def start_threads(
+    client: hfgen.Client, callers_by_worker: list[list[Caller]]
+) -> list[threading.Thread]:
     """Start a thread for each list of callers, who call one after the other."""
 
-    def work(shift: list[Caller]) -> None:
-        for caller in shift:
+    def work(callers: list[Caller]) -> None:
+        for caller in callers:
             caller.call(client)
 
     threads = [
-        threading.Thread(target=work, args=(shift,), name="caller", daemon=True) for shift in shifts
+        threading.Thread(target=work, args=(callers,), name="caller", daemon=True)
+        for callers in callers_by_worker
     ]
     for thread in threads:
         thread.start()
     return threads
 
 
-async def run_tasks(client: hfgen.AsyncClient, shifts: list[list[Caller]]) -> None:
+async def run_tasks(client: hfgen.AsyncClient, callers_by_worker: list[list[Caller]]) -> None:
     """Run each list of callers, who call one after the other, beside the others."""
 
-    async def work(shift: list[Caller]) -> None:
-        for caller in shift:
+    async def work(callers: list[Caller]) -> None:
+        for caller in callers:
             await asyncio.wait([asyncio.create_task(caller.call_async(client))])
 
-    await asyncio.gather(*map(work, shifts))
+    await asyncio.gather(*map(work, callers_by_worker))
 
 
-def outcomes_by_number(shifts: list[list[Caller]]) -> Mapping[int, tuple[CallPlan, Outcome]]:
-    """Return what came of all calls, by their numbers."""
-    callers = [caller for shift in shifts for caller in shift]
-    return {caller.call_plan.number: (caller.call_plan, caller.outcome) for caller in callers}
+def outcomes_by_number(
+    callers_by_worker: list[list[Caller]],
+) -> Mapping[int, tuple[CallPlan, Outcome]]:
+    """Return the plans and outcomes of all calls, by their numbers."""
+    return {
+        caller.call_plan.number: (caller.call_plan, caller.outcome)
+        for callers in callers_by_worker
+        for caller in callers
+    }

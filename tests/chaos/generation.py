@@ -1,4 +1,4 @@
-"""What is generated: the text of each stream, from nothing but the seed and its number. No I/O."""
+"""The generated text of each stream, drawn from the seed and the stream's number. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from hfgen import testing
 
-# What has broken decoders: more than one byte, ends of lines that are none, what looks like SSE.
+# Texts that have broken decoders: several bytes, line separators, text that looks like SSE.
 _WORDS = (
     " a",
     " wörter",
@@ -33,7 +33,7 @@ class Generation:
     """The one generation that a prompt leads to, as with greedy decoding.
 
     Attributes:
-        number: Which stream it is for.
+        number: The number of its stream.
         tokens: The texts of its tokens.
         ends_special: Whether the last token is a special one, and no part of the text.
     """
@@ -46,7 +46,7 @@ class Generation:
     def of(seed: int, number: int) -> Generation:
         rng = random.Random(f"tale {seed} {number}")
         words = [rng.choice(_WORDS) for _ in range(rng.randint(2, 30))]
-        # Some with their place: a doubled token then shows what it is.
+        # Some have their place in the text, so that a doubled token is seen.
         tokens = [f"{word}{i}" if rng.random() < 0.5 else word for i, word in enumerate(words)]
         ends_special = rng.random() < 0.5
         return Generation(number, (*tokens, *["</s>"] * ends_special), ends_special)
@@ -60,38 +60,38 @@ class Generation:
         return self.text_of(len(self.tokens))
 
     def text_of(self, count: int) -> str:
-        """Return the text of the first so many tokens."""
+        """Return the text of the first `count` tokens."""
         return "".join(self.tokens[: min(count, len(self.tokens) - self.ends_special)])
 
     def count_known_tokens(self, request: dict[str, Any]) -> int:
         """Return how many tokens the request has in its prompt already.
 
         Raises:
-            AssertionError: What it asks for is not what is missing.
+            AssertionError: The request does not ask for exactly the missing tokens.
         """
-        left: int = request["parameters"]["max_new_tokens"]
-        told = len(self.tokens) - left
-        assert 0 <= told < len(self.tokens), f"asks for {left} of {len(self.tokens)} tokens"
-        assert request["inputs"] == self.prompt + self.text_of(told), (
-            f"asks for {left} of {len(self.tokens)} tokens, after {request['inputs']!r}"
+        remaining: int = request["parameters"]["max_new_tokens"]
+        known = len(self.tokens) - remaining
+        assert 0 <= known < len(self.tokens), f"asks for {remaining} of {len(self.tokens)} tokens"
+        assert request["inputs"] == self.prompt + self.text_of(known), (
+            f"asks for {remaining} of {len(self.tokens)} tokens, after {request['inputs']!r}"
         )
-        return told
+        return known
 
     def events(self, request: dict[str, Any]) -> list[bytes]:
-        """Return what TGI would stream: what is missing, counted from 1, and the whole of that."""
-        told = self.count_known_tokens(request)
-        rest = self.tokens[told:]
+        """Return TGI's stream of the missing tokens, with indexes from 1 and their whole text."""
+        known = self.count_known_tokens(request)
+        rest = self.tokens[known:]
         events = []
         for index, token in enumerate(rest, start=1):
             is_last = index == len(rest)
-            facts = testing.chunk(
+            chunk = testing.chunk(
                 token,
                 index=index,
                 special=is_last and self.ends_special,
-                generated_text=self.text.removeprefix(self.text_of(told)) if is_last else None,
+                generated_text=self.text.removeprefix(self.text_of(known)) if is_last else None,
                 details=self._details(request, len(rest)) if is_last else None,
             )
-            events.append(testing.event(facts))
+            events.append(testing.event(chunk))
         return events
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a round may leave behind: nothing."""
+"""Checks that a round leaves no open files, threads, tasks or unseen errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PATIENCE = 15.0
 
 
 class Leftovers:
-    """Notes the open files and the threads when it is made, and tells later what is more."""
+    """Records the open files and the threads when it is made, and compares them later."""
 
     def __init__(self) -> None:
         gc.collect()
@@ -27,14 +27,14 @@ class Leftovers:
         self._threads = set(threading.enumerate())
 
     def check(self) -> None:
-        """Wait until there are no more than there were.
+        """Wait until there are no more files and threads than at first.
 
         Raises:
             AssertionError: Some stay.
         """
-        # What is dropped and not closed warns here, which fails the test.
+        # An object that was dropped without being closed warns here, and the test fails.
         gc.collect()
-        # The watchdog's thread stays a while for the next call.
+        # The thread that checks deadlines stays a while for the next call.
         wait_for(lambda: not self._more_threads(), lambda: f"threads: {self._more_threads()}")
         wait_for(lambda: not self._more_files(), lambda: f"open files: {self._more_files()}")
 
@@ -46,31 +46,31 @@ class Leftovers:
 
 
 def open_files() -> dict[str, str]:
-    """Return the open files by their numbers, where the system tells; sockets have names too."""
-    found = {}
+    """Return the names of open files and sockets by number, where the system lists them."""
+    names = {}
     for file in _FILES.iterdir() if _FILES.exists() else ():
-        # One was for the list, and is closed again.
+        # The file that was open for the listing is closed again.
         with contextlib.suppress(FileNotFoundError):
-            found[file.name] = str(file.readlink())
-    return found
+            names[file.name] = str(file.readlink())
+    return names
 
 
 @contextlib.contextmanager
 def fail_on_unraised() -> Iterator[None]:
-    """See to it that no error is left that nobody could be told, as of a socket that was dropped.
+    """Fail if an error could not be raised to a caller, as when a socket is dropped.
 
     Raises:
         AssertionError: There are some.
     """
-    said: list[str] = []
+    errors: list[str] = []
     hooks = sys.unraisablehook, threading.excepthook
-    sys.unraisablehook = lambda what: said.append(f"{what.exc_value!r} in {what.object!r}")
-    threading.excepthook = lambda what: said.append(f"{what.exc_value!r} in {what.thread!r}")
+    sys.unraisablehook = lambda args: errors.append(f"{args.exc_value!r} in {args.object!r}")
+    threading.excepthook = lambda args: errors.append(f"{args.exc_value!r} in {args.thread!r}")
     try:
         yield
     finally:
         sys.unraisablehook, threading.excepthook = hooks
-    assert not said, said
+    assert not errors, errors
 
 
 async def check_tasks() -> None:
@@ -79,19 +79,19 @@ async def check_tasks() -> None:
     Raises:
         AssertionError: Some stay.
     """
-    ends = time.monotonic() + _PATIENCE
-    while others := asyncio.all_tasks() - {asyncio.current_task()}:
-        assert time.monotonic() < ends, f"tasks: {others}"
+    deadline = time.monotonic() + _PATIENCE
+    while other_tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        assert time.monotonic() < deadline, f"tasks: {other_tasks}"
         await asyncio.sleep(0.02)
 
 
-def wait_for(is_so: Callable[[], bool], what_else: Callable[[], str]) -> None:
-    """Wait until it is so.
+def wait_for(condition: Callable[[], bool], describe: Callable[[], str]) -> None:
+    """Wait until the condition holds.
 
     Raises:
-        AssertionError: It does not become so; it says what is instead.
+        AssertionError: It does not hold in time; `describe` returns the message.
     """
-    ends = time.monotonic() + _PATIENCE
-    while not is_so():
-        assert time.monotonic() < ends, what_else()
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, describe()
         time.sleep(0.02)

@@ -1,6 +1,6 @@
-"""The proxy that delays, splits, cuts, resets and stalls, and records what it has let through.
+"""The proxy that delays, splits, cuts, resets and stalls answers, and records what it sends.
 
-It and its upstream have a loop of their own, on a thread of their own.
+The proxy and its upstream have an event loop on a thread of their own.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Exchange:
     """One request, and what its client was sent.
 
     Attributes:
-        request: Its JSON.
-        answer_plan: What was planned.
+        request: The JSON of the request.
+        answer_plan: The plan of the answer.
         sent: Every byte of the answer that was handed to the system to be sent.
-        end: How it ended: as call_plan, or "left" when the client hung up before; None as long as
-            it goes on.
+        end: How the answer ended: as planned, or "left" when the client hung up before; None as
+            long as it is being sent.
     """
 
     request: dict[str, Any]
@@ -46,7 +46,7 @@ class Exchange:
 
     @property
     def received(self) -> wire.ReceivedAnswer:
-        """What the client makes of that."""
+        """What the client can read from the sent bytes."""
         return wire.ReceivedAnswer.of(bytes(self.sent))
 
 
@@ -58,13 +58,13 @@ class Proxy:
     """Passes requests on to its upstream, each as its `AnswerPlan` has it.
 
     Args:
-        seed: What all that is drawn is drawn from.
+        seed: The seed of all random choices.
         call_plans: The calls that will be made, by their numbers.
     """
 
     def __init__(self, seed: int, call_plans: Mapping[int, CallPlan]) -> None:
         self.exchanges: dict[int, list[Exchange]] = defaultdict(list)
-        # What was asked for against the rules, and what this side itself did wrong.
+        # Requests that were wrong, and errors of the proxy itself.
         self.complaints: list[str] = []
         self.urls: dict[str, str] = {}
         self._seed = seed
@@ -73,7 +73,7 @@ class Proxy:
         self._upstream_port = 0
         self._connections: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(lambda _, what: self.complaints.append(str(what)))
+        self._loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
         self._thread = threading.Thread(target=self._loop.run_forever, name="chaos", daemon=True)
         self._servers: list[asyncio.Server] = []
         # Bound, but not listening: connections are refused.
@@ -99,8 +99,8 @@ class Proxy:
         self._shut.close()
 
     @property
-    def under_way(self) -> list[int]:
-        """The streams whose answers are not at their end."""
+    def unfinished_streams(self) -> list[int]:
+        """The numbers of the streams whose answers have not ended."""
         return [n for n, some in self.exchanges.items() if any(p.end is None for p in some)]
 
     @property
@@ -108,12 +108,12 @@ class Proxy:
         """How many connections are open."""
         return len(self._connections)
 
-    def _run(self, what: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(what, self._loop).result(_PATIENCE)
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_PATIENCE)
 
     async def _start(self) -> None:
         self._upstream_port = await self._upstream.start()
-        for endpoint, serve in (("open", self._serve), ("slammed", self._slam)):
+        for endpoint, serve in (("open", self._serve), ("slammed", self._reset_connection)):
             server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
             self._servers.append(server)
             self.urls[endpoint] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -122,15 +122,17 @@ class Proxy:
         for server in self._servers:
             server.close()
         self._upstream.stop()
-        mine = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in mine:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*mine, return_exceptions=True)
-        # What was closed is gone only when the loop has come round.
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Transports are closed one turn of the loop later.
         for _ in range(3):
             await asyncio.sleep(0)
 
-    async def _slam(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _reset_connection(
+        self, _: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         _reset(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -149,20 +151,20 @@ class Proxy:
                 if not await _Carrier(reader, writer, exchange, self._seed).carry(self):
                     return
         except (OSError, EOFError):
-            # The client has closed it, as it may between two requests.
+            # The client has closed the connection, as it may between two requests.
             return
         finally:
             self._connections.discard(task)
             writer.close()
 
     async def answer(self, exchange: Exchange) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Ask the upstream."""
+        """Send the request to the upstream."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         writer.write(wire.request(exchange.request, exchange.answer_plan.headers))
         return reader, writer
 
     def size(self, exchange: Exchange) -> int:
-        """Return how long the answer is that the upstream gives."""
+        """Return the length of the upstream's answer in bytes."""
         request = wire.Request(exchange.answer_plan.headers, exchange.request)
         return sum(map(len, self._upstream.answer(request)))
 
@@ -179,7 +181,7 @@ class _Carrier:
     ) -> None:
         self._reader = reader
         self._writer = writer
-        # Nothing is to wait in this process, where a reset would take it back.
+        # No bytes may wait in this process, because a reset would discard them.
         writer.transport.set_write_buffer_limits(0)
         self._exchange = exchange
         self._rng = random.Random(
@@ -187,13 +189,13 @@ class _Carrier:
         )
 
     async def carry(self, proxy: Proxy) -> bool:
-        """Do as planned; return whether the connection lives on."""
+        """Send the answer as planned; return whether the connection stays open."""
         exchange, answer_plan = self._exchange, self._exchange.answer_plan
         try:
             await asyncio.sleep(answer_plan.wait)
             if answer_plan.end == "busy":
-                status, asked_wait = answer_plan.status
-                headers = dict([asked_wait, ("content-length", "0")])
+                status, retry_header = answer_plan.status
+                headers = dict([retry_header, ("content-length", "0")])
                 await self._send(wire.head(status, headers))
             elif answer_plan.end != "drop":
                 await self._pass_on(proxy)
@@ -206,21 +208,21 @@ class _Carrier:
             proxy.complaints.append(f"{exchange.request}: {error}")
             exchange.end = "drop"
             return False
-        # Before the client can know: it may be judged at once.
+        # Set before the client can see the end, because its stream may be judged at once.
         exchange.end = answer_plan.end
         if answer_plan.end == "reset" or (answer_plan.end == "drop" and answer_plan.at < 0.5):
             _reset(self._writer)
-        return answer_plan.lives_on and await self._part()
+        return answer_plan.keeps_connection and await self._part()
 
     async def _pass_on(self, proxy: Proxy) -> None:
         answer_plan = self._exchange.answer_plan
-        left = proxy.size(self._exchange)
+        remaining = proxy.size(self._exchange)
         if answer_plan.end != "whole":
-            left = int(left * answer_plan.at)
+            remaining = int(remaining * answer_plan.at)
         reader, writer = await proxy.answer(self._exchange)
         try:
-            while left and (piece := await reader.read(min(left, self._draw_size()))):
-                left -= len(piece)
+            while remaining and (piece := await reader.read(min(remaining, self._draw_size()))):
+                remaining -= len(piece)
                 await self._send(piece)
                 if answer_plan.pause and self._rng.random() < 0.2:
                     await asyncio.sleep(self._rng.uniform(0.0, answer_plan.pause))
@@ -248,7 +250,7 @@ class _Carrier:
             return True
         if answer_plan.parting_wait:
             await asyncio.sleep(answer_plan.parting_wait)
-        # In a time that long the next request may have come: it then is lost, as on a real line.
+        # The next request may have come in this time. It is lost then, as with a real proxy.
         if answer_plan.parting == "reset":
             _reset(self._writer)
         return False

@@ -1,7 +1,8 @@
-"""Hundreds of streams at once through a proxy that does its worst, as a seed has it.
+"""Hundreds of streams at once through a proxy that breaks them, as drawn from a seed.
 
 Every stream ends: whole, resumed, or with a typed error that has exactly the text that was sent.
-Nothing is left of it. `make test` plays one round, always the same; `make chaos` plays new ones.
+No file, thread or task stays. `make test` plays one round, always the same; `make chaos` plays new
+rounds.
 """
 
 import asyncio
@@ -23,30 +24,30 @@ from chaos.verdict import BEHIND, StreamJudge
 
 SEED = 20251108
 THREADS, TASKS = 60, 200
-# By then every stream has met a limit of its own, also on a machine that hardly gets on.
+# Seconds after which every stream has reached a limit of its own, even on a slow machine.
 PATIENCE = 60.0
 
 
 def test_chaos() -> None:
-    """`HFGEN_CHAOS_SECONDS` is how long to go on, `HFGEN_CHAOS_SEED` where to begin."""
+    """Play rounds for `HFGEN_CHAOS_SECONDS`, the first with the seed `HFGEN_CHAOS_SEED`."""
     seconds = float(os.environ.get("HFGEN_CHAOS_SECONDS", "0"))
-    first = random.SystemRandom().randrange(10**9) if seconds else SEED
-    seed = int(os.environ.get("HFGEN_CHAOS_SEED") or first)
-    ends = time.monotonic() + seconds
+    first_number = random.SystemRandom().randrange(10**9) if seconds else SEED
+    seed = int(os.environ.get("HFGEN_CHAOS_SEED") or first_number)
+    deadline = time.monotonic() + seconds
     while True:
         started = time.monotonic()
         with name_seed(seed), fail_on_unraised():
-            verdicts = play(seed)
-        told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-        print(f"seed {seed}: {told} ({time.monotonic() - started:.1f} s)")  # noqa: T201 - for -s
-        if time.monotonic() >= ends:
+            verdicts = play_round(seed)
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        print(f"seed {seed}: {counts} ({time.monotonic() - started:.1f} s)")  # noqa: T201 - for -s
+        if time.monotonic() >= deadline:
             return
         seed += 1
 
 
 @contextlib.contextmanager
 def name_seed(seed: int) -> Iterator[None]:
-    """Say the seed with whatever fails."""
+    """Add the seed to an error."""
     try:
         yield
     except Exception as error:
@@ -54,64 +55,74 @@ def name_seed(seed: int) -> Iterator[None]:
         raise
 
 
-def play(seed: int) -> Counter[str]:
-    """Play a round, and return how often it ended how."""
-    leftovers, ends = Leftovers(), time.monotonic() + PATIENCE
-    sync_plans = shifts(seed, "sync", THREADS, first=0)
-    async_plans = shifts(seed, "async", TASKS, first=1000)
-    call_plans = {e.number: e for shift in (*sync_plans, *async_plans) for e in shift}
+def play_round(seed: int) -> Counter[str]:
+    """Play a round; return how many streams had each verdict."""
+    leftovers, deadline = Leftovers(), time.monotonic() + PATIENCE
+    sync_plans = plan_calls(seed, "sync", THREADS, first_number=0)
+    async_plans = plan_calls(seed, "async", TASKS, first_number=1000)
+    call_plans = {plan.number: plan for plans in (*sync_plans, *async_plans) for plan in plans}
     with Proxy(seed, call_plans) as proxy:
 
-        def callers(shifts: list[list[CallPlan]]) -> list[list[Caller]]:
-            return [[Caller(e, seed, proxy.urls[e.endpoint]) for e in shift] for shift in shifts]
+        def make_callers(plans_by_worker: list[list[CallPlan]]) -> list[list[Caller]]:
+            return [
+                [Caller(plan, seed, proxy.urls[plan.endpoint]) for plan in plans]
+                for plans in plans_by_worker
+            ]
 
-        on_threads, in_tasks = callers(sync_plans), callers(async_plans)
+        thread_callers, task_callers = make_callers(sync_plans), make_callers(async_plans)
         with hfgen.Client() as client:
-            threads = start_threads(client, on_threads)
-            asyncio.run(call_all(in_tasks, proxy))
+            threads = start_threads(client, thread_callers)
+            asyncio.run(call_all(task_callers, proxy))
             for thread in threads:
-                thread.join(max(0.0, ends - time.monotonic()))
-            ended = outcomes_by_number([*on_threads, *in_tasks])
-            late = [number for number, (_, outcome) in ended.items() if outcome.ending is None]
-            assert not late, f"streams {late} do not end"
-            # Nobody listens any more, so nobody may be spoken to.
-            wait_for(lambda: not proxy.under_way, lambda: f"still sent to: {proxy.under_way}")
+                thread.join(max(0.0, deadline - time.monotonic()))
+            outcomes = outcomes_by_number([*thread_callers, *task_callers])
+            unended = [
+                number for number, (_, outcome) in outcomes.items() if outcome.ending is None
+            ]
+            assert not unended, f"streams {unended} do not end"
+            # All callers have ended, so the proxy must not send to any of them.
+            wait_for(
+                lambda: not proxy.unfinished_streams,
+                lambda: f"still sent to: {proxy.unfinished_streams}",
+            )
         assert not proxy.complaints, proxy.complaints
         wait_for(lambda: not proxy.connections, lambda: f"{proxy.connections} connections stay")
-        verdicts = judge_streams(seed, ended, proxy)
-    del on_threads, in_tasks, callers, threads, client, ended
+        verdicts = judge_streams(seed, outcomes, proxy)
+    del thread_callers, task_callers, make_callers, threads, client, outcomes
     leftovers.check()
     return verdicts
 
 
-def shifts(
-    seed: int, side: Literal["sync", "async"], count: int, *, first: int
+def plan_calls(
+    seed: int, side: Literal["sync", "async"], count: int, *, first_number: int
 ) -> list[list[CallPlan]]:
     """Return the calls of this many workers; every fourth worker makes two."""
-    numbers = [[n, n + 500] if n % 4 == 0 else [n] for n in range(first, first + count)]
-    return [[CallPlan.of(seed, number, side) for number in shift] for shift in numbers]
+    numbers = [
+        [n, n + 500] if n % 4 == 0 else [n] for n in range(first_number, first_number + count)
+    ]
+    return [[CallPlan.of(seed, number, side) for number in plans] for plans in numbers]
 
 
-async def call_all(shifts: list[list[Caller]], proxy: Proxy) -> None:
+async def call_all(callers_by_worker: list[list[Caller]], proxy: Proxy) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, what: proxy.complaints.append(str(what)))
+    loop.set_exception_handler(lambda _, context: proxy.complaints.append(str(context)))
     async with hfgen.AsyncClient() as client:
-        await asyncio.wait_for(run_tasks(client, shifts), PATIENCE)
-        numbers = {caller.call_plan.number for shift in shifts for caller in shift}
+        await asyncio.wait_for(run_tasks(client, callers_by_worker), PATIENCE)
+        numbers = {caller.call_plan.number for callers in callers_by_worker for caller in callers}
         await asyncio.to_thread(
             wait_for,
-            lambda: numbers.isdisjoint(proxy.under_way),
-            lambda: f"still sent to: {numbers.intersection(proxy.under_way)}",
+            lambda: numbers.isdisjoint(proxy.unfinished_streams),
+            lambda: f"still sent to: {numbers.intersection(proxy.unfinished_streams)}",
         )
     await check_tasks()
 
 
 def judge_streams(
-    seed: int, ended: Mapping[int, tuple[CallPlan, Outcome]], proxy: Proxy
+    seed: int, outcomes: Mapping[int, tuple[CallPlan, Outcome]], proxy: Proxy
 ) -> Counter[str]:
     verdicts: Counter[str] = Counter()
     wrong, stalled = [], 0
-    for number, (call_plan, outcome) in sorted(ended.items()):
+    for number, (call_plan, outcome) in sorted(outcomes.items()):
         exchanges = proxy.exchanges[number]
         stalled += bool(exchanges) and exchanges[-1].end == "stall"
         try:
@@ -122,15 +133,17 @@ def judge_streams(
             wrong.append(
                 f"stream {number}: {error}\n{describe_stream(call_plan, exchanges, outcome)}"
             )
-    assert not wrong, "\n\n".join([f"{len(wrong)} of {len(ended)} streams are wrong", *wrong[:10]])
-    # Where the machine stands still a while, a limit is met before all is read: not so often.
+    assert not wrong, "\n\n".join(
+        [f"{len(wrong)} of {len(outcomes)} streams are wrong", *wrong[:10]]
+    )
+    # If the machine pauses, a client may time out before it has read everything. This must be rare.
     assert verdicts[BEHIND] <= stalled / 4, f"{verdicts} of {stalled} that stalled"
     assert verdicts["whole"], f"nothing comes through: {verdicts}"
     return verdicts
 
 
 def describe_stream(call_plan: CallPlan, exchanges: Sequence[Exchange], outcome: Outcome) -> str:
-    """Return all that is known of a stream."""
+    """Return a stream's plans, answers and outcome as text."""
     steps = [
         f"  {p.end}: {p.answer_plan}\n    after {p.request}\n    {bytes(p.sent)!r}"
         for p in exchanges

@@ -53,7 +53,7 @@ class ReceivedAnswer:
     Attributes:
         framing: How the end of the body is told; None where the headers are not whole.
         body: What came of the body.
-        is_whole: Whether its end has been told; where the end of the connection tells it, never.
+        is_whole: Whether the framing shows that the body is complete; never with framing "close".
     """
 
     framing: str | None

@@ -1,6 +1,7 @@
 """Running the command as a person would: in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -43,7 +44,15 @@ def hfgen(tmp_path):
         started.append(process)
         return process
 
-    run.start = start
+    def start_ignoring(number, *arguments, **kwargs):
+        # A child ignores the signals that its parent ignores.
+        previous = signal.signal(number, signal.SIG_IGN)
+        try:
+            return start(*arguments, **kwargs)
+        finally:
+            signal.signal(number, previous)
+
+    run.start, run.start_ignoring = start, start_ignoring
     yield run
     for process in started:
         if process.poll() is None:

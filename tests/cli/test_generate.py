@@ -23,8 +23,8 @@ def test_streams_the_text(hfgen):
     with ScriptedServer(STORY) as server:
         done = hfgen("generate", "Hi", "--api-url", server.url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Once upon\n", "")
-    asked = server.requests[0].json
-    assert asked == {"inputs": "Hi", "parameters": {"return_full_text": False}, "stream": True}
+    body = server.requests[0].json
+    assert body == {"inputs": "Hi", "parameters": {"return_full_text": False}, "stream": True}
 
 
 def test_shows_each_token_as_it_comes(hfgen):
@@ -242,6 +242,15 @@ def test_a_second_ctrl_c_ends_it_at_once(hfgen):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
         assert process.stderr.read() == ""
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored(hfgen):
+    with ScriptedServer(events(token("Once"), Pause(0.5), token("", last="Once"))) as server:
+        process = hfgen.start_ignoring(signal.SIGINT, "generate", "Hi", "--api-url", server.url)
+        assert process.stdout.read(4) == "Once"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err) == (0, "\n", "")
 
 
 def test_local_and_a_url_exclude_each_other(hfgen):

@@ -26,9 +26,9 @@ def test_asks_for_the_models_where_there_is_no_info(hfgen):
     script = answer(status=404, framing="length"), as_json(models)
     with ScriptedServer(*script, speaks=None) as server:
         done = hfgen("info", server.url, "--json")
-    said = json.loads(done.stdout)
-    assert said["models"] == [{"id": "m"}]
-    assert said["model_id"] == "m"
+    info = json.loads(done.stdout)
+    assert info["models"] == [{"id": "m"}]
+    assert info["model_id"] == "m"
     assert [r.path for r in server.requests] == ["/info", "/v1/models"]
     assert server.requests[0].method == "GET"
 

@@ -27,6 +27,17 @@ def test_serves_until_it_is_told_to_stop(hfgen, number):
     assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_in_the_background_sigint_is_ignored_and_sigterm_stops_it(hfgen):
+    process = hfgen.start_ignoring(signal.SIGINT, "serve", "--port", "0")
+    url = process.stderr.readline().split()[3]
+    process.send_signal(signal.SIGINT)
+    with Client(api_url=url) as client:
+        assert client.run({"inputs": "Once", "parameters": {"max_new_tokens": 3}})
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
 def test_a_port_that_is_taken(hfgen, local_server):
     done = hfgen("serve", "--port", local_server.url.rpartition(":")[2])
     assert done.returncode == 1

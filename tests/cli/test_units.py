@@ -2,7 +2,7 @@
 
 import pytest
 
-from hfgen._cli.units import duration, number
+from hfgen._cli.units import format_duration, format_number
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from hfgen._cli.units import duration, number
     ],
 )
 def test_durations(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_durations(seconds, text):
     [(0, "0"), (3, "3"), (3.04, "3.0"), (99.94, "99.9"), (123.4, "123"), (1_234_567, "1,234,567")],
 )
 def test_numbers(value, text):
-    assert number(value) == text
+    assert format_number(value) == text

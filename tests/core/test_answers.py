@@ -1,4 +1,4 @@
-"""Answers: read by attribute and by key, and what the server said in full."""
+"""Answers: read by attribute and by key, and as dicts and JSON."""
 
 import copy
 import json
@@ -47,13 +47,13 @@ ANSWER = {
 
 @pytest.fixture
 def chunk():
-    [chunk] = TGI().events().read([Event(b"", json.dumps(SAID).encode())])
+    [chunk] = TGI().make_event_reader().read([Event(b"", json.dumps(SAID).encode())])
     return chunk
 
 
 @pytest.fixture
 def answer():
-    [answer] = TGI().answers(json.dumps(ANSWER).encode())
+    [answer] = TGI().read_answers(json.dumps(ANSWER).encode())
     return answer
 
 
@@ -70,18 +70,18 @@ class TestReading:
         assert isinstance(answer.details.best_of_sequences[0], BestOfSequence)
         assert answer["details"]["best_of_sequences"][0]["tokens"][0]["text"] == " a"
 
-    def test_what_hfgen_does_not_know_is_there_by_key(self, chunk):
+    def test_unknown_fields_are_read_by_key(self, chunk):
         assert chunk["future"] == {"a": None}
         assert "future" in chunk
         assert chunk.get("future") == {"a": None}
         with pytest.raises(AttributeError):
             chunk.future  # noqa: B018 - reading it is the test
 
-    def test_what_a_part_has_that_is_not_known_is_in_the_whole(self, chunk):
+    def test_unknown_fields_of_a_part_are_in_to_dict_of_the_answer(self, chunk):
         assert chunk.to_dict()["token"]["new"] == [1]
         assert "new" not in chunk.token
 
-    def test_what_is_not_there(self, chunk):
+    def test_missing_fields(self, chunk):
         with pytest.raises(KeyError):
             chunk["nonsense"]
         with pytest.raises(KeyError):
@@ -99,49 +99,49 @@ class TestReading:
         ]  # fmt: skip
 
 
-class TestGivingBack:
-    def test_what_the_server_said(self, chunk, answer):
+class TestToDictAndToJson:
+    def test_fields_that_the_server_sent(self, chunk, answer):
         assert chunk.to_dict() == SAID
         assert json.loads(chunk.to_json()) == SAID
         assert answer.to_dict() == ANSWER
         assert json.loads(answer.to_json()) == ANSWER
 
-    def test_its_own_words(self):
-        said = b'{ "generated_text" : "\\u00e9", "n": 1.0e2 }'
-        [answer] = TGI().answers(b"[" + said + b"]")
-        assert answer.to_json() == said.decode().strip()
+    def test_to_json_is_the_json_that_the_server_sent(self):
+        text = b'{ "generated_text" : "\\u00e9", "n": 1.0e2 }'
+        [answer] = TGI().read_answers(b"[" + text + b"]")
+        assert answer.to_json() == text.decode().strip()
 
-    def test_numbers_beyond_what_is_usual(self):
-        said = '{"generated_text": "a", "n": [1e400, %s, 7]}' % ("9" * 5000)
-        [answer] = TGI().answers(said.encode())
+    def test_very_big_numbers(self):
+        text = '{"generated_text": "a", "n": [1e400, %s, 7]}' % ("9" * 5000)
+        [answer] = TGI().read_answers(text.encode())
         assert answer.to_dict() == {"generated_text": "a", "n": [math.inf, math.inf, 7]}
         assert answer["n"][2] == 7
         assert "other" not in answer
-        assert answer.to_json() == said
+        assert answer.to_json() == text
 
-    def test_each_time_anew(self, chunk):
+    def test_to_dict_makes_a_new_dict_each_time(self, chunk):
         chunk.to_dict()["token"]["text"] = "other"
         assert chunk.to_dict() == SAID
 
-    def test_no_server_says_what_a_part_was_read_from(self):
+    def test_a_server_cannot_set_the_raw_json(self):
         data = json.dumps({"token": {**TOKEN, "\x7fraw": "fn5+"}}).encode()
         with pytest.raises(hfgen.MalformedStreamError):
-            list(TGI().events().read([Event(b"", data)]))
+            list(TGI().make_event_reader().read([Event(b"", data)]))
 
-    def test_parts_in_tgis_shape(self, answer):
+    def test_parts_have_the_fields_of_tgi(self, answer):
         assert answer.details.to_dict() == ANSWER["details"]
         assert answer.details.tokens[0].to_dict() == TOKEN
         assert json.loads(answer.details.to_json()) == ANSWER["details"]
 
-    def test_what_a_caller_made(self):
-        made = Chunk(token=Token(text="é"))
-        assert made.to_dict() == {
+    def test_objects_made_by_the_caller(self):
+        chunk = Chunk(token=Token(text="é"))
+        assert chunk.to_dict() == {
             "index": None,
             "token": {"id": None, "text": "é", "logprob": None, "special": False},
             "generated_text": None,
             "details": None,
         }
-        assert json.loads(made.to_json()) == made.to_dict()
+        assert json.loads(chunk.to_json()) == chunk.to_dict()
 
 
 TWINS = [copy.copy, copy.deepcopy] + [
@@ -160,8 +160,10 @@ class TestValues:
             assert other.to_dict() == value.to_dict()
             assert repr(other) == repr(value)
 
-    def test_equality_is_of_what_is_known(self, chunk):
-        [same] = TGI().events().read([Event(b"", json.dumps({**SAID, "future": 5}).encode())])
+    def test_equality_compares_the_known_fields(self, chunk):
+        [same] = (
+            TGI().make_event_reader().read([Event(b"", json.dumps({**SAID, "future": 5}).encode())])
+        )
         assert same == chunk
         assert same != Chunk(token=Token(text="x"))
         assert Token(text="a") != PrefillToken(text="a")
@@ -174,7 +176,7 @@ class TestValues:
         with pytest.raises(TypeError):
             chunk["index"] = 5
 
-    def test_lists_of_two_are_not_one(self):
+    def test_default_lists_are_not_shared(self):
         first, second = Details(), Details()
         first.tokens.append(Token(text="a"))
         assert second.tokens == []
@@ -185,14 +187,14 @@ class TestValues:
         assert "raw" not in repr(chunk)
         assert eval(repr(chunk), vars(hfgen.types)) == chunk
 
-    def test_matching(self, chunk):
+    def test_match_statements(self, chunk):
         match chunk:
             case Chunk(token=Token(text=text)):
                 assert text == " a"
             case _:
                 raise AssertionError
 
-    def test_an_empty_one(self):
+    def test_an_empty_answer(self):
         assert GeneratedText(generated_text="").details is None
         with pytest.raises(TypeError):
             GeneratedText()

@@ -1,4 +1,4 @@
-"""Whatever a server sends, in whatever pieces: hfgen's own errors, and always the same.
+"""Whatever a server sends, however it is split: hfgen raises its own errors, always the same.
 
 The properties are those that `make fuzz` looks for exceptions to.
 """
@@ -42,7 +42,7 @@ dialects = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: type
 
 
 @st.composite
-def changed(draw, originals):
+def variants(draw, originals):
     """What a server really says, cut off, joined with more, and with a few changes."""
     body = b"".join(draw(st.lists(st.sampled_from(originals), min_size=1, max_size=2)))
     for change, value in draw(st.lists(CHANGE, max_size=3)):
@@ -51,8 +51,8 @@ def changed(draw, originals):
     return body[: draw(st.integers(0, len(body)))] if is_cut else body
 
 
-ANSWER = st.one_of(changed(BODIES), st.binary(max_size=40))
-STREAM = st.one_of(changed(STREAMS), st.binary(max_size=40))
+ANSWER = st.one_of(variants(BODIES), st.binary(max_size=40))
+STREAM = st.one_of(variants(STREAMS), st.binary(max_size=40))
 FIELDS = st.one_of(
     st.sampled_from(HEADERS),
     st.dictionaries(
@@ -60,7 +60,7 @@ FIELDS = st.one_of(
         st.one_of(st.sampled_from(WAITS), st.text(max_size=20)),
     ),
 )
-# Everything that an event may have, once.
+# An event with every field that there is.
 EVENT = {
     **token("a", last="a"),
     "top_tokens": [{"id": 1, "text": "b"}],

@@ -1,4 +1,4 @@
-"""The body of an answer to the items of a stream; always fed in every way."""
+"""From the body of an answer to the items of a stream; bodies are split in every way."""
 
 import json
 
@@ -31,7 +31,7 @@ from hfgen.testing import event
 
 
 def outcome(make, pieces):
-    """What comes of the pieces: the items, and the error as class, message and text."""
+    """Return what the pieces give: the items, and the error as class, message and text."""
     decoder, items = make(), []
     try:
         for piece in pieces:
@@ -62,7 +62,7 @@ STORY = [token("Once", index=1), token(" é", index=2), token("\u2028", index=3)
 LAST = token("</s>", special=True, last="Once é\u2028", index=4)
 
 
-class TestEvents:
+class TestEventBody:
     def test_tokens_joined_are_the_generated_text(self):
         items, error, *_ = tokens(b"".join(map(event, [*STORY, LAST])))
         assert error is None
@@ -76,8 +76,8 @@ class TestEvents:
     @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
     @pytest.mark.parametrize("noise", [b"", b":\n", b": keepalive\n\n", b"event: x\nid: 1\n"])
     def test_framing_and_comments(self, data, mark, noise):
-        said = [json.dumps(each, ensure_ascii=False).encode() for each in [*STORY, LAST]]
-        items, error, *_ = tokens(mark + b"".join(noise + data % each for each in said))
+        events = [json.dumps(chunk, ensure_ascii=False).encode() for chunk in [*STORY, LAST]]
+        items, error, *_ = tokens(mark + b"".join(noise + data % text for text in events))
         assert error is None
         assert items == ["Once", " é", "\u2028"]
 
@@ -125,10 +125,10 @@ class TestEvents:
         assert error is None
         assert items == ["Once", " é", "\u2028"]
 
-    def test_done_unfinished_is_an_end(self):
+    def test_done_without_a_blank_line_is_an_end(self):
         assert tokens(event(token("a")) + b"data: [DONE]")[:2] == (["a"], None)
 
-    def test_an_event_cut_in_its_middle_is_an_error(self):
+    def test_an_event_that_is_cut_off_is_an_error(self):
         body = event(token("a")) + event(token("b", last="ab"))[:-20]
         items, error, _, text = tokens(body)
         assert items == ["a"]
@@ -155,7 +155,7 @@ class TestEvents:
         body = event({"error": "full", "error_type": "overloaded"})
         assert tokens(body)[:2] == ([], OverloadedError)
 
-    def test_an_unfinished_error_counts(self):
+    def test_an_error_without_a_blank_line_counts(self):
         body = event({"error": "full", "error_type": "overloaded"}).rstrip()
         assert tokens(body)[:2] == ([], OverloadedError)
 
@@ -167,11 +167,11 @@ class TestEvents:
         assert text == "a"
 
     @pytest.mark.parametrize("wrong", [{"logprob": "?"}, {"id": "?"}, {"id": None}])
-    def test_of_a_token_nothing_but_its_text_is_read_where_that_is_asked_for(self, wrong):
-        said = token("a", last="a")
-        said["token"] |= wrong
-        assert tokens(event(said))[:2] == (["a"], None)
-        _, error, *_ = chunks(event(said))
+    def test_only_text_ignores_other_fields_of_a_token(self, wrong):
+        payload = token("a", last="a")
+        payload["token"] |= wrong
+        assert tokens(event(payload))[:2] == (["a"], None)
+        _, error, *_ = chunks(event(payload))
         assert error is (None if wrong == {"id": None} else MalformedStreamError)
 
     def test_a_line_that_is_too_long_keeps_the_text(self):
@@ -181,42 +181,44 @@ class TestEvents:
             list(decoder.feed(b"data: " + b"x" * 20_000_000))
         assert caught.value.text == "a"
 
-    def test_an_interruption_before_the_end(self):
+    def test_a_break_before_the_end_is_an_error(self):
         decoder = EventBody(TGI(), select_text)
         list(decoder.feed(event(token("a"))))
-        ending = decoder.interrupted(ConnectError("cut"))
+        ending = decoder.ending_error(ConnectError("cut"))
         assert isinstance(ending, IncompleteGenerationError)
         assert ending.text == "a"
         assert "cut" in str(ending)
         for error in [TimeoutError("slow"), AbortError("enough")]:
-            assert decoder.interrupted(error) is error
+            assert decoder.ending_error(error) is error
             assert error.text == "a"
 
-    def test_an_interruption_after_the_last_event_is_none(self):
+    def test_a_break_after_the_last_event_is_no_error(self):
         decoder = EventBody(TGI(), select_text)
         list(decoder.feed(event(token("a", last="a"))))
-        assert decoder.interrupted(ConnectError("cut")) is None
+        assert decoder.ending_error(ConnectError("cut")) is None
 
     @pytest.mark.parametrize("has_begun", [False, True])
-    def test_an_interruption_before_the_last_item_is_one(self, has_begun):
+    def test_a_break_before_the_last_item_is_taken_is_an_error(self, has_begun):
         decoder = EventBody(TGI(), select_text)
         items = decoder.feed(event(token("a")) + event(token("b", last="ab")))
         came = next(items)
         if has_begun:
-            # What `accept` looks at is decoded before anybody asks for its item.
-            items = decoder.items(iter(list(decoder.chunks(event(token("b", last="ab"))))))
+            # `accept` decodes the first chunks before the caller takes an item.
+            items = decoder.select_items(
+                iter(list(decoder.read_chunks(event(token("b", last="ab")))))
+            )
         error = AbortError("enough")
-        assert decoder.interrupted(error) is error
+        assert decoder.ending_error(error) is error
         assert error.text == came == "a"
 
-    def test_so_is_one_in_the_middle_of_the_last_event(self):
+    def test_a_break_inside_the_last_event_is_an_error(self):
         logprobs = {"tokens": ["a", "b"], "token_logprobs": [-1, -1], "text_offset": [0, 1]}
         last = piece("ab", "length", logprobs=logprobs, usage=USAGE)
         decoder = EventBody(Completions({"inputs": "x"}), select_text)
         items = decoder.feed(last)
         assert next(items) == "a"
         error = AbortError("enough")
-        assert decoder.interrupted(error) is error
+        assert decoder.ending_error(error) is error
         assert error.text == "a"
 
     def test_a_hundred_thousand_tokens_are_read_in_linear_time(self):
@@ -226,13 +228,13 @@ class TestEvents:
         assert decoder.text == "a" * 100_000
 
 
-class TestWhole:
-    def test_one_answer_without_details_is_one_item(self):
+class TestJsonBody:
+    def test_an_answer_without_details_is_one_item(self):
         assert whole(b'{"generated_text": "a b"}')[:2] == (["a b"], None)
         assert whole(b'[{"generated_text": "a b"}]')[:2] == (["a b"], None)
 
-    def test_details_give_its_tokens(self):
-        said = [token(" a")["token"], token("</s>", special=True)["token"]]
+    def test_details_give_the_tokens(self):
+        listed = [token(" a")["token"], token("</s>", special=True)["token"]]
         answer = {
             "generated_text": " a",
             "details": {
@@ -240,8 +242,8 @@ class TestWhole:
                 "generated_tokens": 2,
                 "seed": 5,
                 "prefill": [{"id": 1, "text": "x", "logprob": None}],
-                "tokens": said,
-                "top_tokens": [[said[0]], [said[1]]],
+                "tokens": listed,
+                "top_tokens": [[listed[0]], [listed[1]]],
             },
         }
         body = json.dumps(answer).encode()
@@ -249,7 +251,7 @@ class TestWhole:
         items, error, *_ = every_way(lambda: JsonBody(TGI(), select_chunk), body)
         assert error is None
         assert [item.index for item in items] == [1, 2]
-        assert [item.token.to_dict() for item in items] == said
+        assert [item.token.to_dict() for item in items] == listed
         assert [item.generated_text for item in items] == [None, " a"]
         assert items[0].details is None
         assert items[1].details.finish_reason == "eos_token"
@@ -260,47 +262,47 @@ class TestWhole:
         assert whole(b'{"error": "full", "error_type": "overloaded"}')[1] is OverloadedError
 
     @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b"[]"])
-    def test_what_is_no_answer(self, body):
+    def test_an_invalid_answer(self, body):
         items, error, *_ = whole(body)
         assert items == []
         assert error is MalformedAnswerError
 
-    def test_an_interruption(self):
+    def test_a_break(self):
         decoder = JsonBody(TGI(), select_text)
         list(decoder.feed(b'{"generated_'))
-        assert isinstance(decoder.interrupted(ConnectError("cut")), IncompleteGenerationError)
+        assert isinstance(decoder.ending_error(ConnectError("cut")), IncompleteGenerationError)
         slow = TimeoutError("slow")
-        assert decoder.interrupted(slow) is slow
+        assert decoder.ending_error(slow) is slow
 
 
-class TestBytes:
-    def test_are_as_they_came(self):
+class TestRawBody:
+    def test_pieces_are_unchanged(self):
         body = bytes(range(256)) + "\u2028\r\n\n".encode()
         for pieces in cuts(body):
             items, error, *_ = outcome(RawBody, pieces)
             assert error is None
             assert items == [piece for piece in pieces if piece]
 
-    def test_an_interruption_is_what_it_is(self):
+    def test_a_break_raises_its_own_error(self):
         cut = ConnectError("cut")
-        assert RawBody().interrupted(cut) is cut
+        assert RawBody().ending_error(cut) is cut
 
 
-class TestFolded:
-    def read(self, *said):
-        return list(EventBody(TGI(), select_chunk).feed(b"".join(map(event, said))))
+class TestAnswersFromChunks:
+    def read(self, *payloads):
+        return list(EventBody(TGI(), select_chunk).feed(b"".join(map(event, payloads))))
 
     def test_the_last_event_has_the_text(self):
         [answer] = answers_from_chunks(self.read(token("a"), token("</s>", special=True, last="a")))
         assert answer.to_dict() == {"generated_text": "a", "details": None}
 
-    def test_without_it_the_tokens_have(self):
+    def test_without_generated_text_the_tokens_are_joined(self):
         [answer] = answers_from_chunks(
             self.read(token("<s>", special=True), token("a"), token("b"))
         )
         assert answer.generated_text == "ab"
 
-    def test_an_empty_text_is_one(self):
+    def test_an_empty_generated_text_counts(self):
         [answer] = answers_from_chunks(self.read(token("a", last="")))
         assert answer.generated_text == ""
 

@@ -1,4 +1,4 @@
-"""The conversation, led by hand: no server, no clock, no loop."""
+"""The conversation with each step made by the test: no server, no clock, no event loop."""
 
 import json
 
@@ -58,18 +58,18 @@ def result(conversation, reply):
     return stop.value.value
 
 
-def sent(step):
+def check_send(step):
     assert isinstance(step, Send)
     return step
 
 
-def redirected(location, *, status=307, request=REQUEST):
+def redirect(location, *, status=307, request=REQUEST):
     """The request that follows a redirect."""
     conversation = converse(request=request)
     next(conversation)
     answer = response(status, location=location)
     assert conversation.send(answer) == Read(answer, 1024 * 1024)
-    return sent(conversation.send(b"")).request
+    return check_send(conversation.send(b"")).request
 
 
 class TestAnswers:
@@ -82,7 +82,7 @@ class TestAnswers:
         assert text.generated_text == "a"
 
     @pytest.mark.parametrize("status", [200, 201, 202, 299])
-    def test_statuses_of_success(self, status):
+    def test_every_2xx_status(self, status):
         conversation = converse()
         next(conversation)
         conversation.send(response(status))
@@ -115,7 +115,7 @@ class TestAnswers:
         assert result(conversation, ANSWER)[0].generated_text == "a"
 
 
-class TestItems:
+class TestStreams:
     def open(self, content_type, accept=None):
         conversation = converse(accept or accept_with(Texts))
         next(conversation)
@@ -158,7 +158,7 @@ class TestItems:
             conversation.send(b"<html><title>Log in</title></html>")
 
     @pytest.mark.parametrize("content_type", ["text/event-stream", "text/html", None])
-    def test_bytes_are_bytes_whatever_they_are(self, content_type):
+    def test_stream_bytes_takes_any_body(self, content_type):
         conversation, answer = self.open(content_type, accept_with(RawBytes))
         if content_type == "text/event-stream":
             assert conversation.send(answer) == Peek(answer)
@@ -170,7 +170,7 @@ class TestItems:
         assert type(opened.decoder) is RawBody
 
 
-class TestLooking:
+class TestPeeking:
     """The first chunk is looked at before a stream is handed out, and handed out all the same."""
 
     BUSY = event({"error": "full", "error_type": "overloaded"})
@@ -190,7 +190,7 @@ class TestLooking:
         return self.look(accept_with(RawBytes), **policy)
 
     @pytest.mark.parametrize(("look", "items"), [(items, True), (raw, False)])
-    def test_what_was_read_is_kept(self, look, items):
+    def test_pieces_that_were_peeked_are_kept(self, look, items):
         conversation, answer = look(self)
         pieces = [b":\n\n", event(token("a"))[:9], event(token("a"))[9:] + event(token("b"))]
         for piece in pieces[:-1]:
@@ -200,28 +200,28 @@ class TestLooking:
         assert list(opened.decoder.feed(event(token("c")))) == (
             ["c"] if items else [event(token("c"))]
         )
-        assert opened.broke is None
+        assert opened.break_error is None
 
     @pytest.mark.parametrize("look", [items, raw])
     def test_overload_inside_a_200_is_tried_again(self, look):
         conversation, answer = look(self, max_retries=1)
         assert conversation.send(self.BUSY) == Drop(answer)
-        again = sent(conversation.send(None))
+        again = check_send(conversation.send(None))
         assert isinstance(again.error, hfgen.OverloadedError)
         assert again.retries == 1
 
-    def test_at_last_it_is_raised(self):
+    def test_overload_is_raised_after_the_last_attempt(self):
         conversation, answer = self.items(max_retries=0)
         assert conversation.send(self.BUSY) == Drop(answer)
         with pytest.raises(hfgen.OverloadedError):
             conversation.send(None)
 
-    @pytest.mark.parametrize("said", [BUSY, WRONG])
-    def test_at_last_bytes_are_handed_out(self, said):
+    @pytest.mark.parametrize("piece", [BUSY, WRONG])
+    def test_bytes_are_returned_after_the_last_attempt(self, piece):
         conversation, _ = self.raw(max_retries=0)
-        assert list(result(conversation, said).ready) == [said]
+        assert list(result(conversation, piece).ready) == [piece]
 
-    def test_what_cannot_be_mended_is_raised_at_once(self):
+    def test_other_errors_are_raised_at_once(self):
         conversation, answer = self.items(max_retries=9)
         assert conversation.send(self.WRONG) == Drop(answer)
         with pytest.raises(hfgen.ValidationError):
@@ -231,23 +231,25 @@ class TestLooking:
     def test_a_stream_that_ends_before_its_first_chunk_is_tried_again(self, look):
         conversation, answer = look(self)
         assert conversation.send(None) == Drop(answer)
-        assert isinstance(sent(conversation.send(None)).error, hfgen.IncompleteGenerationError)
+        assert isinstance(
+            check_send(conversation.send(None)).error, hfgen.IncompleteGenerationError
+        )
 
     @pytest.mark.parametrize("look", [items, raw])
-    def test_so_is_one_that_breaks(self, look):
+    def test_a_stream_that_breaks_before_its_first_chunk_is_tried_again(self, look):
         conversation, answer = look(self)
         conversation.send(b":\n\n")
         assert conversation.throw(ConnectError("broke")) == Drop(answer)
-        assert sent(conversation.send(None)).retries == 1
+        assert check_send(conversation.send(None)).retries == 1
 
-    def test_bytes_that_broke_off_end_in_the_error(self):
+    def test_bytes_of_a_body_that_broke_end_in_the_error(self):
         conversation, _ = self.raw(max_retries=0)
         conversation.send(b":\n\n")
         broke = ConnectError("broke")
         with pytest.raises(StopIteration) as stop:
             conversation.throw(broke)
         assert list(stop.value.value.ready) == [b":\n\n"]
-        assert stop.value.value.broke is broke
+        assert stop.value.value.break_error is broke
 
     @pytest.mark.parametrize(("look", "items"), [(items, True), (raw, False)])
     def test_an_end_without_blank_line(self, look, items):
@@ -256,7 +258,7 @@ class TestLooking:
         conversation.send(piece)
         opened = result(conversation, None)
         assert list(opened.ready) == (["a"] if items else [piece])
-        # The stream comes to the end as well.
+        # `finish` is called although `accept` has seen the end already.
         assert list(opened.decoder.finish()) == []
 
     def test_an_end_without_token(self):
@@ -267,7 +269,7 @@ class TestLooking:
         assert list(opened.decoder.finish()) == []
 
     def test_a_chunk_without_text_is_kept(self):
-        # A stream of tokens skips it; the look does not: an error after it ends the stream.
+        # The stream has begun with it, though `stream_tokens` skips it: no attempt follows.
         conversation, _ = self.items()
         special = {"token": {"text": "<s>", "special": True}}
         opened = result(conversation, event(special))
@@ -277,13 +279,13 @@ class TestLooking:
 
 class TestRetries:
     @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-    def test_statuses_that_pass(self, status):
+    def test_transient_statuses(self, status):
         conversation = converse(max_retries=2)
         assert next(conversation) == Send(REQUEST)
         for bound in (0.5, 1.0):
             answer = response(status)
             assert conversation.send(answer) == Read(answer, 1024 * 1024)
-            again = sent(conversation.send(b'{"error": "busy"}'))
+            again = check_send(conversation.send(b'{"error": "busy"}'))
             assert again.request == REQUEST
             assert 0 <= again.wait <= bound
             assert again.error.status == status
@@ -296,7 +298,7 @@ class TestRetries:
         "status", [300, 301, 302, 303, 304, 400, 401, 402, 403, 404, 405, 410, 413, 422, 424,
                    500, 501, 505]
     )  # fmt: skip
-    def test_statuses_that_stay(self, status):
+    def test_lasting_statuses(self, status):
         conversation = converse(max_retries=9)
         next(conversation)
         conversation.send(response(status))
@@ -310,7 +312,7 @@ class TestRetries:
     def test_no_connection(self, error):
         conversation = converse(max_retries=1)
         next(conversation)
-        again = sent(conversation.throw(error))
+        again = check_send(conversation.throw(error))
         assert again.error is error
         assert again.request == REQUEST
         with pytest.raises(type(error)) as caught:
@@ -326,7 +328,7 @@ class TestRetries:
             RuntimeError("a fetch's own"),
         ],
     )
-    def test_errors_that_stay(self, error):
+    def test_lasting_errors(self, error):
         conversation = converse(max_retries=9)
         next(conversation)
         with pytest.raises(type(error)) as caught:
@@ -350,9 +352,9 @@ class TestRetries:
         conversation = converse()
         next(conversation)
         conversation.send(response(429, retry_after="7"))
-        assert sent(conversation.send(b"")).wait == 7.0
+        assert check_send(conversation.send(b"")).wait == 7.0
 
-    def test_it_is_not_waited_for_longer_than_the_policy_allows(self):
+    def test_a_requested_wait_above_max_wait_is_an_error(self):
         conversation = converse()
         next(conversation)
         conversation.send(response(429, retry_after="3600"))
@@ -365,7 +367,7 @@ class TestRetries:
         conversation = converse(max_retries=9)
         next(conversation)
         conversation.send(response())
-        assert sent(conversation.throw(ConnectError("it broke"))).request == REQUEST
+        assert check_send(conversation.throw(ConnectError("it broke"))).request == REQUEST
 
     def test_loading_is_waited_for_without_counting(self):
         clock = StoppedClock()
@@ -373,7 +375,7 @@ class TestRetries:
         next(conversation)
         for attempt in range(1, 9):
             conversation.send(response(503))
-            again = sent(conversation.send(b'{"error": "loading", "estimated_time": 2.0}'))
+            again = check_send(conversation.send(b'{"error": "loading", "estimated_time": 2.0}'))
             assert (again.retries, again.wait) == (attempt, 2.0)
         clock.seconds = 61.0
         conversation.send(response(503))
@@ -409,7 +411,7 @@ class TestRefusals:
             conversation.send(body)
         return caught.value
 
-    def test_carries_the_facts(self):
+    def test_the_error_has_the_fields_of_the_answer(self):
         error = self.refusal(
             422, b'{"error": "no", "error_type": "validation"}', x_request_id="r", set_cookie="c"
         )
@@ -435,20 +437,20 @@ class TestRefusals:
         with pytest.raises(hfgen.AbortError):
             conversation.throw(hfgen.AbortError("enough"))
 
-    def test_401_without_a_key_tells_how_to_give_one(self):
+    def test_401_without_a_key_says_how_to_pass_one(self):
         keyless = replace(REQUEST, headers=Headers({}))
         assert "HF_TOKEN" in str(self.refusal(401, request=keyless))
         assert "HF_TOKEN" not in str(self.refusal(401))
         assert "hf_key" not in repr(self.refusal(401))
 
     @pytest.mark.parametrize("status", [404, 405, 410])
-    def test_a_wrong_place_is_named(self, status):
+    def test_a_404_names_the_url(self, status):
         url = "https://a.example/generate?key=secret"
         error = self.refusal(status, request=replace(REQUEST, url=url))
         assert "https://a.example/generate" in str(error)
         assert "secret" not in str(error)
 
-    def test_message_and_args_are_one(self):
+    def test_message_and_args_agree(self):
         error = self.refusal(404, b'{"error": "no model"}')
         assert str(error) == error.message == error.args[0]
 
@@ -458,7 +460,7 @@ class TestRefusals:
         assert "https://b.example/" in str(error)
         assert error.status == status
 
-    def test_a_redirect_to_nowhere(self):
+    def test_a_redirect_without_location(self):
         assert self.refusal(307).status == 307
 
 
@@ -476,7 +478,7 @@ class TestRedirects:
         ],
     )
     def test_to_the_same_origin_keeps_everything(self, status, location, url):
-        assert redirected(location, status=status) == replace(REQUEST, url=url)
+        assert redirect(location, status=status) == replace(REQUEST, url=url)
 
     @pytest.mark.parametrize(
         "location",
@@ -495,7 +497,7 @@ class TestRedirects:
     )
     def test_to_another_host_takes_no_credentials_and_no_headers_of_the_caller(self, location):
         try:
-            request = redirected(location)
+            request = redirect(location)
         except hfgen.HfgenError:
             return  # refusing is fine, too
         assert set(request.headers) == OWN
@@ -505,41 +507,41 @@ class TestRedirects:
 
     def test_from_http_to_https_on_the_same_host_keeps_the_headers(self):
         request = replace(REQUEST, url="http://a.example/x")
-        assert redirected("https://a.example/x", request=request).headers == REQUEST.headers
+        assert redirect("https://a.example/x", request=request).headers == REQUEST.headers
 
-    def test_headers_do_not_come_back_on_the_way_home(self):
+    def test_headers_do_not_come_back_with_a_second_redirect(self):
         conversation = converse()
         next(conversation)
         conversation.send(response(307, location="https://b.example/"))
-        assert "authorization" not in sent(conversation.send(b"")).request.headers
+        assert "authorization" not in check_send(conversation.send(b"")).request.headers
         conversation.send(response(307, location=REQUEST.url))
-        assert set(sent(conversation.send(b"")).request.headers) == OWN
+        assert set(check_send(conversation.send(b"")).request.headers) == OWN
 
-    def test_names_of_the_callers_headers_do_not_matter(self):
+    def test_every_header_of_the_caller_is_dropped(self):
         request = replace(REQUEST, headers={"Authorization": "Bearer hf_key", "X-API-Key": "k"})
-        assert not redirected("https://b.example/", request=request).headers
+        assert not redirect("https://b.example/", request=request).headers
 
-    def test_a_retry_starts_where_the_caller_said(self):
+    def test_a_retry_starts_at_the_url_of_the_caller(self):
         conversation = converse()
         next(conversation)
         conversation.send(response(307, location="https://b.example/"))
         conversation.send(b"")
         conversation.send(response(503))
-        assert sent(conversation.send(b"")).request == REQUEST
+        assert check_send(conversation.send(b"")).request == REQUEST
 
-    def test_too_many(self):
+    def test_too_many_redirects(self):
         conversation = converse()
         next(conversation)
 
         def follow():
             for _ in range(50):
                 conversation.send(response(307, location="/again"))
-                sent(conversation.send(b""))
+                check_send(conversation.send(b""))
 
         with pytest.raises(hfgen.StatusError, match="redirects more than"):
             follow()
 
-    def test_a_body_that_broke_does_not_keep_from_following(self):
+    def test_a_redirect_whose_body_breaks_is_followed(self):
         conversation = converse(max_retries=0)
         next(conversation)
         conversation.send(response(307, location="/other"))
@@ -557,14 +559,14 @@ class TestRedirects:
             "https://a.example/\x00",
         ],
     )
-    def test_to_what_is_no_place_is_an_error_of_the_servers(self, location):
+    def test_an_invalid_location_is_an_error_of_the_server(self, location):
         conversation = converse(max_retries=0)
         next(conversation)
         conversation.send(response(307, location=location))
         with pytest.raises(hfgen.HfgenError) as caught:
             conversation.send(b"")
         assert "hf_secret" not in str(caught.value)
-        # "What the caller passed cannot be sent; nothing has gone over the network": it has.
+        # `InvalidRequestError` means that nothing has been sent, and here a request has been.
         assert not isinstance(caught.value, hfgen.InvalidRequestError)
 
 
@@ -574,5 +576,5 @@ def test_a_json_error_under_200():
     conversation.send(response(content_type="application/json", x_request_id="r7"))
     with pytest.raises(hfgen.OverloadedError) as caught:
         conversation.send(json.dumps({"error": "full", "error_type": "overloaded"}).encode())
-    # "The headers of the answer", whatever its status was.
+    # The error has the headers of the answer under a status of 200, too.
     assert caught.value.request_id == "r7"

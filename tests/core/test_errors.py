@@ -1,4 +1,4 @@
-"""The tree of errors: as drawn, picklable, and carrying what a caller needs."""
+"""The tree of errors: the docstring is right, and errors can be pickled with their fields."""
 
 import builtins
 import copy
@@ -24,7 +24,7 @@ FACTS = {
 }
 
 
-def made(kind):
+def make(kind):
     facts = {"text": "so far"}
     if issubclass(kind, hfgen.StatusError):
         facts |= FACTS
@@ -37,8 +37,8 @@ def made(kind):
     return kind("what went wrong", **facts)
 
 
-def drawn():
-    """The tree in the docstring: each name to the name it hangs from, and what is said of it."""
+def read_tree():
+    """The tree in the docstring: for each name its parent and its description."""
     parents, path = {}, []
     for line in _errors.__doc__.splitlines():
         if found := re.match(r"^    ([│ ]*(?:├── |└── )?)(\w+Error)\b(.*)", line):
@@ -48,38 +48,40 @@ def drawn():
     return parents
 
 
-def test_the_tree_is_as_drawn():
-    tree = drawn()
+def test_the_docstring_has_the_tree_of_classes():
+    tree = read_tree()
     assert set(tree) == {kind.__name__ for kind in ERRORS}
     for kind in ERRORS:
         parent = next((b.__name__ for b in kind.__bases__ if b in ERRORS), None)
         assert tree[kind.__name__][0] == parent, kind
 
 
-def test_the_statuses_are_as_drawn():
+def test_the_docstring_has_the_statuses():
     from hfgen._core import server_errors  # noqa: PLC0415
 
-    said = {
+    names = {
         int(status): name
-        for name, (_, words) in drawn().items()
+        for name, (_, words) in read_tree().items()
         for status in re.findall(r"\b\d{3}\b", words)
         if name not in {"OverloadedError", "ModelLoadingError"}
     }
-    for status, name in said.items():
+    for status, name in names.items():
         assert (
-            type(server_errors.error_from(server_errors.ReportedError("x"), status=status)).__name__
+            type(
+                server_errors.make_status_error(server_errors.ReportedError("x"), status=status)
+            ).__name__
             == name
         )
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_each_is_public(kind):
+def test_every_error_is_public(kind):
     assert getattr(hfgen, kind.__name__) is kind
     assert issubclass(kind, hfgen.HfgenError)
     assert kind.__doc__
 
 
-def test_builtin_kin():
+def test_builtin_base_classes():
     assert issubclass(hfgen.TimeoutError, builtins.TimeoutError)
     assert issubclass(hfgen.InvalidRequestError, ValueError)
     assert not issubclass(hfgen.HfgenError, OSError)
@@ -95,8 +97,8 @@ def test_builtin_kin():
     ],
     ids=["copy", "deepcopy", *(f"pickle{n}" for n in range(2, pickle.HIGHEST_PROTOCOL + 1))],
 )
-def test_each_can_be_pickled_and_copied_with_all_it_carries(kind, twin):
-    error = made(kind)
+def test_every_error_can_be_pickled_and_copied_with_its_fields(kind, twin):
+    error = make(kind)
     error.add_note("a note")
     other = twin(error)
     assert type(other) is kind
@@ -111,7 +113,7 @@ def test_each_can_be_pickled_and_copied_with_all_it_carries(kind, twin):
     assert other.__notes__ == ["a note"]
 
 
-def test_an_own_subclass_is_picklable():
+def test_a_subclass_of_the_caller_can_be_pickled():
     other = pickle.loads(pickle.dumps(Own("x", extra=1)))
     assert (other.extra, other.message) == (1, "x")
 

@@ -15,7 +15,7 @@ ANSWER = b'{"generated_text": "a"}'
 STORY = [event(token("a")), event(token("b", last="ab"))]
 
 
-def test_a_double_takes_five_lines():
+def test_a_fetch_takes_five_lines():
     def fetch(request):
         body = b'{"generated_text": "Once upon"}'
         return FetchResponse(status=200, body=[body])
@@ -24,7 +24,7 @@ def test_a_double_takes_five_lines():
     assert client.run("x")[0].generated_text == "Once upon"
 
 
-async def test_an_async_one_takes_seven():
+async def test_an_async_fetch_takes_seven_lines():
     async def pieces():
         yield b'{"generated_text": '
         yield b'"Once upon"}'
@@ -37,11 +37,11 @@ async def test_an_async_one_takes_seven():
 
 
 @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens", "stream_bytes"])
-def test_it_gets_the_whole_request(side, verb):
-    seen = []
-    fetch = side.fetch(lambda request: seen.append(request) or reply(STORY))
-    answered = side.fetch(lambda request: seen.append(request) or reply(ANSWER))
-    client = side.client(fetch=answered if verb == "run" else fetch)
+def test_a_fetch_gets_every_field_of_the_request(side, verb):
+    requests = []
+    fetch = side.fetch(lambda request: requests.append(request) or reply(STORY))
+    answering_fetch = side.fetch(lambda request: requests.append(request) or reply(ANSWER))
+    client = side.client(fetch=answering_fetch if verb == "run" else fetch)
     side.call(
         getattr(client, verb),
         {"model": "m/n", "inputs": "x"},
@@ -50,7 +50,7 @@ def test_it_gets_the_whole_request(side, verb):
         headers={"X-A": "1"},
         timeout=3,
     )
-    [request] = seen
+    [request] = requests
     assert isinstance(request, FetchRequest)
     assert request.method == "POST"
     assert request.url == "http://localhost/models/m/n"
@@ -78,17 +78,17 @@ def test_streams_over_a_fetch(side):
     assert b"".join(side.collect(side.call(client.stream_bytes, "x"))) == b"".join(STORY)
 
 
-def test_it_may_be_given_for_one_call(side):
+def test_a_fetch_can_be_passed_to_one_call(side):
     client = side.client(api_url=URL, fetch=side.fetch(lambda _: reply(b"{}")))
-    answered = side.fetch(lambda _: reply(ANSWER))
-    assert side.call(client.run, "x", fetch=answered)[0].generated_text == "a"
+    answering_fetch = side.fetch(lambda _: reply(ANSWER))
+    assert side.call(client.run, "x", fetch=answering_fetch)[0].generated_text == "a"
 
 
 @pytest.mark.parametrize("verb", ["run", "stream_tokens"])
 @pytest.mark.parametrize(
     "answer", [None, 5, "text", b"bytes", (200, {}, b""), {"status": 200}, object()]
 )
-def test_what_is_no_response_is_a_type_error(side, verb, answer):
+def test_another_type_of_response_is_a_type_error(side, verb, answer):
     async def asynchronous(request):
         return answer
 
@@ -119,7 +119,7 @@ def test_a_body_of_text_is_a_type_error(side):
             side.collect(came)
 
 
-def test_a_sync_one_on_the_async_side_is_a_type_error(side):
+def test_a_sync_body_on_the_async_side_is_a_type_error(side):
     if side.name == "sync":
 
         async def fetch(request):
@@ -146,7 +146,7 @@ class Unreadable:
 
 
 @pytest.mark.parametrize("verb", ["run", "stream_tokens"])
-def test_a_body_that_cannot_be_iterated_leaves_nothing_behind(side, verb):
+def test_a_response_whose_body_cannot_be_iterated_is_closed(side, verb):
     closed = threading.Event()
     answer = FetchResponse(status=200, body=Unreadable(), close=closed.set)
 
@@ -173,14 +173,14 @@ def test_a_body_that_cannot_be_iterated_leaves_nothing_behind(side, verb):
         (StopIteration("of its own"), RuntimeError),
     ],
 )
-def test_what_it_raises(side, raised, expected):
+def test_errors_that_a_fetch_raises(side, raised, expected):
     calls = []
 
-    def failing(request):
+    def fail(request):
         calls.append(request)
         raise raised
 
-    client = side.client(fetch=side.fetch(failing), api_url=URL, max_retries=1)
+    client = side.client(fetch=side.fetch(fail), api_url=URL, max_retries=1)
     with pytest.raises(expected) as caught:
         side.call(client.run, "x")
     if not isinstance(raised, StopIteration):
@@ -198,15 +198,15 @@ def test_what_it_raises(side, raised, expected):
         (ValueError("of its own"), ValueError),
     ],
 )
-def test_what_its_body_raises(side, raised, expected):
+def test_errors_that_the_body_raises(side, raised, expected):
     closed = threading.Event()
 
     def pieces():
         yield STORY[0]
         raise raised
 
-    answered = side.fetch(lambda _: reply(pieces(), close=closed.set))
-    client = side.client(fetch=answered, api_url=URL)
+    answering_fetch = side.fetch(lambda _: reply(pieces(), close=closed.set))
+    client = side.client(fetch=answering_fetch, api_url=URL)
     items = []
     with pytest.raises(expected) as caught:
         side.collect(side.call(client.stream_tokens, "x"), items)
@@ -221,8 +221,8 @@ def test_what_its_body_raises(side, raised, expected):
 def test_close_is_called_when_all_is_read(side, verb, status):
     closed = threading.Event()
     body = [ANSWER] if verb == "run" else STORY
-    answered = side.fetch(lambda _: reply(body, status=status, close=closed.set))
-    client = side.client(fetch=answered, api_url=URL)
+    answering_fetch = side.fetch(lambda _: reply(body, status=status, close=closed.set))
+    client = side.client(fetch=answering_fetch, api_url=URL)
     try:
         came = side.call(getattr(client, verb), "x")
         if verb != "run":
@@ -293,7 +293,7 @@ def test_names_of_headers_may_have_any_case(side):
     assert side.collect(stream) == ["a"]
 
 
-def test_what_is_public():
+def test_public_names():
     request = FetchRequest(method="POST", url=URL, headers={})
     assert (request.body, request.timeout, request.signal) == (b"", None, None)
     with pytest.raises(AttributeError):

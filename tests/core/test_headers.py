@@ -1,4 +1,4 @@
-"""Headers: a frozen mapping that does not care for case."""
+"""Headers: an immutable mapping that ignores case and hides secrets."""
 
 import copy
 import pickle
@@ -8,7 +8,7 @@ import pytest
 from hfgen._core.headers import Headers
 
 
-def test_names_have_no_case():
+def test_names_are_looked_up_in_any_case():
     headers = Headers({"Content-Type": "a", "X-B": "b"})
     assert headers["content-type"] == headers["CONTENT-TYPE"] == "a"
     assert "x-b" in headers
@@ -29,13 +29,13 @@ def test_are_frozen():
         headers.other = 1
 
 
-def test_the_later_win():
+def test_of_duplicates_the_last_counts():
     merged = Headers({"A": "1", "B": "1"}) | {"b": "2"}
     assert dict(merged) == {"a": "1", "b": "2"}
     assert dict(Headers({"A": "1", "a": "2"})) == {"a": "2"}
 
 
-def test_do_not_change_with_what_they_were_made_of():
+def test_are_independent_of_the_dict_they_were_made_from():
     source = {"a": "1"}
     headers = Headers(source)
     source["a"] = "2"

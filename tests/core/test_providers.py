@@ -1,4 +1,4 @@
-"""The providers behind Hugging Face's router: looked up at the Hub once, then asked."""
+"""The providers behind Hugging Face's router: the Hub is asked for them once."""
 
 import json
 
@@ -20,18 +20,18 @@ GENERATED = [{"generated_text": "a"}]
 
 
 class Web:
-    """The Hub, the router and the providers' own hosts, as a `fetch`; a record of what is asked."""
+    """The Hub, the router and the providers' own hosts, as a `fetch`; records the requests."""
 
     def __init__(self, side, mapping=MAPPING, *, refuses=()):
         self.requests = []
-        self._said = {"id": MODEL, "inferenceProviderMapping": mapping}
+        self._document = {"id": MODEL, "inferenceProviderMapping": mapping}
         self._refuses = refuses
-        self.fetch = side.fetch(self._answered)
+        self.fetch = side.fetch(self._answer)
 
-    def _answered(self, request):
+    def _answer(self, request):
         self.requests.append(request)
         if request.method == "GET":
-            return _json(self._said)
+            return _json(self._document)
         if any(request.url.endswith(end) for end in self._refuses):
             return _json({"error": "Not Found"}, 404)
         return _json(COMPLETED if request.url.endswith("completions") else GENERATED)
@@ -56,10 +56,10 @@ HUB = f"https://huggingface.co/api/models/{MODEL}?expand=inferenceProviderMappin
 class TestThroughTheRouter:
     @pytest.mark.parametrize("form", ["mapping", "list"])
     def test_with_a_key_of_hugging_face(self, side, form):
-        said = MAPPING
+        document = MAPPING
         if form == "list":
-            said = [{"provider": name, **entry} for name, entry in MAPPING.items()]
-        web = Web(side, said)
+            document = [{"provider": name, **entry} for name, entry in MAPPING.items()]
+        web = Web(side, document)
         [answer] = run(side, web, provider="together")
         assert answer.details.finish_reason == "eos_token"
         assert answer.details.native_finish_reason == "eos"
@@ -78,7 +78,7 @@ class TestThroughTheRouter:
             ("together", "/v1/completions"),
         ],
     )
-    def test_each_has_its_route(self, side, provider, route):
+    def test_every_provider_has_its_route(self, side, provider, route):
         web = Web(side, {provider: {**TEXT, "providerId": "m"}})
         run(side, web, provider=provider)
         assert web.urls[1] == f"https://router.huggingface.co/{provider}{route}"
@@ -91,25 +91,25 @@ class TestThroughTheRouter:
         assert web.urls.count(HUB) == 1
         assert len(web.urls) == 4
 
-    def test_who_pays(self, side):
+    def test_bill_to(self, side):
         web = Web(side)
         run(side, web, provider="together", bill_to="my-org")
         assert "x-hf-bill-to" not in web.requests[0].headers
         assert web.requests[1].headers["x-hf-bill-to"] == "my-org"
 
-    def test_who_pays_is_for_the_router(self, side):
+    def test_bill_to_is_for_the_router(self, side):
         web = Web(side)
         for options in ({"api_key": "sk"}, {"provider": None, "api_url": "http://host/v1"}):
             with pytest.raises(hfgen.InvalidRequestError, match="router"):
                 run(side, web, **{"provider": "together", "bill_to": "my-org", **options})
 
     @pytest.mark.parametrize("value", ["", "é", "a\nb", 5])
-    def test_who_pays_is_a_name(self, side, value):
+    def test_bill_to_must_be_a_name(self, side, value):
         with pytest.raises(hfgen.InvalidRequestError, match="bill_to"):
             side.client(bill_to=value)
 
     @pytest.mark.parametrize("provider", ["together", "hf-inference"])
-    def test_with_an_ambient_key_of_another_form(self, side, monkeypatch, provider):
+    def test_with_a_key_of_another_form_from_the_environment(self, side, monkeypatch, provider):
         monkeypatch.setenv("HF_TOKEN", "api_org_older")
         web = Web(side)
         client = side.client(fetch=web.fetch, provider=provider)
@@ -137,7 +137,7 @@ class TestDirectly:
         web = Web(side)
         run(side, web, provider=provider, api_key="sk-own", headers={"x-mine": "1"})
         assert web.urls == [HUB, url]
-        # The Hub gets its own key, and nothing of the provider's.
+        # The Hub gets a key of Hugging Face, and not the provider's.
         assert web.requests[0].headers["authorization"] == "Bearer hf_ambient"
         assert "x-mine" not in web.requests[0].headers
         assert web.requests[1].headers["authorization"] == "Bearer sk-own"
@@ -158,16 +158,16 @@ class TestHfInference:
         assert "model" not in json.loads(web.requests[1].body)
 
     @pytest.mark.parametrize("provider", ["hf-inference", None])
-    def test_completions_where_that_is_refused(self, side, provider):
+    def test_completions_if_tgis_dialect_is_refused(self, side, provider):
         web = Web(side, refuses=[MODEL])
         client = side.client(fetch=web.fetch, api_key="hf_key", provider=provider)
         for _ in range(2):
             side.call(client.run, {"model": MODEL, "inputs": "x"})
-        asked = [self.BASE, *[f"{self.BASE}/v1/completions"] * 2]
-        assert web.urls[bool(provider) :] == asked
+        urls = [self.BASE, *[f"{self.BASE}/v1/completions"] * 2]
+        assert web.urls[bool(provider) :] == urls
         assert json.loads(web.requests[-1].body)["model"] == MODEL
 
-    def test_completions_first_where_the_mapping_calls_for_them(self, side):
+    def test_completions_first_for_a_conversational_model(self, side):
         web = Web(side, {"hf-inference": {**TEXT, "task": "conversational", "providerId": MODEL}})
         run(side, web, provider="hf-inference")
         assert web.urls[1:] == [f"{self.BASE}/v1/completions"]
@@ -193,19 +193,19 @@ class TestRefused:
             run(side, web, provider="deepinfra")
         assert web.urls == [HUB]
 
-    def test_a_model_that_nobody_serves(self, side):
+    def test_a_model_that_no_provider_serves(self, side):
         web = Web(side, {})
-        with pytest.raises(hfgen.NotFoundError, match="nobody"):
+        with pytest.raises(hfgen.NotFoundError, match="no provider"):
             run(side, web, provider="together")
 
-    def test_a_model_that_there_is_not(self, side):
+    def test_a_model_that_does_not_exist(self, side):
         client = side.client(fetch=side.fetch(lambda _: _json({"error": "Not Found"}, 404)))
         with pytest.raises(hfgen.NotFoundError, match=r"no model 'a/b'"):
             side.call(client.run, {"model": "a/b", "inputs": "x"}, provider="together")
 
-    @pytest.mark.parametrize("said", [[], {}, {"inferenceProviderMapping": 5}, "x"])
-    def test_what_is_no_answer_of_the_hub(self, side, said):
-        client = side.client(fetch=side.fetch(lambda _: _json(said)))
+    @pytest.mark.parametrize("document", [[], {}, {"inferenceProviderMapping": 5}, "x"])
+    def test_an_invalid_answer_of_the_hub(self, side, document):
+        client = side.client(fetch=side.fetch(lambda _: _json(document)))
         with pytest.raises(hfgen.MalformedAnswerError, match="who serves"):
             side.call(client.run, {"model": "a/b", "inputs": "x"}, provider="together")
 
@@ -214,7 +214,7 @@ class TestRefused:
             side.call(side.client(provider="together").run, "x")
 
     @pytest.mark.parametrize("model", ["../x", "a//b", "/a"])
-    def test_what_is_no_model(self, side, model):
+    def test_an_invalid_model(self, side, model):
         with pytest.raises(hfgen.InvalidRequestError, match="model id"):
             run(side, Web(side), model, provider="together")
 
@@ -231,7 +231,7 @@ class TestRefused:
         with pytest.raises(hfgen.InvalidRequestError, match="completions"):
             run(side, Web(side), provider="together", dialect="tgi")
 
-    def test_one_answer_replaces_the_other(self, side):
+    def test_api_url_and_provider_replace_each_other(self, side):
         web = Web(side)
         client = side.client(fetch=web.fetch, api_key="hf_key", api_url="http://host/v1")
         side.call(client.run, {"model": MODEL, "inputs": "x"}, provider="together")
@@ -242,34 +242,34 @@ class TestRefused:
         assert web.urls[-1] == "http://host/v1/completions"
 
 
-class TestAHubThatDoesNotSay:
-    def refused(self, side, answer):
-        """What comes of a call when this is the Hub's answer."""
+class TestErrorsOfTheHub:
+    def fail(self, side, answer):
+        """Return the error of a call for which this is the answer of the Hub."""
         client = side.client(fetch=side.fetch(lambda _: answer), api_key="hf_key", max_retries=0)
         with pytest.raises(hfgen.HfgenError) as caught:
             side.call(client.run, {"model": MODEL, "inputs": "x"}, provider="together")
         return caught.value
 
-    def test_of_a_model_that_it_does_not_know(self, side):
-        error = self.refused(side, _json({"error": "Repository not found"}, 404))
+    def test_an_unknown_model(self, side):
+        error = self.fail(side, _json({"error": "Repository not found"}, 404))
         assert isinstance(error, hfgen.NotFoundError)
         assert "knows no model" in error.message
 
     @pytest.mark.parametrize(
         ("status", "kind"), [(403, hfgen.PermissionDeniedError), (500, hfgen.ServerError)]
     )
-    def test_for_another_reason(self, side, status, kind):
-        error = self.refused(side, _json({"error": "because"}, status))
+    def test_another_status(self, side, status, kind):
+        error = self.fail(side, _json({"error": "because"}, status))
         assert type(error) is kind
         assert "because" in error.message
 
-    def test_with_a_page(self, side):
-        error = self.refused(side, reply(b"<html>", content_type="text/html"))
+    def test_a_web_page(self, side):
+        error = self.fail(side, reply(b"<html>", content_type="text/html"))
         assert isinstance(error, hfgen.MalformedAnswerError)
 
     @pytest.mark.parametrize("entry", [TEXT, {**TEXT, "providerId": None}, {"task": ["x"]}])
-    def test_with_a_mapping_that_names_nothing(self, side, entry):
-        said = {"id": MODEL, "inferenceProviderMapping": {"together": entry}}
-        error = self.refused(side, _json(said))
+    def test_a_mapping_without_names(self, side, entry):
+        document = {"id": MODEL, "inferenceProviderMapping": {"together": entry}}
+        error = self.fail(side, _json(document))
         assert isinstance(error, hfgen.NotFoundError)
-        assert "nobody" in error.message
+        assert "no provider" in error.message

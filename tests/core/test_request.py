@@ -1,4 +1,4 @@
-"""What a caller may ask for, and what is refused before anything is sent."""
+"""The checks of requests before they are sent."""
 
 import collections
 import enum
@@ -54,7 +54,7 @@ class TestAccepted:
     def test_a_string(self):
         assert normalize_request("Once") == {"inputs": "Once"}
 
-    def test_an_empty_prompt_is_the_servers_business(self):
+    def test_an_empty_prompt_is_sent(self):
         assert normalize_request("") == {"inputs": ""}
         assert normalize_request({"inputs": ""}) == {"inputs": ""}
 
@@ -65,7 +65,7 @@ class TestAccepted:
         assert json.loads(encode_json(normalize_request(request))) == request
         assert set(PARAMETERS) == set(get_type_hints(hfgen.types.GenerateParameters))
 
-    def test_none_is_left_out(self):
+    def test_values_that_are_none_are_left_out(self):
         request = {
             "model": None,
             "inputs": "x",
@@ -76,7 +76,7 @@ class TestAccepted:
         assert normalize_request({"inputs": "x", "parameters": None}) == {"inputs": "x"}
 
     def test_no_parameters_and_empty_ones_differ(self):
-        # TGI samples without any, and does not with empty ones.
+        # TGI samples if parameters are absent, and does not if they are empty.
         assert "parameters" not in normalize_request({"inputs": "x"})
         assert normalize_request({"inputs": "x", "parameters": {}})["parameters"] == {}
 
@@ -88,7 +88,7 @@ class TestAccepted:
         "make", [dict, collections.OrderedDict, types.MappingProxyType, collections.UserDict,
                  lambda mapping: collections.ChainMap({}, mapping)]
     )  # fmt: skip
-    def test_any_mapping_will_do(self, make):
+    def test_any_mapping(self, make):
         grammar = make({"type": "regex", "value": "a+"})
         parameters = make({"top_k": 5, "grammar": grammar})
         request = make({"inputs": "x", "parameters": parameters, "options": make({})})
@@ -99,7 +99,7 @@ class TestAccepted:
         }
 
     @pytest.mark.parametrize("prompt", [Text("red"), Colour.RED], ids=["str", "enum"])
-    def test_a_kind_of_string_is_one(self, prompt):
+    def test_subclasses_of_str(self, prompt):
         assert json.loads(encode_json(normalize_request(prompt))) == {"inputs": "red"}
         assert json.loads(encode_json(normalize_request({"inputs": prompt, "model": prompt}))) == {
             "inputs": "red",
@@ -124,7 +124,7 @@ class TestAccepted:
 
 class TestRefused:
     @pytest.mark.parametrize("request_", [None, 5, b"bytes", ["x"], ("inputs", "x"), object(), str])
-    def test_what_is_no_mapping(self, side, request_):
+    def test_a_request_of_another_type(self, side, request_):
         with pytest.raises(InvalidRequestError, match="mapping"):
             side.run(None, request_, api_url="http://127.0.0.1:9/")
 
@@ -195,13 +195,13 @@ class TestRefused:
         with pytest.raises(InvalidRequestError):
             encode_json(normalize_request({"inputs": "x", "parameters": {"new": value}}))
 
-    def test_what_holds_itself(self):
+    def test_a_request_that_contains_itself(self):
         loop = {}
         loop["loop"] = loop
         with pytest.raises(InvalidRequestError):
             encode_json(normalize_request({"inputs": "x", "parameters": {"new": loop}}))
 
-    def test_half_a_character(self, side):
+    def test_a_lone_surrogate(self, side):
         with pytest.raises(InvalidRequestError, match="Unicode"):
             side.run(None, "\ud83d", api_url="http://127.0.0.1:9/")
 

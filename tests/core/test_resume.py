@@ -1,4 +1,4 @@
-"""Going on with a stream that broke: pure."""
+"""`Resumption`: requests for the rest of a stream, and its chunks."""
 
 import pytest
 
@@ -14,39 +14,39 @@ def chunk(text, *, index=1, special=False, last=None, details=None):
     return Chunk(index=index, token=token, generated_text=last, details=details)
 
 
-def broken_after(texts, **parameters):
+def break_after(texts, **parameters):
     resumption = Resumption({"inputs": "Once", "parameters": parameters})
     for index, text in enumerate(texts, start=1):
-        resumption.take(chunk(text, index=index))
+        resumption.take_chunk(chunk(text, index=index))
     return resumption
 
 
-def test_asks_for_the_rest():
-    resumption = broken_after([" upon", " a"], max_new_tokens=10, stop=["\n"], seed=4)
-    assert resumption.request(BROKE) == {
+def test_the_request_for_the_rest():
+    resumption = break_after([" upon", " a"], max_new_tokens=10, stop=["\n"], seed=4)
+    assert resumption.make_request(BROKE) == {
         "inputs": "Once upon a",
         "parameters": {"max_new_tokens": 8, "stop": ["\n"], "seed": 4},
     }
 
 
-def test_without_parameters_there_are_none():
+def test_no_parameters_are_added():
     resumption = Resumption({"inputs": "Once", "model": "m"})
-    resumption.take(chunk(" upon"))
-    assert resumption.request(BROKE) == {"inputs": "Once upon", "model": "m"}
+    resumption.take_chunk(chunk(" upon"))
+    assert resumption.make_request(BROKE) == {"inputs": "Once upon", "model": "m"}
 
 
-def test_before_the_break_chunks_are_the_servers():
+def test_chunks_before_the_break_are_unchanged():
     first = chunk("a")
-    assert broken_after([]).take(first) is first
+    assert break_after([]).take_chunk(first) is first
 
 
-def test_after_it_they_go_on():
-    resumption = broken_after([" upon", " a"])
-    resumption.request(BROKE)
-    second = resumption.take(chunk(" time", index=1))
+def test_chunks_after_the_break_continue():
+    resumption = break_after([" upon", " a"])
+    resumption.make_request(BROKE)
+    second = resumption.take_chunk(chunk(" time", index=1))
     assert (second.index, second.resumed, second.token.text) == (3, True, " time")
     details = StreamDetails(finish_reason="length", generated_tokens=2, input_length=9, seed=7)
-    last = resumption.take(chunk(".", index=2, last=" time.", details=details))
+    last = resumption.take_chunk(chunk(".", index=2, last=" time.", details=details))
     assert last.generated_text == " upon a time."
     assert last.details == StreamDetails(
         finish_reason="length", generated_tokens=4, input_length=7, seed=7
@@ -54,22 +54,22 @@ def test_after_it_they_go_on():
     assert last.to_dict()["index"] == 4
 
 
-def test_a_server_that_echoes_has_the_text_already():
-    resumption = broken_after([" upon"])
-    resumption.request(BROKE)
-    last = resumption.take(chunk(" a", last="Once upon a"))
+def test_a_server_that_returns_the_prompt():
+    resumption = break_after([" upon"])
+    resumption.make_request(BROKE)
+    last = resumption.take_chunk(chunk(" a", last="Once upon a"))
     assert last.generated_text == "Once upon a"
 
 
-def test_it_may_break_again():
-    resumption = broken_after([" upon"], max_new_tokens=5)
-    resumption.request(BROKE)
-    resumption.take(chunk(" a"))
-    assert resumption.request(BROKE) == {
+def test_a_second_break():
+    resumption = break_after([" upon"], max_new_tokens=5)
+    resumption.make_request(BROKE)
+    resumption.take_chunk(chunk(" a"))
+    assert resumption.make_request(BROKE) == {
         "inputs": "Once upon a",
         "parameters": {"max_new_tokens": 3},
     }
-    last = resumption.take(chunk(" time", last=" time"))
+    last = resumption.take_chunk(chunk(" time", last=" time"))
     assert (last.index, last.generated_text) == (3, " upon a time")
 
 
@@ -81,20 +81,20 @@ def test_it_may_break_again():
         {"stop": ["upon"]}, {"stop": [" upon a"]}, {"max_new_tokens": 2},
     ],
 )  # fmt: skip
-def test_where_it_cannot_be_exact_it_does_not(parameters):
-    assert broken_after([" upon", " a"], **parameters).request(BROKE) is None
+def test_no_rest_if_it_would_not_be_exact(parameters):
+    assert break_after([" upon", " a"], **parameters).make_request(BROKE) is None
 
 
-def test_nor_after_a_special_token():
-    resumption = broken_after([" upon"])
-    resumption.take(chunk("<eos>", special=True))
-    assert resumption.request(BROKE) is None
+def test_no_rest_after_a_special_token():
+    resumption = break_after([" upon"])
+    resumption.take_chunk(chunk("<eos>", special=True))
+    assert resumption.make_request(BROKE) is None
 
 
 @pytest.mark.parametrize("kind", ["incomplete_generation", "incomplete_generation_stream"])
-def test_an_error_that_says_so_is_a_break(kind):
+def test_errors_that_are_breaks(kind):
     error = ServerError("no", status=500, error_type=kind)
-    assert broken_after([" upon"]).request(error) is not None
+    assert break_after([" upon"]).make_request(error) is not None
 
 
 @pytest.mark.parametrize(
@@ -105,5 +105,5 @@ def test_an_error_that_says_so_is_a_break(kind):
         ConnectError("before any token"),
     ],
 )
-def test_other_errors_are_none(error):
-    assert broken_after([" upon"]).request(error) is None
+def test_errors_that_are_no_breaks(error):
+    assert break_after([" upon"]).make_request(error) is None

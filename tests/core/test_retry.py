@@ -1,4 +1,4 @@
-"""The policy of trying again: pure."""
+"""`Retry`: which errors are tried again, and after which wait."""
 
 import math
 import threading
@@ -12,25 +12,25 @@ from hfgen import Retry
 REFUSED = hfgen.ConnectError("refused")
 
 
-def answered(status, **headers):
+def status_error(status, **headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return hfgen.StatusError("no", status=status, headers=headers, received=time.time())
 
 
-def test_by_default_twice():
+def test_two_retries_by_default():
     waits = [Retry().wait(retries, REFUSED) is not None for retries in range(4)]
     assert waits == [True, True, False, False]
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 502, 503, 504])
-def test_statuses_that_pass(status):
-    assert Retry().wait(0, answered(status)) is not None
+def test_transient_statuses(status):
+    assert Retry().wait(0, status_error(status)) is not None
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 402, 403, 404, 410, 413, 422, 424, 500, 501])
-def test_statuses_that_stay(status):
-    assert Retry().wait(0, answered(status)) is None
-    assert Retry().wait(0, answered(status, retry_after="1")) is None
+def test_lasting_statuses(status):
+    assert Retry().wait(0, status_error(status)) is None
+    assert Retry().wait(0, status_error(status, retry_after="1")) is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_errors(error, passes):
     assert (Retry().wait(0, error) is not None) is passes
 
 
-def test_none_at_all():
+def test_no_retries():
     assert Retry(max_retries=0).wait(0, REFUSED) is None
 
 
@@ -80,7 +80,7 @@ def test_waits_are_drawn_from_the_whole_range():
 
 
 @pytest.mark.parametrize(
-    ("asked", "wait"),
+    ("retry_after", "wait"),
     [
         ("0", 0.0),
         ("7", 7.0),
@@ -91,21 +91,23 @@ def test_waits_are_drawn_from_the_whole_range():
         ("inf", None),
     ],
 )
-def test_the_server_says_how_long(asked, wait):
-    assert Retry().wait(0, answered(429, retry_after=asked)) == wait
+def test_the_wait_that_the_server_requests(retry_after, wait):
+    assert Retry().wait(0, status_error(429, retry_after=retry_after)) == wait
 
 
-@pytest.mark.parametrize("asked", ["inf", "1e308", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_no_wait_is_longer_than_a_platform_can_wait(asked):
-    error = answered(429, retry_after=asked, ratelimit=f'"api";r=0;t={asked}')
+@pytest.mark.parametrize(
+    "retry_after", ["inf", "1e308", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"]
+)
+def test_no_wait_is_longer_than_a_platform_can_wait(retry_after):
+    error = status_error(429, retry_after=retry_after, ratelimit=f'"api";r=0;t={retry_after}')
     assert Retry(max_wait=math.inf).wait(0, error) <= threading.TIMEOUT_MAX
     loading = hfgen.ModelLoadingError("loading", status=503, headers=error.headers)
     assert Retry(wait_for_model=math.inf).wait(0, loading) <= threading.TIMEOUT_MAX
 
 
-@pytest.mark.parametrize("asked", ["soon", "Wed, 21 Oct", ""])
-def test_what_cannot_be_read_is_not_kept(asked):
-    wait = Retry().wait(0, answered(429, retry_after=asked), draw=lambda: 1.0)
+@pytest.mark.parametrize("retry_after", ["soon", "Wed, 21 Oct", ""])
+def test_an_invalid_retry_after_is_ignored(retry_after):
+    wait = Retry().wait(0, status_error(429, retry_after=retry_after), draw=lambda: 1.0)
     assert wait == 0.5
 
 
@@ -127,28 +129,28 @@ def test_what_cannot_be_read_is_not_kept(asked):
         ({}, None),
     ],
 )
-def test_where_a_server_says_how_long(headers, seconds):
-    assert answered(429, **headers).retry_after == seconds
+def test_headers_that_request_a_wait(headers, seconds):
+    assert status_error(429, **headers).retry_after == seconds
 
 
 class TestWaitForModel:
     LOADING = hfgen.ModelLoadingError("loading", status=503, estimated_time=4.0)
 
-    def test_it_counts_against_no_other_limit(self):
+    def test_it_counts_for_no_other_limit(self):
         retry = Retry(max_retries=0, wait_for_model=60.0)
         assert [retry.wait(0, self.LOADING, elapsed) for elapsed in (0.0, 30.0, 60.0, 61.0)] == [
             4.0, 4.0, None, None
         ]  # fmt: skip
 
-    def test_never_beyond_its_end(self):
+    def test_never_longer_than_wait_for_model(self):
         assert Retry(wait_for_model=60.0).wait(0, self.LOADING, 58.5) == 1.5
 
     @pytest.mark.parametrize(("guess", "wait"), [(None, 1.0), (0.1, 1.0), (300.9, 10.0)])
-    def test_at_a_polite_pace(self, guess, wait):
+    def test_between_one_and_ten_seconds(self, guess, wait):
         error = hfgen.ModelLoadingError("loading", status=503, estimated_time=guess)
         assert Retry(wait_for_model=600.0).wait(0, error, 0.0) == wait
 
-    def test_other_errors_are_counted_as_ever(self):
+    def test_other_errors_count_as_retries(self):
         assert Retry(max_retries=0, wait_for_model=60.0).wait(0, REFUSED, 0.0) is None
 
 
@@ -159,6 +161,6 @@ class TestWaitForModel:
         {"max_wait": "1"}, {"max_backoff": float("nan")}, {"wait_for_model": None},
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_by_name(wrong):
+def test_invalid_values_are_refused_by_name(wrong):
     with pytest.raises(hfgen.InvalidRequestError, match=next(iter(wrong))):
         Retry(**wrong)

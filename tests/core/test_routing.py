@@ -35,8 +35,8 @@ class TestByTheUrl:
     )
     def test_completions(self, side, serve, path, posted):
         server = serve(as_json(COMPLETED), speaks=None)
-        [answered] = side.run(None, REQUEST, api_url=server.url + path)
-        assert answered.generated_text == "a"
+        [text] = side.run(None, REQUEST, api_url=server.url + path)
+        assert text.generated_text == "a"
         assert request_lines(server) == [f"POST {posted}"]
         assert server.request().json["max_tokens"] == 5
 
@@ -57,7 +57,7 @@ class TestByTheUrl:
 
 
 class TestByTheOption:
-    def test_tgi_as_it_stands(self, side, serve):
+    def test_tgi_posts_to_the_url_itself(self, side, serve):
         server = serve(as_json(GENERATED), speaks=None)
         side.run(None, REQUEST, api_url=f"{server.url}/any", dialect="tgi")
         assert request_lines(server) == ["POST /any"]
@@ -83,7 +83,7 @@ class TestByTheOption:
             side.run(None, REQUEST, api_url=url, dialect="completions")
 
     @pytest.mark.parametrize("value", ["openai", 5, ""])
-    def test_another_name_is_refused(self, side, value):
+    def test_an_unknown_dialect_is_refused(self, side, value):
         with pytest.raises(hfgen.InvalidRequestError, match="auto, tgi, completions"):
             side.client(dialect=value)
 
@@ -105,23 +105,23 @@ class TestByAsking:
             *["POST /v1/completions"] * 3,
         ]
         assert server.requests[-1].json["model"] == "owner/name"
-        # Which vLLM cuts to the rest of the context.
+        # vLLM reduces this to the rest of the context.
         assert server.requests[-1].json["max_tokens"] == 512
 
-    def test_the_options_of_a_copy_share_what_is_known(self, side, serve):
+    def test_a_copy_of_a_client_shares_the_targets(self, side, serve):
         server = serve(answer_by_route(info=INFO, root=GENERATED), speaks=None)
         client = side.client(api_url=server.url)
         side.call(client.run, "x")
         side.call(client.with_options(timeout=5).run, "x")
         assert request_lines(server) == ["GET /info", "POST /", "POST /"]
 
-    def test_a_server_that_another_has_replaced_is_asked_anew(self, side, serve):
+    def test_a_server_that_was_replaced_is_asked_again(self, side, serve):
         routes = {"info": INFO, "root": GENERATED}
 
-        def answered(request):
+        def respond(request):
             return answer_by_route(**routes)(request)
 
-        server = serve(answered, speaks=None)
+        server = serve(respond, speaks=None)
         side.run(None, REQUEST, api_url=server.url)
         routes.clear()
         routes.update(v1_models=MODELS, v1_completions=COMPLETED)
@@ -129,39 +129,39 @@ class TestByAsking:
             side.run(None, REQUEST, api_url=server.url)
         assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
 
-    def test_who_says_nothing_is_taken_for_tgi(self, side, serve):
+    def test_a_server_without_both_routes_is_taken_for_tgi(self, side, serve):
         server = serve(answer_by_route(root=GENERATED), speaks=None)
         for _ in range(2):
             side.run(None, REQUEST, api_url=server.url)
         assert request_lines(server) == ["GET /info", "GET /v1/models", "POST /", "POST /"]
 
     @pytest.mark.parametrize("refusal", [404, 405, 422])
-    def test_and_else_for_one_of_the_others(self, side, serve, refusal):
+    def test_or_for_completions_if_it_refuses_tgis_dialect(self, side, serve, refusal):
         refused = as_json({"detail": "no"}, status=refusal)
         server = serve(answer_by_route(root=refused, v1_completions=COMPLETED), speaks=None)
         for _ in range(2):
             assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
-        asked = ["GET /info", "GET /v1/models", "POST /", *["POST /v1/completions"] * 2]
-        assert request_lines(server) == asked
+        lines = ["GET /info", "GET /v1/models", "POST /", *["POST /v1/completions"] * 2]
+        assert request_lines(server) == lines
 
     def test_in_streams_too(self, side, serve):
         stream = events({"choices": [{"text": "a", "finish_reason": "length"}]}, done())
         server = serve(answer_by_route(v1_completions=stream), speaks=None)
         assert side.collect(side.stream_tokens(None, REQUEST, api_url=server.url)) == ["a"]
 
-    def test_what_it_generated_or_refused_is_not_asked_for_again(self, side, serve):
-        said = {"error": "`max_new_tokens` must be lower", "error_type": "validation"}
+    def test_a_generation_or_a_refusal_is_not_repeated(self, side, serve):
+        document = {"error": "`max_new_tokens` must be lower", "error_type": "validation"}
         for refused in (
-            as_json(said, status=422),
+            as_json(document, status=422),
             as_json({"error": "x"}, status=400),
-            events(said),
+            events(document),
         ):
             server = serve(answer_by_route(root=refused, v1_completions=COMPLETED), speaks=None)
             with pytest.raises(hfgen.ValidationError):
                 side.run(None, REQUEST, api_url=server.url)
             assert request_lines(server)[2:] == ["POST /"]
 
-    def test_neither_will_do(self, side, serve):
+    def test_neither_dialect_is_accepted(self, side, serve):
         server = serve(answer_by_route(), speaks=None)
         with pytest.raises(hfgen.NotFoundError, match=r"127\.0\.0\.1"):
             side.run(None, REQUEST, api_url=server.url)
@@ -172,7 +172,7 @@ class TestByAsking:
             side.run(None, REQUEST, api_url=server.url)
 
     @pytest.mark.parametrize(
-        "said",
+        "document",
         [
             answer(b"<html>", content_type="text/html"),
             answer(b"{", content_type="application/json"),
@@ -184,11 +184,13 @@ class TestByAsking:
             tokens("a"),
         ],
     )
-    def test_what_is_no_word_of_it_is_none(self, side, serve, said):
-        server = serve(answer_by_route(info=said, v1_models=said, root=GENERATED), speaks=None)
+    def test_an_invalid_description_is_ignored(self, side, serve, document):
+        server = serve(
+            answer_by_route(info=document, v1_models=document, root=GENERATED), speaks=None
+        )
         assert side.run(None, REQUEST, api_url=server.url)[0].generated_text == "a"
 
-    def test_a_wrong_key_is_said_at_once(self, side, serve):
+    def test_a_wrong_key_is_raised_at_once(self, side, serve):
         server = serve(as_json({"error": "Unauthorized"}, status=401), speaks=None)
         with pytest.raises(hfgen.AuthenticationError):
             side.run(None, REQUEST, api_url=server.url)
@@ -201,21 +203,21 @@ class TestByAsking:
         assert side.run(None, REQUEST, api_url=server.url, retry=retry)
         assert request_lines(server) == ["GET /info", "GET /info", "POST /"]
 
-    def test_what_failed_once_is_not_remembered(self, side, serve):
+    def test_a_failed_question_is_not_remembered(self, side, serve):
         for end in ("", "/v1"):
             script = [status(500)]
 
-            def answered(request, script=script):
-                asks = request.method == "GET"
-                if asks and script:
+            def respond(request, script=script):
+                is_question = request.method == "GET"
+                if is_question and script:
                     return script.pop()
                 return answer_by_route(v1_models=MODELS, v1_completions=COMPLETED)(request)
 
-            client = side.client(api_url=serve(answered, speaks=None).url + end)
-            asked = {"inputs": "x", "parameters": {"truncate": 4}}
+            client = side.client(api_url=serve(respond, speaks=None).url + end)
+            request = {"inputs": "x", "parameters": {"truncate": 4}}
             with pytest.raises(hfgen.ServerError):
-                side.call(client.run, asked)
-            assert side.call(client.run, asked)[0].generated_text == "a"
+                side.call(client.run, request)
+            assert side.call(client.run, request)[0].generated_text == "a"
 
     def test_a_request_that_cannot_be_sent_asks_nothing(self, side, serve):
         server = serve(as_json(GENERATED), speaks=None)
@@ -241,22 +243,22 @@ class TestByAsking:
         assert request_lines(server).count("POST /") == 8
 
 
-class TestWhatServersDifferIn:
+class TestKindsOfServers:
     @pytest.mark.parametrize(
         "request_", ["x", {"inputs": "x", "model": "m"}, {**REQUEST, "parameters": {"stop": ["a"]}}]
     )
-    def test_is_asked_for_once(self, side, serve, request_):
+    def test_the_kind_is_asked_for_once(self, side, serve, request_):
         server = serve(answer_by_route(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
         for _ in range(2):
             side.run(None, request_, api_url=f"{server.url}/v1")
         assert request_lines(server) == ["GET /v1/models", *["POST /v1/completions"] * 2]
 
-    def test_without_an_answer_it_goes_on(self, side, serve):
+    def test_an_unknown_kind(self, side, serve):
         server = serve(answer_by_route(v1_completions=COMPLETED), speaks=None)
         side.run(None, "x", api_url=f"{server.url}/v1")
         assert server.requests[-1].json["max_tokens"] == 1024
 
-    def test_a_grammar_in_each_ones_words(self, side, serve):
+    def test_a_grammar_for_each_kind(self, side, serve):
         grammar = {"type": "regex", "value": "a|b"}
         request = {**REQUEST, "parameters": {"max_new_tokens": 5, "grammar": grammar}}
         for owner, name, value in (
@@ -276,7 +278,7 @@ class TestWhatServersDifferIn:
 TWO = {**REQUEST, "parameters": {"max_new_tokens": 5, "num_return_sequences": 2}}
 
 
-class TestSeveral:
+class TestSeveralSequences:
     CHOICES = tuple(
         {"choices": [{"index": i, "text": t, "finish_reason": end}]}
         for i, t, end in [(1, "b", None), (0, "a", None), (0, "A", "length"), (1, "B", "stop")]
@@ -291,7 +293,7 @@ class TestSeveral:
         assert [a.generated_text for a in answers] == ["a", "b"]
         assert server.request().json["n"] == 2
 
-    def test_a_run_that_is_streamed_regardless(self, side, serve):
+    def test_a_run_that_the_server_streams(self, side, serve):
         server = serve(events(*self.CHOICES, done()), speaks="vllm")
         answers = side.run(None, TWO, api_url=server.url)
         assert [a.generated_text for a in answers] == ["aA", "bB"]
@@ -305,13 +307,13 @@ class TestSeveral:
         ]  # fmt: skip
         assert [c.generated_text for c in chunks] == [None, None, "aA", "bB"]
 
-    def test_texts_without_a_name_are_refused(self, side, serve):
+    def test_stream_tokens_is_refused(self, side, serve):
         server = serve(tokens("a"))
         with pytest.raises(hfgen.InvalidRequestError, match="sequence"):
             side.stream_tokens(None, TWO, api_url=server.url)
 
 
-def test_what_broke_off_behind_the_last_token_owes_it(side, serve):
+def test_a_break_after_the_last_token_still_gives_it(side, serve):
     from hfgen.testing import Cut  # noqa: PLC0415
 
     end = {"choices": [{"text": "b", "finish_reason": "length"}]}
@@ -321,40 +323,40 @@ def test_what_broke_off_behind_the_last_token_owes_it(side, serve):
     assert chunks[-1].generated_text == "ab"
 
 
-def test_a_fetch_is_asked_in_the_same_way(side):
-    seen = []
+def test_discovery_over_a_fetch(side):
+    urls = []
 
-    def answered(request):
-        seen.append(request.url)
-        said = b'{"model_id": "m"}' if request.method == "GET" else b'{"generated_text": "a"}'
-        return reply(said, content_type="application/json")
+    def respond(request):
+        urls.append(request.url)
+        document = b'{"model_id": "m"}' if request.method == "GET" else b'{"generated_text": "a"}'
+        return reply(document, content_type="application/json")
 
-    client = side.client(fetch=side.fetch(answered), api_url="http://host/")
+    client = side.client(fetch=side.fetch(respond), api_url="http://host/")
     assert side.call(client.run, "x")[0].generated_text == "a"
-    assert seen == ["http://host/info", "http://host/"]
+    assert urls == ["http://host/info", "http://host/"]
 
 
-class TestAUrlOfTheRouters:
+class TestUrlsOfTheRouter:
     """`router.huggingface.co/hf-inference/models/OWNER/NAME`, as it is copied from a page."""
 
     BASE = "https://router.huggingface.co/hf-inference/models/owner/name"
 
-    def asked(self, side, api_url):
-        """What is posted where, of a router that knows nothing."""
+    def list_posts(self, side, api_url):
+        """Return the URL and the model of each POST to a router that answers 404."""
         requests = []
 
-        def answered(request):
+        def respond(request):
             requests.append(request)
             return reply(b"", status=404)
 
-        client = side.client(fetch=side.fetch(answered), max_retries=0, api_key="hf_key")
+        client = side.client(fetch=side.fetch(respond), max_retries=0, api_key="hf_key")
         with pytest.raises(hfgen.NotFoundError):
             side.call(client.run, REQUEST, api_url=api_url)
         return [(r.url, json.loads(r.body).get("model")) for r in requests]
 
     @pytest.mark.parametrize("end", ["", "/"])
     def test_of_a_model(self, side, end):
-        assert self.asked(side, self.BASE + end) == [
+        assert self.list_posts(side, self.BASE + end) == [
             (self.BASE + end, "m"),
             (f"{self.BASE}/v1/completions", "owner/name"),
         ]
@@ -369,8 +371,8 @@ class TestAUrlOfTheRouters:
         ],
     )
     def test_of_a_route(self, side, route, posted):
-        assert self.asked(side, self.BASE + route) == [(self.BASE + posted, "m")]
+        assert self.list_posts(side, self.BASE + route) == [(self.BASE + posted, "m")]
 
     def test_of_models_below_a_path_of_that_name(self, side):
         base = "https://host/models/of/models/"
-        assert self.asked(side, base) == [(f"{base}m", None), (f"{base}m/v1/completions", "m")]
+        assert self.list_posts(side, base) == [(f"{base}m", None), (f"{base}m/v1/completions", "m")]

@@ -10,7 +10,7 @@ from hfgen._core import server_errors
 from hfgen._core.dialects.tgi import TGI
 from hfgen._core.sse import Event
 
-# What TGI answers with where it does not stream, and says the same words with in a stream.
+# The types of errors of TGI, with their statuses where it does not stream.
 TGI_ERRORS = [
     (424, "generation", hfgen.GenerationError),
     (429, "overloaded", hfgen.OverloadedError),
@@ -94,7 +94,7 @@ FAILED = [
     (404, {"type": "about:blank", "title": "Not here", "status": 404, "detail": "really"},
      hfgen.NotFoundError, "really", "about:blank", None),
     (404, {"title": "Not here", "status": 404}, hfgen.NotFoundError, "Not here", None, None),
-    # Whatever a proxy writes
+    # Pages of proxies
     (502, b"", hfgen.ServerError, "502 Bad Gateway", None, None),
     (502, b"<html><head><title>502 Bad Gateway</title></head><body><h1>502</h1></body></html>",
      hfgen.ServerError, "502 Bad Gateway", None, None),
@@ -148,8 +148,11 @@ def as_bytes(body):
 @pytest.mark.parametrize(("status", "body", "kind", "words", "error_type", "time"), FAILED)
 def test_in_the_body_of_a_status(status, body, kind, words, error_type, time):
     body = as_bytes(body)
-    error = server_errors.error_from(
-        server_errors.error_in_body(body), status=status, headers={"X-Request-Id": "r1"}, body=body
+    error = server_errors.make_status_error(
+        server_errors.parse_body_error(body),
+        status=status,
+        headers={"X-Request-Id": "r1"},
+        body=body,
     )
     assert type(error) is kind
     assert error.status == status
@@ -167,7 +170,7 @@ def test_in_the_body_of_a_status(status, body, kind, words, error_type, time):
 def test_an_error_inside_a_stream(name, body, kind, status, words, error_type, time):
     data = as_bytes(body)
     with pytest.raises(hfgen.StatusError) as caught:
-        list(TGI().events().read([Event(name, data)]))
+        list(TGI().make_event_reader().read([Event(name, data)]))
     error = caught.value
     assert type(error) is kind
     assert error.status == status
@@ -181,7 +184,7 @@ def test_an_error_inside_a_stream(name, body, kind, status, words, error_type, t
 @pytest.mark.parametrize("wrap", [lambda body: body, lambda body: [body]], ids=["object", "list"])
 def test_an_error_inside_a_200(wrap, body, kind, status, words, error_type, time):
     with pytest.raises(hfgen.StatusError) as caught:
-        TGI().answers(as_bytes(wrap(body)))
+        TGI().read_answers(as_bytes(wrap(body)))
     error = caught.value
     assert type(error) is kind
     assert error.status == status
@@ -203,21 +206,21 @@ def test_an_error_inside_a_200(wrap, body, kind, status, words, error_type, time
         None,
     ],
 )
-def test_what_is_no_error(body):
-    assert server_errors.error_in_json(body) is None
+def test_json_that_is_no_error(body):
+    assert server_errors.parse_json_error(body) is None
 
 
 def test_the_field_of_older_llama_cpp():
     data = b'{"code":500,"message":"context shift is disabled","type":"server_error"}'
     with pytest.raises(hfgen.ServerError, match="context shift") as caught:
-        list(TGI().events().read([Event(b"error", data)]))
+        list(TGI().make_event_reader().read([Event(b"error", data)]))
     assert caught.value.status == 500
     assert caught.value.error_type == "server_error"
 
 
 def test_an_error_event_of_plain_text():
     with pytest.raises(hfgen.ServerError, match="it broke"):
-        list(TGI().events().read([Event(b"error", b"it broke")]))
+        list(TGI().make_event_reader().read([Event(b"error", b"it broke")]))
 
 
 @pytest.mark.parametrize(
@@ -230,32 +233,38 @@ def test_an_error_event_of_plain_text():
 def test_a_long_body_gives_a_short_message_and_takes_little_work(body):
     started = time.process_time()
     assert (
-        len(str(server_errors.error_from(server_errors.error_in_body(body), status=500, body=body)))
+        len(
+            str(
+                server_errors.make_status_error(
+                    server_errors.parse_body_error(body), status=500, body=body
+                )
+            )
+        )
         < 400
     )
-    # Milliseconds in linear time, many seconds in quadratic.
+    # This takes milliseconds if the time is linear, and many seconds if it is quadratic.
     assert time.process_time() - started < 2
 
 
-def test_a_status_that_the_page_repeats_is_said_once():
+def test_a_status_that_the_page_repeats_is_shown_once():
     page = b"<html><title>502 Bad Gateway</title></html>"
     assert (
-        str(server_errors.error_from(server_errors.error_in_body(page), status=502))
+        str(server_errors.make_status_error(server_errors.parse_body_error(page), status=502))
         == "502 Bad Gateway"
     )
 
 
-def test_a_character_whose_number_has_too_many_digits_stays_as_it_is():
+def test_a_character_reference_with_too_many_digits_is_left_unchanged():
     page = b"<html><body>&amp;&#" + b"1" * 5000 + b";</body></html>"
-    assert str(server_errors.error_from(server_errors.error_in_body(page), status=502)).startswith(
-        "502 Bad Gateway: &amp;"
-    )
+    assert str(
+        server_errors.make_status_error(server_errors.parse_body_error(page), status=502)
+    ).startswith("502 Bad Gateway: &amp;")
 
 
 @pytest.mark.parametrize("value", ["20", None, True, [], {}, pytest.param(10**400, id="huge")])
 def test_an_estimated_time_that_is_no_number_is_none(value):
-    error = server_errors.error_from(
-        server_errors.error_in_body(as_bytes({"error": LOADING, "estimated_time": value})),
+    error = server_errors.make_status_error(
+        server_errors.parse_body_error(as_bytes({"error": LOADING, "estimated_time": value})),
         status=503,
     )
     assert isinstance(error, hfgen.ModelLoadingError)
@@ -265,7 +274,7 @@ def test_an_estimated_time_that_is_no_number_is_none(value):
 @pytest.mark.parametrize("code", [0, 1, 200, 302, 600, -1, True, "400", 400.0, None, []])
 def test_a_code_that_is_no_status_of_an_error_does_not_count(code):
     with pytest.raises(hfgen.StatusError) as caught:
-        TGI().answers(as_bytes({"error": {"message": "m", "code": code}}))
+        TGI().read_answers(as_bytes({"error": {"message": "m", "code": code}}))
     assert caught.value.status == 500
 
 
@@ -276,8 +285,8 @@ def test_a_code_that_is_no_status_of_an_error_does_not_count(code):
         ("no such route: /models/is-overloaded", 404),
     ],
 )
-def test_words_in_passing_do_not_make_another_error_of_it(message, status):
-    error = server_errors.error_from(
-        server_errors.error_in_body(as_bytes({"error": message})), status=status
+def test_a_message_that_mentions_loading_is_no_loading_error(message, status):
+    error = server_errors.make_status_error(
+        server_errors.parse_body_error(as_bytes({"error": message})), status=status
     )
     assert not isinstance(error, hfgen.ModelLoadingError | hfgen.OverloadedError)

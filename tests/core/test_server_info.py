@@ -1,4 +1,4 @@
-"""What a server is, and how it cuts a text into tokens: each asked by its own routes."""
+"""`info` and `tokenize`, on the routes of each kind of server."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_tgi(side, serve, route):
 
 
 @pytest.mark.parametrize(
-    ("routes", "known"),
+    ("routes", "expected"),
     [
         (
             {"v1_models": models("vllm", max_model_len=512), "version": {"version": "0.32.0"}},
@@ -50,10 +50,10 @@ def test_tgi(side, serve, route):
         ({"v1_models": {"data": []}}, (None, None, None, None)),
     ],
 )
-def test_others(side, serve, routes, known):
+def test_other_servers(side, serve, routes, expected):
     server = serve(answer_by_route(**routes), speaks=None)
     info = side.call(side.client(api_url=f"{server.url}/v1").info)
-    assert (info.server, info.model_id, info.version, info.max_total_tokens) == known
+    assert (info.server, info.model_id, info.version, info.max_total_tokens) == expected
     assert info["models"] == routes["v1_models"]["data"]
 
 
@@ -67,31 +67,31 @@ def test_others(side, serve, routes, known):
         ("vllm", "version", "x"),
     ],
 )
-def test_what_it_says_more_may_be_anything(side, serve, owner, route, more):
+def test_details_of_any_type(side, serve, owner, route, more):
     server = serve(answer_by_route(v1_models=models(owner), **{route: as_json(more)}), speaks=None)
     info = side.call(side.client(api_url=server.url).info)
     assert (info.model_id, info.max_total_tokens) == ("m", None)
     assert info["models"] == models(owner)["data"]
 
 
-def test_so_may_its_list_of_models(side, serve):
-    said = {"data": ["x", *models("vllm", max_model_len=512)["data"]]}
-    server = serve(answer_by_route(v1_models=said), speaks=None)
+def test_models_of_any_type(side, serve):
+    document = {"data": ["x", *models("vllm", max_model_len=512)["data"]]}
+    server = serve(answer_by_route(v1_models=document), speaks=None)
     info = side.call(side.client(api_url=server.url).info)
     assert (info.server, info.model_id, info.max_total_tokens) == ("vllm", "m", 512)
 
 
-def test_who_does_not_say(side, serve):
+def test_a_server_without_both_routes(side, serve):
     server = serve(answer_by_route(), speaks=None)
     with pytest.raises(hfgen.NotFoundError, match="neither"):
         side.call(side.client(api_url=server.url).info)
 
 
 @pytest.mark.parametrize("options", [{}, {"provider": "together"}])
-def test_behind_the_router_there_is_nobody_to_ask(side, options):
-    for verb, *given in (["info"], ["tokenize", "x"]):
+def test_the_router_is_no_single_server(side, options):
+    for verb, *arguments in (["info"], ["tokenize", "x"]):
         with pytest.raises(hfgen.InvalidRequestError, match="api_url"):
-            side.call(getattr(side.client(**options), verb), *given)
+            side.call(getattr(side.client(**options), verb), *arguments)
 
 
 TEXT = "Ein é"
@@ -99,7 +99,7 @@ PLACED = [(1, "Ein", 0, 3), (2, " é", 3, 5)]
 
 
 @pytest.mark.parametrize(
-    ("routes", "asked", "said", "tokens"),
+    ("routes", "body", "document", "tokens"),
     [
         (
             {"info": INFO},
@@ -144,49 +144,49 @@ PLACED = [(1, "Ein", 0, 3), (2, " é", 3, 5)]
         ),
     ],
 )
-def test_tokens(side, serve, routes, asked, said, tokens):
-    server = serve(answer_by_route(**routes, tokenize=as_json(said)), speaks=None)
+def test_tokens(side, serve, routes, body, document, tokens):
+    server = serve(answer_by_route(**routes, tokenize=as_json(document)), speaks=None)
     client = side.client(api_url=f"{server.url}/v1")
     for _ in range(2):
         got = side.call(client.tokenize, TEXT)
         assert [(t.id, t.text, t.start, t.stop) for t in got] == tokens
-    assert server.requests[-1].json == asked
-    # Which server it is is asked once.
+    assert server.requests[-1].json == body
+    # The server is asked for its kind only once.
     assert request_lines(server).count("GET /info") == 1
 
 
-def test_a_server_that_is_not_known_to_tell(side, serve):
+def test_a_server_that_is_not_known_to_tokenize(side, serve):
     server = serve(answer_by_route(v1_models=models("who")), speaks=None)
     with pytest.raises(hfgen.InvalidRequestError, match="tokenizes"):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
-@pytest.mark.parametrize("said", [{}, {"tokens": 5}, [5], [{"id": "x"}], {"tokens": ["a"]}])
-def test_what_is_no_list_of_tokens(side, serve, said):
-    server = serve(answer_by_route(info=INFO, tokenize=as_json(said)), speaks=None)
+@pytest.mark.parametrize("document", [{}, {"tokens": 5}, [5], [{"id": "x"}], {"tokens": ["a"]}])
+def test_an_answer_without_tokens(side, serve, document):
+    server = serve(answer_by_route(info=INFO, tokenize=as_json(document)), speaks=None)
     with pytest.raises(hfgen.MalformedAnswerError, match="token"):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
-def test_what_is_nested_too_deeply(side, serve):
-    said = answer(b"[" * 100_000, headers={"content-type": "application/json"})
-    server = serve(answer_by_route(info=INFO, tokenize=said), speaks=None)
+def test_an_answer_that_is_nested_too_deeply(side, serve):
+    page = answer(b"[" * 100_000, headers={"content-type": "application/json"})
+    server = serve(answer_by_route(info=INFO, tokenize=page), speaks=None)
     with pytest.raises(hfgen.MalformedAnswerError, match="token"):
         side.call(side.client(api_url=server.url).tokenize, "x")
 
 
-@pytest.mark.parametrize(("text", "why"), [(5, "string"), ("\ud800", "Unicode")])
-def test_what_is_no_text(side, serve, text, why):
+@pytest.mark.parametrize(("text", "problem"), [(5, "string"), ("\ud800", "Unicode")])
+def test_an_invalid_text(side, serve, text, problem):
     server = serve(answer_by_route(info=INFO), speaks=None)
-    with pytest.raises(hfgen.InvalidRequestError, match=why):
+    with pytest.raises(hfgen.InvalidRequestError, match=problem):
         side.call(side.client(api_url=server.url).tokenize, text)
 
 
 @pytest.mark.parametrize("piece", [5, [256], ["a"], None])
-def test_what_is_no_piece_of_llama_cpp(side, serve, piece):
-    said = {"tokens": [{"id": 1, "piece": piece}]}
+def test_an_invalid_piece_of_llama_cpp(side, serve, piece):
+    document = {"tokens": [{"id": 1, "piece": piece}]}
     server = serve(
-        answer_by_route(v1_models=models("llamacpp"), tokenize=as_json(said)), speaks=None
+        answer_by_route(v1_models=models("llamacpp"), tokenize=as_json(document)), speaks=None
     )
     with pytest.raises(hfgen.MalformedAnswerError, match="token"):
         side.call(side.client(api_url=server.url).tokenize, "x")

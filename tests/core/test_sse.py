@@ -1,4 +1,4 @@
-"""The event decoder, against each rule of the standard; always fed in every way."""
+"""The event decoder against each rule of the standard; streams are split in every way."""
 
 import pytest
 from hypothesis import given
@@ -73,11 +73,11 @@ def test_a_line_without_colon_is_a_field_with_an_empty_value():
     assert data_of(b"data\ndata\n\n") == [b"\n"]
 
 
-def test_an_event_without_data_is_none():
+def test_an_event_without_data_is_dropped():
     assert decode(b"event: ping\nid: 1\n\n: comment\n\n\n\n") == []
 
 
-def test_an_event_with_empty_data_is_one():
+def test_an_event_with_empty_data_counts():
     assert data_of(b"data:\n\ndata: \n\n") == [b"", b""]
 
 
@@ -85,7 +85,7 @@ def test_the_type_of_an_event_is_its_last_event_field():
     assert decode(b"event: a\ndata: x\nevent:b\n\n") == [Event(b"b", b"x")]
 
 
-def test_the_type_of_an_event_does_not_outlive_it():
+def test_the_type_of_an_event_is_not_kept_for_the_next():
     assert decode(b"event: a\n\ndata: x\n\nevent: b\ndata: y\n\ndata: z\n\n") == [
         Event(b"", b"x"),
         Event(b"b", b"y"),
@@ -94,7 +94,7 @@ def test_the_type_of_an_event_does_not_outlive_it():
 
 
 @pytest.mark.parametrize("comment", [b":", b": keepalive", b":data: no", b"::"])
-def test_comments_are_nothing_at_any_place(comment):
+def test_comments_are_ignored_at_any_place(comment):
     lines = [b"data: a", b"data: b", b"", b"data: c", b""]
     expected = [b"a\nb", b"c"]
     for place in range(len(lines) + 1):
@@ -106,7 +106,7 @@ def test_comments_are_nothing_at_any_place(comment):
     "field",
     [b"id: 1", b"retry: 3000", b"retry: soon", b"id", b"foo: bar", b"Data: no", b" data: no"],
 )
-def test_other_fields_are_nothing(field):
+def test_other_fields_are_ignored(field):
     assert data_of(b"data: a\n" + field + b"\ndata: b\n\n") == [b"a\nb"]
 
 
@@ -120,20 +120,20 @@ def test_only_the_first_byte_order_mark_is_dropped():
 
 
 @pytest.mark.parametrize("start", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbf", b"\xef\xbbdata: no\n\n"])
-def test_a_stream_that_is_hardly_more_than_a_mark_has_no_events(start):
+def test_a_stream_of_a_part_of_a_mark_has_no_events(start):
     assert decode(start) == []
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
-def test_an_unfinished_last_event_counts(end):
+def test_a_last_event_without_a_blank_line_counts(end):
     assert data_of(b"data: a\n\ndata: b" + end) == [b"a", b"b"]
 
 
-def test_an_unfinished_last_event_keeps_its_type_and_lines():
+def test_a_last_event_without_a_blank_line_keeps_its_type_and_lines():
     assert decode(b"event: e\ndata: a\ndata: b") == [Event(b"e", b"a\nb")]
 
 
-def test_an_unfinished_comment_or_field_is_no_event():
+def test_a_last_comment_or_field_is_no_event():
     assert decode(b": com") == []
     assert decode(b"da") == []
     assert decode(b"") == []
@@ -181,23 +181,23 @@ class TestTooLong:
         assert "xxx" in str(caught.value)
         assert len(str(caught.value)) < 300
 
-    def test_one_of_16_mib_is_none(self):
+    def test_a_token_of_16_mib_is_no_error(self):
         (event,) = self.feed_all(b"data: " + b"x" * 16 * 1024 * 1024 + b"\n\n")
         assert len(event.data) == 16 * 1024 * 1024
 
-    def test_so_are_data_lines_without_end(self):
+    def test_data_lines_without_a_blank_line_are_an_error(self):
         line = b"data: " + b"y" * 1018 + b"\n"
         with pytest.raises(MalformedStreamError, match="yyy") as caught:
             list(self.feed_all(line * 20_000))
         assert len(str(caught.value)) < 300
 
-    def test_so_are_data_lines_without_data(self):
-        # Each is joined by an LF, which is data.
+    def test_empty_data_lines_without_a_blank_line_are_an_error(self):
+        # The empty lines are joined by LFs, which count as data.
         with pytest.raises(MalformedStreamError):
             list(self.feed_all(b"data\n" * 20_000, max_event_bytes=10_000))
 
     def test_pieces_of_few_bytes_take_linear_time(self):
-        # Quadratic, this would copy twenty gigabytes.
+        # In quadratic time, this would copy twenty gigabytes.
         with pytest.raises(MalformedStreamError):
             list(self.feed_all(b"data: " + b"x" * 200_001, size=1, max_event_bytes=200_000))
 
@@ -205,7 +205,7 @@ class TestTooLong:
     @pytest.mark.parametrize(
         "field", [b"data: ", b"data:", b": "], ids=["data ", "data", "comment"]
     )
-    def test_what_is_too_long_does_not_depend_on_the_pieces(self, field, length):
+    def test_the_limit_does_not_depend_on_the_pieces(self, field, length):
         def outcome(pieces):
             try:
                 return [len(event.data) for event in events_of(pieces, max_event_bytes=100)]
@@ -234,14 +234,14 @@ STREAM = st.lists(st.tuples(LINE, st.sampled_from([b"\n", b"\r", b"\r\n"]))).map
 @given(stream=STREAM, mark=st.sampled_from([b"", b"\xef\xbb\xbf", b"\xef"]), ends=st.data())
 def test_any_split_gives_the_same_events(stream, mark, ends):
     stream = mark + stream
-    where = sorted(ends.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
-    pieces = [stream[a:b] for a, b in zip([0, *where], [*where, len(stream)], strict=True)]
+    cuts = sorted(ends.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert events_of(pieces) == events_of([stream])
     assert events_of([bytes([byte]) for byte in stream]) == events_of([stream])
 
 
 @given(stream=STREAM)
-def test_it_agrees_with_the_standard_spelled_out(stream):
+def test_the_decoder_agrees_with_a_literal_implementation_of_the_standard(stream):
     assert [e.data for e in events_of([stream])] == reference(stream)
 
 

@@ -1,4 +1,4 @@
-"""Where the tokens of a text stand in it, as servers tell."""
+"""The places of tokens in a text, from the reports of each kind of server."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from hfgen._core.token_offsets import ReportedToken, locate_tokens
 TEXT = "é 😶 a"
 
 
-def spelled(*texts):
+def spelled_tokens(*texts):
     return [ReportedToken(number, text, is_spelled=True) for number, text in enumerate(texts)]
 
 
-def said(*texts):
+def plain_tokens(*texts):
     return [ReportedToken(number, text) for number, text in enumerate(texts)]
 
 
@@ -29,12 +29,12 @@ def test_offsets_in_bytes():
 
 
 def test_tokens_that_share_a_character_share_its_place():
-    tokens = said("é", " ", b"\xf0\x9f", b"\x98", b"\xb6 ", "a")
+    tokens = plain_tokens("é", " ", b"\xf0\x9f", b"\x98", b"\xb6 ", "a")
     shared = ("😶", 2, 3)
     assert places(TEXT, tokens)[2:] == [shared, shared, ("😶 ", 2, 4), ("a", 4, 5)]
 
 
-def test_the_text_beside_offsets_in_bytes_is_cut_wrong():
+def test_the_text_that_tgi_sends_is_ignored():
     assert places("éa", [ReportedToken(0, "éa", (0, 2)), ReportedToken(1, "", (2, 3))]) == [
         ("é", 0, 1),
         ("a", 1, 2),
@@ -43,7 +43,7 @@ def test_the_text_beside_offsets_in_bytes_is_cut_wrong():
 
 
 @pytest.mark.parametrize("span", [(0, 0), (3, 2), (-1, 1), (0, 99)])
-def test_offsets_that_are_none(span):
+def test_invalid_offsets(span):
     assert places(TEXT, [ReportedToken(0, "<s>", span)]) == [("<s>", None, None)]
 
 
@@ -57,7 +57,7 @@ def test_offsets_that_are_none(span):
     ],
 )
 def test_spellings(spelling):
-    got = places(TEXT, spelled("<s>", *spelling))
+    got = places(TEXT, spelled_tokens("<s>", *spelling))
     assert got[0] == ("<s>", None, None)
     assert got[1] == ("é", 0, 1)
     assert got[-1] == (" a", 3, 5)
@@ -65,20 +65,24 @@ def test_spellings(spelling):
 
 
 def test_a_text_that_begins_with_a_space():
-    assert places(" a", spelled("▁▁a")) == [(" a", 0, 2)]
-    assert places(" a", spelled("▁", "▁a")) == [("▁", None, None), (" a", 0, 2)]
+    assert places(" a", spelled_tokens("▁▁a")) == [(" a", 0, 2)]
+    assert places(" a", spelled_tokens("▁", "▁a")) == [("▁", None, None), (" a", 0, 2)]
 
 
 def test_a_text_that_looks_like_a_spelling():
-    assert places("Ġa▁", spelled("Äł", "a", "âĸģ")) == [("Ġ", 0, 1), ("a", 1, 2), ("▁", 2, 3)]
+    assert places("Ġa▁", spelled_tokens("Äł", "a", "âĸģ")) == [
+        ("Ġ", 0, 1),
+        ("a", 1, 2),
+        ("▁", 2, 3),
+    ]
 
 
-def test_a_spelling_that_is_not_known_is_no_text():
-    assert places("playing", spelled("play", "##ing")) == [(None, None, None)] * 2
+def test_an_unknown_spelling_is_not_shown():
+    assert places("playing", spelled_tokens("play", "##ing")) == [(None, None, None)] * 2
 
 
-def test_a_text_that_is_not_found_is_the_servers():
-    assert places("ﬁne", said("fi", "ne")) == [("fi", None, None), ("ne", None, None)]
+def test_a_token_that_is_not_in_the_text_keeps_the_text_of_the_server():
+    assert places("ﬁne", plain_tokens("fi", "ne")) == [("fi", None, None), ("ne", None, None)]
 
 
 def test_ids_alone():
@@ -87,8 +91,8 @@ def test_ids_alone():
 
 def test_no_text():
     assert places("", []) == []
-    assert places("", spelled("<s>")) == [("<s>", None, None)]
+    assert places("", spelled_tokens("<s>")) == [("<s>", None, None)]
 
 
 def test_a_lone_surrogate():
-    assert places("\ud800a", said("a")) == [("a", None, None)]
+    assert places("\ud800a", plain_tokens("a")) == [("a", None, None)]

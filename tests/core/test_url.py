@@ -1,9 +1,15 @@
-"""Where a request goes."""
+"""URLs: the model in them, their checks, and their secrets."""
 
 import pytest
 
 from hfgen import InvalidRequestError
-from hfgen._core.url import DEFAULT_API_URL, check, display, may_carry_credentials, resolve
+from hfgen._core.url import (
+    DEFAULT_API_URL,
+    check_url,
+    may_carry_credentials,
+    redact_url,
+    resolve_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,7 +22,7 @@ from hfgen._core.url import DEFAULT_API_URL, check, display, may_carry_credentia
     ],
 )
 def test_the_model_is_appended(api_url, model, url):
-    assert resolve(api_url, model) == (url, True)
+    assert resolve_url(api_url, model) == (url, True)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +31,8 @@ def test_the_model_is_appended(api_url, model, url):
      "http://[::1]:8080/generate", "HTTP://H/", "http://127.0.0.1"],
 )  # fmt: skip
 @pytest.mark.parametrize("model", [None, "a/b"])
-def test_any_other_url_stands_as_it_is(api_url, model):
-    assert resolve(api_url, model) == (api_url, False)
+def test_any_other_url_is_unchanged(api_url, model):
+    assert resolve_url(api_url, model) == (api_url, False)
 
 
 @pytest.mark.parametrize(
@@ -38,22 +44,22 @@ def test_any_other_url_stands_as_it_is(api_url, model):
         ("http://[::1]:8080/é", "http://[::1]:8080/%C3%A9"),
     ],
 )
-def test_other_characters_than_asciis_are_encoded(api_url, url):
-    assert resolve(api_url, None) == (url, False)
+def test_characters_beyond_ascii_are_encoded(api_url, url):
+    assert resolve_url(api_url, None) == (url, False)
 
 
 @pytest.mark.parametrize("model", [None, ""])
 def test_a_model_is_needed(model):
     with pytest.raises(InvalidRequestError, match="needs a `model`"):
-        resolve(DEFAULT_API_URL, model)
+        resolve_url(DEFAULT_API_URL, model)
 
 
 @pytest.mark.parametrize(
     "model", ["../x", "a/../../x", "a//b", "/a", "a/", ".", "..", "a/.", "%2e%2e/x", "\\..\\x"]
 )
-def test_a_model_stays_below_its_place(model):
+def test_a_model_cannot_leave_its_path(model):
     try:
-        url, _ = resolve("http://h/models/", model)
+        url, _ = resolve_url("http://h/models/", model)
     except InvalidRequestError:
         return
     assert url.startswith("http://h/models/%")
@@ -67,9 +73,9 @@ def test_a_model_stays_below_its_place(model):
      " http://h/", "http://h/\n", "http://h/a b", "http://h/\x00", "http://h\t/", None, 5,
      b"http://h/", "http://[fe80::1%é]/"],
 )  # fmt: skip
-def test_what_is_no_url_is_refused(url):
+def test_an_invalid_url_is_refused(url):
     with pytest.raises(InvalidRequestError, match="api_url"):
-        check(url)
+        check_url(url)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +86,7 @@ def test_what_is_no_url_is_refused(url):
 )  # fmt: skip
 def test_a_password_in_it_is_refused_and_not_shown(url):
     with pytest.raises(InvalidRequestError) as caught:
-        check(url)
+        check_url(url)
     assert "hf_key" not in str(caught.value)
 
 
@@ -92,7 +98,7 @@ def test_a_password_in_it_is_refused_and_not_shown(url):
 def test_a_backslash_in_the_host_is_refused(url):
     """Some read it as the end of the host, others as part of it."""
     with pytest.raises(InvalidRequestError):
-        check(url)
+        check_url(url)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +106,13 @@ def test_a_backslash_in_the_host_is_refused(url):
     ["https://api-inference.huggingface.co/models/", "https://api-inference.huggingface.co/models/a",
      "http://API-Inference.HuggingFace.co", "https://api-inference.huggingface.co:443/"],
 )  # fmt: skip
-def test_the_retired_place_names_its_successor(url):
+def test_the_retired_host_names_its_successor(url):
     with pytest.raises(InvalidRequestError, match=r"router\.huggingface\.co"):
-        check(url)
+        check_url(url)
 
 
-def test_display_leaves_secrets_out():
-    assert display("https://u:p@h:8/a/b?key=secret#f") == "https://h:8/a/b"
+def test_redact_url_removes_secrets():
+    assert redact_url("https://u:p@h:8/a/b?key=secret#f") == "https://h:8/a/b"
 
 
 @pytest.mark.parametrize(
@@ -131,5 +137,5 @@ def test_display_leaves_secrets_out():
         ("https://h/", "https://h@evil/", False),
     ],
 )
-def test_credentials_go_no_further(source, target, may):
+def test_credentials_are_not_sent_to_another_origin(source, target, may):
     assert may_carry_credentials(source, target) is may

@@ -20,15 +20,15 @@ SILENT = answer(Hang(), framing="raw")
 
 
 @contextmanager
-def soon():
-    """What is in here takes much less than the timeouts around it."""
+def within_the_timeouts():
+    """Check that the block takes much less than the timeouts in it."""
     started = time.monotonic()
     yield
     assert time.monotonic() - started < 8
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_before_the_call_nothing_is_sent(side, serve, verb):
+def test_after_an_abort_before_the_call_nothing_is_sent(side, serve, verb):
     server = serve(as_json({"generated_text": "a"}))
     controller = AbortController()
     controller.abort("no need")
@@ -39,12 +39,12 @@ def test_before_the_call_nothing_is_sent(side, serve, verb):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_while_waiting_for_the_headers(side, serve, verb):
+def test_abort_while_waiting_for_the_headers(side, serve, verb):
     server = serve(SILENT)
     controller = AbortController()
     thread = threading.Thread(target=lambda: (server.request(), controller.abort()))
     thread.start()
-    with soon(), pytest.raises(AbortError) as caught:
+    with within_the_timeouts(), pytest.raises(AbortError) as caught:
         getattr(side, verb)(server, signal=controller.signal, timeout=60)
     thread.join()
     assert caught.value.text == ""
@@ -52,13 +52,13 @@ def test_while_waiting_for_the_headers(side, serve, verb):
     assert len(server.requests) == 1
 
 
-def test_while_waiting_for_the_headers_on_a_kept_connection(side, serve):
+def test_abort_while_waiting_for_the_headers_on_a_kept_connection(side, serve):
     server = serve(as_json({"generated_text": "a"}), SILENT)
     controller = AbortController()
     side.run(server, signal=controller.signal)
     thread = threading.Thread(target=lambda: (server.request(1), controller.abort()))
     thread.start()
-    with soon(), pytest.raises(AbortError):
+    with within_the_timeouts(), pytest.raises(AbortError):
         side.run(server, signal=controller.signal, timeout=60)
     thread.join()
     assert server.connections == 1
@@ -66,29 +66,29 @@ def test_while_waiting_for_the_headers_on_a_kept_connection(side, serve):
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-def test_while_reading_a_whole_answer(side, serve, framing):
+def test_abort_while_reading_a_whole_answer(side, serve, framing):
     server = serve(answer(b'{"generated_', Hang(), b'text": "x"}', framing=framing))
     controller = AbortController()
-    asked = threading.Thread(
+    aborter = threading.Thread(
         target=lambda: (server.request(), time.sleep(0.2), controller.abort("enough"))
     )
-    asked.start()
-    with soon(), pytest.raises(AbortError, match="enough"):
+    aborter.start()
+    with within_the_timeouts(), pytest.raises(AbortError, match="enough"):
         side.run(server, signal=controller.signal, timeout=60)
-    asked.join()
+    aborter.join()
     side.wait_for(server.request().hung_up)
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 @pytest.mark.parametrize("verb", ["stream", "stream_tokens", "stream_bytes"])
-def test_while_reading_a_stream(side, serve, verb, framing):
+def test_abort_while_reading_a_stream(side, serve, verb, framing):
     server = serve(events(token("Once"), token(" upon"), Hang(), b"more", framing=framing))
     controller = AbortController()
     stream = getattr(side, verb)(server, signal=controller.signal, timeout=60)
     side.next(stream)
     thread = threading.Timer(0.3, controller.abort, ["enough"])
     thread.start()
-    with soon(), pytest.raises(AbortError, match="enough") as caught:
+    with within_the_timeouts(), pytest.raises(AbortError, match="enough") as caught:
         side.collect(stream)
     thread.join()
     assert caught.value.reason == "enough"
@@ -96,7 +96,7 @@ def test_while_reading_a_stream(side, serve, verb, framing):
     side.wait_for(server.request().hung_up)
 
 
-def test_between_two_tokens(side, serve):
+def test_abort_between_two_tokens(side, serve):
     server = serve(events(token("a"), token("b"), token("c", last="abc")))
     controller = AbortController()
     stream = side.stream_tokens(server, signal=controller.signal)
@@ -109,7 +109,7 @@ def test_between_two_tokens(side, serve):
 
 
 @pytest.mark.parametrize("verb", STREAMS)
-def test_before_the_first_token_that_is_also_the_last(side, serve, verb):
+def test_abort_before_the_first_token_that_is_also_the_last(side, serve, verb):
     server = serve(events(token("a", last="a")))
     controller = AbortController()
     stream = getattr(side, verb)(server, signal=controller.signal)
@@ -119,7 +119,7 @@ def test_before_the_first_token_that_is_also_the_last(side, serve, verb):
     assert caught.value.text == ""
 
 
-def test_while_nobody_reads_closes_the_connection(side, serve):
+def test_an_abort_while_no_read_waits_closes_the_connection(side, serve):
     server = serve(events(token("a"), Hang()))
     controller = AbortController()
     stream = side.stream_tokens(server, signal=controller.signal)
@@ -131,26 +131,26 @@ def test_while_nobody_reads_closes_the_connection(side, serve):
     assert caught.value.text == "a"
 
 
-def test_after_the_end_is_nothing(side, serve):
+def test_an_abort_after_the_end_does_nothing(side, serve):
     server = serve(events(token("a", last="a")))
     controller = AbortController()
     stream = side.stream_tokens(server, signal=controller.signal)
     assert side.collect(stream) == ["a"]
     controller.abort()
     assert side.collect(stream) == []
-    # The connection is somebody else's by now.
+    # The connection is free for other calls by now.
     assert side.collect(side.stream_tokens(server)) == ["a"]
     assert server.connections == 1
 
 
-def test_while_waiting_to_try_again(side, serve):
+def test_abort_while_waiting_to_try_again(side, serve):
     server = serve(as_json({"error": "busy"}, 503, retry_after="25"))
     controller = AbortController()
     thread = threading.Thread(
         target=lambda: (server.request(), time.sleep(0.2), controller.abort())
     )
     thread.start()
-    with soon(), pytest.raises(AbortError):
+    with within_the_timeouts(), pytest.raises(AbortError):
         side.run(server, signal=controller.signal)
     thread.join()
     assert len(server.requests) == 1
@@ -158,25 +158,25 @@ def test_while_waiting_to_try_again(side, serve):
 
 @pytest.fixture
 def deaf_url():
-    """A place where connecting takes for ever: nobody accepts, and the queue is full."""
+    """A URL where connecting takes for ever: no connection is accepted, and the queue is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        waiting = []
+        fillers = []
         for _ in range(3):
             filler = socket.socket()
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-            waiting.append(filler)
+            fillers.append(filler)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        for filler in waiting:
+        for filler in fillers:
             filler.close()
 
 
-def test_while_connecting(side, deaf_url):
+def test_abort_while_connecting(side, deaf_url):
     controller = AbortController()
     thread = threading.Timer(0.3, controller.abort)
     thread.start()
     # Connecting itself would take ten seconds, three times.
-    with soon(), pytest.raises(AbortError):
+    with within_the_timeouts(), pytest.raises(AbortError):
         side.run(None, api_url=deaf_url, signal=controller.signal)
     thread.join()
 
@@ -190,7 +190,7 @@ def test_timeout_while_connecting(side, deaf_url):
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_server_that_never_answers(side, serve, verb):
     server = serve(SILENT)
-    with soon(), pytest.raises(hfgen.TimeoutError) as caught:
+    with within_the_timeouts(), pytest.raises(hfgen.TimeoutError) as caught:
         getattr(side, verb)(server, timeout=0.3)
     assert caught.value.phase == "first_token"
     assert len(server.requests) == 1
@@ -204,13 +204,13 @@ def test_one_signal_for_a_client_and_many_calls(side, serve):
     for _ in range(2):
         if len(server.requests) == 1:
             threading.Thread(target=lambda: (server.request(1), controller.abort())).start()
-            with soon(), pytest.raises(AbortError):
+            with within_the_timeouts(), pytest.raises(AbortError):
                 side.call(client.run, "x")
         else:
             side.call(client.run, "x")
     with pytest.raises(AbortError):
         side.call(client.run, "x")
-    # What is over no longer listens.
+    # Ended calls have unsubscribed from the signal.
     assert not controller.signal._listeners
 
 
@@ -227,26 +227,28 @@ def test_listeners_do_not_pile_up(side, serve):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_with_a_fetch_that_aborts_as_it_answers_the_response_is_closed(side, verb):
+def test_the_response_of_a_fetch_that_aborts_is_closed(side, verb):
     controller, closed = AbortController(), threading.Event()
 
-    def answered(request):
+    def abort_and_answer(request):
         controller.abort()
         return reply(b'{"generated_text": "a"}', close=closed.set)
 
-    client = side.client(fetch=side.fetch(answered), signal=controller.signal, api_url="http://h")
+    client = side.client(
+        fetch=side.fetch(abort_and_answer), signal=controller.signal, api_url="http://h"
+    )
 
     def read():
-        came = side.call(getattr(client, verb), "x")
+        result = side.call(getattr(client, verb), "x")
         if verb != "run":
-            side.collect(came)
+            side.collect(result)
 
     with pytest.raises(AbortError):
         read()
     side.wait_for(closed)
 
 
-def test_with_a_fetch_the_next_item_is_not_waited_for(side):
+def test_after_an_abort_no_further_item_of_a_fetch_is_read(side):
     controller, resumed = AbortController(), threading.Event()
 
     def pieces():
@@ -260,26 +262,28 @@ def test_with_a_fetch_the_next_item_is_not_waited_for(side):
     controller.abort()
     with pytest.raises(AbortError):
         side.next(stream)
-    # A body may block; nobody wants what it gives.
+    # The next piece of the body may block, so it is not read.
     assert not resumed.is_set()
 
 
 def test_a_fetch_gets_the_signal(side):
-    signal, seen = AbortController().signal, []
-    answered = side.fetch(lambda request: seen.append(request) or reply(b'{"generated_text": ""}'))
-    side.call(side.client(fetch=answered, api_url="http://h").run, "x", signal=signal)
-    assert seen[0].signal is not None
+    signal, requests = AbortController().signal, []
+    fetch = side.fetch(lambda request: requests.append(request) or reply(b'{"generated_text": ""}'))
+    side.call(side.client(fetch=fetch, api_url="http://h").run, "x", signal=signal)
+    assert requests[0].signal is not None
     assert not signal.aborted
 
 
-def test_what_a_fetch_raises_after_an_abort_is_the_abort(side):
+def test_an_error_of_a_fetch_after_an_abort_becomes_an_abort_error(side):
     controller = AbortController()
 
-    def failing(request):
+    def abort_and_fail(request):
         controller.abort("enough")
         raise ValueError("of its own")
 
-    client = side.client(fetch=side.fetch(failing), api_url="http://h", signal=controller.signal)
+    client = side.client(
+        fetch=side.fetch(abort_and_fail), api_url="http://h", signal=controller.signal
+    )
     with pytest.raises(AbortError, match="enough") as caught:
         side.call(client.run, "x")
     assert isinstance(caught.value.__cause__, ValueError)
@@ -314,7 +318,7 @@ class TestAsyncio:
                         pass
                 task = asyncio.current_task()
                 assert task.cancelling() == 0
-                await asyncio.sleep(0)  # a cancellation that was left over would come here
+                await asyncio.sleep(0)  # a cancellation that is still pending would be raised here
 
         asyncio.run(main())
 

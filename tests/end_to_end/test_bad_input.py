@@ -1,4 +1,4 @@
-"""Places that cannot be reached, and other input that must end in a clear error: nothing hangs."""
+"""Servers that cannot be reached, and other bad input: each ends in a clear error, none hangs."""
 
 import socket
 import subprocess
@@ -15,10 +15,10 @@ VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
 
 @pytest.fixture
 def refused_url():
-    """A port that nobody listens on."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{held.getsockname()[1]}/generate"
+    """A URL with a port on which no server listens."""
+    with socket.socket() as unused_socket:
+        unused_socket.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{unused_socket.getsockname()[1]}/generate"
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -67,14 +67,14 @@ def test_a_server_that_speaks_no_tls(side, serve):
         side.run(None, api_url=server.url.replace("http:", "https:"), max_retries=0, timeout=0.5)
 
 
-def test_a_certificate_that_nobody_trusts(side, serve, certificate):
+def test_an_untrusted_certificate(side, serve, certificate):
     server = serve(as_json({"generated_text": "a"}), tls=certificate)
     with pytest.raises(hfgen.ConnectError, match="certificate"):
         side.run(server, max_retries=0)
     assert server.requests == []
 
 
-def test_over_tls(serve, certificate, monkeypatch):
+def test_an_abort_wakes_a_read_over_tls(serve, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     script = """
 import asyncio, sys, threading, time
@@ -114,17 +114,17 @@ asyncio.run(main())
         events(token("a", last="a")), events(token("b"), Hang()), events(token("b"), Hang()),
         tls=certificate,
     )  # fmt: skip
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, server.url],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.stderr == ""
-    assert done.returncode == 0
+    assert process.stderr == ""
+    assert process.returncode == 0
     for request in server.requests[1:]:
         assert request.hung_up.wait(10)
 
 
-def test_an_empty_prompt_is_the_servers_business(side, serve):
+def test_an_empty_prompt_is_sent(side, serve):
     refusal = as_json({"error": "`inputs` cannot be empty", "error_type": "validation"}, 422)
     server = serve(refusal)
     with pytest.raises(hfgen.ValidationError, match="cannot be empty"):
@@ -164,13 +164,13 @@ def test_a_prompt_of_a_megabyte(side, serve):
     assert server.request().json["inputs"] == "é" * 500_000
 
 
-def test_an_event_that_is_no_json(side, serve):
+def test_an_event_that_is_not_json(side, serve):
     stream = side.stream_tokens(serve(events(token("a"), b"data: <html>\n\n")))
     with pytest.raises(hfgen.MalformedStreamError, match="<html>"):
         side.collect(stream)
 
 
-def test_events_of_other_types_are_not_the_callers_business(side, serve):
+def test_events_of_other_types_are_skipped(side, serve):
     ping = b'event: ping\ndata: {"time": 5}\n\n'
     server = serve(events(ping, event(token("a", last="a")), ping))
     assert side.collect(side.stream_tokens(server)) == ["a"]

@@ -15,8 +15,8 @@ from hfgen.testing import Hang, Pause
 
 
 @pytest.fixture(autouse=True)
-def what_leaks_shows_here():
-    """A leak fails the test that leaked, not the one that happens to run later."""
+def collect_garbage():
+    """Collect garbage after each test, so that a leak fails the test that leaked."""
     yield
     gc.collect()
 
@@ -25,17 +25,17 @@ STORY = (token("a"), token("b", last="ab"))
 ANSWER = as_json({"generated_text": "a"})
 
 
-def python(script):
+def run_script(script):
     """Run a script in a process of its own, where a warning is an error and a leak shows."""
     command = [sys.executable, "-W", "error", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr == ""
-    assert done.returncode == 0
-    return done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert process.stderr == ""
+    assert process.returncode == 0
+    return process.stdout
 
 
 class TestOptions:
-    def test_of_a_call_are_over_those_of_the_client(self, side, serve):
+    def test_options_of_a_call_replace_those_of_the_client(self, side, serve):
         server = serve(ANSWER)
         client = side.client(
             api_url=f"{server.url}/a", api_key="one", headers={"x-a": "1", "x-b": "1"}
@@ -49,7 +49,7 @@ class TestOptions:
         assert second.headers["authorization"] == "Bearer two"
         assert (second.headers["x-a"], second.headers["x-b"]) == ("1", "2")
 
-    def test_of_headers_are_over_the_defaults_but_not_content_type(self, side, serve):
+    def test_headers_replace_the_defaults_except_content_type(self, side, serve):
         server = serve(ANSWER)
         mine = {
             "Content-Type": "text/plain",
@@ -72,7 +72,7 @@ class TestOptions:
         assert headers["user-agent"].startswith("hfgen/")
         assert headers["accept-encoding"] == "identity"
 
-    def test_of_the_environment(self, side, serve, monkeypatch):
+    def test_the_url_of_the_environment(self, side, serve, monkeypatch):
         server = serve(ANSWER)
         monkeypatch.setenv("HFGEN_API_URL", f"{server.url}/models/")
         side.run(None, {"model": "owner/name", "inputs": "x"})
@@ -99,7 +99,7 @@ class TestOptions:
         assert server.request().path.lower() == "/%c3%a9"
 
     @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens", "stream_bytes"])
-    def test_unknown_ones_are_type_errors(self, side, serve, verb):
+    def test_unknown_options_are_type_errors(self, side, serve, verb):
         with pytest.raises(TypeError, match=r"api_kee.*api_key"):
             getattr(side, verb)(serve(ANSWER), api_kee="x")
         with pytest.raises(TypeError, match="nonsense"):
@@ -109,7 +109,7 @@ class TestOptions:
         with pytest.raises(TypeError, match="nonsense"):
             side.client().with_options(nonsense=1)
 
-    def test_go_by_name_only(self, side):
+    def test_options_are_keywords_only(self, side):
         with pytest.raises(TypeError):
             side.client("hf_key")
         with pytest.raises(TypeError):
@@ -117,21 +117,21 @@ class TestOptions:
 
 
 class TestWithOptions:
-    def test_shares_the_connections(self, side, serve):
+    def test_it_shares_the_connections(self, side, serve):
         server = serve(ANSWER)
         client = side.client(api_url=f"{server.url}/a")
         other = client.with_options(api_url=f"{server.url}/b", timeout=5)
-        for each in (client, other, client, other.with_options(max_retries=0)):
-            side.call(each.run, "x")
+        for sharing in (client, other, client, other.with_options(max_retries=0)):
+            side.call(sharing.run, "x")
         assert [request.path for request in server.requests] == ["/a", "/b", "/a", "/b"]
         assert server.connections == 1
         assert type(other) is type(client)
 
-    def test_changes_nothing_in_the_first(self, side):
+    def test_it_changes_nothing_in_the_first(self, side):
         client = side.client(api_url="http://a", headers={"a": "1"})
-        before = repr(client)
+        repr_before = repr(client)
         client.with_options(api_url="http://b", headers={"b": "2"}, api_key="k")
-        assert repr(client) == before
+        assert repr(client) == repr_before
 
     def test_closing_it_leaves_the_first_open(self, side, serve):
         server = serve(ANSWER)
@@ -151,7 +151,7 @@ class TestWithOptions:
         with pytest.raises(hfgen.HfgenError, match="closed"):
             side.call(other.run, "x")
 
-    def test_keeps_subclasses(self, side):
+    def test_it_keeps_subclasses(self, side):
         class Mine(side.client_class):
             pass
 
@@ -162,29 +162,29 @@ class TestWithOptions:
 
 class TestClosing:
     @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens", "stream_bytes"])
-    def test_then_no_more_calls(self, side, serve, verb):
+    def test_a_closed_client_makes_no_calls(self, side, serve, verb):
         client = side.client(api_url=serve(ANSWER).url)
         side.close_client(client)
         side.close_client(client)
         with pytest.raises(hfgen.HfgenError, match="closed"):
             side.call(getattr(client, verb), "x")
 
-    def test_closes_idle_connections(self, side, serve):
+    def test_idle_connections_are_closed(self, side, serve):
         server = serve(ANSWER)
         client = side.client(api_url=server.url)
         side.call(client.run, "x")
         side.close_client(client)
         assert server.wait_until_left(1)
 
-    def test_closes_those_too_that_an_error_still_holds(self, side, serve):
+    def test_connections_that_an_error_holds_are_closed(self, side, serve):
         server = serve(as_json({"error": "no"}, 400))
         client = side.client(api_url=server.url)
-        kept = side.failure(client.run, "x")
+        error = side.failure(client.run, "x")
         side.close_client(client)
         assert server.wait_until_left(1)
-        assert kept.__traceback__ is not None
+        assert error.__traceback__ is not None
 
-    def test_streams_go_on_or_end_in_an_error_of_hfgen(self, side, serve):
+    def test_open_streams_continue_or_end_in_an_error_of_hfgen(self, side, serve):
         server = serve(events(token("a"), Pause(0.3), token("b", last="ab")))
         client = side.client(api_url=server.url)
         stream = side.call(client.stream_tokens, "x")
@@ -198,14 +198,14 @@ class TestClosing:
             side.collect(stream, items)
         assert caught.value.text == "a"
 
-    def test_as_a_context(self, serve):
+    def test_a_client_is_a_context_manager(self, serve):
         server = serve(ANSWER)
         with hfgen.Client(api_url=server.url) as client:
             assert client.run("x")
         with pytest.raises(hfgen.HfgenError, match="closed"):
             client.run("x")
 
-    def test_as_an_async_context(self, serve):
+    def test_an_async_client_is_a_context_manager(self, serve):
         server = serve(ANSWER)
 
         async def main():
@@ -224,7 +224,7 @@ class TestClosing:
         gc.collect()
         assert server.wait_until_left(1)
 
-    def test_so_does_an_async_one(self, serve):
+    def test_an_async_client_that_is_forgotten_leaks_nothing(self, serve):
         server = serve(events(*STORY))
 
         async def main():
@@ -249,7 +249,7 @@ class TestShared:
         assert "authorization" not in server.request(3).headers
 
     @pytest.mark.parametrize("verb", ["stream", "stream_bytes"])
-    def test_all_four(self, side, serve, verb):
+    def test_the_other_static_methods(self, side, serve, verb):
         server = serve(events(*STORY))
         stream = side.call(getattr(side.namespace, verb), "x", api_url=server.url)
         assert side.collect(stream)
@@ -267,7 +267,7 @@ for _ in range(3):
     asyncio.run(main())
     gc.collect()
 """
-        python(script)
+        run_script(script)
         assert len(server.requests) == 6
         assert server.connections == 3
 
@@ -280,21 +280,21 @@ async def main():
     stream = await Generation.stream_tokens("x", api_url={server.url!r})
     await anext(stream)
     return stream
-kept = [asyncio.run(main()) for _ in range(2)]
+streams = [asyncio.run(main()) for _ in range(2)]
 gc.collect()
-kept.clear()
+streams.clear()
 gc.collect()
 """
-        python(script)
+        run_script(script)
 
-    def test_so_does_a_process_that_ends_in_a_stream(self, serve):
+    def test_a_process_that_ends_in_a_stream_leaves_nothing(self, serve):
         server = serve(events(token("a"), Hang()))
         script = f"""
 from hfgen import HuggingFaceTextGeneration as Generation
 stream = Generation.stream_tokens("x", api_url={server.url!r})
 next(stream)
 """
-        python(script)
+        run_script(script)
         assert server.request().hung_up.wait(10)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -311,11 +311,11 @@ if not child:
 assert os.waitpid(child, 0)[1] == 0
 Generation.run("x", api_url={server.url!r})
 """
-        python(script)
+        run_script(script)
         assert [request.connection for request in server.requests] == [1, 2, 1]
 
     @pytest.mark.skipif(sys.platform != "linux", reason="forks")
-    def test_so_has_one_that_uses_its_parents_client(self, serve):
+    def test_a_forked_child_that_uses_its_parents_client_has_its_own_connections(self, serve):
         server = serve(ANSWER)
         script = f"""
 import os, hfgen
@@ -328,7 +328,7 @@ with hfgen.Client(api_url={server.url!r}) as client:
     assert os.waitpid(child, 0)[1] == 0
     client.run("x")
 """
-        python(script)
+        run_script(script)
         assert [request.connection for request in server.requests] == [1, 2, 1]
 
 
@@ -385,10 +385,10 @@ class TestMany:
 
 
 class TestRepr:
-    def test_shows_no_key(self, side):
+    def test_the_repr_shows_no_key(self, side):
         client = side.client(api_key="hf_key", headers={"Authorization": "Bearer hf_key"})
         assert "hf_key" not in repr(client)
         assert type(client).__name__ in repr(client)
 
-    def test_shows_no_key_in_the_url(self, side):
+    def test_the_repr_shows_no_key_in_the_url(self, side):
         assert "hf_key" not in repr(side.client(api_url="http://host/?token=hf_key"))

@@ -21,41 +21,43 @@ def request_(request):
     return {"inputs": PROMPT, "parameters": REQUESTS[request.param]}
 
 
-def shown(token):
-    """What both dialects tell of a token: completions have no ids."""
+def common_fields(token):
+    """Return the fields of a token that both dialects have: completions have no ids."""
     return token.text, token.logprob, token.special
 
 
-def tops(chunk):
-    return [shown(token) for token in chunk.top_tokens or []]
+def common_top_tokens(chunk):
+    return [common_fields(token) for token in chunk.top_tokens or []]
 
 
 def test_streams(side, local_server, request_):
     native = side.collect(side.stream(None, request_, api_url=f"{local_server.url}/generate"))
-    other = side.collect(side.stream(None, request_, api_url=f"{local_server.url}/v1"))
-    assert [(c.index, *shown(c.token)) for c in other] == [
-        (c.index, *shown(c.token)) for c in native
+    completions = side.collect(side.stream(None, request_, api_url=f"{local_server.url}/v1"))
+    assert [(c.index, *common_fields(c.token)) for c in completions] == [
+        (c.index, *common_fields(c.token)) for c in native
     ]
-    assert [tops(c) for c in other] == [tops(c) for c in native]
-    ends = native[-1], other[-1]
-    assert ends[1].generated_text == ends[0].generated_text
+    assert [common_top_tokens(c) for c in completions] == [common_top_tokens(c) for c in native]
+    last_chunks = native[-1], completions[-1]
+    assert last_chunks[1].generated_text == last_chunks[0].generated_text
     for name in ("finish_reason", "generated_tokens", "input_length"):
-        assert ends[1].details[name] == ends[0].details[name]
+        assert last_chunks[1].details[name] == last_chunks[0].details[name]
 
 
 def test_answers(side, local_server, request_):
     [native] = side.run(None, request_, api_url=f"{local_server.url}/generate")
-    [other] = side.run(None, request_, api_url=local_server.url, dialect="completions")
-    assert other.generated_text == native.generated_text
-    assert [shown(t) for t in other.details.tokens] == [shown(t) for t in native.details.tokens]
-    assert other.details.finish_reason == native.details.finish_reason
-    assert other.details.generated_tokens == native.details.generated_tokens
+    [completion] = side.run(None, request_, api_url=local_server.url, dialect="completions")
+    assert completion.generated_text == native.generated_text
+    assert [common_fields(t) for t in completion.details.tokens] == [
+        common_fields(t) for t in native.details.tokens
+    ]
+    assert completion.details.finish_reason == native.details.finish_reason
+    assert completion.details.generated_tokens == native.details.generated_tokens
 
 
 def test_tokens_of_a_text(side, local_server):
     client = side.client(api_url=local_server.url)
-    said = side.call(client.tokenize, TEXT)
-    # Tokens inside one character share its place.
-    places = dict.fromkeys((token.start, token.stop) for token in said)
-    assert "".join(TEXT[start:stop] for start, stop in places) == TEXT
-    assert [token.text for token in said] == [TEXT[token.start : token.stop] for token in said]
+    tokens = side.call(client.tokenize, TEXT)
+    # Tokens inside one character share its offsets.
+    offsets = dict.fromkeys((token.start, token.stop) for token in tokens)
+    assert "".join(TEXT[start:stop] for start, stop in offsets) == TEXT
+    assert [token.text for token in tokens] == [TEXT[token.start : token.stop] for token in tokens]

@@ -1,5 +1,5 @@
-"""Whatever ends a call before its time, wherever it waits: the server sees it hang up, and the
-client and its other streams go on. (`benchmarks/interrupt_latency.py` measures how soon.)
+"""A call that is interrupted, by any cause and wherever it waits: the server sees it hang up, and
+the client and its other streams continue. (`benchmarks/interrupt_latency.py` measures how soon.)
 """
 
 import asyncio
@@ -63,18 +63,18 @@ class Stuck:
     """A server on which one call gets stuck, while others are answered."""
 
     def __init__(self, serve, place):
-        def answered(request):
-            wanted = {"neighbour": NEIGHBOUR, "after": as_json({"generated_text": "after"})}
-            return wanted.get(request.json["inputs"]) or STUCK[place]
+        def choose_answer(request):
+            answers = {"neighbour": NEIGHBOUR, "after": as_json({"generated_text": "after"})}
+            return answers.get(request.json["inputs"]) or STUCK[place]
 
         self.place = place
-        self.server = serve(answered)
+        self.server = serve(choose_answer)
         self.verb = "run" if place == "run" else "stream_tokens"
         self._deaf = Deaf() if place == "connect" else None
         self.url = self._deaf.url if self._deaf else self.server.url
 
     def wait_until_stuck(self):
-        """Wait until the second request is here, after the one of the neighbour."""
+        """Wait until the stuck request has arrived, after the one of the neighbour."""
         if self._deaf:
             assert self._deaf.reached.wait(10)
         else:
@@ -93,115 +93,121 @@ class Stuck:
 
 
 @pytest.fixture(params=PLACES)
-def where(request, serve):
+def stuck_call(request, serve):
     place = Stuck(serve, request.param)
     yield place
     place.close()
 
 
 @contextmanager
-def soon():
-    """It takes much less than the timeouts, which are a minute and more."""
+def within_the_timeouts():
+    """Check that the block takes much less than the timeouts, which are a minute and more."""
     started = time.monotonic()
     yield
     assert time.monotonic() - started < 15
 
 
-async def stuck(client, where):
-    came = await getattr(client, where.verb)("stuck", api_url=where.url)
-    async for _ in came:
+async def read_until_stuck(client, stuck_call):
+    result = await getattr(client, stuck_call.verb)("stuck", api_url=stuck_call.url)
+    async for _ in result:
         pass
 
 
-async def by_cancelling(client, where):
-    task = asyncio.create_task(stuck(client, where))
-    await asyncio.to_thread(where.wait_until_stuck)
+async def interrupt_by_cancelling(client, stuck_call):
+    task = asyncio.create_task(read_until_stuck(client, stuck_call))
+    await asyncio.to_thread(stuck_call.wait_until_stuck)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def by_timeout(client, where):
+async def interrupt_by_timeout(client, stuck_call):
     async def expire(limit):
-        await asyncio.to_thread(where.wait_until_stuck)
+        await asyncio.to_thread(stuck_call.wait_until_stuck)
         limit.reschedule(asyncio.get_running_loop().time())
 
-    async def limited():
+    async def read_with_timeout():
         async with asyncio.timeout(None) as limit:
-            expiring = asyncio.create_task(expire(limit))
+            expirer = asyncio.create_task(expire(limit))
             try:
-                await stuck(client, where)
+                await read_until_stuck(client, stuck_call)
             finally:
-                await expiring
+                await expirer
 
     with pytest.raises(TimeoutError) as caught:
-        await limited()
+        await read_with_timeout()
     assert not isinstance(caught.value, hfgen.HfgenError)
 
 
-async def by_abort(client, where):
+async def interrupt_by_abort(client, stuck_call):
     controller = hfgen.AbortController()
 
     def abort():
-        where.wait_until_stuck()
+        stuck_call.wait_until_stuck()
         controller.abort("enough")
 
     thread = threading.Thread(target=abort)
     thread.start()
     with pytest.raises(hfgen.AbortError, match="enough"):
-        await stuck(client.with_options(signal=controller.signal), where)
+        await read_until_stuck(client.with_options(signal=controller.signal), stuck_call)
     thread.join()
 
 
-@pytest.mark.parametrize("interrupt", [by_cancelling, by_timeout, by_abort])
-def test_async(where, interrupt):
+@pytest.mark.parametrize(
+    "interrupt", [interrupt_by_cancelling, interrupt_by_timeout, interrupt_by_abort]
+)
+def test_an_interrupted_async_call_hangs_up(stuck_call, interrupt):
     side = Async()
 
     async def main():
-        async with hfgen.AsyncClient(api_url=where.server.url, max_retries=0) as client:
+        async with hfgen.AsyncClient(api_url=stuck_call.server.url, max_retries=0) as client:
             neighbour = await client.stream_tokens("neighbour")
             assert await anext(neighbour) == "n"
-            with soon():
-                await interrupt(client, where)
-                await asyncio.to_thread(where.wait_until_left)
+            with within_the_timeouts():
+                await interrupt(client, stuck_call)
+                await asyncio.to_thread(stuck_call.wait_until_left)
             assert (await client.run("after"))[0].generated_text == "after"
             assert [text async for text in neighbour] == ["n"] * 4 + ["e"]
             # The neighbour's connection, and that of what came after: they may be the same.
-            await asyncio.to_thread(few_connections, where.server)
+            await asyncio.to_thread(check_connections_closed, stuck_call.server)
 
     side.call(main)
     side.finish()
     gc.collect()
 
 
-def few_connections(server):
+def check_connections_closed(server):
     end = time.monotonic() + 10
     while server.open_connections > 2 and time.monotonic() < end:
         time.sleep(0.01)
     assert server.open_connections <= 2
 
 
-def test_sync_by_abort(where):
+def test_an_aborted_sync_call_hangs_up(stuck_call):
     side = Sync()
-    client = side.client(api_url=where.server.url, max_retries=0)
+    client = side.client(api_url=stuck_call.server.url, max_retries=0)
     neighbour = client.stream_tokens("neighbour")
     assert next(neighbour) == "n"
     controller = hfgen.AbortController()
 
     def abort():
-        where.wait_until_stuck()
+        stuck_call.wait_until_stuck()
         controller.abort("enough")
 
     thread = threading.Thread(target=abort)
     thread.start()
-    with soon():
+    with within_the_timeouts():
         with pytest.raises(hfgen.AbortError, match="enough"):
-            list(getattr(client, where.verb)("stuck", api_url=where.url, signal=controller.signal))
-        where.wait_until_left()
+            list(
+                getattr(client, stuck_call.verb)(
+                    "stuck", api_url=stuck_call.url, signal=controller.signal
+                )
+            )
+        stuck_call.wait_until_left()
     thread.join()
     assert client.run("after")[0].generated_text == "after"
     assert list(neighbour) == ["n"] * 4 + ["e"]
-    few_connections(where.server)
+    check_connections_closed(stuck_call.server)
     side.finish()
 
 
@@ -216,46 +222,46 @@ with hfgen.Client(api_url=server, max_retries=0) as client:
     try:
         list(getattr(client, verb)("stuck", api_url=url))
     except KeyboardInterrupt as error:
-        # Its traceback holds all that was under way, and must not be what keeps it open.
-        held = error
+        # Its traceback refers to the stuck call, and must not keep its connection open.
+        kept_error = error
     print("interrupted", flush=True)
     assert sys.stdin.readline() == "seen\\n"
     assert client.run("after")[0].generated_text == "after"
     assert list(neighbour) == ["n"] * 4 + ["e"]
     assert not sockets._cuttable_sockets
-    del held
+    del kept_error
 gc.collect()
 print("well")
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT for one process")
-def test_sync_by_ctrl_c(where):
-    # The ssl of Python leaves a socket open whose handshake Ctrl-C ends; it is shut down, though.
-    known = "ignore:unclosed <ssl.SSLSocket:ResourceWarning"
+def test_a_sync_call_interrupted_by_ctrl_c_hangs_up(stuck_call):
+    # If Ctrl-C ends a TLS handshake, Python's ssl leaves the socket open, though shut down.
+    ignored = "ignore:unclosed <ssl.SSLSocket:ResourceWarning"
     command = [
         sys.executable,
         "-W",
         "error",
         "-W",
-        known,
+        ignored,
         "-c",
         CHILD,
-        where.server.url,
-        where.url,
-        where.verb,
+        stuck_call.server.url,
+        stuck_call.url,
+        stuck_call.verb,
     ]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, **pipes) as child:
         try:
-            where.wait_until_stuck()
-            with soon():
+            stuck_call.wait_until_stuck()
+            with within_the_timeouts():
                 child.send_signal(signal.SIGINT)
                 assert child.stdout.readline() == "interrupted\n"
-                where.wait_until_left()
+                stuck_call.wait_until_left()
             out, err = child.communicate("seen\n", timeout=30)
         finally:
             child.kill()
     assert err == ""
     assert out == "well\n"
-    few_connections(where.server)
+    check_connections_closed(stuck_call.server)

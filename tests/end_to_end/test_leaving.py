@@ -11,13 +11,13 @@ import pytest
 
 import hfgen
 from helpers.scripted_answers import answer, as_json, events, token
-from helpers.sync_and_async import Left, Sync, reply
+from helpers.sync_and_async import LeaveStream, Sync, reply
 from hfgen.testing import Cut, Hang, Pause, event
 
 
 @pytest.fixture(autouse=True)
-def what_leaks_shows_here():
-    """A leak fails the test that leaked, not the one that happens to run later."""
+def collect_garbage():
+    """Collect garbage after each test, so that a leak fails the test that leaked."""
     yield
     gc.collect()
 
@@ -35,7 +35,7 @@ def sync_side():
 
 
 @pytest.mark.parametrize("verb", STREAMS)
-def test_by_break(side, serve, verb):
+def test_leaving_by_break(side, serve, verb):
     server = serve(ENDLESS)
     stream = getattr(side, verb)(server)
     side.leave_by_break(stream, 1)
@@ -47,13 +47,13 @@ def test_by_break(side, serve, verb):
         side.collect(stream)
 
 
-@pytest.mark.parametrize("iterated", [lambda stream: stream, aiter], ids=["stream", "loop"])
-def test_items_of_an_async_stream_are_awaited_in_every_way(serve, iterated):
+@pytest.mark.parametrize("make_iterator", [lambda stream: stream, aiter], ids=["stream", "loop"])
+def test_items_of_an_async_stream_are_awaited_in_every_way(serve, make_iterator):
     server = serve(events(*map(token, "abcd"), Hang()))
 
     async def main():
         async with hfgen.AsyncClient(api_url=server.url) as client:
-            items = iterated(await client.stream_tokens("Once"))
+            items = make_iterator(await client.stream_tokens("Once"))
             assert await anext(items) == "a"
             assert await asyncio.wait_for(anext(items), 10) == "b"
             assert await asyncio.create_task(items.__anext__()) == "c"
@@ -68,17 +68,17 @@ def test_items_of_an_async_stream_are_awaited_in_every_way(serve, iterated):
 
 
 @pytest.mark.parametrize("verb", STREAMS)
-def test_by_an_exception(side, serve, verb):
+def test_leaving_by_an_exception(side, serve, verb):
     server = serve(ENDLESS)
     stream = getattr(side, verb)(server)
-    with pytest.raises(Left):
+    with pytest.raises(LeaveStream):
         side.leave_by_exception(stream)
     side.wait_for(server.request().hung_up)
     with pytest.raises(hfgen.StreamClosedError):
         side.next(stream)
 
 
-def test_by_the_end_of_a_with_block(side, serve):
+def test_leaving_by_the_end_of_a_with_block(side, serve):
     server = serve(ENDLESS)
     stream = side.stream_tokens(server)
     side.leave_by_context(stream)
@@ -87,7 +87,7 @@ def test_by_the_end_of_a_with_block(side, serve):
         side.next(stream)
 
 
-def test_by_close_which_may_be_repeated(side, serve):
+def test_leaving_by_close_which_may_be_repeated(side, serve):
     server = serve(ENDLESS)
     stream = side.stream_tokens(server)
     assert side.next(stream) == "a"
@@ -100,29 +100,29 @@ def test_by_close_which_may_be_repeated(side, serve):
         side.collect(stream)
 
 
-@pytest.mark.parametrize("taken", [0, 1])
-def test_by_dropping_it(side, serve, taken):
+@pytest.mark.parametrize("count", [0, 1])
+def test_leaving_by_dropping_it(side, serve, count):
     server = serve(ENDLESS)
     stream = side.stream_tokens(server)
-    for _ in range(taken):
+    for _ in range(count):
         side.next(stream)
     del stream
     side.wait_for(server.request().hung_up)
 
 
 @pytest.mark.parametrize(
-    "failed",
+    "failed_answer",
     [answer(Cut(), framing="raw"), as_json({"error": "busy"}, 503, retry_after="0"), events(Cut())],
     ids=["before the headers", "by its status", "before the first token"],
 )
-def test_by_dropping_it_after_an_attempt_that_failed(side, serve, failed):
-    server = serve(failed, ENDLESS)
+def test_leaving_by_dropping_it_after_an_attempt_that_failed(side, serve, failed_answer):
+    server = serve(failed_answer, ENDLESS)
 
     def use():
         stream = side.stream_tokens(server, retry=hfgen.Retry(backoff=0.0))
         assert side.next(stream) == "a"
 
-    # The failure may hold this frame, and that the stream, until the collector comes.
+    # The error must not refer to this frame: it would keep the stream until garbage is collected.
     gc.disable()
     try:
         use()
@@ -131,25 +131,25 @@ def test_by_dropping_it_after_an_attempt_that_failed(side, serve, failed):
         gc.enable()
 
 
-def test_by_dropping_it_in_a_cycle(side, serve):
+def test_leaving_by_dropping_it_in_a_cycle(side, serve):
     server = serve(ENDLESS)
-    held = {"stream": side.stream_tokens(server)}
-    held["self"] = held
-    side.next(held["stream"])
-    del held
+    container = {"stream": side.stream_tokens(server)}
+    container["self"] = container
+    side.next(container["stream"])
+    del container
     gc.collect()
     side.wait_for(server.request().hung_up)
 
 
-def test_by_dropping_it_in_another_thread(side, serve):
+def test_leaving_by_dropping_it_in_another_thread(side, serve):
     server = serve(ENDLESS)
-    held = [side.stream_tokens(server)]
-    side.next(held[0])
-    side.call(asyncio.to_thread, held.clear) if side.name == "async" else held.clear()
+    container = [side.stream_tokens(server)]
+    side.next(container[0])
+    side.call(asyncio.to_thread, container.clear) if side.name == "async" else container.clear()
     side.wait_for(server.request().hung_up)
 
 
-def test_by_an_error_in_it(side, serve):
+def test_leaving_by_an_error_in_it(side, serve):
     server = serve(events(token("a"), b"data: nonsense\n\n", Hang()))
     stream = side.stream_tokens(server)
     with pytest.raises(hfgen.MalformedStreamError):
@@ -157,7 +157,7 @@ def test_by_an_error_in_it(side, serve):
     side.wait_for(server.request().hung_up)
 
 
-def test_islice_and_then_more(sync_side, serve):
+def test_a_stream_is_closed_after_islice(sync_side, serve):
     server = serve(ENDLESS)
     stream = sync_side.stream_tokens(server)
     assert list(islice(stream, 2)) == ["a", "b"]
@@ -168,7 +168,7 @@ def test_islice_and_then_more(sync_side, serve):
     assert server.request().hung_up.wait(10)
 
 
-def test_next_and_then_a_loop(side, serve):
+def test_a_loop_continues_after_next(side, serve):
     stream = side.stream_tokens(serve(STORY))
     assert side.next(stream) == "a"
     assert side.collect(stream) == ["b", "c"]
@@ -196,18 +196,18 @@ def test_a_stream_read_by_next_ends_too(side, serve):
     assert server.connections == 1
 
 
-def test_by_cancelling_the_task(serve):
+def test_leaving_by_cancelling_the_task(serve):
     server = serve(ENDLESS)
 
-    async def read(client, seen):
+    async def read(client, texts):
         async for text in await client.stream_tokens("x"):
-            seen.append(text)
+            texts.append(text)
 
     async def main():
-        seen = []
+        texts = []
         async with hfgen.AsyncClient(api_url=server.url) as client:
-            task = asyncio.create_task(read(client, seen))
-            while len(seen) < 3:  # noqa: ASYNC110 - the list is all that the reader shows
+            task = asyncio.create_task(read(client, texts))
+            while len(texts) < 3:  # noqa: ASYNC110 - the list is all that the reader shows
                 await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -218,8 +218,8 @@ def test_by_cancelling_the_task(serve):
 
 
 @pytest.mark.parametrize("verb", ["run", *STREAMS])
-def test_by_cancelling_the_call(serve, verb):
-    server = serve(events(Hang()) if verb == "run" else hanging())
+def test_leaving_by_cancelling_the_call(serve, verb):
+    server = serve(events(Hang()) if verb == "run" else make_silent_answer())
 
     async def main():
         async with hfgen.AsyncClient(api_url=server.url) as client:
@@ -234,8 +234,8 @@ def test_by_cancelling_the_call(serve, verb):
     asyncio.run(main())
 
 
-def hanging():
-    """A server that does not even send the headers."""
+def make_silent_answer():
+    """Return an answer without even headers."""
     return answer(Hang(), framing="raw")
 
 
@@ -244,7 +244,7 @@ async def drain(stream):
         pass
 
 
-def test_by_a_timeout_around_the_read(serve):
+def test_leaving_by_a_timeout_around_the_read(serve):
     server = serve(ENDLESS)
 
     async def main():
@@ -262,16 +262,16 @@ def test_by_a_timeout_around_the_read(serve):
 @pytest.mark.parametrize("closes_loop", [True, False])
 def test_a_stream_may_outlive_its_loop(serve, closes_loop):
     server = serve(ENDLESS)
-    kept = []
+    streams = []
 
     async def main():
-        kept.append(await hfgen.AsyncHuggingFaceTextGeneration.stream("x", api_url=server.url))
+        streams.append(await hfgen.AsyncHuggingFaceTextGeneration.stream("x", api_url=server.url))
         if closes_loop:
-            await anext(kept[0])
+            await anext(streams[0])
 
     asyncio.run(main())
     assert server.request().hung_up.wait(10)
-    kept.clear()
+    streams.clear()
     gc.collect()
 
 
@@ -308,7 +308,7 @@ def test_leaving_one_stream_leaves_the_others_alone(side, serve):
 def test_nothing_leaks_from_many_streams_left_early(side, serve):
     server = serve(ENDLESS)
     side.leave_by_break(side.stream_tokens(server), 1)
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    open_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(200):
         side.leave_by_break(side.stream_tokens(server), 1)
     for request in server.requests:
@@ -316,10 +316,10 @@ def test_nothing_leaks_from_many_streams_left_early(side, serve):
     gc.collect()
     # The server's own end of each closes with a delay.
     for _ in range(100):
-        if len(os.listdir("/proc/self/fd")) <= before + 5:  # noqa: PTH208
+        if len(os.listdir("/proc/self/fd")) <= open_before + 5:  # noqa: PTH208
             break
         side.sleep(0.05)
-    assert len(os.listdir("/proc/self/fd")) <= before + 5  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= open_before + 5  # noqa: PTH208
     assert server.connections == 201
 
 

@@ -1,4 +1,4 @@
-"""Streams that break and are picked up, over real sockets."""
+"""Streams that break and are resumed, over real sockets."""
 
 import asyncio
 import gc
@@ -18,12 +18,12 @@ BREAKS = {
     "closed": [Cut()],
     "reset": [Cut(reset=True)],
     "ended": [],
-    "said so": [{"error": "broken", "error_type": "incomplete_generation_stream"}],
+    "error event": [{"error": "broken", "error_type": "incomplete_generation_stream"}],
     "mid-event": [b'data: {"index": 3, "tok', Cut()],
 }
 
 
-def part(texts, *steps, whole=None):
+def make_part(texts, *steps, whole=None):
     chunks = [token(text, index=index) for index, text in enumerate(texts, start=1)]
     if whole is not None:
         chunks[-1]["generated_text"] = whole
@@ -32,12 +32,12 @@ def part(texts, *steps, whole=None):
 
 @pytest.mark.parametrize("how", BREAKS)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_break_does_not_show(side, serve, how, count):
-    broken = part(STORY[:count], *BREAKS[how])
-    rest = part(STORY[count:], whole="".join(STORY[count:]))
+def test_a_broken_stream_is_resumed(side, serve, how, count):
+    broken = make_part(STORY[:count], *BREAKS[how])
+    rest = make_part(STORY[count:], whole="".join(STORY[count:]))
     server = serve(broken, rest, broken, rest)
-    asked = {"inputs": "Tell", "parameters": {"max_new_tokens": 9, "stop": ["END"]}}
-    chunks = side.collect(side.stream(server, asked, resume=True))
+    request = {"inputs": "Tell", "parameters": {"max_new_tokens": 9, "stop": ["END"]}}
+    chunks = side.collect(side.stream(server, request, resume=True))
     assert [chunk.token.text for chunk in chunks] == STORY
     assert [chunk.index for chunk in chunks] == [1, 2, 3, 4]
     assert [chunk.resumed for chunk in chunks] == [i >= count for i in range(4)]
@@ -47,17 +47,19 @@ def test_a_break_does_not_show(side, serve, how, count):
         "parameters": {"max_new_tokens": 9 - count, "stop": ["END"]},
         "stream": True,
     }
-    assert side.collect(side.stream_tokens(server, asked, resume=True)) == STORY
+    assert side.collect(side.stream_tokens(server, request, resume=True)) == STORY
 
 
-def test_again_and_again_as_long_as_it_gets_on(side, serve):
-    server = serve(*(part([text], Cut()) for text in STORY[:-1]), part([STORY[-1]], whole=" time"))
+def test_a_stream_that_breaks_after_each_token_is_resumed_each_time(side, serve):
+    server = serve(
+        *(make_part([text], Cut()) for text in STORY[:-1]), make_part([STORY[-1]], whole=" time")
+    )
     assert side.collect(side.stream_tokens(server, resume=True, max_retries=1)) == STORY
     assert len(server.requests) == 4
 
 
-def test_it_is_bounded_by_the_policy(side, serve):
-    server = serve(part(["Once"], Cut()), as_json({"error": "down"}, 503, retry_after="0"))
+def test_the_retry_policy_limits_resuming(side, serve):
+    server = serve(make_part(["Once"], Cut()), as_json({"error": "down"}, 503, retry_after="0"))
     items = []
     with pytest.raises(hfgen.ServerError) as caught:
         side.collect(side.stream_tokens(server, resume=True, max_retries=2), items)
@@ -66,9 +68,9 @@ def test_it_is_bounded_by_the_policy(side, serve):
     assert len(server.requests) == 3
 
 
-def test_a_stream_that_was_picked_up_closes_when_it_is_dropped(side, serve):
+def test_a_resumed_stream_closes_when_it_is_dropped(side, serve):
     busy = as_json({"error": "busy"}, 503, retry_after="0")
-    server = serve(part(["Once"], Cut()), busy, part([" upon"], Hang()))
+    server = serve(make_part(["Once"], Cut()), busy, make_part([" upon"], Hang()))
     stream = side.stream_tokens(server, resume=True)
     assert [side.next(stream), side.next(stream)] == ["Once", " upon"]
     gc.disable()
@@ -79,25 +81,25 @@ def test_a_stream_that_was_picked_up_closes_when_it_is_dropped(side, serve):
         gc.enable()
 
 
-def test_without_it_a_break_is_an_error(side, serve):
-    server = serve(part(["Once"], Cut()))
+def test_without_resume_a_break_is_an_error(side, serve):
+    server = serve(make_part(["Once"], Cut()))
     with pytest.raises(hfgen.IncompleteGenerationError) as caught:
         side.collect(side.stream_tokens(server))
     assert caught.value.text == "Once"
 
 
-def test_where_it_cannot_be_exact_it_is_an_error(side, serve):
-    server = serve(part(["Once", " up"], Cut()))
-    asked = {"inputs": "Tell", "parameters": {"stop": ["upon"]}}
+def test_a_break_that_cannot_be_resumed_exactly_is_an_error(side, serve):
+    server = serve(make_part(["Once", " up"], Cut()))
+    request = {"inputs": "Tell", "parameters": {"stop": ["upon"]}}
     with pytest.raises(hfgen.IncompleteGenerationError) as caught:
-        side.collect(side.stream_tokens(server, asked, resume=True))
+        side.collect(side.stream_tokens(server, request, resume=True))
     assert caught.value.text == "Once up"
     assert len(server.requests) == 1
 
 
-def test_other_errors_are_none_to_mend(side, serve):
-    said = {"error": "no", "error_type": "generation"}
-    server = serve(part(["Once"], said))
+def test_other_errors_are_not_resumed(side, serve):
+    error_event = {"error": "no", "error_type": "generation"}
+    server = serve(make_part(["Once"], error_event))
     with pytest.raises(hfgen.GenerationError) as caught:
         side.collect(side.stream_tokens(server, resume=True))
     assert caught.value.text == "Once"
@@ -105,33 +107,33 @@ def test_other_errors_are_none_to_mend(side, serve):
 
 
 @pytest.mark.parametrize("verb", ["run", "stream_bytes"])
-def test_only_streams_of_tokens_can(side, serve, verb):
+def test_only_streams_of_tokens_can_be_resumed(side, serve, verb):
     server = serve(as_json({"generated_text": "a"}))
     with pytest.raises(hfgen.InvalidRequestError, match="resume"):
         getattr(side, verb)(server, resume=True)
-    # As a client's option it is for those that can.
+    # As an option of the client it applies only to verbs that can be resumed.
     client = side.client(resume=True, api_url=server.url)
     assert side.call(client.run, "x")[0].generated_text == "a"
 
 
 class Breaking:
-    """A `fetch` over hfgen's own transport whose first stream breaks after so many events."""
+    """A `fetch` over hfgen's own transport whose first stream breaks after `count` events."""
 
     def __init__(self, count):
-        self._left = count
+        self._remaining = count
         self._broken = False
 
     def cut(self, body):
         for piece in body:
             for event in self._events(piece):
-                if self._ends():
+                if self._count_event():
                     raise hfgen.ConnectError("broke")
                 yield event
 
     async def cut_async(self, body):
         async for piece in body:
             for event in self._events(piece):
-                if self._ends():
+                if self._count_event():
                     raise hfgen.ConnectError("broke")
                 yield event
 
@@ -139,37 +141,37 @@ class Breaking:
         # The local server writes whole events; several may have come at once.
         return [part + b"\n\n" for part in piece.split(b"\n\n") if part]
 
-    def _ends(self):
-        self._left -= 1
-        self._broken |= self._left < 0
-        return self._broken and self._left == -1
+    def _count_event(self):
+        self._remaining -= 1
+        self._broken |= self._remaining < 0
+        return self._broken and self._remaining == -1
 
 
-def breaking_fetch(side, count, transports):
+def make_breaking_fetch(side, count, transports):
     breaking = Breaking(count)
 
-    def rewrapped(response, body):
+    def replace_body(response, body):
         return FetchResponse(
             status=response.status, headers=response.headers, body=body, close=response.close
         )
 
     if side.name == "sync":
         transport = SyncTransport(ConnectionOptions())
-        return lambda request: rewrapped(
+        return lambda request: replace_body(
             response := transport(request), breaking.cut(response.body)
         )
     transport = AsyncTransport(ConnectionOptions())
 
     async def fetch(request):
         response = await transport(request)
-        return rewrapped(response, breaking.cut_async(response.body))
+        return replace_body(response, breaking.cut_async(response.body))
 
     transports.append(transport)
     return fetch
 
 
 @pytest.mark.parametrize("route", ["/", "/generate_stream"])
-def test_greedy_it_is_the_unbroken_text_wherever_it_breaks(side, local_server, route):
+def test_a_greedy_text_is_the_same_wherever_the_stream_breaks(side, local_server, route):
     url = local_server.url + route
     request = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 24, "details": True}}
     client = side.client(api_url=url)
@@ -177,7 +179,7 @@ def test_greedy_it_is_the_unbroken_text_wherever_it_breaks(side, local_server, r
     assert len(unbroken) == 24
     transports = []
     for count in range(1, len(unbroken)):
-        fetch = breaking_fetch(side, count, transports)
+        fetch = make_breaking_fetch(side, count, transports)
         chunks = side.collect(side.call(client.stream, request, fetch=fetch, resume=True))
         assert [c.token for c in chunks] != []
         assert [c.token.id for c in chunks] == [c.token.id for c in unbroken], count

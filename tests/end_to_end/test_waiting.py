@@ -1,4 +1,4 @@
-"""Waiting: time limits phase by phase, for a model to load, and what is told meanwhile."""
+"""Waiting: the limits of each phase, waiting for a model, and `on_retry`."""
 
 import time
 
@@ -12,11 +12,11 @@ from hfgen.testing import Hang, Pause
 VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
 STREAMS = VERBS[1:]
 LOADING = as_json({"error": "Model m is currently loading", "estimated_time": 0.1}, 503)
-# Long against the limits here, short against what a test may take.
+# Longer than the limits here, shorter than a test may take.
 DRIP = [Pause(0.02)] * 1000
 
 
-def dripping(piece):
+def drip(piece):
     return [step for pause in DRIP for step in (piece, pause)]
 
 
@@ -29,18 +29,18 @@ class TestTimeout:
         assert Timeout.of(None) == Timeout(connect=None, first_token=None, between_tokens=None)
 
     @pytest.mark.parametrize("phase", ["connect", "first_token", "between_tokens", "total"])
-    @pytest.mark.parametrize("wrong", [0, -1, "5", True, float("nan")])
-    def test_what_cannot_be_is_refused_by_name(self, phase, wrong):
+    @pytest.mark.parametrize("value", [0, -1, "5", True, float("nan")])
+    def test_an_impossible_limit_is_refused_by_name(self, phase, value):
         with pytest.raises(hfgen.InvalidRequestError, match=phase):
-            Timeout(**{phase: wrong})
+            Timeout(**{phase: value})
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("body", [[Hang()], dripping(b":\n"), dripping(b" ")])
+@pytest.mark.parametrize("body", [[Hang()], drip(b":\n"), drip(b" ")])
 def test_first_token(side, serve, verb, body):
     server = serve(answer(*body, content_type="text/event-stream"))
     if verb == "stream_bytes" and body[0] == b" ":
-        pytest.skip("to a stream of bytes a byte is what it waits for")
+        pytest.skip("a stream of bytes waits for any byte")
     timeout = Timeout(connect=0.1, first_token=0.2)
     with pytest.raises(hfgen.TimeoutError, match="first token") as caught:
         side.outcome(verb, server, timeout=timeout)
@@ -50,7 +50,7 @@ def test_first_token(side, serve, verb, body):
 
 
 @pytest.mark.parametrize("verb", ["stream", "stream_tokens"])
-@pytest.mark.parametrize("rest", [[Hang()], dripping(b":\n\n"), dripping(b"d")])
+@pytest.mark.parametrize("rest", [[Hang()], drip(b":\n\n"), drip(b"d")])
 def test_between_tokens(side, serve, verb, rest):
     server = serve(events(token("Once"), token(" upon"), *rest))
     items = []
@@ -80,7 +80,7 @@ def test_total(side, serve, verb):
     side.wait_for(server.request().hung_up)
 
 
-def test_total_has_the_waits_in_it(side, serve):
+def test_total_includes_the_waits(side, serve):
     server = serve(as_json({"error": "busy"}, 503, retry_after="30"))
     started = time.monotonic()
     with pytest.raises(hfgen.TimeoutError) as caught:
@@ -89,24 +89,24 @@ def test_total_has_the_waits_in_it(side, serve):
     assert time.monotonic() - started < 20
 
 
-def test_a_slow_stream_within_its_limits_is_well(side, serve):
+def test_a_slow_stream_within_its_limits_is_read(side, serve):
     steps = [step for _ in range(5) for step in (token("a"), Pause(0.2))]
     server = serve(events(*steps, token("b", last="aaaaab")))
     timeout = Timeout(first_token=5, between_tokens=5)
     assert len(side.collect(side.stream_tokens(server, timeout=timeout))) == 6
 
 
-def test_what_the_reader_takes_for_the_first_token_does_not_count(side, serve):
+def test_the_time_of_the_reader_before_the_first_token_does_not_count(side, serve):
     server = serve(events(token("a"), token("b", last="ab")))
     stream = side.stream_tokens(server, timeout=Timeout(connect=0.1, first_token=0.4))
-    # It has come, and lies there.
+    # The first token has come and waits to be read.
     side.sleep(0.7)
     assert side.next(stream) == "a"
     side.sleep(0.7)
     assert side.collect(stream) == ["b"]
 
 
-def test_what_the_reader_takes_does_not_count(side, serve):
+def test_the_time_of_the_reader_between_tokens_does_not_count(side, serve):
     server = serve(events(token("a"), token("b"), Pause(0.2), token("c", last="abc")))
     stream = side.stream_tokens(server, timeout=Timeout(between_tokens=0.5))
     for _ in range(3):
@@ -117,21 +117,21 @@ def test_what_the_reader_takes_does_not_count(side, serve):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_model_that_loads_is_waited_for(side, serve, verb):
-    told = []
-    good = as_json({"generated_text": "a"}) if verb == "run" else events(token("a", last="a"))
-    server = serve(LOADING, LOADING, good)
+    retries = []
+    success = as_json({"generated_text": "a"}) if verb == "run" else events(token("a", last="a"))
+    server = serve(LOADING, LOADING, success)
     side.outcome(
         verb,
         server,
         wait_for_model=30,
         max_retries=0,
-        on_retry=lambda attempt, wait, error: told.append((attempt, wait, type(error))),
+        on_retry=lambda attempt, wait, error: retries.append((attempt, wait, type(error))),
     )
-    assert told == [(1, 1.0, hfgen.ModelLoadingError), (2, 1.0, hfgen.ModelLoadingError)]
+    assert retries == [(1, 1.0, hfgen.ModelLoadingError), (2, 1.0, hfgen.ModelLoadingError)]
     assert len(server.requests) == 3
 
 
-def test_but_not_for_ever(side, serve):
+def test_a_model_that_does_not_load_in_time_is_an_error(side, serve):
     with pytest.raises(hfgen.ModelLoadingError):
         side.run(serve(LOADING), wait_for_model=0.2, max_retries=0)
 
@@ -143,32 +143,32 @@ def test_true_means_ten_minutes(side):
 
 
 @pytest.mark.parametrize(
-    ("url", "asked"),
+    ("url", "expected"),
     [
         ("https://x.us-east-1.aws.endpoints.huggingface.cloud/generate", "45"),
         ("https://endpoints.huggingface.cloud.evil.com/generate", None),
         ("https://router.huggingface.co/hf-inference/models/x", None),
     ],
 )
-def test_an_endpoint_is_asked_to_hold_the_request(side, url, asked):
-    seen = []
+def test_a_scaled_down_endpoint_gets_a_header_to_hold_the_request(side, url, expected):
+    header_values = []
 
-    def answered(request):
-        seen.append(request.headers.get("x-scale-up-timeout"))
+    def answer_request(request):
+        header_values.append(request.headers.get("x-scale-up-timeout"))
         return hfgen.FetchResponse(status=200, body=[b'{"generated_text": "a"}'])
 
-    async def answered_async(request):
-        response = answered(request)
+    async def answer_request_async(request):
+        response = answer_request(request)
 
         async def body():
             yield response.body[0]
 
         return hfgen.FetchResponse(status=200, body=body())
 
-    fetch = answered if side.name == "sync" else answered_async
+    fetch = answer_request if side.name == "sync" else answer_request_async
     side.call(side.client(fetch=fetch, api_url=url).run, "x", wait_for_model=44.5)
     side.call(side.client(fetch=fetch, api_url=url).run, "x")
-    assert seen == [asked, None]
+    assert header_values == [expected, None]
 
 
 @pytest.mark.parametrize("verb", STREAMS)
@@ -176,13 +176,13 @@ def test_overload_before_the_first_token_is_tried_again(side, serve, verb):
     busy = events({"error": "Model is overloaded", "error_type": "overloaded"})
     sglang = {"error": {"message": "The request queue is full.", "type": "SERVICE_UNAVAILABLE",
                         "code": 503}}  # fmt: skip
-    good = events(b": hello\n\n", token("a"), token("b", last="ab"))
-    server = serve(busy, events(sglang, b"data: [DONE]\n\n"), good)
+    success = events(b": hello\n\n", token("a"), token("b", last="ab"))
+    server = serve(busy, events(sglang, b"data: [DONE]\n\n"), success)
     items = side.collect(getattr(side, verb)(server, retry=Retry(backoff=0.01)))
     assert len(server.requests) == 3
     if verb == "stream_bytes":
         assert b"".join(items) == b"".join(
-            piece for piece in (step_bytes(step) for step in good.body)
+            piece for piece in (step_bytes(step) for step in success.body)
         )
     else:
         assert len(items) == 2
@@ -203,7 +203,7 @@ def test_a_retry_policy_may_be_passed(side, serve):
     assert len(server.requests) == 6
 
 
-def test_what_on_retry_raises_ends_the_call(side, serve):
+def test_an_error_of_on_retry_ends_the_call(side, serve):
     class Enough(Exception):  # noqa: N818
         pass
 

@@ -13,7 +13,7 @@ STORY = (token("Once"), token(" upon"), token("</s>", special=True, last="Once u
 SSE = {"content-type": "text/event-stream"}
 
 
-def fails(side, stream):
+def read_until_error(side, stream):
     """The error that a stream ends with, and the items before it."""
     items = []
     with pytest.raises(hfgen.HfgenError) as caught:
@@ -29,10 +29,10 @@ class TestVerbs:
     def test_run(self, side, serve):
         server = serve(as_json([{"generated_text": "Once upon"}]))
         assert side.run(server)[0].generated_text == "Once upon"
-        asked = server.request()
-        assert (asked.method, asked.path) == ("POST", "/generate")
-        assert asked.json == {"inputs": "Once", "stream": False}
-        assert asked.headers["content-type"] == "application/json"
+        request = server.request()
+        assert (request.method, request.path) == ("POST", "/generate")
+        assert request.json == {"inputs": "Once", "stream": False}
+        assert request.headers["content-type"] == "application/json"
 
     def test_stream(self, side, serve):
         server = serve(events(*STORY))
@@ -46,64 +46,66 @@ class TestVerbs:
         assert side.collect(side.stream_tokens(serve(events(*STORY)))) == ["Once", " upon"]
 
     def test_stream_bytes(self, side, serve):
-        said = b"".join(side.collect(side.stream_bytes(serve(events(*STORY)))))
-        assert said == b"".join(map(event, STORY))
+        body = b"".join(side.collect(side.stream_bytes(serve(events(*STORY)))))
+        assert body == b"".join(map(event, STORY))
 
     def test_several_answers(self, side, serve):
         server = serve(as_json([{"generated_text": "a"}, {"generated_text": "b"}]))
-        assert [each.generated_text for each in side.run(server)] == ["a", "b"]
+        assert [text.generated_text for text in side.run(server)] == ["a", "b"]
 
 
 class TestBytes:
     BODY = random.Random(1).randbytes(3000) + "\u2028\u2029\x85\r\n\r\n: data:\xff".encode()
 
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-    def test_are_what_the_server_sent(self, side, serve, framing):
+    def test_bytes_are_what_the_server_sent(self, side, serve, framing):
         chance = random.Random(2)
-        pieces, left = [], self.BODY
-        while left:
+        pieces, rest = [], self.BODY
+        while rest:
             size = chance.randint(1, 300)
-            pieces.append(left[:size])
-            left = left[size:]
+            pieces.append(rest[:size])
+            rest = rest[size:]
         stream = side.stream_bytes(serve(answer(*pieces, framing=framing)))
         received = side.collect(stream)
         assert b"".join(received) == self.BODY
         assert all(type(piece) is bytes and piece for piece in received)
 
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-    def test_of_one_byte_each(self, side, serve, framing):
+    def test_pieces_of_one_byte(self, side, serve, framing):
         stream = side.stream_bytes(serve(in_pieces(self.BODY[:400], framing=framing)))
         assert b"".join(side.collect(stream)) == self.BODY[:400]
 
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-    def test_of_an_empty_body(self, side, serve, framing):
+    def test_bytes_of_an_empty_body(self, side, serve, framing):
         assert side.collect(side.stream_bytes(serve(answer(framing=framing)))) == []
 
     @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-    def test_of_megabytes(self, side, serve, framing):
+    def test_bytes_of_a_large_body(self, side, serve, framing):
         body = random.Random(3).randbytes(3_000_000)
         stream = side.stream_bytes(serve(answer(body, framing=framing)))
         assert b"".join(side.collect(stream)) == body
 
-    def test_come_as_they_are_sent(self, side, serve):
+    def test_bytes_come_as_they_are_sent(self, side, serve):
         stream = side.stream_bytes(serve(answer(b"a", Hang())))
         assert side.next(stream) == b"a"
         side.close(stream)
 
-    def test_hand_out_what_the_server_says_errors_included(self, side, serve):
-        said = event({"error": "full", "error_type": "overloaded"})
-        assert side.collect(side.stream_bytes(serve(answer(said, **SSE)))) == [said]
+    def test_an_error_event_is_passed_on_as_bytes(self, side, serve):
+        body = event({"error": "full", "error_type": "overloaded"})
+        assert side.collect(side.stream_bytes(serve(answer(body, **SSE)))) == [body]
 
     @pytest.mark.parametrize("framing", ["chunked", "length"])
-    def test_that_break_off_are_an_error(self, side, serve, framing):
+    def test_a_cut_body_is_an_error(self, side, serve, framing):
         cut = [b"a", Cut(), b"never sent"]
-        error, items = fails(side, side.stream_bytes(serve(answer(*cut, framing=framing))))
+        error, items = read_until_error(
+            side, side.stream_bytes(serve(answer(*cut, framing=framing)))
+        )
         assert isinstance(error, hfgen.ConnectError)
         assert items == [b"a"]
 
 
 @pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c"])
-def test_separators_that_are_no_line_ends(side, serve, char):
+def test_unicode_line_separators_end_no_line(side, serve, char):
     body = event(token("a\u2028b\u2029c\x85d", last="x"))
     assert side.collect(side.stream_tokens(serve(answer(body, **SSE)))) == ["a\u2028b\u2029c\x85d"]
     raw = f'data: {{"token": {{"text": "a{char}b"}}, "generated_text": ""}}\n\n'.encode()
@@ -120,12 +122,12 @@ def test_events_and_characters_in_pieces_of_a_byte(side, serve, framing):
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
 @pytest.mark.parametrize("prefix", [b"data:", b"data: "])
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
-def test_framing(side, serve, end, prefix, mark):
+@pytest.mark.parametrize("byte_order_mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
+def test_framing(side, serve, end, prefix, byte_order_mark):
     a, b = json.dumps(token("a")).encode(), json.dumps(token("b"), indent=1).encode()
     lines = [b"event: message", b"id: 1", b"retry: 10", prefix + a, b""]
     lines += [*(prefix + line for line in b.split(b"\n")), b"", prefix + b"[DONE]", b"", b""]
-    server = serve(answer(mark + end.join(lines), **SSE))
+    server = serve(answer(byte_order_mark + end.join(lines), **SSE))
     assert side.collect(side.stream_tokens(server)) == ["a", "b"]
 
 
@@ -140,7 +142,7 @@ def test_a_last_event_without_blank_line(side, serve):
     assert side.collect(side.stream_tokens(server)) == ["a"]
 
 
-def refused(side, server, **options):
+def call_error(side, server, **options):
     """Return the error that the call for a stream raises."""
     with pytest.raises(hfgen.HfgenError) as caught:
         side.stream_tokens(server, **options)
@@ -158,15 +160,15 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "kind", "status"), ERRORS)
+@pytest.mark.parametrize(("body", "kind", "status"), ERRORS)
 @pytest.mark.parametrize("before", [[], [token("a"), token("</s>", special=True), token("b")]])
-def test_an_error_inside_the_stream(side, serve, said, kind, status, before):
-    server = serve(events(*before, said, b"data: [DONE]\n\n", x_request_id="r1"))
+def test_an_error_inside_the_stream(side, serve, body, kind, status, before):
+    server = serve(events(*before, body, b"data: [DONE]\n\n", x_request_id="r1"))
     if before:
-        error, items = fails(side, side.stream_tokens(server))
+        error, items = read_until_error(side, side.stream_tokens(server))
     else:
         # Before the first token it is an error of the call.
-        error, items = refused(side, server, max_retries=0), []
+        error, items = call_error(side, server, max_retries=0), []
     assert type(error) is kind
     assert error.status == status
     assert error.text == "".join(items) == ("ab" if before else "")
@@ -174,24 +176,24 @@ def test_an_error_inside_the_stream(side, serve, said, kind, status, before):
 
 
 def test_an_error_inside_the_stream_has_the_headers_of_the_answer(side, serve):
-    said = {"error": "e", "error_type": "generation"}
-    server = serve(events(said, x_request_id="r1"), events(token("a"), said, x_request_id="r2"))
-    assert refused(side, server).request_id == "r1"
-    error, _ = fails(side, side.stream_tokens(server))
+    body = {"error": "e", "error_type": "generation"}
+    server = serve(events(body, x_request_id="r1"), events(token("a"), body, x_request_id="r2"))
+    assert call_error(side, server).request_id == "r1"
+    error, _ = read_until_error(side, side.stream_tokens(server))
     assert error.request_id == "r2"
 
 
 def test_an_error_in_the_field_of_older_llama_cpp(side, serve):
-    said = b'error: {"code":503,"message":"Loading model","type":"unavailable_error"}\n\n'
-    server = serve(events(said, b"data: [DONE]\n\n"))
-    error = refused(side, server, max_retries=0)
+    body = b'error: {"code":503,"message":"Loading model","type":"unavailable_error"}\n\n'
+    server = serve(events(body, b"data: [DONE]\n\n"))
+    error = call_error(side, server, max_retries=0)
     assert type(error) is hfgen.ModelLoadingError
 
 
 def test_after_an_error_the_stream_has_ended(side, serve):
     server = serve(events(token("a"), {"error": "e"}, Pause(0.1), token("late", last="late")))
     stream = side.stream_tokens(server)
-    fails(side, stream)
+    read_until_error(side, stream)
     with pytest.raises((StopIteration, hfgen.HfgenError)):
         side.next(stream)
 
@@ -199,7 +201,7 @@ def test_after_an_error_the_stream_has_ended(side, serve):
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_a_stream_that_ends_without_a_last_event_is_incomplete(side, serve, framing):
     server = serve(events(token("Once"), token(" upon"), framing=framing))
-    error, items = fails(side, side.stream_tokens(server))
+    error, items = read_until_error(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == "Once upon"
     assert items == ["Once", " upon"]
@@ -216,7 +218,7 @@ def test_an_empty_body(side, serve, framing):
     server = serve(events(framing=framing), events(token("a", last="a")))
     assert side.collect(side.stream_tokens(server)) == ["a"]
     assert len(server.requests) == 2
-    error = refused(side, serve(events(framing=framing)), max_retries=0)
+    error = call_error(side, serve(events(framing=framing)), max_retries=0)
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == ""
 
@@ -224,7 +226,7 @@ def test_an_empty_body(side, serve, framing):
 @pytest.mark.parametrize("cut", [Cut(), Cut(reset=True)], ids=["closed", "reset"])
 def test_an_abrupt_close(side, serve, cut):
     server = serve(events(token("Once"), token(" upon"), Pause(0.2), cut))
-    error, items = fails(side, side.stream_tokens(server))
+    error, items = read_until_error(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == "Once upon"
     assert items == ["Once", " upon"]
@@ -236,10 +238,12 @@ def test_an_abrupt_close_inside_a_chunk(side, serve):
     body = event(token("Once")) + event(token(" up")) + b"data: {"
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
     chunk = b"%s\r\n%x\r\n%s" % (head, len(body) + 50, body)
-    error, items = fails(side, side.stream_tokens(serve(answer(chunk, Cut(), framing="raw"))))
+    error, items = read_until_error(
+        side, side.stream_tokens(serve(answer(chunk, Cut(), framing="raw")))
+    )
     assert type(error) is hfgen.IncompleteGenerationError
     assert error.text == "".join(items)
-    # What had arrived is not lost with the rest.
+    # The tokens that had arrived are not lost.
     assert items == ["Once", " up"]
 
 
@@ -254,7 +258,7 @@ def test_a_reset_is_never_the_end_of_a_body(side, serve, verb):
     server = serve(
         answer(body, Pause(0.2), Cut(reset=True), framing="close", content_type=SSE["content-type"])
     )
-    error, _ = fails(side, getattr(side, verb)(server))
+    error, _ = read_until_error(side, getattr(side, verb)(server))
     assert type(error) in {hfgen.ConnectError, hfgen.IncompleteGenerationError}
 
 
@@ -277,7 +281,7 @@ def test_an_abrupt_close_after_a_whole_answer(side, serve):
 
 def test_a_stall_in_mid_stream(side, serve):
     server = serve(events(token("Once"), token(" upon"), Hang()))
-    error, items = fails(
+    error, items = read_until_error(
         side, side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.3))
     )
     assert type(error) is hfgen.TimeoutError
@@ -288,7 +292,7 @@ def test_a_stall_in_mid_stream(side, serve):
     side.wait_for(server.request().hung_up)
 
 
-def test_time_that_the_reader_takes_does_not_count(side, serve):
+def test_the_time_of_the_reader_does_not_count(side, serve):
     server = serve(events(token("Once"), Pause(0.2), token(" upon", last="Once upon")))
     stream = side.stream_tokens(server, timeout=hfgen.Timeout(between_tokens=0.7))
     assert side.next(stream) == "Once"
@@ -400,17 +404,17 @@ def test_an_error_body_that_never_comes(side, serve):
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-def test_servers_that_wake_up_are_asked_again(side, serve, verb, status):
+def test_temporary_errors_are_retried(side, serve, verb, status):
     later = as_json({"generated_text": "a"})
     server = serve(as_json({"error": "wait"}, status, retry_after="0"), later)
     assert side.outcome(verb, server)
     assert len(server.requests) == 2
     assert server.requests[0].body == server.requests[1].body
-    # The connection is not given up for it.
+    # The retry uses the same connection.
     assert server.connections == 1
 
 
-def test_servers_that_do_not_wake_up_are_not_asked_for_ever(side, serve):
+def test_retries_of_a_loading_model_are_limited(side, serve):
     server = serve(as_json({"error": "Model is currently loading", "estimated_time": 20.0}, 503))
     with pytest.raises(hfgen.ModelLoadingError) as caught:
         side.run(server, max_retries=1)
@@ -418,7 +422,7 @@ def test_servers_that_do_not_wake_up_are_not_asked_for_ever(side, serve):
     assert len(server.requests) == 2
 
 
-def test_retry_after_is_kept(side, serve):
+def test_retry_after_is_obeyed(side, serve):
     server = serve(
         as_json({"error": "slow"}, 429, retry_after="0"), as_json({"generated_text": ""})
     )
@@ -466,7 +470,7 @@ def test_a_request_on_which_the_server_closed_the_connection_is_sent_again(side,
 
 def test_a_request_is_never_sent_again_after_a_token(side, serve):
     server = serve(events(token("a"), Cut()), events(token("b", last="b")))
-    error, items = fails(side, side.stream_tokens(server))
+    error, items = read_until_error(side, side.stream_tokens(server))
     assert type(error) is hfgen.IncompleteGenerationError
     assert items == ["a"]
     assert len(server.requests) == 1
@@ -477,11 +481,11 @@ def test_a_part_of_an_answer_is_not_an_answer(side, serve):
     server = serve(broken, as_json({"generated_text": "a"}))
     with pytest.raises(hfgen.ConnectError):
         side.run(server, max_retries=0)
-    # Nothing of it has been handed out, so it may be asked for again.
+    # The caller has received nothing of the answer, so the request may be retried.
     assert side.run(serve(broken, as_json({"generated_text": "a"})))[0].generated_text == "a"
 
 
-def test_special_tokens(side, serve):
+def test_special_tokens_are_left_out_of_stream_tokens(side, serve):
     special = ["<s>", "</s>", "<|eot_id|>", "<|im_end|>", "<|endoftext|>", "y</s>"]
     story = [*(token(text, special=True) for text in special), token(" sky", last=" sky")]
     server = serve(events(*story))
@@ -502,12 +506,12 @@ def test_a_redirect_to_another_host(side, serve, verb, status):
     secrets = {"cookie": "a=b", "x-secret": "c"}
     assert side.outcome(verb, source, api_key="hf_key", headers=secrets)
     assert source.request().headers["authorization"] == "Bearer hf_key"
-    asked = target.request()
-    assert asked.path == "/new"
-    assert asked.method == "POST"
-    assert asked.body == source.request().body
-    assert not {"authorization", "cookie", "x-secret"} & set(asked.headers)
-    assert "hf_key" not in repr(asked)
+    request = target.request()
+    assert request.path == "/new"
+    assert request.method == "POST"
+    assert request.body == source.request().body
+    assert not {"authorization", "cookie", "x-secret"} & set(request.headers)
+    assert "hf_key" not in repr(request)
 
 
 def test_a_redirect_on_the_same_host(side, serve):
@@ -541,17 +545,17 @@ NO_HTTP = [
 ]
 
 
-@pytest.mark.parametrize("said", NO_HTTP, ids=lambda said: repr(said[-30:]))
+@pytest.mark.parametrize("body", NO_HTTP, ids=lambda body: repr(body[-30:]))
 @pytest.mark.parametrize("verb", ["run", "stream"])
-def test_what_is_no_http_is_an_error_of_hfgen(side, serve, verb, said):
-    server = serve(answer(said, Cut(), framing="raw"))
+def test_malformed_http_is_an_error_of_hfgen(side, serve, verb, body):
+    server = serve(answer(body, Cut(), framing="raw"))
     with pytest.raises(hfgen.HfgenError):
         side.outcome(verb, server, max_retries=0)
 
 
-@pytest.mark.parametrize("said", NO_HTTP, ids=lambda said: repr(said[-30:]))
-def test_no_error_in_its_chain_shows_the_key(side, serve, said):
-    server = serve(answer(said, Cut(), framing="raw"))
+@pytest.mark.parametrize("body", NO_HTTP, ids=lambda body: repr(body[-30:]))
+def test_no_error_in_its_chain_shows_the_key(side, serve, body):
+    server = serve(answer(body, Cut(), framing="raw"))
     with pytest.raises(Exception) as caught:  # noqa: PT011 - its class is tested above
         side.run(server, api_key="hf_key", max_retries=0)
     errors = [caught.value]
@@ -560,7 +564,7 @@ def test_no_error_in_its_chain_shows_the_key(side, serve, said):
         errors.extend(e for e in (error.__cause__, error.__context__) if e and e not in errors)
 
 
-def test_a_compressed_answer_is_understood(side, serve):
+def test_a_compressed_answer_is_read(side, serve):
     import gzip  # noqa: PLC0415
 
     body = gzip.compress(json.dumps({"generated_text": "a"}).encode())
@@ -572,9 +576,9 @@ def test_a_compressed_answer_is_understood(side, serve):
     assert side.collect(side.stream_tokens(serve(zipped))) == ["Once", " upon"]
 
 
-def test_the_words_of_tgi_for_overload_are_a_429(side, serve):
-    said = {"error": "Model is overloaded", "error_type": "overloaded"}
-    error = refused(side, serve(events(said)), max_retries=0)
+def test_the_overload_error_of_tgi_is_a_429(side, serve):
+    body = {"error": "Model is overloaded", "error_type": "overloaded"}
+    error = call_error(side, serve(events(body)), max_retries=0)
     assert type(error) is hfgen.OverloadedError
     assert error.status == 429
 
@@ -587,14 +591,14 @@ def test_a_connection_that_stays_open_after_the_end_is_not_waited_for(side, serv
     side.wait_for(server.request().hung_up)
 
 
-def test_a_null_stands_for_what_is_not_there(side, serve):
-    said = {"generated_text": "a", "details": {"prefill": None, "tokens": None, "seed": None}}
-    assert side.run(serve(as_json(said)))[0].details.tokens == []
+def test_null_is_read_like_an_absent_field(side, serve):
+    body = {"generated_text": "a", "details": {"prefill": None, "tokens": None, "seed": None}}
+    assert side.run(serve(as_json(body)))[0].details.tokens == []
     server = serve(events(token("a"), {"index": 2, "token": None, "generated_text": "a"}))
     assert side.collect(side.stream_tokens(server)) == ["a", ""]
 
 
 @pytest.mark.parametrize("kind", [{}, {"content_type": "text/plain"}])
-def test_json_that_does_not_say_so_is_understood(side, serve, kind):
+def test_json_without_a_json_content_type_is_read(side, serve, kind):
     server = serve(answer(b'[{"generated_text": "a"}]', **kind))
     assert side.collect(side.stream_tokens(server)) == ["a"]

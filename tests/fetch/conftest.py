@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from helpers.transports_under_test import WAYS, WITH_SOCKETS
+from helpers.transports_under_test import SOCKET_TRANSPORTS, TRANSPORTS
 from hfgen._sync import sockets
 
 
@@ -17,13 +17,13 @@ def what_is_loaded_stays():
     gc.unfreeze()
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: way.name.replace(" ", "-"))
+@pytest.fixture(params=TRANSPORTS, ids=lambda way: way.name.replace(" ", "-"))
 def way(request):
     """Each way to make a request."""
     yield from _used(request.param)
 
 
-@pytest.fixture(params=WITH_SOCKETS, ids=lambda way: way.name.replace(" ", "-"))
+@pytest.fixture(params=SOCKET_TRANSPORTS, ids=lambda way: way.name.replace(" ", "-"))
 def socket_way(request):
     """Each way that goes over a socket."""
     yield from _used(request.param)

@@ -110,11 +110,11 @@ class TestHttpx:
         server = serve(events(token("a"), Hang()), tls=authority.server("127.0.0.1"))
         with (
             LittleProxy() as proxy,
-            library.Client(verify=authority.trusting(), proxy=proxy.url) as client,
+            library.Client(verify=authority.client_context(), proxy=proxy.url) as client,
         ):
             stream = hfgen.Client(fetch=from_httpx(client)).stream_tokens("x", api_url=server.url)
             assert next(stream) == "a"
-            assert proxy.asked[0].startswith("CONNECT")
+            assert proxy.request_lines[0].startswith("CONNECT")
             stream.close()
             assert server.request().hung_up.wait(10)
 
@@ -129,7 +129,7 @@ class TestHttpx:
                     "x", api_url=mute.url.replace("http", "https"), signal=controller.signal
                 )
             thread.join()
-            assert mute.left.wait(10)
+            assert mute.client_left.wait(10)
 
     def test_a_refused_certificate(self, serve, authority):
         server = serve(ANSWER, tls=authority.server("127.0.0.1"))
@@ -199,7 +199,7 @@ class TestRequests:
             assert next(stream) == "a"
             stream.close()
             assert server.request(1).hung_up.wait(10)
-        assert len(proxy.asked) >= 1
+        assert len(proxy.request_lines) >= 1
         assert server.request().path == "/a%2fb?c=[d]"
 
     def test_a_refused_certificate(self, serve, authority):
@@ -219,7 +219,7 @@ class TestRequests:
                     "x", api_url=mute.url.replace("http", "https"), signal=controller.signal
                 )
             thread.join()
-            assert mute.left.wait(10)
+            assert mute.client_left.wait(10)
 
     def test_the_session_goes_on_being_of_use(self, serve):
         server = serve(ANSWER)
@@ -252,4 +252,4 @@ class TestAiohttp:
             async with aiohttp.ClientSession(proxy=proxy.url) as session:
                 client = hfgen.AsyncClient(fetch=from_aiohttp(session), dialect="tgi")
                 await client.run("x", api_url=server.url)
-        assert len(proxy.asked) == 1
+        assert len(proxy.request_lines) == 1

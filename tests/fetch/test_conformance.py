@@ -13,7 +13,7 @@ import pytest
 
 import hfgen
 from helpers.scripted_answers import answer, as_json, events, token
-from helpers.transports_under_test import secrets_in
+from helpers.transports_under_test import find_secret
 from hfgen import AbortController, FetchRequest
 from hfgen.testing import Cut, Hang, Pause, event
 
@@ -424,7 +424,7 @@ class TestBreaks:
         assert type(error) is hfgen.ConnectError
         assert "cannot connect to http://127.0.0.1" in str(error)
         assert isinstance(error.__cause__, OSError)
-        assert secrets_in(error, KEY) == []
+        assert find_secret(error, KEY) == []
 
     def test_a_host_that_does_not_exist(self, socket_way):
         error = socket_way.side.failure(
@@ -441,7 +441,7 @@ class TestBreaks:
         )
         assert type(error) is hfgen.ConnectError
         assert "broke" in str(error)
-        assert secrets_in(error, KEY) == []
+        assert find_secret(error, KEY) == []
 
     def test_by_what_is_no_http(self, socket_way):
         server = socket_way.serve(answer(b"SMTP? 220\r\n\r\n", Cut(), framing="raw"))
@@ -449,7 +449,7 @@ class TestBreaks:
             socket_way.client.run, "x", api_url=f"{server.url}/", api_key=KEY, max_retries=0
         )
         assert type(error) is hfgen.ConnectError
-        assert secrets_in(error, KEY) == []
+        assert find_secret(error, KEY) == []
 
     @pytest.mark.parametrize("cut", [Cut(), Cut(reset=True)], ids=["closed", "reset"])
     def test_in_mid_stream(self, way, cut):
@@ -460,7 +460,7 @@ class TestBreaks:
         assert items == ["Once", " upon"]
         assert error.text == "Once upon"
         assert isinstance(error.__cause__, hfgen.ConnectError)
-        assert secrets_in(error, KEY) == []
+        assert find_secret(error, KEY) == []
         assert len(server.requests) == 1
 
     def test_in_mid_stream_at_once(self, way):

@@ -43,12 +43,12 @@ def act(out, action):
 
 def check(out, *allowed):
     with open_store(out) as store:
-        found = dict(store.lines())
+        found = dict(store.read_lines())
         assert found == {n: line(n).line for n in found}
         assert sorted(ids(out)) == list(found)
         assert set(found) in allowed, found
         assert store.done == len(found)
-        rest = [row.index for row in store.remaining(rows(9))]
+        rest = [row.index for row in store.skip_finished(rows(9))]
         assert sorted([*rest, *found]) == list(range(9))
 
 
@@ -56,7 +56,7 @@ def crash_at(step):
     """End the process before, or after, one of the calls that change what is on the disk."""
     count = 0
 
-    def watched(function, of_interest=lambda *_: True):
+    def count_calls(function, of_interest=lambda *_: True):
         def wrapper(*arguments, **options):
             nonlocal count
             count += 2 * of_interest(*arguments)
@@ -70,24 +70,24 @@ def crash_at(step):
         return wrapper
 
     for name in ("fsync", "replace", "unlink"):
-        setattr(os, name, watched(getattr(os, name)))
+        setattr(os, name, count_calls(getattr(os, name)))
     # What SQLite does in a transaction counts when it is committed; until then it is undone.
-    State.execute = watched(State.execute, lambda _, statement, *__: statement == "COMMIT")
+    State.execute = count_calls(State.execute, lambda _, statement, *__: statement == "COMMIT")
 
 
-def crashing(step, function, *arguments):
+def call_and_crash(step, function, *arguments):
     crash_at(step)
     function(*arguments)
 
 
 def crashes_at(step, function, *arguments):
-    status = wait_for_exit(fork(crashing, step, function, *arguments))
+    status = wait_for_exit(fork(call_and_crash, step, function, *arguments))
     assert status in {0, CRASHED}, status
     return status == CRASHED
 
 
 def main(action, folder):
-    after, now, left = ACTIONS[action][1], folder / "now", folder / "left"
+    after, now, crashed_folder = ACTIONS[action][1], folder / "now", folder / "left"
     out = now / "out.jsonl"
     crashes = again = 0
     while True:
@@ -96,10 +96,10 @@ def main(action, folder):
         if not crashes_at(crashes + 1, act, out, action):
             break
         crashes += 1
-        shutil.move(now, left)
+        shutil.move(now, crashed_folder)
         step = 0
         while True:
-            shutil.copytree(left, now)
+            shutil.copytree(crashed_folder, now)
             step += 1
             # The start behind the crash crashes too.
             crashed = crashes_at(step, lambda: open_store(out).close())
@@ -108,7 +108,7 @@ def main(action, folder):
             if not crashed:
                 break
             again += 1
-        shutil.rmtree(left)
+        shutil.rmtree(crashed_folder)
     check(out, after)
     sys.stdout.write(f"{crashes} {again}\n")
 

@@ -2,7 +2,7 @@
 
     python kills.py FOLDER KILLS
 
-Prints how many of the writers were killed before they ended by themselves.
+Prints how many of the writers were kill_writer before they ended by themselves.
 """
 
 import json
@@ -29,21 +29,21 @@ def write(out, seed, ready):
         if chance.random() < 0.5:
             store.sort()
         waiting = []
-        for row in store.remaining(rows(ROWS)):
+        for row in store.skip_finished(rows(ROWS)):
             waiting.append(row.index)
             if len(waiting) == 12:
                 chance.shuffle(waiting)
-                store.commit([made(index, chance) for index in waiting[3:]])
+                store.commit([make_record(index, chance) for index in waiting[3:]])
                 waiting = waiting[:3]
-        store.commit([made(index, chance) for index in waiting])
+        store.commit([make_record(index, chance) for index in waiting])
 
 
-def made(index, chance):
+def make_record(index, chance):
     error = "ServerError" if chance.random() < 0.05 else None
     return record(index, error, size=chance.choice([0, 0, 10, 9000]))
 
 
-def killed(out, seed, seconds):
+def kill_writer(out, seed, seconds):
     """Start a writer, and kill it so long after it has opened the output."""
     reading, writing = os.pipe()
     pid = fork(write, out, seed, writing)
@@ -61,22 +61,22 @@ def killed(out, seed, seconds):
 def main(folder, kills):
     out = folder / "out.jsonl"
     chance = random.Random(6)
-    in_the_middle, kept = 0, set()
+    in_the_middle, with_text = 0, set()
     for seed in range(kills):
-        in_the_middle += killed(out, seed, chance.uniform(0, 0.1))
+        in_the_middle += kill_writer(out, seed, chance.uniform(0, 0.1))
         if chance.random() < 0.3:
             # What a machine that loses its power may leave behind the last sync.
             with out.open("ab") as file:
                 file.write(b'{"id": 7, "text": "' + bytes(chance.randrange(5000)))
         with open_store(out) as store:
-            done = {index: json.loads(line) for index, line in store.lines()}
+            done = {index: json.loads(line) for index, line in store.read_lines()}
             assert sorted(ids(out)) == list(done)
             assert all(done[index]["id"] == index for index in done)
             # A row that has its text keeps it; one with an error may be forgotten.
-            assert kept <= set(done)
-            kept = {index for index, columns in done.items() if "error" not in columns}
+            assert with_text <= set(done)
+            with_text = {index for index, columns in done.items() if "error" not in columns}
     with open_store(out) as store:
-        store.commit([record(row.index) for row in store.remaining(rows(ROWS))])
+        store.commit([record(row.index) for row in store.skip_finished(rows(ROWS))])
         store.sort()
     assert ids(out) == list(range(ROWS))
     assert {path.name for path in folder.iterdir()} == {"out.jsonl", "out.jsonl.state"}

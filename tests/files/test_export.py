@@ -1,4 +1,4 @@
-"""Outputs that are made at the end."""
+"""Outputs that are written at the end of a run."""
 
 import datetime as dt
 import gzip
@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers.finished_rows import finish, largest_file, open_store, record
+from helpers.finished_rows import finish, limit_file_size, open_store, record
 from hfgen import BulkFileError
 from hfgen._files.export import export, keeps_input_columns
-from hfgen._files.source import source
-from hfgen._files.target import target
+from hfgen._files.source import Source
+from hfgen._files.target import Target
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -25,11 +25,11 @@ UNPACK = {"gz": gzip.decompress, "zst": zstd.decompress}
 ERROR = "struct<type: string, message: string, status: int64, attempts: int64>"
 
 
-def made(given, out):
-    """Say the rows back, and make the output."""
+def export_file(source, out):
+    """Finish all rows of the input, and export the output."""
     with open_store(out) as store:
-        finish(store, given, columns=not keeps_input_columns(given, target(str(out))))
-        export(store, given, target(str(out)))
+        finish(store, source, columns=not keeps_input_columns(source, Target.from_name(str(out))))
+        export(store, source, Target.from_name(str(out)))
     assert not list(out.parent.glob("*.new"))
     return out
 
@@ -38,29 +38,29 @@ def made(given, out):
 def lines(tmp_path):
     """An input of JSON Lines."""
 
-    def made(*rows):
+    def write_lines(*rows):
         path = tmp_path / "in.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return source(str(path))
+        return Source.from_name(str(path))
 
-    return made
+    return write_lines
 
 
 @pytest.fixture
 def table(tmp_path):
     """An input of Parquet."""
 
-    def made(table, **options):
+    def write_table(table, **options):
         pq.write_table(table, tmp_path / "in.parquet", **options)
-        return source(str(tmp_path / "in.parquet"))
+        return Source.from_name(str(tmp_path / "in.parquet"))
 
-    return made
+    return write_table
 
 
 class TestParquetOfJson:
     def test_columns_then_results(self, lines, tmp_path):
-        given = lines({"id": 1, "inputs": "a b"}, {"inputs": "c", "score": 0.5}, {"id": 3})
-        read = pq.read_table(made(given, tmp_path / "out.parquet"))
+        source = lines({"id": 1, "inputs": "a b"}, {"inputs": "c", "score": 0.5}, {"id": 3})
+        read = pq.read_table(export_file(source, tmp_path / "out.parquet"))
         assert {field.name: str(field.type) for field in read.schema} == {
             "id": "int64",
             "inputs": "string",
@@ -80,28 +80,30 @@ class TestParquetOfJson:
         assert third["generated_text"] is None
 
     def test_the_types_of_results_are_always_the_same(self, lines, tmp_path):
-        schema = pq.read_schema(made(lines(), tmp_path / "out.parquet"))
+        schema = pq.read_schema(export_file(lines(), tmp_path / "out.parquet"))
         assert schema.names == ["generated_text", "finish_reason", "generated_tokens", "error"]
         assert str(schema.field("error").type) == ERROR
 
     def test_rows_that_could_not_be_read_are_there(self, tmp_path):
         (tmp_path / "in.jsonl").write_bytes(b'{"inputs": "a"}\nnot json \xff\n')
         read = pq.read_table(
-            made(source(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet")
+            export_file(Source.from_name(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet")
         ).to_pylist()
         assert read[1]["row"] == "not json \ufffd"
         assert read[1]["error"]["message"].startswith("not UTF-8")
 
-    def test_numbers_that_nobody_can_hold_stay_json(self, tmp_path):
+    def test_numbers_that_python_cannot_represent_stay_json(self, tmp_path):
         (tmp_path / "in.jsonl").write_bytes(b'{"inputs": "a", "n": 1e999}\n{"inputs": "b"}')
-        read = pq.read_table(made(source(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet"))
+        read = pq.read_table(
+            export_file(Source.from_name(str(tmp_path / "in.jsonl")), tmp_path / "out.parquet")
+        )
         assert read["n"].to_pylist() == ["1e999", None]
 
     def test_the_order_is_that_of_the_input(self, lines, tmp_path):
         out = tmp_path / "out.parquet"
         with open_store(out) as store:
             store.commit([record(n) for n in (3, 0, 2, 1)])
-            export(store, lines(), target(str(out)))
+            export(store, lines(), Target.from_name(str(out)))
         assert pq.read_table(out)["id"].to_pylist() == [0, 1, 2, 3]
 
 
@@ -119,7 +121,7 @@ class TestParquetOfParquet:
                 "kind": pa.array(["x", "y"]).dictionary_encode(),
             }
         ).replace_schema_metadata({"huggingface": "{}", "mine": "kept"})
-        out = made(table(before), tmp_path / "out.parquet")
+        out = export_file(table(before), tmp_path / "out.parquet")
         read = pq.read_table(out)
         assert read.select(before.column_names).replace_schema_metadata() == (
             before.replace_schema_metadata()
@@ -131,29 +133,29 @@ class TestParquetOfParquet:
 
     def test_results_are_joined_by_index(self, table, tmp_path):
         count = 5000
-        given = table(pa.table({"inputs": [str(n) for n in range(count)]}), row_group_size=777)
+        source = table(pa.table({"inputs": [str(n) for n in range(count)]}), row_group_size=777)
         out = tmp_path / "out.parquet"
         with open_store(out) as store:
-            everything = list(given.rows())
-            for row in store.remaining(reversed(everything)):
+            everything = list(source.rows())
+            for row in store.skip_finished(reversed(everything)):
                 assert row.index < count
-            finish(store, given, columns=False, batch=999)
-            export(store, given, target(str(out)))
+            finish(store, source, columns=False, batch=999)
+            export(store, source, Target.from_name(str(out)))
         read = pq.read_table(out)
         assert read["generated_text"].to_pylist() == read["inputs"].to_pylist()
         assert read.num_rows == count
 
     def test_rows_that_are_not_finished_are_not_there(self, table, tmp_path):
-        given = table(pa.table({"inputs": [str(n) for n in range(3000)]}))
+        source = table(pa.table({"inputs": [str(n) for n in range(3000)]}))
         out = tmp_path / "out.parquet"
         with open_store(out) as store:
             store.commit([record(n) for n in (7, 2999, 1024)])
-            export(store, given, target(str(out)))
+            export(store, source, Target.from_name(str(out)))
         assert pq.read_table(out)["inputs"].to_pylist() == ["7", "1024", "2999"]
 
     def test_an_earlier_output_as_input(self, table, tmp_path):
         before = pa.table({"inputs": ["a"], "generated_text": [1], "error": ["old"]})
-        read = pq.read_table(made(table(before), tmp_path / "out.parquet"))
+        read = pq.read_table(export_file(table(before), tmp_path / "out.parquet"))
         assert read.to_pylist() == [
             {"inputs": "a", "generated_text": "a", "finish_reason": "length",
              "generated_tokens": 1, "error": None}
@@ -161,7 +163,9 @@ class TestParquetOfParquet:
 
     def test_no_rows(self, table, tmp_path):
         read = pq.read_table(
-            made(table(pa.table({"inputs": pa.array([], pa.string())})), tmp_path / "out.parquet")
+            export_file(
+                table(pa.table({"inputs": pa.array([], pa.string())})), tmp_path / "out.parquet"
+            )
         )
         assert read.num_rows == 0
         assert read.column_names[0] == "inputs"
@@ -169,33 +173,33 @@ class TestParquetOfParquet:
 
 @pytest.mark.parametrize("ending", UNPACK)
 def test_compressed_lines(lines, tmp_path, ending):
-    out = made(lines({"inputs": "a"}, {"inputs": "b"}), tmp_path / f"out.jsonl.{ending}")
+    out = export_file(lines({"inputs": "a"}, {"inputs": "b"}), tmp_path / f"out.jsonl.{ending}")
     unpacked = UNPACK[ending](out.read_bytes())
     assert [json.loads(line)["generated_text"] for line in unpacked.splitlines()] == ["a", "b"]
-    assert len(list(source(str(out)).rows())) == 2
+    assert len(list(Source.from_name(str(out)).rows())) == 2
 
 
 def test_lines_that_are_the_output_stay_as_they_are(lines, tmp_path):
-    out = made(lines({"inputs": "a"}), tmp_path / "out.jsonl")
+    out = export_file(lines({"inputs": "a"}), tmp_path / "out.jsonl")
     assert out.read_bytes().count(b"\n") == 1
 
 
 def test_it_takes_the_place_of_an_older_one(lines, tmp_path):
     out = tmp_path / "out.jsonl.gz"
-    first = made(lines({"inputs": "a"}), out).read_bytes()
-    assert made(lines({"inputs": "a"}, {"inputs": "b"}), out).read_bytes() != first
+    first = export_file(lines({"inputs": "a"}), out).read_bytes()
+    assert export_file(lines({"inputs": "a"}, {"inputs": "b"}), out).read_bytes() != first
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl.gz"])
 def test_without_room_the_older_one_stays(lines, tmp_path, name):
-    out = made(lines({"inputs": "a"}), tmp_path / name)
+    out = export_file(lines({"inputs": "a"}), tmp_path / name)
     before = out.read_bytes()
-    given = lines({"inputs": "a"}, *({"inputs": str(n * 7919)} for n in range(9000)))
+    source = lines({"inputs": "a"}, *({"inputs": str(n * 7919)} for n in range(9000)))
     with open_store(out) as store:
-        finish(store, given, batch=3000)
-        with largest_file(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
-            export(store, given, target(str(out)))
+        finish(store, source, batch=3000)
+        with limit_file_size(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
+            export(store, source, Target.from_name(str(out)))
         assert out.read_bytes() == before
         assert not list(tmp_path.glob("*.new"))
-        export(store, given, target(str(out)))
+        export(store, source, Target.from_name(str(out)))
     assert out.read_bytes() != before

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from hfgen import BulkFileError
-from hfgen._files.source import source
+from hfgen._files.source import Source
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,6 @@ def test_a_missing_module(tmp_path, monkeypatch, name, module, needs):
     monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(BulkFileError) as caught:
-        list(source(str(tmp_path / name)).rows())
+        list(Source.from_name(str(tmp_path / name)).rows())
     assert needs in caught.value.message
     assert "pip install 'hfgen[bulk]'" in caught.value.message

@@ -7,7 +7,7 @@ from hfgen._files.formats import READABLE, detect_encoding
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "encoding"),
+    ("name", "endings", "encoding"),
     [
         ("a.jsonl", None, "jsonl"),
         ("a.b/c.NDJSON", None, "jsonl"),
@@ -22,23 +22,23 @@ from hfgen._files.formats import READABLE, detect_encoding
         ("a", "jsonl.gz", "jsonl.gz"),
     ],
 )
-def test_by_the_endings_or_as_given(name, given, encoding):
-    assert str(detect_encoding(name, given=given, allowed=READABLE)) == encoding
+def test_by_the_endings_or_as_given(name, endings, encoding):
+    assert str(detect_encoding(name, endings=endings, allowed=READABLE)) == encoding
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "message"),
+    ("name", "endings", "message"),
     [
-        ("a", None, "a: its ending says nothing; name one: jsonl, "),
-        ("jsonl", None, "its ending says nothing"),
-        ("a.gz", None, "its ending says nothing"),
-        ("a.xlsx", None, "its ending says nothing"),
-        ("a.jsonl", "xml", "'xml' is no format"),
-        ("a.jsonl", "", "'' is no format"),
+        ("a", None, "a: its ending is not a format; use one of: jsonl, "),
+        ("jsonl", None, "its ending is not a format"),
+        ("a.gz", None, "its ending is not a format"),
+        ("a.xlsx", None, "its ending is not a format"),
+        ("a.jsonl", "xml", "'xml' is not a format"),
+        ("a.jsonl", "", "'' is not a format"),
         ("a.json", None, "jq -c"),
         ("a.parquet.gz", None, "compressed inside"),
     ],
 )
-def test_what_cannot_be_told(name, given, message):
+def test_what_cannot_be_told(name, endings, message):
     with pytest.raises(BulkFileError, match=message):
-        detect_encoding(name, given=given, allowed=READABLE)
+        detect_encoding(name, endings=endings, allowed=READABLE)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.finished_rows import ids, largest_file, open_store, record, rows, run
+from helpers.finished_rows import ids, limit_file_size, open_store, record, rows, run
 from hfgen import BulkFileError
 
 # Which of the files reaches the limit first: the output, or its state.
@@ -17,15 +17,15 @@ def out(tmp_path):
     return tmp_path / "out.jsonl"
 
 
-def fill(out, what):
+def fill(out, full):
     """Commit until there is no room; return the error and the rows that were committed."""
-    in_line, in_state = SIZES[what]
+    in_line, in_state = SIZES[full]
     done = []
-    with open_store(out) as store, largest_file(200_000):
+    with open_store(out) as store, limit_file_size(200_000):
         try:
             while True:
-                each = record(len(done), size=in_line)
-                store.commit([replace(each, error="E" * in_state or None)])
+                row = record(len(done), size=in_line)
+                store.commit([replace(row, error="E" * in_state or None)])
                 done.append(len(done))
         except BulkFileError as error:
             full = error
@@ -35,16 +35,16 @@ def fill(out, what):
     return full, done
 
 
-@pytest.mark.parametrize("what", SIZES)
-def test_it_goes_on_when_there_is_room(out, what):
-    error, done = fill(out, what)
+@pytest.mark.parametrize("full", SIZES)
+def test_it_goes_on_when_there_is_room(out, full):
+    error, done = fill(out, full)
     assert len(done) > 100
-    file = out if what == "the output" else out.with_name("out.jsonl.state")
+    file = out if full == "the output" else out.with_name("out.jsonl.state")
     assert error.message.startswith(f"cannot write {file}: ")
     assert "What was committed is safe" in error.message
     with open_store(out) as store:
-        assert [n for n, _ in store.lines()] == done
-        rest = [row.index for row in store.remaining(rows(len(done) + 10))]
+        assert [n for n, _ in store.read_lines()] == done
+        rest = [row.index for row in store.skip_finished(rows(len(done) + 10))]
         assert rest == list(range(len(done), len(done) + 10))
         store.commit([record(n) for n in rest])
     assert ids(out) == [*done, *rest]
@@ -61,7 +61,10 @@ def test_a_rewriting_without_room_leaves_all_as_it_was(out, verb):
         store.commit([record(n, "ServerError" if n == 5 else None, size=900) for n in (3, 1, 5, 2)])
         store.commit([record(n, size=900) for n in range(200, 100, -1)])
         before = out.read_bytes()
-        with largest_file(50_000), pytest.raises(BulkFileError, match=r"cannot write .*\.rewrite"):
+        with (
+            limit_file_size(50_000),
+            pytest.raises(BulkFileError, match=r"cannot write .*\.rewrite"),
+        ):
             getattr(store, verb)()
         assert out.read_bytes() == before
         assert not out.with_name("out.jsonl.rewrite").exists()
@@ -92,7 +95,7 @@ with open_store(out) as store:
         print(error.message)
 open(ballast, "wb").close()
 with open_store(out) as store:
-    rest = [row.index for row in store.remaining(rows(len(done) + 10))]
+    rest = [row.index for row in store.skip_finished(rows(len(done) + 10))]
     assert rest == list(range(len(done), len(done) + 10)), rest
     store.commit([record(index) for index in rest])
 assert ids(out) == [*done, *rest]

@@ -17,7 +17,7 @@ from hfgen._files.parquet import Shape
 from hfgen._files.row import encode
 
 
-def made(table, **options):
+def write_table(table, **options):
     stream = io.BytesIO()
     pq.write_table(table, stream, **options)
     stream.seek(0)
@@ -30,7 +30,7 @@ def test_values_are_pythons_own():
         "inputs": "a", "n": 2**60, "when": day, "price": Decimal("1.10"),
         "tags": ["x", None], "meta": {"k": 1}, "raw": b"\xff", "nothing": None,
     }  # fmt: skip
-    (row,) = parquet.rows(made(pa.Table.from_pylist([values])))
+    (row,) = parquet.read_rows(write_table(pa.Table.from_pylist([values])))
     assert row.columns == values
     assert msgspec.json.decode(encode(row.columns)) == {
         "inputs": "a", "n": 2**60, "when": "2026-01-02T03:04:05Z", "price": "1.10",
@@ -40,45 +40,45 @@ def test_values_are_pythons_own():
 
 def test_nanoseconds_are_kept_as_text():
     table = pa.table({"t": pa.array([1, None], pa.timestamp("ns"))})
-    first, second = parquet.rows(made(table))
+    first, second = parquet.read_rows(write_table(table))
     assert first.columns == {"t": "1970-01-01 00:00:00.000000001"}
     assert second.columns == {"t": None}
 
 
 def test_indices_go_through_all_batches_and_row_groups():
     count = 2 * parquet.BATCH_ROWS + 7
-    stream = made(pa.table({"n": range(count)}), row_group_size=500)
-    assert [(row.index, row.columns["n"]) for row in parquet.rows(stream)] == [
+    stream = write_table(pa.table({"n": range(count)}), row_group_size=500)
+    assert [(row.index, row.columns["n"]) for row in parquet.read_rows(stream)] == [
         (n, n) for n in range(count)
     ]
-    assert parquet.count(stream) == count
+    assert parquet.count_rows(stream) == count
 
 
 def test_text_that_is_no_utf8_spoils_its_own_row():
     raw = pa.array([b"a", b"\xff", b"c"], pa.binary())
     text = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
-    rows = list(parquet.rows(made(pa.table({"inputs": text}))))
+    rows = list(parquet.read_rows(write_table(pa.table({"inputs": text}))))
     assert [row.index for row in rows] == [0, 1, 2]
     assert rows[1].problem.startswith("not readable: ")
     assert [rows[0].columns, rows[2].columns] == [{"inputs": "a"}, {"inputs": "c"}]
 
 
 def test_what_is_no_parquet():
-    with pytest.raises(BulkFileError, match="no Parquet file"):
-        list(parquet.rows(io.BytesIO(b"PAR1 and something else")))
+    with pytest.raises(BulkFileError, match="not a Parquet file"):
+        list(parquet.read_rows(io.BytesIO(b"PAR1 and something else")))
 
 
 def test_a_damaged_file():
-    data = bytearray(made(pa.table({"s": [str(n) * 40 for n in range(5000)]})).getvalue())
+    data = bytearray(write_table(pa.table({"s": [str(n) * 40 for n in range(5000)]})).getvalue())
     data[1000:3000] = b"\xa5" * 2000
-    with pytest.raises(BulkFileError, match="damaged behind row"):
-        list(parquet.rows(io.BytesIO(bytes(data))))
+    with pytest.raises(BulkFileError, match="damaged after row"):
+        list(parquet.read_rows(io.BytesIO(bytes(data))))
 
 
 def test_a_column_that_is_there_twice():
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     with pytest.raises(BulkFileError, match="a column twice: a, a"):
-        list(parquet.rows(made(table)))
+        list(parquet.read_rows(write_table(table)))
 
 
 JSON = st.recursive(
@@ -93,12 +93,12 @@ def column(values):
     shape = Shape()
     for value in values:
         shape.add(value)
-    array = pa.array([shape.fit(value) for value in values], shape.arrow(pa))
+    array = pa.array([shape.fit(value) for value in values], shape.arrow_type(pa))
     return str(array.type), array.to_pylist()
 
 
 @pytest.mark.parametrize(
-    ("values", "kind", "kept"),
+    ("values", "kind", "stored"),
     [
         ([None, None], "string", [None, None]),
         ([True, None], "bool", [True, None]),
@@ -120,14 +120,14 @@ def column(values):
         ([{"a": 1}, "b", {"a": 2}], "string", ['{"a":1}', "b", '{"a":2}']),
     ],
 )  # fmt: skip
-def test_the_rule(values, kind, kept):
-    assert column(values) == (kind, kept)
+def test_the_rule(values, kind, stored):
+    assert column(values) == (kind, stored)
 
 
 def test_an_object_of_many_names_is_a_map():
-    kind, kept = column([{f"key {n}": n} for n in range(300)])
+    kind, stored = column([{f"key {n}": n} for n in range(300)])
     assert kind == "string"
-    assert kept[7] == '{"key 7":7}'
+    assert stored[7] == '{"key 7":7}'
 
 
 @pytest.mark.parametrize(("begin", "end"), ["[]", ('{"a":', "}")])
@@ -135,14 +135,14 @@ def test_what_is_nested_deeper_than_can_be_read_is_text_there(begin, end):
     value = msgspec.json.decode(begin * 900 + "1" + end * 900)
     shape, file = Shape(), io.BytesIO()
     shape.add(value)
-    pq.write_table(pa.table({"a": pa.array([shape.fit(value)], shape.arrow(pa))}), file)
-    (kept,) = pq.read_table(file)["a"].to_pylist()
+    pq.write_table(pa.table({"a": pa.array([shape.fit(value)], shape.arrow_type(pa))}), file)
+    (stored,) = pq.read_table(file)["a"].to_pylist()
     for _ in range(32):
-        (kept,) = kept.values() if isinstance(kept, dict) else kept
-    assert kept == begin * 868 + "1" + end * 868
+        (stored,) = stored.values() if isinstance(stored, dict) else stored
+    assert stored == begin * 868 + "1" + end * 868
 
 
 @given(st.lists(JSON, max_size=5))
 def test_any_json_gets_a_type(values):
-    _, kept = column(values)
-    assert [value is None for value in kept] == [value is None for value in values]
+    _, stored = column(values)
+    assert [value is None for value in stored] == [value is None for value in values]

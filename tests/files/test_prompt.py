@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hfgen import InvalidRequestError
 from hfgen._files import text as lines
 from hfgen._files.prompt import Prompt
-from hfgen._files.row import Row, unreadable
+from hfgen._files.row import Row, unreadable_row
 
 
 def request(columns, template=None, **options):
@@ -32,14 +32,14 @@ def test_without_a_prompt():
     assert "no column `inputs` or `prompt`" in problem({"text": "a", "id": 1})
     assert "('text', 'id')" in problem({"text": "a", "id": 1})
     assert "(none)" in problem({})
-    assert problem({"inputs": 7}) == "the column `inputs` holds no text: 7"
-    assert problem({"inputs": None}) == "the column `inputs` holds no text: None"
+    assert problem({"inputs": 7}) == "the column `inputs` does not hold text: 7"
+    assert problem({"inputs": None}) == "the column `inputs` does not hold text: None"
     assert len(problem({"prompt": ["x" * 1000]})) < 200
 
 
 def test_an_unreadable_row_says_why():
     with pytest.raises(InvalidRequestError, match=r"^not JSON$"):
-        Prompt("{inputs}")(unreadable(0, "{", "not JSON"))
+        Prompt("{inputs}")(unreadable_row(0, "{", "not JSON"))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_template_reaches_columns_only():
 
 @pytest.mark.parametrize("template", ["{", "a } b", "{}", "{text!r}", "{text:>10}", "{text:{w}}"])
 def test_a_template_that_is_none_is_refused_at_once(template):
-    with pytest.raises(InvalidRequestError, match=r"written twice: \{\{"):
+    with pytest.raises(InvalidRequestError, match=r"literal brace twice: \{\{"):
         Prompt(template)
 
 
@@ -87,12 +87,12 @@ def test_any_text_goes_through_a_template(before, value):
 
 def test_the_rows_own_parameters_win():
     own = {"temperature": 0.2, "seed": None}
-    given = {"temperature": 0.7, "max_new_tokens": 5, "seed": 1}
-    assert request({"inputs": "a", "parameters": own}, parameters=given) == {
+    defaults = {"temperature": 0.7, "max_new_tokens": 5, "seed": 1}
+    assert request({"inputs": "a", "parameters": own}, parameters=defaults) == {
         "inputs": "a",
         "parameters": {"temperature": 0.2, "max_new_tokens": 5, "seed": 1},
     }
-    assert given["seed"] == 1
+    assert defaults["seed"] == 1
 
 
 @pytest.mark.parametrize("parameters", [None, {}, ""])
@@ -119,7 +119,7 @@ def test_a_column_named_model_is_a_column():
 
 
 def test_json_columns_are_read():
-    (row,) = lines.json_rows(
+    (row,) = lines.read_json_rows(
         io.BytesIO(b'{"text": "\\u00fc", "n": 1.50, "parameters": {"seed": 1}}')
     )
     assert Prompt("{text} {n}")(row) == {"inputs": "ü 1.5", "parameters": {"seed": 1}}

@@ -7,15 +7,15 @@ import pytest
 from helpers.finished_rows import result
 from hfgen import InvalidRequestError, RateLimitError
 from hfgen._bulk.results import BulkResult
-from hfgen._files.record import RESULT_COLUMNS, Records
-from hfgen._files.row import Row, unreadable
+from hfgen._files.record import RESULT_COLUMNS, RecordMaker
+from hfgen._files.row import Row, unreadable_row
 from hfgen.types import Details, GeneratedText
 
 ROW = Row(4, {"id": 1, "inputs": "two words"})
 
 
 def columns(result, **options):
-    line = Records(**options).record(result).line
+    line = RecordMaker(**options).make_record(result).line
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     return json.loads(line)
@@ -29,7 +29,7 @@ def test_a_row_with_text():
         ("finish_reason", "length"),
         ("generated_tokens", 2),
     ]
-    record = Records().record(result(ROW))
+    record = RecordMaker().make_record(result(ROW))
     assert (record.index, record.error, record.generated_tokens, record.digest) == (
         4,
         None,
@@ -40,7 +40,7 @@ def test_a_row_with_text():
 
 def test_the_index_is_that_of_the_row_where_others_were_skipped():
     shifted = BulkResult(index=0, row=ROW, answers=[GeneratedText(generated_text="a")])
-    assert Records().record(shifted).index == 4
+    assert RecordMaker().make_record(shifted).index == 4
 
 
 def test_a_row_with_an_error():
@@ -56,11 +56,11 @@ def test_a_row_with_an_error():
             "attempts": 3,
         },
     }
-    assert Records().record(failed).error == "RateLimitError"
+    assert RecordMaker().make_record(failed).error == "RateLimitError"
 
 
 def test_a_row_that_could_not_be_read():
-    assert columns(result(unreadable(0, "{", "not JSON: x"))) == {
+    assert columns(result(unreadable_row(0, "{", "not JSON: x"))) == {
         "row": "{",
         "error": {
             "type": "InvalidRequestError",
@@ -107,4 +107,4 @@ def test_the_inputs_columns_may_be_left_out():
 
 
 def test_the_digest_is_noted_where_the_input_is_read_once():
-    assert Records(digests=True).record(result(ROW)).digest == ROW.digest()
+    assert RecordMaker(digests=True).make_record(result(ROW)).digest == ROW.digest()

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from hfgen import InvalidRequestError
-from hfgen._files.row import Row, encode, unreadable
+from hfgen._files.row import Row, encode, unreadable_row
 
 
 def test_a_value_is_read_when_it_is_asked_for():
@@ -28,7 +28,7 @@ def test_the_digest_is_that_of_the_columns():
         Row(0, {"b": "a"}).digest(),
         Row(0, {"a": msgspec.Raw(b"1.0")}).digest(),
         Row(0, {"a": msgspec.Raw(b"1.00")}).digest(),
-        unreadable(0, "a", "b").digest(),
+        unreadable_row(0, "a", "b").digest(),
     }
     assert len(digests) == 6
     assert Row(7, {"a": "b"}).digest() in digests

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hfgen import BulkFileError
-from hfgen._files.source import source
+from hfgen._files.source import Source
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -21,16 +21,16 @@ PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
 
 @pytest.fixture
 def file(tmp_path):
-    def made(name, data):
+    def write_file(name, data):
         path = tmp_path / name
         path.write_bytes(data)
-        return source(str(path))
+        return Source.from_name(str(path))
 
-    return made
+    return write_file
 
 
-def prompts(given):
-    return [row.value("inputs") for row in given.rows()]
+def prompts(source):
+    return [row.value("inputs") for row in source.rows()]
 
 
 @pytest.mark.parametrize("ending", PACK)
@@ -40,9 +40,9 @@ def prompts(given):
     [("jsonl", ROWS), ("txt", b"a\r\nb\r\n"), ("csv", b"inputs\na\nb\n"), ("tsv", b"inputs\na\nb")],
 )
 def test_every_format_compressed_and_with_a_mark(file, kind, data, mark, ending):
-    given = file(f"in.{kind}{ending}", PACK[ending](mark + data))
-    assert prompts(given) == ["a", "b"]
-    assert given.count() == 2
+    source = file(f"in.{kind}{ending}", PACK[ending](mark + data))
+    assert prompts(source) == ["a", "b"]
+    assert source.count() == 2
 
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
@@ -54,11 +54,11 @@ def test_compressed_files_may_be_put_behind_one_another(file, ending):
 def test_a_torn_file_gives_what_it_has_and_says_so(file, ending):
     lines = b"".join(b'{"inputs": "%d"}\n' % (n * 7919 % 100_003) for n in range(50_000))
     packed = PACK[ending](lines)
-    given, seen = file(f"in.jsonl{ending}", packed[: len(packed) // 2]), []
-    with pytest.raises(BulkFileError, match="is torn"):
-        seen.extend(row.value("inputs") for row in given.rows())
-    assert 0 < len(seen) < 50_000
-    assert seen == [str(n * 7919 % 100_003) for n in range(len(seen))]
+    source, texts = file(f"in.jsonl{ending}", packed[: len(packed) // 2]), []
+    with pytest.raises(BulkFileError, match="ends too early"):
+        texts.extend(row.value("inputs") for row in source.rows())
+    assert 0 < len(texts) < 50_000
+    assert texts == [str(n * 7919 % 100_003) for n in range(len(texts))]
 
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
@@ -68,20 +68,20 @@ def test_what_is_not_compressed(file, ending):
 
 
 @pytest.mark.parametrize(
-    "ask", [prompts, lambda given: given.count(), lambda given: given.digest()]
+    "ask", [prompts, lambda source: source.count(), lambda source: source.digest()]
 )
 def test_what_cannot_be_opened(tmp_path, ask):
     with pytest.raises(BulkFileError, match=r"cannot read .*none\.jsonl: No such file"):
-        ask(source(str(tmp_path / "none.jsonl")))
+        ask(Source.from_name(str(tmp_path / "none.jsonl")))
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(BulkFileError, match=r"cannot read .*folder\.jsonl: Is a directory"):
-        ask(source(str(tmp_path / "folder.jsonl")))
+        ask(Source.from_name(str(tmp_path / "folder.jsonl")))
 
 
 def test_what_can_be_read_only_once(tmp_path):
     os.mkfifo(tmp_path / "in.jsonl")
     with pytest.raises(BulkFileError, match="pass it as standard input, with -"):
-        source(str(tmp_path / "in.jsonl"))
+        Source.from_name(str(tmp_path / "in.jsonl"))
 
 
 def test_utf16_is_told_from_damage(file):
@@ -95,8 +95,8 @@ def test_the_file_is_named_in_what_is_wrong_inside(file):
 
 
 def test_the_digest_is_that_of_the_content(file):
-    one, same, other = file("a.txt", b"a"), file("b.txt", b"a"), file("c.txt", b"b")
-    assert one.digest() == same.digest() != other.digest()
+    first, same, other = file("a.txt", b"a"), file("b.txt", b"a"), file("c.txt", b"b")
+    assert first.digest() == same.digest() != other.digest()
 
 
 def test_leaving_the_rows_closes_the_file(file):
@@ -115,20 +115,20 @@ class TestStandardInput:
     def stdin(self, monkeypatch, tmp_path):
         with contextlib.ExitStack() as files:
 
-            def put(data):
+            def write(data):
                 path = tmp_path / "stdin"
                 path.write_bytes(data)
                 file = files.enter_context(path.open())
                 monkeypatch.setattr(sys, "stdin", file)
                 return file
 
-            yield put
+            yield write
 
     def test_json_lines_by_default(self, stdin):
         stdin(b"\xef\xbb\xbf" + ROWS)
-        given = source("-")
-        assert (given.count(), given.digest(), given.name) == (None, None, "standard input")
-        assert prompts(given) == ["a", "b"]
+        source = Source.from_name("-")
+        assert (source.count(), source.digest(), source.name) == (None, None, "standard input")
+        assert prompts(source) == ["a", "b"]
 
     @pytest.mark.parametrize(
         ("kind", "data"),
@@ -137,18 +137,18 @@ class TestStandardInput:
     )
     def test_any_format_that_is_given(self, stdin, kind, data):
         stdin(data)
-        assert prompts(source("-", kind)) == ["a", "b"]
+        assert prompts(Source.from_name("-", kind)) == ["a", "b"]
 
     def test_it_stays_open(self, stdin):
         file = stdin(ROWS)
-        prompts(source("-"))
+        prompts(Source.from_name("-"))
         assert os.fstat(file.fileno()).st_size == len(ROWS)
 
     def test_not_parquet(self):
         with pytest.raises(BulkFileError, match="give a file"):
-            source("-", "parquet")
+            Source.from_name("-", "parquet")
 
     def test_closed(self, monkeypatch):
         monkeypatch.setattr(sys, "stdin", None)
         with pytest.raises(BulkFileError, match="cannot read standard input: it is closed"):
-            prompts(source("-"))
+            prompts(Source.from_name("-"))

@@ -20,31 +20,31 @@ def out(tmp_path):
     return tmp_path / "out.jsonl"
 
 
-def begun(out, *records, **options):
+def commit_records(out, *records, **options):
     with open_store(out, **options) as store:
         store.commit(list(records))
 
 
-def refused(out, **options):
+def refusal_message(out, **options):
     with pytest.raises(BulkFileError) as caught, open_store(out, **options):
         pass
     return caught.value.message
 
 
-def remaining(out, count, **options):
+def unfinished_rows(out, count, **options):
     with open_store(out, **options) as store:
-        return [row.index for row in store.remaining(rows(count))]
+        return [row.index for row in store.skip_finished(rows(count))]
 
 
 class TestGoingOn:
     def test_what_is_committed_is_in_the_output_and_not_done_again(self, out):
-        begun(out, record(3), record(0))
-        begun(out, record(1, "ServerError"))
+        commit_records(out, record(3), record(0))
+        commit_records(out, record(1, "ServerError"))
         assert ids(out) == [3, 0, 1]
-        assert remaining(out, 6) == [2, 4, 5]
+        assert unfinished_rows(out, 6) == [2, 4, 5]
 
     def test_counts_go_on(self, out):
-        begun(out, record(0, tokens=5), record(1, "ServerError"), record(2, "ServerError"))
+        commit_records(out, record(0, tokens=5), record(1, "ServerError"), record(2, "ServerError"))
         with open_store(out) as store:
             assert (store.done, store.generated_tokens) == (3, 5)
             assert store.errors == {"ServerError": 2}
@@ -53,17 +53,17 @@ class TestGoingOn:
             assert store.errors == {"ServerError": 2, "TimeoutError": 1}
 
     def test_what_was_torn_is_cut_off(self, out):
-        begun(out, record(0))
+        commit_records(out, record(0))
         committed = out.read_bytes()
         for torn in (b"{", b'{"id": 1}\n', b'{"id": 1}\n{"id"', b"\0" * 5000):
             out.write_bytes(committed + torn)
-            begun(out)
+            commit_records(out)
             assert out.read_bytes() == committed
-        begun(out, record(1))
+        commit_records(out, record(1))
         assert ids(out) == [0, 1]
 
     def test_no_row_twice(self, out):
-        begun(out, record(0))
+        commit_records(out, record(0))
         with open_store(out) as store:
             with pytest.raises(ValueError, match="finished already"):
                 store.commit([record(1), record(0)])
@@ -74,7 +74,7 @@ class TestGoingOn:
     def test_an_interrupt_in_a_commit(self, out, monkeypatch, when):
         execute = State.execute
 
-        def interrupted(state, statement, *values):
+        def interrupt(state, statement, *values):
             if statement == "COMMIT" and when == "before":
                 raise KeyboardInterrupt
             result = execute(state, statement, *values)
@@ -83,23 +83,23 @@ class TestGoingOn:
             return result
 
         with open_store(out) as store:
-            monkeypatch.setattr(State, "execute", interrupted)
+            monkeypatch.setattr(State, "execute", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 store.commit([record(0)])
             monkeypatch.setattr(State, "execute", execute)
             store.commit([record(1)])
         assert ids(out) == ([1] if when == "before" else [0, 1])
-        assert remaining(out, 3) == ([0, 2] if when == "before" else [2])
+        assert unfinished_rows(out, 3) == ([0, 2] if when == "before" else [2])
 
     def test_what_is_committed_meanwhile_is_not_in_the_way(self, out):
-        begun(out, *(record(n) for n in range(0, 3000, 2)))
+        commit_records(out, *(record(n) for n in range(0, 3000, 2)))
         with open_store(out) as store:
-            seen = []
-            for row in store.remaining(rows(4000)):
-                seen.append(row.index)
-                if len(seen) % 50 == 0:
-                    store.commit([record(index) for index in seen[-50:]])
-        assert seen == [*range(1, 3000, 2), *range(3000, 4000)]
+            yielded = []
+            for row in store.skip_finished(rows(4000)):
+                yielded.append(row.index)
+                if len(yielded) % 50 == 0:
+                    store.commit([record(index) for index in yielded[-50:]])
+        assert yielded == [*range(1, 3000, 2), *range(3000, 4000)]
         assert sorted(ids(out)) == list(range(4000))
 
     def test_threads_may_commit(self, out):
@@ -108,13 +108,13 @@ class TestGoingOn:
         assert sorted(ids(out)) == list(range(100))
 
     def test_committing_nothing(self, out):
-        begun(out)
+        commit_records(out)
         assert out.read_bytes() == b""
-        assert remaining(out, 1) == [0]
+        assert unfinished_rows(out, 1) == [0]
 
     def test_an_empty_file_may_be_there_before(self, out):
         out.touch()
-        begun(out, record(0))
+        commit_records(out, record(0))
         assert ids(out) == [0]
 
     def test_the_output_may_be_read_meanwhile(self, out):
@@ -125,37 +125,37 @@ class TestGoingOn:
 
 class TestAnotherInput:
     def test_by_its_digest(self, out):
-        begun(out, record(0))
+        commit_records(out, record(0))
         settings = SETTINGS | {"input": "another"}
-        assert "the input is another one" in refused(out, settings=settings)
+        assert "the input is another one" in refusal_message(out, settings=settings)
 
     def test_other_parameters(self, out):
-        begun(out, record(0))
+        commit_records(out, record(0))
         settings = SETTINGS | {"parameters": {"temperature": 0.9}}
-        assert "parameters.temperature was 0.7, is 0.9" in refused(out, settings=settings)
-        assert remaining(out, 2) == [1]
+        assert "parameters.temperature was 0.7, is 0.9" in refusal_message(out, settings=settings)
+        assert unfinished_rows(out, 2) == [1]
 
     def test_while_nothing_is_finished(self, out):
-        begun(out)
-        begun(out, record(0), settings=SETTINGS | {"input": "another"})
-        assert "the input is another one" in refused(out)
+        commit_records(out)
+        commit_records(out, record(0), settings=SETTINGS | {"input": "another"})
+        assert "the input is another one" in refusal_message(out)
 
     def test_row_by_row_where_it_is_read_once(self, out):
         before = list(rows(4))
-        begun(out, *(record(row.index, digest=row.digest()) for row in before[:3]))
+        commit_records(out, *(record(row.index, digest=row.digest()) for row in before[:3]))
         with open_store(out) as store:
-            assert [row.index for row in store.remaining(before)] == [3]
+            assert [row.index for row in store.skip_finished(before)] == [3]
             other = [before[0], Row(1, {"inputs": "another"}), *before[2:]]
-            with pytest.raises(BulkFileError, match="another input: row 1 was another one"):
-                list(store.remaining(other))
-            with pytest.raises(BulkFileError, match="ends before row 2, which is finished"):
-                list(store.remaining(before[:2]))
+            with pytest.raises(BulkFileError, match="another input: row 1 is not the same"):
+                list(store.skip_finished(other))
+            with pytest.raises(BulkFileError, match="ends before row 2, which was finished"):
+                list(store.skip_finished(before[:2]))
 
 
 class TestRefusing:
     def test_an_output_that_is_no_runs(self, out):
         out.write_text("precious\n")
-        assert "is there already" in refused(out)
+        assert "exists, and is not the output" in refusal_message(out)
         assert out.read_text() == "precious\n"
         assert not out.with_name("out.jsonl.state").exists()
 
@@ -163,56 +163,56 @@ class TestRefusing:
         out.write_text("precious\n")
         os.link(out, tmp_path / "in.jsonl")
         for source in (out, tmp_path / "in.jsonl"):
-            assert "is the input" in refused(out, source=source, restart=True)
+            assert "is the input" in refusal_message(out, source=source, restart=True)
         assert out.read_text() == "precious\n"
 
     def test_an_output_that_is_gone(self, out):
-        begun(out, record(0))
+        commit_records(out, record(0))
         out.unlink()
-        assert "out.jsonl is gone" in refused(out)
+        assert "out.jsonl is gone" in refusal_message(out)
         assert not out.exists()
 
     def test_an_output_that_was_shortened(self, out):
-        begun(out, record(0), record(1))
+        commit_records(out, record(0), record(1))
         whole = out.read_bytes()
         out.write_bytes(whole[:-1])
-        message = refused(out)
+        message = refusal_message(out)
         assert f"was changed: no line ends at byte {len(whole)}" in message
         assert "--restart" in message
         out.write_bytes(whole)
-        assert remaining(out, 3) == [2]
+        assert unfinished_rows(out, 3) == [2]
 
     def test_an_output_that_was_changed(self, out):
-        begun(out, record(0), record(1))
+        commit_records(out, record(0), record(1))
         changed = out.read_bytes().replace(b'"text"', b'"other text"')
         out.write_bytes(changed)
-        assert "was changed: no line ends at byte" in refused(out)
+        assert "was changed: no line ends at byte" in refusal_message(out)
         assert out.read_bytes() == changed
 
     def test_a_second_process(self, out):
         script = "import sys; from helpers.finished_rows import open_store; open_store(sys.argv[1])"
         with open_store(out) as store:
-            assert "another process is at work on this output" in refused(out)
-            assert "another process" in refused(out, restart=True)
+            assert "another process is at work on this output" in refusal_message(out)
+            assert "another process" in refusal_message(out, restart=True)
             done = run("-c", script, out)
             assert "another process is at work on this output" in done.stderr
             store.commit([record(0)])
-        assert remaining(out, 2) == [1]
+        assert unfinished_rows(out, 2) == [1]
 
     def test_a_state_of_a_newer_version(self, out):
-        begun(out, record(0))
+        commit_records(out, record(0))
         state = sqlite3.connect(out.with_name("out.jsonl.state"))
         state.execute("PRAGMA user_version = 99")
         state.execute("CREATE TABLE other (a)")
         state.close()
-        assert "made by a newer hfgen" in refused(out)
-        assert remaining(out, 2, restart=True) == [0, 1]
+        assert "made by a newer hfgen" in refusal_message(out)
+        assert unfinished_rows(out, 2, restart=True) == [0, 1]
 
     @pytest.mark.parametrize("restart", [False, True])
     def test_a_state_that_is_none(self, out, restart):
         state = out.with_name("out.jsonl.state")
         state.write_text("precious" * 1000)
-        assert "no state of a bulk run, or damaged" in refused(out, restart=restart)
+        assert "no state of a bulk run, or damaged" in refusal_message(out, restart=restart)
         assert state.read_text() == "precious" * 1000
 
     @pytest.mark.parametrize("restart", [False, True])
@@ -220,61 +220,61 @@ class TestRefusing:
         other = sqlite3.connect(out.with_name("out.jsonl.state"))
         other.execute("CREATE TABLE precious (a)")
         other.close()
-        assert "belongs to another program" in refused(out, restart=restart)
+        assert "belongs to another program" in refusal_message(out, restart=restart)
 
     def test_a_damaged_state(self, out):
-        begun(out, *(record(n) for n in range(1000)))
+        commit_records(out, *(record(n) for n in range(1000)))
         state = out.with_name("out.jsonl.state")
         data = bytearray(state.read_bytes())
         data[4096:] = b"\xa5" * (len(data) - 4096)
         state.write_bytes(data)
-        assert "damaged" in refused(out)
+        assert "damaged" in refusal_message(out)
 
     @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder like it")
     def test_a_folder_that_cannot_be_written(self):
         # Not even by root, as which some run tests.
-        message = refused(Path("/proc/out.jsonl"))
+        message = refusal_message(Path("/proc/out.jsonl"))
         assert "cannot write /proc/out.jsonl.state: unable to open database file" in message
 
     def test_a_refusal_lets_go(self, out):
-        begun(out, record(0))
-        refused(out, settings={})
-        assert remaining(out, 2) == [1]
+        commit_records(out, record(0))
+        refusal_message(out, settings={})
+        assert unfinished_rows(out, 2) == [1]
 
 
 class TestRestart:
     def test_it_begins_anew_with_what_is_given(self, out):
-        begun(out, record(0), record(1))
-        begun(out, record(2), settings={"input": "another"}, restart=True)
+        commit_records(out, record(0), record(1))
+        commit_records(out, record(2), settings={"input": "another"}, restart=True)
         assert ids(out) == [2]
-        assert remaining(out, 3, settings={"input": "another"}) == [0, 1]
+        assert unfinished_rows(out, 3, settings={"input": "another"}) == [0, 1]
 
     def test_over_a_file_that_is_there(self, out):
         out.write_text("not precious\n")
-        begun(out, record(0), restart=True)
+        commit_records(out, record(0), restart=True)
         assert ids(out) == [0]
 
     def test_over_an_output_that_is_gone(self, out):
-        begun(out, record(0))
+        commit_records(out, record(0))
         out.unlink()
-        assert remaining(out, 1, restart=True) == [0]
+        assert unfinished_rows(out, 1, restart=True) == [0]
 
 
 class TestRewriting:
     def test_rows_with_errors_remain_to_be_done(self, out):
-        begun(
+        commit_records(
             out, record(4), record(1, "ServerError"), record(0, tokens=3), record(2, "TimeoutError")
         )
         with open_store(out) as store:
             store.forget_errors()
             assert (store.done, store.errors, store.generated_tokens) == (2, {}, 3)
-            assert [row.index for row in store.remaining(rows(6))] == [1, 2, 3, 5]
+            assert [row.index for row in store.skip_finished(rows(6))] == [1, 2, 3, 5]
             store.commit([record(1)])
         assert sorted(ids(out)) == [0, 1, 4]
-        assert remaining(out, 6) == [2, 3, 5]
+        assert unfinished_rows(out, 6) == [2, 3, 5]
 
     def test_without_errors_nothing_is_rewritten(self, out):
-        begun(out, record(1), record(0))
+        commit_records(out, record(1), record(0))
         before = out.stat().st_ino
         with open_store(out) as store:
             store.forget_errors()
@@ -282,16 +282,18 @@ class TestRewriting:
 
     def test_the_order_of_the_input(self, out):
         indices = [n * 7919 % 3001 for n in range(3001)]
-        begun(out, *(record(n, "ServerError" if n % 5 else None, tokens=1) for n in indices))
+        commit_records(
+            out, *(record(n, "ServerError" if n % 5 else None, tokens=1) for n in indices)
+        )
         with open_store(out) as store:
             store.sort()
             assert (store.done, store.generated_tokens) == (3001, 3001)
             store.commit([record(3001)])
         assert ids(out) == list(range(3002))
-        assert remaining(out, 3003) == [3002]
+        assert unfinished_rows(out, 3003) == [3002]
 
     def test_what_is_in_order_stays_as_it_is(self, out):
-        begun(out, *(record(n) for n in range(10)))
+        commit_records(out, *(record(n) for n in range(10)))
         before = out.stat().st_ino
         with open_store(out) as store:
             store.sort()
@@ -300,14 +302,14 @@ class TestRewriting:
     def test_a_link_still_leads_to_the_output(self, out, tmp_path):
         link = tmp_path / "link.jsonl"
         link.symlink_to(out)
-        begun(link, record(1), record(0))
+        commit_records(link, record(1), record(0))
         with open_store(link) as store:
             store.sort()
         assert link.is_symlink()
         assert ids(out) == [0, 1]
 
     def test_an_output_that_was_changed_is_not_rewritten(self, out):
-        begun(out, record(1, size=100), record(0, size=100))
+        commit_records(out, record(1, size=100), record(0, size=100))
         data = out.read_bytes().replace(b'x"}\n', b"xxxx", 1)
         out.write_bytes(data)
         with open_store(out) as store, pytest.raises(BulkFileError, match="was changed"):
@@ -317,24 +319,24 @@ class TestRewriting:
 
 
 def test_lines_come_in_the_order_of_the_input(out):
-    begun(out, *(record(n) for n in (2, 0, 3000)))
+    commit_records(out, *(record(n) for n in (2, 0, 3000)))
     with open_store(out) as store:
-        assert [index for index, _ in store.lines()] == [0, 2, 3000]
-        assert [line for _, line in store.lines()] == [record(n).line for n in (0, 2, 3000)]
+        assert [index for index, _ in store.read_lines()] == [0, 2, 3000]
+        assert [line for _, line in store.read_lines()] == [record(n).line for n in (0, 2, 3000)]
 
 
 def test_a_copy_of_output_and_state_goes_on_elsewhere(out, tmp_path):
-    begun(out, record(0))
+    commit_records(out, record(0))
     (tmp_path / "other").mkdir()
     for file in (out, out.with_name("out.jsonl.state")):
         shutil.copy(file, tmp_path / "other")
-    assert remaining(tmp_path / "other" / "out.jsonl", 2) == [1]
+    assert unfinished_rows(tmp_path / "other" / "out.jsonl", 2) == [1]
 
 
 def test_lines_are_on_the_disk_before_the_state_says_so(out, monkeypatch):
     steps = []
 
-    def noting(function, step):
+    def note_calls(function, step):
         def wrapper(*arguments):
             steps.append(step(*arguments))
             return function(*arguments)
@@ -342,9 +344,11 @@ def test_lines_are_on_the_disk_before_the_state_says_so(out, monkeypatch):
         return wrapper
 
     with open_store(out) as store:
-        monkeypatch.setattr(os, "fsync", noting(os.fsync, lambda _: f"sync {out.stat().st_size}"))
         monkeypatch.setattr(
-            State, "execute", noting(State.execute, lambda _, text, *__: text.partition(" ")[0])
+            os, "fsync", note_calls(os.fsync, lambda _: f"sync {out.stat().st_size}")
+        )
+        monkeypatch.setattr(
+            State, "execute", note_calls(State.execute, lambda _, text, *__: text.partition(" ")[0])
         )
         store.commit([record(0)])
     size = len(record(0).line)

@@ -14,11 +14,11 @@ from hfgen._files.text import Delimited
 
 
 def text(data):
-    return list(lines.text_rows(io.BytesIO(data)))
+    return list(lines.read_text_rows(io.BytesIO(data)))
 
 
 def objects(data):
-    return list(lines.json_rows(io.BytesIO(data)))
+    return list(lines.read_json_rows(io.BytesIO(data)))
 
 
 def test_each_line_is_a_prompt():
@@ -97,7 +97,7 @@ CSV, TSV = Delimited(","), Delimited("\t")
 
 
 def read(data, how=CSV):
-    return list(how.rows(io.BytesIO(data)))
+    return list(how.read_rows(io.BytesIO(data)))
 
 
 def columns(data, how=CSV):
@@ -119,8 +119,8 @@ def test_a_prompt_may_be_long():
 @pytest.mark.parametrize(
     ("record", "problem"),
     [
-        (b"1", "it has 1 fields, the first line 2"),
-        (b"1,2,3", "it has 3 fields, the first line 2"),
+        (b"1", "it has 1 fields, the first line has 2"),
+        (b"1,2,3", "it has 3 fields, the first line has 2"),
         (b'1,"a"b', "not CSV: "),
         (b"1,\xff", "not UTF-8"),
     ],
@@ -149,20 +149,20 @@ def test_a_quote_without_its_end_swallows_so_much_and_no_more():
 
 
 def test_columns_need_names_of_their_own():
-    with pytest.raises(BulkFileError, match="names the column 'a' twice"):
+    with pytest.raises(BulkFileError, match="has the column 'a' twice"):
         read(b"a,b,a\n1,2,3\n")
 
 
 def test_a_first_line_that_cannot_be_read():
-    with pytest.raises(BulkFileError, match="the first line shall name the columns: not UTF-8"):
+    with pytest.raises(BulkFileError, match="the first line must name the columns: not UTF-8"):
         read(b"a,\xff\n1,2\n")
 
 
 def test_an_empty_file_has_no_rows():
     assert read(b"") == []
-    assert CSV.count(io.BytesIO(b"")) == 0
+    assert CSV.count_rows(io.BytesIO(b"")) == 0
 
 
 def test_the_count_of_csv_is_that_of_the_rows():
     data = b'a\n"1\n2"\n\n\xff\n4\n'
-    assert CSV.count(io.BytesIO(data)) == len(read(data)) == 3
+    assert CSV.count_rows(io.BytesIO(data)) == len(read(data)) == 3

@@ -1,4 +1,4 @@
-"""What must hold of whatever a server sends, in whatever pieces. For hypothesis and `make fuzz`."""
+"""Properties that hold for all bytes of a server, in any pieces. For hypothesis and `make fuzz`."""
 
 import gc
 import json
@@ -39,9 +39,9 @@ DIALECTS = [
     Completions({"inputs": "Once", "parameters": _ALL}, Server("vllm")),
 ]
 
-# Byte by byte takes a call for each, and the time is better spent on other inputs.
+# Bytes at most that are fed one by one: each takes a call, and other inputs need the time.
 _WINDOW = 200
-# As messages show it: hundreds of bytes, each perhaps as \xff, and a few words.
+# The longest message: hundreds of bytes, each shown as `\xff`, and a few words.
 _MESSAGE = 2500
 _REQUEST = FetchRequest(
     method="POST",
@@ -49,13 +49,13 @@ _REQUEST = FetchRequest(
     headers=Headers({"accept": "*/*", "authorization": "Bearer hf_key"}),
 )
 _PATIENT = Retry(max_retries=1, max_wait=math.inf, wait_for_model=math.inf)
-# What the waits of all platforms take.
+# The longest wait in seconds that all platforms can sleep.
 _LONGEST = 4_000_000
 
 
 def cut_at(body, ends):
-    where = sorted(min(end, len(body)) for end in ends)
-    return [body[a:b] for a, b in zip([0, *where], [*where, len(body)], strict=True)]
+    bounds = sorted(min(end, len(body)) for end in ends)
+    return [body[a:b] for a, b in zip([0, *bounds], [*bounds, len(body)], strict=True)]
 
 
 def cut_in_ways(body, ends):
@@ -73,7 +73,7 @@ def assert_same(outcomes):
 
 
 def check_events(dialect, body, ends, limit=None):
-    """A stream of events: its items, its error, its text."""
+    """Check a stream of events: its items, its error and its text."""
     limits = {} if limit is None else {"max_event_bytes": limit}
     ways = cut_in_ways(body, ends)
 
@@ -82,34 +82,34 @@ def check_events(dialect, body, ends, limit=None):
         return _read_outcome(decoder, pieces, limit)
 
     chunks, error = assert_same([read(select_chunk, pieces) for pieces in ways])
-    texts, same_error = assert_same([read(select_text, pieces) for pieces in ways[:2]])
-    told = _texts_of(chunks)
+    texts, text_error = assert_same([read(select_text, pieces) for pieces in ways[:2]])
+    expected_texts = _texts_of(chunks)
     if error is None:
-        assert (texts, same_error) == (told, None)
+        assert (texts, text_error) == (expected_texts, None)
     else:
-        # What is wrong with a chunk beside its text is nothing to who asked for the text.
-        assert texts[: len(told)] == told
-        assert error["text"] == "".join(told)
-    if same_error is not None:
-        assert same_error["text"] == "".join(texts)
+        # A fault in a chunk outside its text is no error for a caller that reads texts only.
+        assert texts[: len(expected_texts)] == expected_texts
+        assert error["text"] == "".join(expected_texts)
+    if text_error is not None:
+        assert text_error["text"] == "".join(texts)
     _check_chunks(chunks)
 
 
 def check_whole_answer(dialect, body, ends):
-    """One answer where a stream was asked for."""
+    """Check one JSON answer to a request for a stream."""
     ways = cut_in_ways(body, ends)
     chunks, error = assert_same(
         [_read_outcome(JsonBody(dialect, select_chunk), pieces) for pieces in ways]
     )
-    texts, same_error = assert_same(
+    texts, text_error = assert_same(
         [_read_outcome(JsonBody(dialect, select_text), pieces) for pieces in ways]
     )
-    assert (texts, same_error) == (_texts_of(chunks), error)
+    assert (texts, text_error) == (_texts_of(chunks), error)
     _check_chunks(chunks)
 
 
 def check_bytes(body, ends):
-    """The bytes as they are."""
+    """Check that bytes are passed on unchanged."""
     for pieces in cut_in_ways(body, ends):
         items, error = _read_outcome(RawBody(), pieces)
         assert b"".join(items) == body
@@ -117,9 +117,9 @@ def check_bytes(body, ends):
 
 
 def check_answers(dialect, body):
-    """One answer, or several."""
+    """Check one answer, or several."""
     try:
-        found = dialect.answers(body)
+        found = dialect.read_answers(body)
     except HfgenError as error:
         _check_error(error)
         return
@@ -130,9 +130,9 @@ def check_answers(dialect, body):
 
 
 def check_error_body(status, headers, body):
-    """The body of a failed answer."""
-    error = server_errors.error_from(
-        server_errors.error_in_body(body), status=status, headers=headers, body=body
+    """Check the error that the body of a failed answer becomes."""
+    error = server_errors.make_status_error(
+        server_errors.parse_body_error(body), status=status, headers=headers, body=body
     )
     assert isinstance(error, StatusError)
     assert status is None or error.status == status
@@ -141,7 +141,7 @@ def check_error_body(status, headers, body):
 
 
 def check_conversation(dialect, status, headers, body, ends, *, breaks=False):
-    """All of an answer, as each verb takes it."""
+    """Check a whole conversation with each verb."""
     ways = cut_in_ways(body, ends)
     for kind in (accept_with(Chunks, dialect), accept_with(Run, dialect)):
         items, _ = assert_same([_converse(kind, status, headers, w, breaks) for w in ways])
@@ -155,11 +155,11 @@ def check_conversation(dialect, status, headers, body, ends, *, breaks=False):
 class _Server:
     """Answers every request in the same way; the body comes once."""
 
-    def __init__(self, status, headers, pieces, broke):
+    def __init__(self, status, headers, pieces, break_error):
         self._status = status
         self._headers = headers
-        self._left = iter(pieces)
-        self._broke = broke
+        self._remaining = iter(pieces)
+        self._break_error = break_error
 
     def reply(self, step):
         match step:
@@ -173,47 +173,47 @@ class _Server:
         return 0.0
 
     def _next(self):
-        piece = next(self._left, None)
-        if piece is None and self._broke:
-            raise self._broke
+        piece = next(self._remaining, None)
+        if piece is None and self._break_error:
+            raise self._break_error
         return piece
 
     def rest(self):
-        return [*self._left]
+        return [*self._remaining]
 
 
 def _converse(kind, status, headers, pieces, breaks):
-    """Lead a conversation and read what it opens; return the items and the facts of the error."""
-    broke = ConnectError("it broke") if breaks else None
-    server = _Server(status, headers, pieces, broke)
+    """Drive a conversation and read its stream; return the items and a description of the error."""
+    break_error = ConnectError("it broke") if breaks else None
+    server = _Server(status, headers, pieces, break_error)
     try:
         result = _drive(converse(_REQUEST, Retry(max_retries=0), kind, StoppedClock()), server)
     except HfgenError as error:
-        # Six redirects, each byte as three.
+        # Six redirects, in whose URLs a byte takes three characters.
         return [], _describe_error(
             error, 18 * len(headers.get("location", "").encode("utf-8", "replace"))
         )
     if not isinstance(result, Opened):
         return result, None
-    return _read_outcome(result.decoder, server.rest(), broke=broke, ready=result.ready)
+    return _read_outcome(result.decoder, server.rest(), break_error=break_error, ready=result.ready)
 
 
-def _drive(talk, server):
+def _drive(steps, server):
     try:
-        step = next(talk)
+        step = next(steps)
         while True:
             try:
                 reply = server.reply(step)
             except ConnectError as error:
-                step = talk.throw(error)
+                step = steps.throw(error)
             else:
-                step = talk.send(reply)
+                step = steps.send(reply)
     except StopIteration as stop:
         return stop.value
 
 
-def _read_outcome(decoder, pieces, limit=None, broke=None, ready=()):
-    """Return the items that come of the pieces, and the facts of the error that ends them."""
+def _read_outcome(decoder, pieces, limit=None, break_error=None, ready=()):
+    """Return the items of the pieces, and a description of the error that ends them."""
     items, error = [], None
     try:
         items.extend(ready)
@@ -221,10 +221,10 @@ def _read_outcome(decoder, pieces, limit=None, broke=None, ready=()):
             items.extend(decoder.feed(piece))
             if limit is not None and (len(piece) > 1 or not index % 64):
                 assert _count_held_bytes(decoder) <= 2 * limit + _MESSAGE
-        if broke is None:
+        if break_error is None:
             items.extend(decoder.finish())
         else:
-            error = decoder.interrupted(broke)
+            error = decoder.ending_error(break_error)
     except HfgenError as failure:
         error = failure
     return items, error and _describe_error(error)
@@ -257,15 +257,15 @@ def _check_chunks(chunks):
     resumption = Resumption({"inputs": "", "parameters": {"stop": ["é a", "b"]}})
     half = len(chunks) // 2
     for chunk in chunks[:half]:
-        assert resumption.take(chunk) is chunk
-    broke = IncompleteGenerationError("broke")
-    goes_on = resumption.broken(broke)
-    assert broke.text == resumption.text
-    assert goes_on is None or goes_on[0]["inputs"] == resumption.text
+        assert resumption.take_chunk(chunk) is chunk
+    break_error = IncompleteGenerationError("broke")
+    continuation = resumption.prepare_rest(break_error)
+    assert break_error.text == resumption.text
+    assert continuation is None or continuation[0]["inputs"] == resumption.text
     for index, chunk in enumerate(chunks[half:], start=half + 1):
-        taken = resumption.take(chunk)
-        _check_answer(taken)
-        assert not taken.resumed or taken.index == index
+        resumed_chunk = resumption.take_chunk(chunk)
+        _check_answer(resumed_chunk)
+        assert not resumed_chunk.resumed or resumed_chunk.index == index
     assert resumption.text == "".join(_texts_of(chunks))
 
 
@@ -275,13 +275,13 @@ def _texts_of(chunks):
 
 def _check_answer(answer):
     assert type(answer.to_dict()) is dict
-    words = answer.to_json()
-    words.encode("utf-8", "surrogatepass")
-    if len(words) < _MESSAGE:
-        json.loads(words)
+    text = answer.to_json()
+    text.encode("utf-8", "surrogatepass")
+    if len(text) < _MESSAGE:
+        json.loads(text)
     twin = pickle.loads(pickle.dumps(answer))
     assert twin == answer
-    assert twin.to_json() == words
+    assert twin.to_json() == text
     repr(answer)
     for key in answer:
         assert key in answer
@@ -293,14 +293,14 @@ def _check_answer(answer):
 def _check_parts(value):
     if isinstance(value, Answer):
         _check_answer(value)
-        assert {*value.keys()} <= value.to_dict().keys() | value._left_out
+        assert {*value.keys()} <= value.to_dict().keys() | value._omitted
     elif isinstance(value, list):
         for item in value:
             _check_parts(item)
 
 
 def _check_request(request):
-    """Where a redirect leads: an address that all readers of addresses agree on."""
+    """Check the URL of a redirect: all URL parsers must agree on its host."""
     assert request.url.isascii()
     assert request.url.isprintable()
     parts = urlsplit(request.url)
@@ -320,14 +320,14 @@ def _check_request(request):
 
 def _count_held_bytes(thing):
     """Return how many bytes a decoder holds."""
-    seen, left, total = set(), [thing], 0
-    while left:
-        each = left.pop()
-        if id(each) in seen or isinstance(each, type) or callable(each):
+    visited, pending, total = set(), [thing], 0
+    while pending:
+        item = pending.pop()
+        if id(item) in visited or isinstance(item, type) or callable(item):
             continue
-        seen.add(id(each))
-        if isinstance(each, bytes | bytearray):
-            total += len(each)
+        visited.add(id(item))
+        if isinstance(item, bytes | bytearray):
+            total += len(item)
         else:
-            left.extend(gc.get_referents(each))
+            pending.extend(gc.get_referents(item))
     return total

@@ -18,7 +18,7 @@ _NESTED = ["[]", "{}", "[null]", "[[]]", '{"error":[]}', '{"":{"":null}}', '{"me
            "[" * 10_000 + "]" * 10_000, "[" * 300 + "]" * 300,
            '{"a":' * 10_000, '{"a":' * 300 + "null" + "}" * 300]  # fmt: skip
 
-# In JSON's place for a value; not all of it is JSON.
+# Replacements for a value in JSON; some are not JSON.
 VALUES = [
     *(text.encode() for text in ["null", "true", *_NUMBERS, *_STRINGS, *_NESTED]),
     b'"\xff"',

@@ -1,4 +1,4 @@
-"""What `make fuzz` runs holds for its seeds."""
+"""The targets of `make fuzz` hold for their seeds."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from fuzz.targets import TARGETS
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_seeds_of(name):
+def test_the_seeds(name):
     target, seeds = TARGETS[name]
     for seed in seeds:
         target(seed)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_hardly_any_bytes_for(name):
+def test_very_short_inputs(name):
     for size in range(20):
         TARGETS[name][0](b"{" * size)

@@ -1,4 +1,4 @@
-"""Proxies that see what a server sends, or break it off."""
+"""Proxies that record what a server sends, or cut it."""
 
 import http.client
 import io
@@ -7,7 +7,7 @@ from helpers.http_proxy import LittleProxy
 
 
 class Recorder(LittleProxy):
-    """Records what the server sent last."""
+    """Records the last answer of the server."""
 
     def __init__(self):
         super().__init__()
@@ -16,56 +16,56 @@ class Recorder(LittleProxy):
     @property
     def body(self):
         """The body of the last answer."""
-        response = http.client.HTTPResponse(_Received(self._received))
+        response = http.client.HTTPResponse(_SocketOfBytes(self._received))
         response.begin()
         with response:
             return response.read()
 
-    def _pump(self, one, other, *, until_asked=False):
+    def _pump(self, client, upstream, *, until_next_request=False):
         self._received = b""
-        recorded = _Tapped(one, self._record)
-        return super()._pump(recorded, other, until_asked=until_asked)
+        recorded = _RecordingSocket(client, self._record)
+        return super()._pump(recorded, upstream, until_next_request=until_next_request)
 
     def _record(self, piece):
         self._received += piece
 
 
 class Cutter(LittleProxy):
-    """Breaks off each of the first streams after some events.
+    """Cuts the first streams after some events.
 
     Args:
-        times: How many streams.
-        after: After so many events.
+        times: How many streams are cut.
+        after: The number of events after which they are cut.
     """
 
     def __init__(self, *, times, after):
         super().__init__()
-        self._left_to_cut = times
+        self._remaining_cuts = times
         self._after = after
         self.cuts = 0
 
-    def _pump(self, one, other, *, until_asked=False):
-        if not (self.asked[-1].startswith("POST ") and self._left_to_cut):
-            return super()._pump(one, other, until_asked=until_asked)
-        self._left_to_cut -= 1
-        came = b""
-        while came.count(b"data:") <= self._after:
-            if not (piece := other.recv(65536)):
-                one.sendall(came)
+    def _pump(self, client, upstream, *, until_next_request=False):
+        if not (self.request_lines[-1].startswith("POST ") and self._remaining_cuts):
+            return super()._pump(client, upstream, until_next_request=until_next_request)
+        self._remaining_cuts -= 1
+        received = b""
+        while received.count(b"data:") <= self._after:
+            if not (piece := upstream.recv(65536)):
+                client.sendall(received)
                 return None
-            came += piece
-        # However much has come at once.
-        one.sendall(b"data:".join(came.split(b"data:")[: self._after + 1]))
+            received += piece
+        # More events than that may have come at once.
+        client.sendall(b"data:".join(received.split(b"data:")[: self._after + 1]))
         self.cuts += 1
         return None
 
 
-class _Tapped:
-    """A socket that tells what is sent into it."""
+class _RecordingSocket:
+    """A socket that calls `record` with everything that is sent into it."""
 
-    def __init__(self, connection, tell):
+    def __init__(self, connection, record):
         self._connection = connection
-        self._tell = tell
+        self._tell = record
 
     def sendall(self, piece):
         self._tell(piece)
@@ -78,8 +78,8 @@ class _Tapped:
         return self._connection.fileno()
 
 
-class _Received:
-    """What has been received, as `http.client` wants it."""
+class _SocketOfBytes:
+    """Received bytes in the place of the socket that `http.client` reads from."""
 
     def __init__(self, content):
         self._content = content

@@ -18,7 +18,7 @@ def answer_prompt(request, *, after=0.0):
 
 
 def check(rows, count):
-    """Every row is there, once, with the right text."""
+    """Check that every row is there once, with the right text."""
     assert sorted(row["id"] for row in rows) == list(range(count))
-    wrong = [row for row in rows if row.get("generated_text") != text_for(row["inputs"])]
-    assert wrong == []
+    wrong_rows = [row for row in rows if row.get("generated_text") != text_for(row["inputs"])]
+    assert wrong_rows == []

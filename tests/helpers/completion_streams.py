@@ -9,10 +9,10 @@ from hfgen.testing import event
 USAGE = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
 
 
-def piece(text="", finish_reason=None, *, index=0, usage=None, **more):
+def piece(text="", finish_reason=None, *, index=0, usage=None, **fields):
     choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
-    said = {"id": "c", "object": "text_completion", "choices": [{**choice, **more}]}
-    return event(said if usage is None else {**said, "usage": usage})
+    payload = {"id": "c", "object": "text_completion", "choices": [{**choice, **fields}]}
+    return event(payload if usage is None else {**payload, "usage": usage})
 
 
 def only_usage(**usage):
@@ -22,8 +22,8 @@ def only_usage(**usage):
 def outcome(dialect, pieces):
     decoder, chunks = EventBody(dialect, select_chunk), []
     try:
-        for each in pieces:
-            chunks.extend(decoder.feed(each))
+        for data in pieces:
+            chunks.extend(decoder.feed(data))
         chunks.extend(decoder.finish())
     except Exception as error:  # noqa: BLE001 - compared below
         return chunks, type(error), str(error), getattr(error, "text", None)
@@ -35,11 +35,11 @@ def read(*steps, kind=None, inputs="Once", **parameters):
     return same_every_way(b"".join(steps), lambda pieces: outcome(dialect, pieces))
 
 
-def chunks(*steps, **asked):
-    got, error, message, _ = read(*steps, **asked)
+def chunks(*steps, **options):
+    found, error, message, _ = read(*steps, **options)
     assert error is None, message
-    return got
+    return found
 
 
-def texts(got):
-    return [chunk.token.text for chunk in got]
+def texts(stream_chunks):
+    return [chunk.token.text for chunk in stream_chunks]

@@ -1,4 +1,4 @@
-"""What the tests' servers answer: a prompt in capitals, after a while."""
+"""A script for servers that answers each prompt in capitals, after some seconds."""
 
 import threading
 from collections import Counter
@@ -7,23 +7,28 @@ from hfgen.testing import Pause, generated, status, tokens
 
 
 class Echo:
-    """Answers, and counts what is asked, and how much at once."""
+    """Answers, and counts the requests.
+
+    Attributes:
+        prompt_counts: How often each prompt came.
+        most_open: The highest number of requests that were open at once.
+    """
 
     def __init__(self, seconds=0.0):
         self.seconds = seconds
-        self.asked = Counter()
-        self.most = 0
-        self._now = 0
+        self.prompt_counts = Counter()
+        self.most_open = 0
+        self._open = []
         self._lock = threading.Lock()
 
     def __call__(self, request):
         prompt = request.json["inputs"]
         with self._lock:
-            self.asked[prompt] += 1
-            # The answer is sent after this: what is under way is what has not been answered.
-            self._open = [r for r in getattr(self, "_open", ()) if not r.answered.is_set()]
-            self._open = [r for r in self._open if not r.hung_up.is_set()] + [request]
-            self.most = max(self.most, len(self._open))
+            self.prompt_counts[prompt] += 1
+            # The answer is sent after this call returns, so a request is open until it is answered.
+            self._open = [r for r in self._open if not (r.answered.is_set() or r.hung_up.is_set())]
+            self._open.append(request)
+            self.most_open = max(self.most_open, len(self._open))
         if prompt.startswith("bad"):
             return status(422, '{"error": "too long", "error_type": "validation"}')
         if request.json.get("stream"):

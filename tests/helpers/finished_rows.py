@@ -11,17 +11,17 @@ from pathlib import Path
 from hfgen import InvalidRequestError
 from hfgen._bulk.results import BulkResult
 from hfgen._files.prompt import Prompt
-from hfgen._files.record import Record, Records
+from hfgen._files.record import Record, RecordMaker
 from hfgen._files.row import Row
 from hfgen._files.store import Store
-from hfgen._files.target import target
+from hfgen._files.target import Target
 from hfgen.types import Details, GeneratedText
 
 SETTINGS = {"input": "a digest", "parameters": {"temperature": 0.7}}
 
 
 def run(*arguments, before=()):
-    """Run Python, in a process of its own that finds what this one finds."""
+    """Run Python in another process with the same import path."""
     return subprocess.run(
         [*before, sys.executable, *arguments],
         check=False,
@@ -35,11 +35,11 @@ def run(*arguments, before=()):
 def open_store(path, **options):
     """Open the store of an output."""
     options.setdefault("settings", SETTINGS)
-    return Store(target(str(path)), **options)
+    return Store(Target.from_name(str(path)), **options)
 
 
 def record(index, error=None, *, tokens=None, size=0, digest=None):
-    """A finished row that says its number, in a line of at least `size` bytes."""
+    """Return the record of a row with its number, in a line of at least `size` bytes."""
     columns = {"id": index, "text": "x" * size}
     if error:
         columns["error"] = {"type": error}
@@ -47,7 +47,7 @@ def record(index, error=None, *, tokens=None, size=0, digest=None):
 
 
 def rows(count):
-    """So many rows."""
+    """Yield `count` rows."""
     for index in range(count):
         yield Row(index, {"inputs": f"prompt {index}"})
 
@@ -58,7 +58,7 @@ def ids(path):
 
 
 def result(row, prompt=None, **facts):
-    """What comes of a row whose prompt is said back; of none, its error."""
+    """Return the result of a row: its prompt as the text, or its error if it has no prompt."""
     try:
         text = (prompt or Prompt())(row)["inputs"]
     except InvalidRequestError as error:
@@ -69,10 +69,10 @@ def result(row, prompt=None, **facts):
 
 
 def finish(store, source, *, batch=100, **options):
-    """Say back what remains of the input."""
-    recorder, records = Records(**options), []
-    for row in store.remaining(source.rows()):
-        records.append(recorder.record(result(row)))
+    """Store a result for each row of the input that has none yet."""
+    record_maker, records = RecordMaker(**options), []
+    for row in store.skip_finished(source.rows()):
+        records.append(record_maker.make_record(result(row)))
         if len(records) == batch:
             store.commit(records)
             records = []
@@ -80,8 +80,8 @@ def finish(store, source, *, batch=100, **options):
 
 
 @contextmanager
-def largest_file(size):
-    """No file can grow beyond so many bytes: the one full disk that there is without root."""
+def limit_file_size(size):
+    """Let no file grow beyond `size` bytes, as on a full disk. This needs no root."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""Servers that others wrote, with the bundled model: how each is started, and what it is like."""
+"""Servers that others wrote, with the bundled model: how they are started and how they differ."""
 
 from __future__ import annotations
 
@@ -20,38 +20,37 @@ import hfgen
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "src" / "hfgen" / "server" / "bundled"
 KEY = "the-key"
-# The bundled model's.
+# Tokens in the context of the bundled model.
 CONTEXT = 512
 
 
 @dataclass(frozen=True)
-class Foreign:
-    """A server, and what of it the tests expect; each difference is asserted as it is.
+class ServerProfile:
+    """How a server is started, and how it differs from the others.
 
     Attributes:
-        name: For the tests' names.
-        folder: Where its make target installs it.
-        command: How it is started there.
-        environment: What it is told by other means.
+        name: The name of the server in the names of tests.
+        folder: The folder in which its make target installs it.
+        command: The command that starts it, relative to the folder.
+        environment: Environment variables of the server.
         patience: How many seconds it may take to start.
-        has_key: Whether it can be told to ask for a key.
-        kind: What `info()` calls it, None where nothing tells.
-        model: What `info()` says that it serves.
-        dialect: The dialect to be spoken.
-        stop: What of a stop string is in the text: "kept", "cut", or "token" where the whole of
-            the last token is kept.
-        ids: Whether it tells the ids of tokens; in what the tests ask for, log-probabilities go
-            with them.
-        to_sample: What it must be told, in its own words, for it to heed `temperature`.
-        several: What becomes of `num_return_sequences`: "all", "refused", "ignored".
-        grammars: The types of grammar that it is asked for.
-        truncates: Whether it can be asked to.
-        tokenizes: Whether it has a route that does.
-        too_long: What a prompt beyond the context raises, None if it is taken.
-        no_model: What an unknown model raises, None if it is taken.
+        has_key: Whether it can require a key.
+        kind: The server that `info()` reports; None if it does not tell.
+        model: The model that `info()` reports.
+        dialect: The option `dialect` of clients.
+        stop_string: What is in the text of a stop string: all of it ("kept"), nothing ("cut"), or
+            the whole last token ("token").
+        has_token_ids: Whether it sends the ids of tokens, and with them log-probabilities.
+        sampling_parameters: The server's own parameters without which `temperature` has no effect.
+        several_sequences: What it does with `num_return_sequences`: "all", "refused", "ignored".
+        grammars: The types of grammar that it supports.
+        can_truncate: Whether it supports `truncate`.
+        can_tokenize: Whether it has a route that tokenizes.
+        too_long_error: The error for a prompt beyond the context; None if it takes the prompt.
+        unknown_model_error: The error for an unknown model; None if it takes any name.
         ends_with_done: Whether `[DONE]` is the last event.
-        on_and_on: Parameters with which it does not stop at the end of the story.
-        work: What tells how many generations run now, and how many tokens there have been.
+        endless_parameters: Parameters with which it does not stop at the end of the story.
+        work_metrics: The names of its metrics for running generations and for generated tokens.
     """
 
     name: str
@@ -63,33 +62,33 @@ class Foreign:
     kind: str | None = None
     model: str | None = None
     dialect: str = "auto"
-    stop: str = "kept"
-    ids: bool = False
-    to_sample: dict[str, Any] = field(default_factory=dict)
-    several: str = "all"
+    stop_string: str = "kept"
+    has_token_ids: bool = False
+    sampling_parameters: dict[str, Any] = field(default_factory=dict)
+    several_sequences: str = "all"
     grammars: tuple[str, ...] = ()
-    truncates: bool = False
-    tokenizes: bool = True
-    too_long: type[Exception] | None = hfgen.ValidationError
-    no_model: type[Exception] | None = None
+    can_truncate: bool = False
+    can_tokenize: bool = True
+    too_long_error: type[Exception] | None = hfgen.ValidationError
+    unknown_model_error: type[Exception] | None = None
     ends_with_done: bool = True
-    on_and_on: dict[str, Any] = field(default_factory=dict)
-    work: tuple[str, str] | None = None
+    endless_parameters: dict[str, Any] = field(default_factory=dict)
+    work_metrics: tuple[str, str] | None = None
 
     @property
     def program(self) -> Path:
         return ROOT / self.folder / self.command[0]
 
 
-FOREIGN = (
-    Foreign(
+SERVER_PROFILES = (
+    ServerProfile(
         name="hfgen",
         kind="tgi",
         dialect="completions",
-        several="refused",
-        work=("tgi_batch_current_size", "tgi_request_generated_tokens_sum"),
+        several_sequences="refused",
+        work_metrics=("tgi_batch_current_size", "tgi_request_generated_tokens_sum"),
     ),
-    Foreign(
+    ServerProfile(
         name="llama-cpp",
         folder=".venv-llama-cpp",
         command=(
@@ -103,13 +102,13 @@ FOREIGN = (
         has_key=True,
         kind="llama.cpp",
         model="storyteller",
-        stop="cut",
-        ids=True,
+        stop_string="cut",
+        has_token_ids=True,
         grammars=("json",),
-        on_and_on={"ignore_eos": True},
-        work=("llamacpp:requests_processing", "llamacpp:tokens_predicted_total"),
+        endless_parameters={"ignore_eos": True},
+        work_metrics=("llamacpp:requests_processing", "llamacpp:tokens_predicted_total"),
     ),
-    Foreign(
+    ServerProfile(
         name="transformers",
         folder=".venv-transformers",
         command=(
@@ -118,16 +117,16 @@ FOREIGN = (
         ),
         environment={"HF_HUB_OFFLINE": "1"},
         patience=180,
-        stop="token",
-        # Whether it draws is the model's to say, unless this says so.
-        to_sample={"generation_config": json.dumps({"do_sample": True})},
-        several="ignored",
-        tokenizes=False,
-        too_long=None,
-        no_model=hfgen.ValidationError,
+        stop_string="token",
+        # Without this, the generation config of the model decides whether tokens are drawn.
+        sampling_parameters={"generation_config": json.dumps({"do_sample": True})},
+        several_sequences="ignored",
+        can_tokenize=False,
+        too_long_error=None,
+        unknown_model_error=hfgen.ValidationError,
         ends_with_done=False,
     ),
-    Foreign(
+    ServerProfile(
         name="vllm",
         folder=".venv-vllm",
         command=(
@@ -145,48 +144,48 @@ FOREIGN = (
         has_key=True,
         kind="vllm",
         model="storyteller",
-        ids=True,
+        has_token_ids=True,
         grammars=("json", "regex"),
-        truncates=True,
-        no_model=hfgen.NotFoundError,
-        on_and_on={"ignore_eos": True},
-        work=("vllm:num_requests_running", "vllm:generation_tokens_total"),
+        can_truncate=True,
+        unknown_model_error=hfgen.NotFoundError,
+        endless_parameters={"ignore_eos": True},
+        work_metrics=("vllm:num_requests_running", "vllm:generation_tokens_total"),
     ),
 )
 
 
-class Running:
-    """A server that runs: what it is like, and where it is.
+class RunningServer:
+    """A running server.
 
     Attributes:
-        like: What it is like.
+        profile: How it differs from other servers.
         url: Its URL.
-        options: What a client of it is told.
+        options: The options of its clients.
     """
 
-    def __init__(self, like: Foreign, url: str) -> None:
-        self.like = like
+    def __init__(self, profile: ServerProfile, url: str) -> None:
+        self.profile = profile
         self.url = url
-        key = {"api_key": KEY} if like.has_key else {}
-        self.options = {"api_url": url, "dialect": like.dialect, "timeout": 120, **key}
+        key = {"api_key": KEY} if profile.has_key else {}
+        self.options = {"api_url": url, "dialect": profile.dialect, "timeout": 120, **key}
 
     def measure(self) -> tuple[float, float]:
         """Return how many generations run now, and how many tokens there have been."""
-        assert self.like.work
-        said = self._get("/metrics").decode()
+        assert self.profile.work_metrics
+        text = self._get("/metrics").decode()
         return tuple(
-            sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (.+)$", said, re.MULTILINE)))
-            for name in self.like.work
+            sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (.+)$", text, re.MULTILINE)))
+            for name in self.profile.work_metrics
         )
 
-    def until_idle(self) -> float:
+    def wait_until_idle(self) -> float:
         """Wait until nothing runs; return how many tokens there have been."""
         for _ in range(600):
-            running, count = self.measure()
-            if not running:
+            start_other_server, count = self.measure()
+            if not start_other_server:
                 return count
             time.sleep(0.05)
-        raise AssertionError("it goes on generating")
+        raise AssertionError("it does not stop generating")
 
     def is_ready(self) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -206,20 +205,20 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(like: Foreign, log: Path):
+def start_other_server(profile: ServerProfile, log: Path):
     """Start a server, and stop it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    folder = ROOT / like.folder
-    told = [part.format(port=port, key=KEY) for part in like.command[1:]]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    folder = ROOT / profile.folder
+    arguments = [part.format(port=port, key=KEY) for part in profile.command[1:]]
     home = folder / "home"
     (home / "hub").mkdir(parents=True, exist_ok=True)
     caches = {"HF_HOME": str(home), "VLLM_CACHE_ROOT": str(folder / "cache")}
-    environment = {**os.environ, **caches, "OMP_NUM_THREADS": "1", **like.environment}
+    environment = {**os.environ, **caches, "OMP_NUM_THREADS": "1", **profile.environment}
     with log.open("wb") as output:
-        # With a group of its own, of which nothing is left behind.
+        # In a process group of its own, so that its children can be killed with it.
         process = subprocess.Popen(
-            [like.program, *told],
+            [profile.program, *arguments],
             cwd=folder,
             env=environment,
             stdout=output,
@@ -227,8 +226,8 @@ def running(like: Foreign, log: Path):
             start_new_session=True,
         )
     try:
-        server = Running(like, f"http://127.0.0.1:{port}")
-        deadline = time.monotonic() + like.patience
+        server = RunningServer(profile, f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + profile.patience
         while not server.is_ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(log.read_text(errors="replace")[-4000:])
@@ -243,7 +242,7 @@ def running(like: Foreign, log: Path):
         process.wait()
 
 
-def events(body: bytes) -> list[Any]:
+def parse_events(body: bytes) -> list[Any]:
     """Return the data of a stream's events; what is not JSON stays text."""
     lines = [line[5:].strip() for line in body.decode().splitlines() if line.startswith("data:")]
     return [json.loads(line) if line.startswith("{") else line for line in lines]

@@ -1,4 +1,4 @@
-"""A client of a scripted server that sends just what a test tells it to."""
+"""Raw connections to a scripted server: a test sends its own bytes."""
 
 import http.client
 import socket
@@ -8,8 +8,8 @@ REQUEST = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}"
 
 
 @contextmanager
-def connected(server, timeout=10):
-    """A connection of a client that does just what it is told."""
+def connect_raw(server, timeout=10):
+    """Open a socket to the server, on which a test sends its own bytes."""
     host, port = server.url.rpartition("//")[2].split(":")
     with socket.create_connection((host, int(port)), timeout) as sock:
         yield sock

@@ -4,15 +4,15 @@ from hfgen import testing
 
 
 def answer(*body, status=200, framing="chunked", **headers):
-    return testing.answer(*body, status=status, framing=framing, headers=_named(headers))
+    return testing.answer(*body, status=status, framing=framing, headers=_name_headers(headers))
 
 
 def events(*steps, framing="chunked", **headers):
-    return testing.events(*steps, framing=framing, headers=_named(headers))
+    return testing.events(*steps, framing=framing, headers=_name_headers(headers))
 
 
 def as_json(value, status=200, **headers):
-    return testing.as_json(value, status=status, headers=_named(headers))
+    return testing.as_json(value, status=status, headers=_name_headers(headers))
 
 
 def token(text, *, special=False, last=None, index=1):
@@ -20,5 +20,5 @@ def token(text, *, special=False, last=None, index=1):
     return testing.chunk(text, index=index, special=special, generated_text=last)
 
 
-def _named(headers):
+def _name_headers(headers):
     return {name.replace("_", "-"): value for name, value in headers.items()}

@@ -13,12 +13,12 @@ from types import SimpleNamespace
 import hfgen
 
 
-class Left(Exception):  # noqa: N818 - it is no error, but a way out
+class LeaveStream(Exception):  # noqa: N818 - it is no error, but a way out
     """Raised by a test inside a loop over a stream."""
 
 
 class Side:
-    """What the two have in common."""
+    """The common part of `Sync` and `Async`."""
 
     name = ""
 
@@ -52,11 +52,11 @@ class Side:
 
     def outcome(self, verb, server, **options):
         """Return the answer of `run`, or the items of a stream."""
-        came = getattr(self, verb)(server, **options)
-        return came if verb == "run" else self.collect(came)
+        result = getattr(self, verb)(server, **options)
+        return result if verb == "run" else self.collect(result)
 
     def failure(self, function, *args, **options):
-        """Return the error of hfgen that the call raises, and make sure that it is one."""
+        """Return the error of hfgen that the call raises."""
         try:
             self.call(function, *args, **options)
         except hfgen.HfgenError as error:
@@ -98,7 +98,7 @@ class Sync(Side):
 
     def leave_by_exception(self, stream):
         for _ in stream:
-            raise Left
+            raise LeaveStream
 
     def leave_by_context(self, stream):
         with stream:
@@ -154,13 +154,13 @@ class Async(Side):
         return items
 
     def next(self, stream):
-        async def following():
+        async def read_next():
             try:
                 return await anext(stream)
             except StopAsyncIteration:
                 return None
 
-        if (item := self.runner.run(following())) is None:
+        if (item := self.runner.run(read_next())) is None:
             raise StopIteration
         return item
 
@@ -185,7 +185,7 @@ class Async(Side):
     def leave_by_exception(self, stream):
         async def leave():
             async for _ in stream:
-                raise Left
+                raise LeaveStream
 
         self.runner.run(leave())
 
@@ -230,5 +230,5 @@ class Async(Side):
 def reply(*body, status=200, close=lambda: None, **headers):
     """What a `fetch` double answers; as a single argument, `body` may be any iterable of bytes."""
     pieces = body[0] if len(body) == 1 and not isinstance(body[0], bytes) else body
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return SimpleNamespace(status=status, headers=named, body=pieces, close=close)
+    dashed = {name.replace("_", "-"): value for name, value in headers.items()}
+    return SimpleNamespace(status=status, headers=dashed, body=pieces, close=close)

@@ -1,4 +1,4 @@
-"""The ways in which hfgen can make a request: its own transports, and each adapter."""
+"""Everything that makes a request for hfgen: its own transports, and each adapter."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from helpers.sync_and_async import Async, Sync
 from hfgen.fetch import from_aiohttp, from_asgi, from_httpx, from_requests
 from hfgen.testing import Cut, Hang, Pause, RecordedRequest, ScriptedServer
 
-# One for all: to make it takes longer than a test.
+# Shared, because making one takes longer than a test.
 _TLS = ssl.create_default_context()
 
 
-class Way:
-    """A side whose one client makes its requests in this way."""
+class TransportUnderTest:
+    """A side whose one client makes its requests through this transport."""
 
     name = ""
     side_class = Sync
@@ -42,7 +42,7 @@ class Way:
         return self._servers.enter_context(ScriptedServer(*script, **options))
 
     def ask(self, request):
-        """Have the transport itself make a request; return the `FetchResponse`."""
+        """Call the transport itself with a request; return the `FetchResponse`."""
         fetch = self.fetch or self.client._session._transport
         return self.side.call(fetch, request)
 
@@ -58,16 +58,16 @@ class Way:
         pass
 
 
-class Urllib3(Way):
+class Urllib3(TransportUnderTest):
     name = "sync default"
 
 
-class Aiohttp(Way):
+class Aiohttp(TransportUnderTest):
     name = "async default"
     side_class = Async
 
 
-class Httpx(Way):
+class Httpx(TransportUnderTest):
     name = "sync httpx"
     library = httpx
 
@@ -84,7 +84,7 @@ class Httpx2(Httpx):
     library = httpx2
 
 
-class Requests(Way):
+class Requests(TransportUnderTest):
     name = "sync requests"
 
     def _fetch(self):
@@ -95,7 +95,7 @@ class Requests(Way):
         self.http.close()
 
 
-class AsyncHttpx(Way):
+class AsyncHttpx(TransportUnderTest):
     name = "async httpx"
     side_class = Async
     library = httpx
@@ -113,7 +113,7 @@ class AsyncHttpx2(AsyncHttpx):
     library = httpx2
 
 
-class AiohttpSession(Way):
+class AiohttpSession(TransportUnderTest):
     name = "async aiohttp"
     side_class = Async
 
@@ -128,7 +128,7 @@ class AiohttpSession(Way):
         await self.http.close()
 
 
-class Asgi(Way):
+class Asgi(TransportUnderTest):
     name = "async asgi"
     side_class = Async
     has_sockets = False
@@ -154,15 +154,15 @@ class ScriptedApp:
 
     def __init__(self, *script):
         self._script = script
-        self._asked = threading.Condition()
+        self._request_added = threading.Condition()
         self.requests = []
         self.connections = 1
         self.url = ""
 
     def request(self, index=0):
         """Wait for a request, and return it."""
-        with self._asked:
-            assert self._asked.wait_for(lambda: len(self.requests) > index, timeout=10)
+        with self._request_added:
+            assert self._request_added.wait_for(lambda: len(self.requests) > index, timeout=10)
             return self.requests[index]
 
     async def __call__(self, scope, receive, send):
@@ -173,15 +173,15 @@ class ScriptedApp:
         request = RecordedRequest(
             scope["method"], path.decode(), headers, message["body"], connection=1
         )
-        with self._asked:
-            chosen = self._script[min(len(self.requests), len(self._script) - 1)]
+        with self._request_added:
+            answer = self._script[min(len(self.requests), len(self._script) - 1)]
             self.requests.append(request)
-            self._asked.notify_all()
-        if chosen.framing != "raw":
-            headers = [(n.encode(), v.encode()) for n, v in chosen.headers]
-            await send({"type": "http.response.start", "status": chosen.status, "headers": headers})
+            self._request_added.notify_all()
+        if answer.framing != "raw":
+            headers = [(n.encode(), v.encode()) for n, v in answer.headers]
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         try:
-            for step in chosen.body:
+            for step in answer.body:
                 if isinstance(step, bytes):
                     await send({"type": "http.response.body", "body": step, "more_body": True})
                 elif isinstance(step, Pause):
@@ -197,20 +197,30 @@ class ScriptedApp:
             request.hung_up.set()
 
 
-WAYS = [Urllib3, Httpx, Httpx2, Requests, Aiohttp, AsyncHttpx, AsyncHttpx2, AiohttpSession, Asgi]
-WITH_SOCKETS = [way for way in WAYS if way.has_sockets]
+TRANSPORTS = [
+    Urllib3,
+    Httpx,
+    Httpx2,
+    Requests,
+    Aiohttp,
+    AsyncHttpx,
+    AsyncHttpx2,
+    AiohttpSession,
+    Asgi,
+]
+SOCKET_TRANSPORTS = [transport for transport in TRANSPORTS if transport.has_sockets]
 
 
-def secrets_in(error, secret, seen=None):
-    """Return where a secret is within reach of an error, without what its traceback holds."""
-    seen = {} if seen is None else seen
+def find_secret(error, secret, visited=None):
+    """Return the attribute paths that lead from an error to a secret, except by its traceback."""
+    visited = {} if visited is None else visited
     found = []
     stack = [("error", error)]
     while stack:
         path, value = stack.pop()
-        if id(value) in seen or path.count(".") > 12:
+        if id(value) in visited or path.count(".") > 12:
             continue
-        seen[id(value)] = value
+        visited[id(value)] = value
         if isinstance(value, str | bytes):
             text = value.decode("latin-1") if isinstance(value, bytes) else value
             if secret in text:

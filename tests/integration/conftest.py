@@ -5,26 +5,28 @@ import socket
 import pytest
 
 import hfgen
-from helpers.other_servers import FOREIGN, Running, running
+from helpers.other_servers import SERVER_PROFILES, RunningServer, start_other_server
 
 
-@pytest.fixture(scope="session", params=FOREIGN, ids=lambda like: like.name)
+@pytest.fixture(scope="session", params=SERVER_PROFILES, ids=lambda profile: profile.name)
 def server(request, tmp_path_factory, local_server):
     """A server that speaks completions."""
-    like = request.param
-    if like.name == "hfgen":
-        yield Running(like, local_server.url)
+    profile = request.param
+    if profile.name == "hfgen":
+        yield RunningServer(profile, local_server.url)
         return
-    if not like.program.exists():
-        pytest.skip(f"`make integration-{like.name}` installs it")
-    with running(like, tmp_path_factory.mktemp(like.name) / "log") as started:
-        yield started
+    if not profile.program.exists():
+        pytest.skip(f"`make integration-{profile.name}` installs it")
+    with start_other_server(
+        profile, tmp_path_factory.mktemp(profile.name) / "log"
+    ) as started_server:
+        yield started_server
 
 
 @pytest.fixture
-def like(server):
-    """What the server is like."""
-    return server.like
+def profile(server):
+    """How the server differs from others."""
+    return server.profile
 
 
 @pytest.fixture
@@ -35,13 +37,13 @@ def client(side, server):
 
 @pytest.fixture
 def native(local_server):
-    """Ask hfgen's own server on TGI's own route, for what is to be generated."""
+    """Generate with hfgen's own server on TGI's own route: the expected answer."""
     with hfgen.Client(api_url=f"{local_server.url}/generate") as client:
         yield lambda request: client.run(request)[0]
 
 
 @pytest.fixture
 def unused_port():
-    """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    """A port on which no server listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]

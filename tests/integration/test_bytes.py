@@ -1,18 +1,18 @@
 """The bytes of a stream, as the server sent them."""
 
 from helpers.breaking_proxies import Recorder
-from helpers.other_servers import events
+from helpers.other_servers import parse_events
 
-ASKED = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 20}}
+REQUEST = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 20}}
 
 
-def test_they_are_the_servers(side, server, like, native):
+def test_bytes_are_passed_on_unchanged(side, server, profile, native):
     with Recorder() as proxy:
         client = side.client(**server.options, proxy=proxy.url)
-        came = b"".join(side.collect(side.call(client.stream_bytes, ASKED)))
-        assert came == proxy.body
+        body = b"".join(side.collect(side.call(client.stream_bytes, REQUEST)))
+        assert body == proxy.body
         side.close_client(client)
-    said = events(came)
-    assert (said[-1] == "[DONE]") == like.ends_with_done
-    texts = [choice["text"] for each in said if each != "[DONE]" for choice in each["choices"]]
-    assert "".join(texts) == native(ASKED).generated_text
+    data = parse_events(body)
+    assert (data[-1] == "[DONE]") == profile.ends_with_done
+    texts = [choice["text"] for event in data if event != "[DONE]" for choice in event["choices"]]
+    assert "".join(texts) == native(REQUEST).generated_text

@@ -16,7 +16,7 @@ SCHEMA = {
 REGEX = "(fox|owl)[0-9]{3}"
 
 
-def asking(kind, value):
+def make_request(kind, value):
     grammar = {"type": kind, "value": value}
     return {
         "inputs": "Once upon a time",
@@ -25,27 +25,29 @@ def asking(kind, value):
 
 
 @pytest.mark.parametrize("value", [SCHEMA, json.dumps(SCHEMA)], ids=["mapping", "string"])
-def test_json(side, client, like, value):
-    check(side, client, like, asking("json", value), lambda text: json.loads(text)["name"])
+def test_json(side, client, profile, value):
+    check(side, client, profile, make_request("json", value), lambda text: json.loads(text)["name"])
 
 
-def test_json_schema(side, client, like):
-    asked = asking("json_schema", {"name": "card", "schema": SCHEMA})
-    check(side, client, like, asked, lambda text: json.loads(text)["name"])
+def test_json_schema(side, client, profile):
+    request = make_request("json_schema", {"name": "card", "schema": SCHEMA})
+    check(side, client, profile, request, lambda text: json.loads(text)["name"])
 
 
-def test_regex(side, client, like):
-    check(side, client, like, asking("regex", REGEX), lambda text: re.fullmatch(REGEX, text))
+def test_regex(side, client, profile):
+    check(
+        side, client, profile, make_request("regex", REGEX), lambda text: re.fullmatch(REGEX, text)
+    )
 
 
-def check(side, client, like, asked, reads):
-    kind = asked["parameters"]["grammar"]["type"]
-    if kind.partition("_")[0] not in like.grammars:
+def check(side, client, profile, request, matches):
+    kind = request["parameters"]["grammar"]["type"]
+    if kind.partition("_")[0] not in profile.grammars:
         with pytest.raises(hfgen.InvalidRequestError, match="grammar"):
-            side.call(client.run, asked)
+            side.call(client.run, request)
         return
-    (answer,) = side.call(client.run, asked)
-    assert reads(answer.generated_text)
-    last = side.collect(side.call(client.stream, asked))[-1]
-    assert reads(last.generated_text)
+    (answer,) = side.call(client.run, request)
+    assert matches(answer.generated_text)
+    last = side.collect(side.call(client.stream, request))[-1]
+    assert matches(last.generated_text)
     assert last.details.finish_reason == answer.details.finish_reason == "eos_token"

@@ -4,41 +4,41 @@ import pytest
 
 from helpers.breaking_proxies import Cutter, Recorder
 
-ASKED = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 100}}
+REQUEST = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 100}}
 
 
-def test_who_leaves_is_not_generated_for(side, server, client, like):
-    if like.work is None:
+def test_the_server_stops_generating_when_a_stream_is_left(side, server, client, profile):
+    if profile.work_metrics is None:
         pytest.skip("it does not tell")
-    before = server.until_idle()
-    parameters = {"max_new_tokens": 500, **like.on_and_on}
+    count_before = server.wait_until_idle()
+    parameters = {"max_new_tokens": 500, **profile.endless_parameters}
     streams = [
         side.call(client.stream, {"inputs": "Once upon a time", "parameters": parameters})
         for _ in range(2)
     ]
     for stream in streams:
         assert len(side.leave_by_break(stream, 3)) == 3
-    assert server.until_idle() - before < 2 * 150
+    assert server.wait_until_idle() - count_before < 2 * 150
     # It serves on.
-    assert len(side.collect(side.call(client.stream, ASKED))) >= 100
+    assert len(side.collect(side.call(client.stream, REQUEST))) >= 100
 
 
-def test_who_leaves_has_closed_the_connection(side, server):
+def test_leaving_a_stream_closes_its_connection(side, server):
     with Recorder() as proxy:
         client = side.client(**server.options, proxy=proxy.url)
-        assert side.call(client.run, ASKED)
-        proxy.left.clear()
-        assert len(side.leave_by_break(side.call(client.stream, ASKED), 3)) == 3
-        side.wait_for(proxy.left)
-    assert side.call(side.client(**server.options).run, ASKED)
+        assert side.call(client.run, REQUEST)
+        proxy.client_left.clear()
+        assert len(side.leave_by_break(side.call(client.stream, REQUEST), 3)) == 3
+        side.wait_for(proxy.client_left)
+    assert side.call(side.client(**server.options).run, REQUEST)
 
 
 @pytest.mark.parametrize(("times", "after"), [(1, 5), (2, 30)])
-def test_a_break_is_mended(side, server, native, times, after):
-    expected = native(ASKED).generated_text
+def test_a_broken_stream_is_resumed(side, server, native, times, after):
+    expected = native(REQUEST).generated_text
     with Cutter(times=times, after=after) as proxy:
         client = side.client(**server.options, proxy=proxy.url)
-        chunks = side.collect(side.call(client.stream, ASKED, resume=True))
+        chunks = side.collect(side.call(client.stream, REQUEST, resume=True))
         assert proxy.cuts == times
         side.close_client(client)
     assert "".join(chunk.token.text for chunk in chunks) == expected

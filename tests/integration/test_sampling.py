@@ -7,15 +7,15 @@ import hfgen
 SAMPLING = {"do_sample": True, "temperature": 1.0, "max_new_tokens": 16}
 
 
-def asking(**parameters):
+def make_request(**parameters):
     return {"inputs": "Once upon a time", "parameters": {**SAMPLING, **parameters}}
 
 
-def test_a_seed_is_reproducible(side, client, like):
+def test_a_seed_is_reproducible(side, client, profile):
     def text(seed):
-        asked = asking(seed=seed, **like.to_sample)
-        chunks = side.collect(side.call(client.stream, asked))
-        whole = side.call(client.run, asked)[0].generated_text
+        request = make_request(seed=seed, **profile.sampling_parameters)
+        chunks = side.collect(side.call(client.stream, request))
+        whole = side.call(client.run, request)[0].generated_text
         assert chunks[-1].generated_text == whole
         return whole
 
@@ -24,47 +24,49 @@ def test_a_seed_is_reproducible(side, client, like):
     assert len({*texts}) > 1
 
 
-def test_drawing_that_has_to_be_asked_for_in_a_servers_own_words(side, client, like, native):
-    if not like.to_sample:
+def test_temperature_alone_is_greedy_where_the_server_needs_its_own_parameters(
+    side, client, profile, native
+):
+    if not profile.sampling_parameters:
         pytest.skip("`temperature` will do")
     greedy = native({"inputs": "Once upon a time", "parameters": {"max_new_tokens": 16}})
     for seed in (1, 2, 3):
-        (answer,) = side.call(client.run, asking(seed=seed))
+        (answer,) = side.call(client.run, make_request(seed=seed))
         assert answer.generated_text == greedy.generated_text
 
 
-def test_top_k_of_one_is_greedy(side, client, like, native):
-    asked = asking(top_k=1)
-    if like.kind == "tgi":
+def test_top_k_of_one_is_greedy(side, client, profile, native):
+    request = make_request(top_k=1)
+    if profile.kind == "tgi":
         with pytest.raises(hfgen.InvalidRequestError, match="top_k"):
-            side.call(client.run, asked)
+            side.call(client.run, request)
         return
-    if like.kind is None:
+    if profile.kind is None:
         # It takes no field that is not OpenAI's own.
         with pytest.raises(hfgen.ValidationError, match="top_k"):
-            side.call(client.run, asked)
+            side.call(client.run, request)
         return
     expected = native({"inputs": "Once upon a time", "parameters": {"max_new_tokens": 16}})
-    assert side.call(client.run, asked)[0].generated_text == expected.generated_text
+    assert side.call(client.run, request)[0].generated_text == expected.generated_text
 
 
-def test_several_sequences(side, client, like):
-    asked = asking(num_return_sequences=2, seed=7)
-    if like.several == "refused":
+def test_several_sequences(side, client, profile):
+    request = make_request(num_return_sequences=2, seed=7)
+    if profile.several_sequences == "refused":
         for verb in (client.run, client.stream):
             with pytest.raises(hfgen.InvalidRequestError, match="num_return_sequences"):
-                side.call(verb, asked)
+                side.call(verb, request)
         return
-    answers = side.call(client.run, asked)
-    if like.several == "ignored":
+    answers = side.call(client.run, request)
+    if profile.several_sequences == "ignored":
         assert len(answers) == 1
         with pytest.raises(hfgen.IncompleteGenerationError) as caught:
-            side.collect(side.call(client.stream, asked))
+            side.collect(side.call(client.stream, request))
         assert answers[0].generated_text.startswith(caught.value.text)
         assert caught.value.text
         return
     assert len({answer.generated_text for answer in answers}) == 2
-    chunks = side.collect(side.call(client.stream, asked))
+    chunks = side.collect(side.call(client.stream, request))
     for number, answer in enumerate(answers):
         own = [chunk for chunk in chunks if chunk.sequence == number]
         assert own[-1].generated_text == answer.generated_text
@@ -73,14 +75,14 @@ def test_several_sequences(side, client, like):
         assert [chunk.index for chunk in own] == list(range(1, len(own) + 1))
 
 
-def test_several_sequences_with_details(side, client, like):
-    if like.several != "all":
+def test_several_sequences_with_details(side, client, profile):
+    if profile.several_sequences != "all":
         pytest.skip("it gives one")
-    asked = asking(num_return_sequences=2, seed=7, details=True, top_n_tokens=2)
-    for answer in side.call(client.run, asked):
+    request = make_request(num_return_sequences=2, seed=7, details=True, top_n_tokens=2)
+    for answer in side.call(client.run, request):
         assert answer.details.generated_tokens == len(answer.details.tokens) == 16
         assert "".join(token.text for token in answer.details.tokens) == answer.generated_text
-    chunks = side.collect(side.call(client.stream, asked))
+    chunks = side.collect(side.call(client.stream, request))
     for number in range(2):
         own = [chunk for chunk in chunks if chunk.sequence == number]
         assert len(own) == own[-1].details.generated_tokens == 16

@@ -12,7 +12,7 @@ import pytest
 import hfgen
 from helpers.http_proxy import LittleProxy
 from helpers.scripted_answers import answer, as_json, events, token
-from helpers.transports_under_test import secrets_in
+from helpers.transports_under_test import find_secret
 from hfgen import AbortController
 from hfgen._io import connecting
 from hfgen._sync import sockets
@@ -46,7 +46,7 @@ def target(request, serve, authority):
         if request.param == "http":
             return serve(*script), {}
         server = serve(*script, tls=authority.server("127.0.0.1"))
-        return server, {"ssl": authority.trusting()}
+        return server, {"ssl": authority.client_context()}
 
     start.scheme = request.param
     return start
@@ -137,17 +137,17 @@ class TestEnvironment:
         server, proxy = serve(ANSWER), through()
         monkeypatch.setenv(name, proxy.url)
         side.run(server)
-        assert proxy.asked == [f"POST {server.url}/generate HTTP/1.1"]
+        assert proxy.request_lines == [f"POST {server.url}/generate HTTP/1.1"]
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         side.run(server)
-        assert len(proxy.asked) == 1
+        assert len(proxy.request_lines) == 1
 
     def test_is_heeded_for_https(self, side, serve, through, monkeypatch, authority):
         server, proxy = serve(ANSWER, tls=authority.server("127.0.0.1")), through()
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("SSL_CERT_FILE", authority.file)
         side.run(server)
-        assert proxy.asked[0].startswith(f"CONNECT {server.url[8:]} HTTP/1.")
+        assert proxy.request_lines[0].startswith(f"CONNECT {server.url[8:]} HTTP/1.")
 
     def test_is_not_asked_if_there_is_an_option(self, side, serve, through, monkeypatch):
         server, unused, used = serve(ANSWER), through(), through()
@@ -155,7 +155,7 @@ class TestEnvironment:
         monkeypatch.setenv("NO_PROXY", "*")
         side.client(proxy=used.url)
         side.run(server)
-        assert (len(unused.asked), len(used.asked)) == (0, 1)
+        assert (len(unused.request_lines), len(used.request_lines)) == (0, 1)
 
     def test_nor_if_the_option_says_none(self, side, serve, through, monkeypatch):
         server, proxy = serve(ANSWER), through()
@@ -188,7 +188,7 @@ class TestOptions:
     def test_show_no_password(self, side):
         client = side.client(proxy=f"http://me:{SECRET}@proxy:3128")
         assert "word" not in repr(client)
-        assert secrets_in(Exception(repr(vars(client))), "word") == []
+        assert find_secret(Exception(repr(vars(client))), "word") == []
         proxy = connecting.parse_proxy(f"http://me:{SECRET}@proxy:3128")
         shown = f"{proxy!r} {proxy} {proxy.__rich_repr__()}"
         assert "proxy:3128" in shown
@@ -204,10 +204,10 @@ class TestThrough:
         assert asked.path == "/generate"
         assert asked.headers["authorization"] == "Bearer hf_key"
         if target.scheme == "http":
-            assert proxy.asked == [f"POST {server.url}/generate HTTP/1.1"]
+            assert proxy.request_lines == [f"POST {server.url}/generate HTTP/1.1"]
             assert asked.headers["host"] == server.url[7:]
         else:
-            assert proxy.asked[0].startswith(f"CONNECT {server.url[8:]} ")
+            assert proxy.request_lines[0].startswith(f"CONNECT {server.url[8:]} ")
             assert "hf_key" not in proxy.heads[0]
 
     def test_the_path_as_it_stands(self, side, serve, through):
@@ -250,7 +250,7 @@ class TestThrough:
         if target.scheme == "https":
             assert type(error) is hfgen.ConnectError
             assert f"through the proxy {proxy.url}" in str(error)
-        assert secrets_in(error, "word") == secrets_in(error, BASIC[6:]) == []
+        assert find_secret(error, "word") == find_secret(error, BASIC[6:]) == []
         assert server.requests == []
 
     def test_a_stream_left_early(self, side, target, through):
@@ -259,7 +259,7 @@ class TestThrough:
         stream = side.stream_tokens(server)
         assert side.leave_by_break(stream, 1) == ["a"]
         side.wait_for(server.request().hung_up)
-        side.wait_for(proxy.left)
+        side.wait_for(proxy.client_left)
 
     @pytest.mark.parametrize("kept", [False, True])
     def test_an_abort_while_waiting_for_the_headers(self, side, target, through, kept):
@@ -314,7 +314,7 @@ class TestThrough:
         with pytest.raises(hfgen.IncompleteGenerationError) as caught:
             side.collect(side.stream_tokens(server))
         assert caught.value.text == "a"
-        assert secrets_in(caught.value, BASIC[6:]) == []
+        assert find_secret(caught.value, BASIC[6:]) == []
 
     def test_a_redirect(self, side, target, through):
         second, options = target(ANSWER)
@@ -322,7 +322,7 @@ class TestThrough:
         proxy = through()
         side.client(proxy=proxy.url, **options)
         side.run(first, api_key="hf_key")
-        assert len(proxy.asked) == 2
+        assert len(proxy.request_lines) == 2
         assert "authorization" not in second.request().headers
 
     @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -331,7 +331,7 @@ class TestThrough:
         tls = authority.server("127.0.0.1")
         server = serve(script, tls=tls) if scheme == "https" else serve(script)
         proxy = through(tls=authority.server_context("127.0.0.1"))
-        side.client(proxy=proxy.url, ssl=authority.trusting())
+        side.client(proxy=proxy.url, ssl=authority.client_context())
         controller = AbortController()
         stream = side.stream_tokens(server, signal=controller.signal, timeout=60)
         assert [side.next(stream), side.next(stream)] == ["a", "b"]
@@ -356,12 +356,12 @@ class TestTrouble:
         assert type(error) is hfgen.ConnectError
         assert f"through the proxy http://{place}" in str(error)
         assert isinstance(error.__cause__, OSError)
-        assert secrets_in(error, "word") == secrets_in(error, BASIC[6:]) == []
+        assert find_secret(error, "word") == find_secret(error, BASIC[6:]) == []
 
     def test_a_proxy_that_refuses(self, side, serve, through, authority):
         server = serve(ANSWER, tls=authority.server("127.0.0.1"))
         proxy = through(refuse="403 Forbidden")
-        client = side.client(proxy=proxy.url, ssl=authority.trusting())
+        client = side.client(proxy=proxy.url, ssl=authority.client_context())
         error = side.failure(client.run, "x", api_url=server.url, max_retries=0)
         assert type(error) is hfgen.ConnectError
         assert "403 Forbidden" in str(error)
@@ -374,7 +374,7 @@ class TestTrouble:
         assert time.monotonic() - started < 5
         assert type(error) is hfgen.TimeoutError
         assert error.phase == ("connect" if target.scheme == "https" else "first_token")
-        side.wait_for(proxy.left)
+        side.wait_for(proxy.client_left)
 
     def test_an_abort_while_a_proxy_is_silent(self, side, target, through):
         (server, options), proxy = target(ANSWER), through(silent=True)
@@ -389,4 +389,4 @@ class TestTrouble:
         assert time.monotonic() - started < 5
         thread.join()
         assert type(error) is hfgen.AbortError
-        side.wait_for(proxy.left)
+        side.wait_for(proxy.client_left)

@@ -13,7 +13,7 @@ import hfgen
 from helpers.certificates import Authority
 from helpers.http_proxy import LittleProxy
 from helpers.scripted_answers import answer, as_json, events, token
-from helpers.transports_under_test import secrets_in
+from helpers.transports_under_test import find_secret
 from hfgen import AbortController
 from hfgen._sync import sockets
 from hfgen.testing import Hang
@@ -45,17 +45,17 @@ def refused(side, server, **options):
     assert "certificate" in str(error)
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
     assert server.requests == []
-    assert secrets_in(error, KEY) == []
+    assert find_secret(error, KEY) == []
     return str(error)
 
 
 class TestTrust:
     def test_by_a_context(self, side, good, authority):
-        side.client(ssl=authority.trusting())
+        side.client(ssl=authority.client_context())
         assert side.run(good)[0].generated_text == "Once upon"
 
     def test_of_a_url_in_capitals(self, side, good, authority):
-        client = side.client(ssl=authority.trusting(), dialect="tgi")
+        client = side.client(ssl=authority.client_context(), dialect="tgi")
         answers = side.call(client.run, "Once", api_url=good.url.replace("https", "HTTPS"))
         assert answers[0].generated_text == "Once upon"
 
@@ -85,14 +85,14 @@ class TestTrust:
         refused(side, good, ssl=Authority(tmp_path).file)
 
     def test_connections_are_kept(self, side, good, authority):
-        side.client(ssl=authority.trusting())
+        side.client(ssl=authority.client_context())
         for _ in range(3):
             side.run(good)
         assert good.connections == 1
 
     def test_of_both_sides(self, side, serve, authority):
         server = serve(ANSWER, tls=authority.server_context("127.0.0.1", clients=True))
-        context = authority.trusting()
+        context = authority.client_context()
         context.load_cert_chain(*authority.server("me.invalid"))
         side.client(ssl=context)
         assert side.run(server)[0].generated_text == "Once upon"
@@ -110,7 +110,7 @@ class TestTrust:
 
     def test_a_context_decides_whether_the_name_counts(self, side, serve, authority):
         server = serve(ANSWER, tls=authority.server("other.invalid"))
-        context = authority.trusting()
+        context = authority.client_context()
         context.check_hostname = False
         side.client(ssl=context)
         assert side.run(server)[0].generated_text == "Once upon"
@@ -124,13 +124,13 @@ class TestRefusal:
 
     def test_of_a_wrong_host(self, side, serve, authority):
         server = serve(ANSWER, tls=authority.server("other.invalid"))
-        said = refused(side, server, ssl=authority.trusting())
+        said = refused(side, server, ssl=authority.client_context())
         assert "IP address mismatch, certificate is not valid for '127.0.0.1'" in said
         assert "SSL_CERT_FILE" not in said
 
     def test_of_an_expired_certificate(self, side, serve, authority):
         server = serve(ANSWER, tls=authority.server("127.0.0.1", expired=True))
-        said = refused(side, server, ssl=authority.trusting())
+        said = refused(side, server, ssl=authority.client_context())
         assert "certificate has expired" in said
 
     def test_through_a_proxy(self, side, good):
@@ -141,7 +141,7 @@ class TestRefusal:
     def test_of_the_proxy(self, side, good, authority, tmp_path):
         context = Authority(tmp_path).server_context("127.0.0.1")
         with LittleProxy(tls=context) as proxy:
-            said = refused(side, good, proxy=proxy.url, ssl=authority.trusting())
+            said = refused(side, good, proxy=proxy.url, ssl=authority.client_context())
         assert f"through the proxy {proxy.url}" in said
 
     @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ class TestRedirects:
         target = serve(ANSWER, tls=tls)
         elsewhere = target.url.replace("127.0.0.1", "localhost") + "/b"
         server = serve(answer(status=308, location=elsewhere, framing="length"), tls=tls)
-        side.client(ssl=authority.trusting())
+        side.client(ssl=authority.client_context())
         side.run(server, api_key=KEY, headers={"x-secret": KEY, "cookie": KEY})
         assert server.request().headers["authorization"] == f"Bearer {KEY}"
         asked = target.request()
@@ -181,7 +181,7 @@ class TestRedirects:
             answer(status=307, location=location, framing="length"),
             tls=authority.server("127.0.0.1"),
         )
-        side.client(ssl=authority.trusting())
+        side.client(ssl=authority.client_context())
         side.run(server, api_key=KEY)
         assert "authorization" not in target.request().headers
 
@@ -191,7 +191,7 @@ class TestRedirects:
             answer(status=307, location=target.url, framing="length"),
             tls=authority.server("127.0.0.1"),
         )
-        client = side.client(ssl=authority.trusting())
+        client = side.client(ssl=authority.client_context())
         error = side.failure(client.run, "x", api_url=server.url, max_retries=0)
         assert type(error) is hfgen.ConnectError
         assert f"cannot connect to {target.url}" in str(error)
@@ -217,7 +217,7 @@ class TestTime:
         assert time.monotonic() - started < 5
         assert type(error) is hfgen.TimeoutError
         assert error.phase == "connect"
-        side.wait_for(mute.left)
+        side.wait_for(mute.client_left)
 
     def test_an_abort_wakes_from_a_handshake(self, side, mute):
         controller = AbortController()
@@ -230,10 +230,10 @@ class TestTime:
         assert time.monotonic() - started < 5
         thread.join()
         assert type(error) is hfgen.AbortError
-        side.wait_for(mute.left)
+        side.wait_for(mute.client_left)
 
     def test_leaving_a_stream_is_seen(self, side, serve, authority):
         server = serve(events(token("a"), Hang()), tls=authority.server("127.0.0.1"))
-        side.client(ssl=authority.trusting())
+        side.client(ssl=authority.client_context())
         side.leave_by_break(side.stream_tokens(server), 1)
         side.wait_for(server.request().hung_up)

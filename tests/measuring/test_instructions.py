@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.__main__ import count_for_goals
 from benchmarks.goals import COUNT_GOALS
-from benchmarks.instructions import measured_totals, workloads_of
+from benchmarks.instructions import make_workloads, read_totals
 from benchmarks.roster import CLIENTS
 
 
@@ -13,16 +13,16 @@ def test_every_second_dump_is_of_what_was_measured(tmp_path):
         dump = f"version: 1\ndesc: Trigger: --dump-before=getppid\n\ntotals: {number * 10}\n"
         (tmp_path / f"callgrind.{number}").write_text(dump)
     (tmp_path / "callgrind").write_text("totals: 7\n")
-    assert measured_totals(tmp_path) == [20, 40, 60, 80, 100, 120]
+    assert read_totals(tmp_path) == [20, 40, 60, 80, 100, 120]
 
 
-def test_no_dumps_are_no_totals(tmp_path):
-    assert measured_totals(tmp_path) == []
+def test_no_dumps_give_no_totals(tmp_path):
+    assert read_totals(tmp_path) == []
 
 
 @pytest.mark.parametrize("side", ["sync", "async"])
-def test_runs_differ_in_nothing_but_their_length(side):
-    for workload in workloads_of(side):
+def test_the_two_runs_differ_in_length_only(side):
+    for workload in make_workloads(side):
         few, many = workload.scenario(workload.few), workload.scenario(workload.many)
         assert few.kind == side
         changed = {name for name in vars(few) if getattr(few, name) != getattr(many, name)}
@@ -30,8 +30,8 @@ def test_runs_differ_in_nothing_but_their_length(side):
         assert getattr(many, changed.pop()) > workload.few
 
 
-def test_goals_are_of_workloads_and_clients_that_there_are():
-    workloads = {workload.name for side in ("sync", "async") for workload in workloads_of(side)}
+def test_goals_name_existing_workloads_and_clients():
+    workloads = {workload.name for side in ("sync", "async") for workload in make_workloads(side)}
     clients = {client.name for client in CLIENTS}
     for goal in COUNT_GOALS:
         assert goal.scenario in workloads

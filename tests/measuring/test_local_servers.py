@@ -1,4 +1,4 @@
-"""The servers with the bundled model, and what is in hfgen's."""
+"""The servers that are measured with the bundled model, and the parts of hfgen's server."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from benchmarks.wire import STORIES
 from hfgen.server.engine.checkpoint import BUNDLED, load_checkpoint
 
 SERVE_8 = next(scenario for scenario in SCENARIOS if scenario.name == "serve-8")
-HERE = Path(sys.prefix)
+THIS_ENVIRONMENT = Path(sys.prefix)
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +39,25 @@ def test_a_story_that_ends_is_no_measurement(model):
 
 
 def test_a_server_is_started_once_and_ends_with_the_others():
-    served = LocalServer(name="served", folder=HERE, serves=("hfgen", "serve", "--port", "{port}"))
+    served = LocalServer(
+        name="served", folder=THIS_ENVIRONMENT, serve_command=("hfgen", "serve", "--port", "{port}")
+    )
     with Servers() as servers:
-        place = servers.place(served, SERVE_8)
-        assert servers.place(served, SERVE_8) is place
-        assert fetch(f"{place['address']}/health") is not None
-        os.kill(place["pid"], 0)
+        location = servers.locate(served, SERVE_8)
+        assert servers.locate(served, SERVE_8) is location
+        assert fetch(f"{location['address']}/health") is not None
+        os.kill(location["pid"], 0)
     with pytest.raises(OSError, match="refused"):
-        fetch(f"{place['address']}/health")
+        fetch(f"{location['address']}/health")
 
 
-def test_one_that_does_not_start_says_why_each_time():
+def test_a_server_that_does_not_start_gives_the_reason_each_time():
     broken = LocalServer(
-        name="broken", folder=HERE, serves=("python", "-c", "raise SystemExit('torn')")
+        name="broken",
+        folder=THIS_ENVIRONMENT,
+        serve_command=("python", "-c", "raise SystemExit('torn')"),
     )
     with Servers() as servers:
         for _ in range(2):
             with pytest.raises(StartError, match="torn"):
-                servers.place(broken, SERVE_8)
+                servers.locate(broken, SERVE_8)

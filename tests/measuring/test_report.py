@@ -7,7 +7,7 @@ import pytest
 from benchmarks.report import render_page
 from benchmarks.runner import Figures
 
-# A bar of a cell's own is escaped.
+# A bar inside a cell is escaped.
 SEPARATOR = re.compile(r"(?<!\\)\|")
 
 
@@ -29,7 +29,7 @@ def test_ratios_are_taken_round_by_round(table):
     assert table("sync-1", {"floor": floor, "hfgen": ours})["hfgen"]["÷ floor"] == "2.00"
 
 
-def test_least_first_and_failures_last(table):
+def test_rows_are_sorted_by_figure_with_failures_last(table):
     figures = {
         "openai": Figures(failure="no such module\nImportError: a|b"),
         "hfgen": Figures(figure=[3.0]),
@@ -40,20 +40,20 @@ def test_least_first_and_failures_last(table):
     assert "ImportError" in rows["openai"]["notes"]
 
 
-def test_one_that_failed_later_says_so_beside_its_figures(table):
+def test_a_later_failure_is_a_note_beside_the_figures(table):
     figures = {"floor": Figures(figure=[2.0, 2.0]), "hfgen": Figures(figure=[3.0], failure="gone")}
     row = table("sync-1", figures)["hfgen"]
     assert (row["÷ floor"], row["notes"]) == ("1.50", "gone")
 
 
-def test_columns_of_nothing_are_left_out(table):
+def test_empty_columns_are_left_out(table):
     figures = {"floor": Figures(figure=[1.0]), "hfgen, Client()": Figures(figure=[2.0])}
     row = table("import", figures)["hfgen, Client()"]
     assert "wall s" not in row
     assert "tokens/s" not in row
 
 
-def test_part_of_the_work_is_named(table):
+def test_a_share_of_the_work_is_noted(table):
     figures = {"floor": Figures(figure=[1.0]), "litellm": Figures(figure=[50.0])}
     assert table("async-200", figures)["litellm"]["notes"] == "1/20 of the work"
 
@@ -67,7 +67,7 @@ def test_a_server_is_compared_with_the_engine_alone(table):
     assert (row["over floor"], row["tokens/s"], row["first token, ms"]) == ("+47.5", "750", "4.5")
 
 
-def test_of_an_import_the_dependencies_are_subtracted(table):
+def test_the_dependencies_are_subtracted_from_an_import(table):
     figures = {
         "hfgen, Client()": Figures(figure=[30.0, 34.0]),
         "msgspec and urllib3, alone": Figures(figure=[20.0, 21.0]),

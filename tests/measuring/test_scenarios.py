@@ -1,4 +1,4 @@
-"""What of a scenario a slow client gets."""
+"""The share of a scenario that a slow client gets."""
 
 import pytest
 
@@ -9,7 +9,7 @@ BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
 @pytest.mark.parametrize(
-    ("name", "what", "left"),
+    ("name", "field", "expected"),
     [
         ("sync-1", "tokens", 100),
         ("async-200", "streams", 10),
@@ -17,23 +17,23 @@ BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
         ("idle-1000", "streams", 50),
     ],
 )
-def test_a_part_is_of_the_calls_the_streams_or_the_tokens(name, what, left):
+def test_a_share_is_of_the_calls_the_streams_or_the_tokens(name, field, expected):
     whole = BY_NAME[name]
-    part = whole.part(20)
-    assert getattr(part, what) == left
-    changed = {field for field in vars(whole) if getattr(part, field) != getattr(whole, field)}
-    assert changed == {what}
+    part = whole.take_share(20)
+    assert getattr(part, field) == expected
+    changed = {name for name in vars(whole) if getattr(part, name) != getattr(whole, name)}
+    assert changed == {field}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_the_whole_is_a_part_and_nobody_gets_nothing(scenario):
-    assert scenario.part(1) == scenario
-    least = scenario.part(10**9)
-    assert least.streams > 0
-    assert least.tokens > 0
-    assert scenario.calls == 0 or least.calls > 0
+def test_a_share_of_one_is_the_whole_and_no_share_is_empty(scenario):
+    assert scenario.take_share(1) == scenario
+    smallest = scenario.take_share(10**9)
+    assert smallest.streams > 0
+    assert smallest.tokens > 0
+    assert scenario.calls == 0 or smallest.calls > 0
 
 
-def test_the_names_are_of_one_each():
+def test_client_names_are_unique():
     names = [client.name for client in CLIENTS]
     assert len(names) == len(set(names))

@@ -26,12 +26,12 @@ def read_rest(sock, data):
     return data
 
 
-def test_one_that_left_is_not_counted_among_those_that_come_next():
-    with start_scripted_server(PLAN) as place:
-        port = int(place["address"].rpartition(":")[2])
-        left, _ = begin_stream(port)
-        left.close()
-        one, other = begin_stream(port), begin_stream(port)
-        for sock, data in (one, other):
+def test_a_client_that_left_is_not_counted_among_the_next_ones():
+    with start_scripted_server(PLAN) as location:
+        port = int(location["address"].rpartition(":")[2])
+        closed, _ = begin_stream(port)
+        closed.close()
+        first, second = begin_stream(port), begin_stream(port)
+        for sock, data in (first, second):
             with sock:
                 assert read_rest(sock, data).count(b"data:") == 3

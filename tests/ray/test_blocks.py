@@ -1,4 +1,4 @@
-"""Rows from the driver to the workers, and what came of them back."""
+"""Blocks of rows that go to the workers, and their results."""
 
 import os
 import signal
@@ -23,14 +23,14 @@ from hfgen.testing import status
 pytestmark = pytest.mark.usefixtures("cluster")
 
 
-def rows(count, *, problem=None):
+def rows(count, *, error=None):
     for i in range(count):
         yield Row(i, {"prompt": msgspec.Raw(b'"row %d"' % i), "n": msgspec.Raw(b"1.50")})
-    if problem is not None:
-        raise problem
+    if error is not None:
+        raise error
 
 
-def bulk(server, rows, *, request=None, workers=1, num_cpus=1.0):
+def start_bulk(server, rows, *, request=None, workers=1, num_cpus=1.0):
     plan = make_plan(
         request or Prompt(),
         model=None,
@@ -48,123 +48,128 @@ def test_each_row_has_one_result_though_a_worker_is_killed(serve):
     echo = Echo(0.02)
     killed = []
 
-    def answered(request):
-        if not killed and echo.asked.total() >= 100:
+    def answer_and_kill(request):
+        if not killed and echo.prompt_counts.total() >= 100:
             killed.append(int(request.json["inputs"].split()[0]))
             os.kill(killed[0], signal.SIGKILL)
         return echo(request)
 
-    def with_process(row):
+    def add_process_id(row):
         return f"{os.getpid()} {row.value('prompt')}"
 
-    server = serve(answered)
-    results = bulk(server, rows(405), request=with_process, workers=2)
+    server = serve(answer_and_kill)
+    results = start_bulk(server, rows(405), request=add_process_id, workers=2)
     with results:
-        found = list(results)
+        results_found = list(results)
     assert killed
-    assert sorted(result.row.index for result in found) == list(range(405))
-    for result in found:
+    assert sorted(result.row.index for result in results_found) == list(range(405))
+    for result in results_found:
         assert result.generated_text.partition(" ")[2] == f"ROW {result.row.index}"
-        # To the last digit, as it came.
+        # The number keeps its digits.
         assert bytes(result.row.columns["n"]) == b"1.50"
     statistics = results.statistics
-    assert [each.url for each in statistics.servers] == [server.url]
+    assert [server_statistics.url for server_statistics in statistics.servers] == [server.url]
     assert 0 < statistics.succeeded <= 405
 
 
 def test_a_worker_that_was_lost_is_not_counted(serve, tmp_path):
-    was_killed = tmp_path / "killed"
+    kill_marker = tmp_path / "killed"
     echo = Echo(0.02)
 
-    class Asks:
+    class SlowToUnpickle:
         """A request that takes long to arrive in a worker that is started again."""
 
         def __getstate__(self):
-            return was_killed
+            return kill_marker
 
-        def __setstate__(self, was_killed):
-            if was_killed.exists():
+        def __setstate__(self, kill_marker):
+            if kill_marker.exists():
                 time.sleep(60)
 
         def __call__(self, row):
             return f"{os.getpid()} {row.value('prompt')}"
 
-    def answered(request):
-        # Not before both are there: who starts from then on takes long.
-        processes = {prompt.split()[0] for prompt in list(echo.asked)}
-        if not was_killed.exists() and echo.asked.total() >= 100 and len(processes) == 2:
-            was_killed.touch()
+    def answer_and_kill(request):
+        # Only when both workers have started: a worker that starts later takes long.
+        processes = {prompt.split()[0] for prompt in list(echo.prompt_counts)}
+        if not kill_marker.exists() and echo.prompt_counts.total() >= 100 and len(processes) == 2:
+            kill_marker.touch()
             os.kill(int(request.json["inputs"].split()[0]), signal.SIGKILL)
         return echo(request)
 
-    results = bulk(serve(answered), rows(405), request=Asks(), workers=2)
+    results = start_bulk(serve(answer_and_kill), rows(405), request=SlowToUnpickle(), workers=2)
     with results:
         assert len(list(results)) == 405
-    assert was_killed.exists()
+    assert kill_marker.exists()
     assert 0 < results.statistics.succeeded <= 405
-    # What was under way in it is so no more.
+    # The requests of the lost worker are no longer in flight.
     assert results.statistics.in_flight == 0
 
 
-def test_drained_it_ends_with_whole_blocks(serve):
+def test_a_drained_run_ends_with_whole_blocks(serve):
     echo = Echo(0.02)
     server = serve(echo)
-    found = []
-    with bulk(server, rows(2000)) as results:
+    results_found = []
+    with start_bulk(server, rows(2000)) as results:
         for result in results:
-            found.append(result)
-            if len(found) == 1:
+            results_found.append(result)
+            if len(results_found) == 1:
                 results.drain()
-    assert len(found) % 20 == 0
-    # What had been begun is there, and no more was.
-    assert len(found) == echo.asked.total() < 1000
+    assert len(results_found) % 20 == 0
+    # The started blocks are complete, and no further rows were requested.
+    assert len(results_found) == echo.prompt_counts.total() < 1000
 
 
-def test_what_reading_raises_comes_after_what_was_read(serve):
+def test_an_error_of_reading_is_raised_after_the_results_of_earlier_rows(serve):
     server = serve(Echo())
-    results = bulk(server, rows(60, problem=BulkFileError("the file is torn")))
-    found = []
+    results = start_bulk(server, rows(60, error=BulkFileError("the file is torn")))
+    results_found = []
     with results, pytest.raises(BulkFileError, match="torn"):
-        found.extend(results)
-    assert len(found) % 20 == 0
+        results_found.extend(results)
+    assert len(results_found) % 20 == 0
 
 
-def test_a_key_that_no_server_takes_ends_it(serve):
+def test_a_refused_key_ends_the_run(serve):
     server = serve(status(401, '{"error": "no such key"}'))
-    with bulk(server, rows(60)) as results, pytest.raises(AuthenticationError, match="no such"):
+    with (
+        start_bulk(server, rows(60)) as results,
+        pytest.raises(AuthenticationError, match="no such"),
+    ):
         list(results)
 
 
-def test_left_in_the_middle_it_leaves_no_thread_that_may_call_ray(serve):
-    before = set(threading.enumerate())
+def test_a_run_that_is_left_leaves_no_thread_that_may_call_ray(serve):
+    threads_before = set(threading.enumerate())
     server = serve(Echo(0.02))
-    with bulk(server, rows(2000), workers=2) as results:
+    with start_bulk(server, rows(2000), workers=2) as results:
         assert next(iter(results)).error is None
-    # The server's own end with the requests that the workers have dropped.
-    assert {t.name for t in set(threading.enumerate()) - before if "hfgen" not in t.name} == set()
+    # The server's own threads end when the workers' requests do.
+    assert {
+        t.name for t in set(threading.enumerate()) - threads_before if "hfgen" not in t.name
+    } == set()
     assert list(results) == []
 
 
 @pytest.mark.parametrize(("count", "workers"), [(60, 1), (10**9, 2)])
-def test_rows_that_take_their_worker_with_them_end_it(serve, monkeypatch, count, workers):
+def test_rows_that_kill_their_worker_end_the_run(serve, monkeypatch, count, workers):
     monkeypatch.setattr(_blocks, "_MAX_LOSSES", 3)
 
-    def deadly(row):
+    def kill_worker(row):
         if row.index == 27:
             os._exit(1)
         return row.value("prompt")
 
-    said = "3 workers were lost with rows 20 to 39, the last"
+    message = "3 workers were lost with rows 20 to 39, the last"
     with (
-        bulk(serve(Echo()), rows(count), request=deadly, workers=workers) as results,
-        pytest.raises(HfgenError, match=said),
+        start_bulk(serve(Echo()), rows(count), request=kill_worker, workers=workers) as results,
+        pytest.raises(HfgenError, match=message),
     ):
         for _ in results:
             pass
 
 
-class Unpacked:
-    """Cannot be made where it is sent to."""
+class FailsToUnpickle:
+    """A request function that cannot be unpickled."""
 
     def __reduce__(self):
         return os.readlink, ("/nowhere",)
@@ -173,20 +178,20 @@ class Unpacked:
         raise AssertionError(row)
 
 
-def test_workers_that_cannot_start_end_it(serve):
-    said = r"(?s)no worker can be started: .*nowhere"
+def test_workers_that_cannot_start_end_the_run(serve):
+    message = r"(?s)no worker can be started: .*nowhere"
     with (
-        bulk(serve(Echo()), rows(60), request=Unpacked(), workers=2) as results,
-        pytest.raises(HfgenError, match=said),
+        start_bulk(serve(Echo()), rows(60), request=FailsToUnpickle(), workers=2) as results,
+        pytest.raises(HfgenError, match=message),
     ):
         list(results)
 
 
-def test_while_it_waits_for_room_in_the_cluster_it_can_be_ended(serve):
+def test_a_run_that_waits_for_the_cluster_can_be_ended(serve):
     server = serve(Echo())
-    with bulk(server, rows(60), num_cpus=1000) as results:
+    with start_bulk(server, rows(60), num_cpus=1000) as results:
         threading.Timer(0.2, results.drain).start()
         assert list(results) == []
-    with bulk(server, rows(60), num_cpus=1000) as results:
+    with start_bulk(server, rows(60), num_cpus=1000) as results:
         threading.Timer(0.2, results.close).start()
         assert list(results) == []

@@ -1,4 +1,4 @@
-"""`hfgen bulk --engine ray`: killed, interrupted, gone on with."""
+"""`hfgen bulk --engine ray`: killed, interrupted and continued."""
 
 import json
 import signal
@@ -26,21 +26,21 @@ class Command:
 
     def start(self, url, *arguments):
         command = ["bulk", self.input, "-o", self.output, "--engine", "ray", "--api-url", url]
-        where = ["--ray-address", self.address, "--workers", "2"]
+        cluster_options = ["--ray-address", self.address, "--workers", "2"]
         return subprocess.Popen(
-            [sys.executable, "-m", "hfgen", *command, *where, *arguments],
+            [sys.executable, "-m", "hfgen", *command, *cluster_options, *arguments],
             stderr=subprocess.PIPE,
             text=True,
         )
 
     def run(self, url, *arguments):
         process = self.start(url, *arguments)
-        _, said = process.communicate(timeout=120)
-        return process.returncode, said
+        _, stderr = process.communicate(timeout=120)
+        return process.returncode, stderr
 
     def wait_for(self, process, lines):
-        until = time.monotonic() + 90
-        while self.lines() < lines and time.monotonic() < until:
+        deadline = time.monotonic() + 90
+        while self.lines() < lines and time.monotonic() < deadline:
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         assert self.lines() >= lines
@@ -57,7 +57,7 @@ def command(tmp_path):
     return command
 
 
-def test_killed_and_interrupted_it_goes_on_and_each_row_is_there_once(command, serve):
+def test_after_a_kill_and_an_interrupt_each_row_is_there_once(command, serve):
     echo = Echo(0.05)
     server = serve(echo)
     killed = command.start(server.url, "--concurrency", "8")
@@ -65,17 +65,17 @@ def test_killed_and_interrupted_it_goes_on_and_each_row_is_there_once(command, s
     killed.kill()
     killed.communicate()
 
-    kept = command.lines()
+    lines_before = command.lines()
     interrupted = command.start(server.url, "--concurrency", "8")
-    command.wait_for(interrupted, kept + 1)
+    command.wait_for(interrupted, lines_before + 1)
     interrupted.send_signal(signal.SIGINT)
-    _, said = interrupted.communicate(timeout=60)
-    assert interrupted.returncode == 130, said
-    assert "to go on: " in said
-    assert kept < command.lines() < COUNT
+    _, stderr = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130, stderr
+    assert "to go on: " in stderr
+    assert lines_before < command.lines() < COUNT
 
-    code, said = command.run(server.url, "--concurrency", "8", "--ordered")
-    assert code == 3, said
+    code, stderr = command.run(server.url, "--concurrency", "8", "--ordered")
+    assert code == 3, stderr
     rows = [json.loads(line) for line in command.output.read_text().splitlines()]
     assert [row["id"] for row in rows] == list(range(COUNT))
     for i, row in enumerate(rows):
@@ -83,24 +83,24 @@ def test_killed_and_interrupted_it_goes_on_and_each_row_is_there_once(command, s
             assert row["error"]["type"] == "ValidationError"
         else:
             assert row["generated_text"] == row["prompt"].upper() == f"ROW {i}"
-    # Never more than what all workers may have together; what was kept was not asked for again.
-    assert echo.most <= 8
-    assert echo.asked.total() < 2 * COUNT
+    # Never more requests at once than all workers may have; finished rows were not repeated.
+    assert echo.most_open <= 8
+    assert echo.prompt_counts.total() < 2 * COUNT
 
-    code, said = command.run(server.url, "--max-new-tokens", "3")
+    code, stderr = command.run(server.url, "--max-new-tokens", "3")
     assert code == 1
-    assert "parameters" in said
+    assert "parameters" in stderr
 
 
 def test_standard_input_is_refused(command):
     command.input = "-"
-    code, said = command.run("http://127.0.0.1:1")
+    code, stderr = command.run("http://127.0.0.1:1")
     assert code == 1
-    assert "give a file, not standard input" in said
+    assert "give a file, not standard input" in stderr
 
 
 def test_an_address_of_no_cluster_is_refused(command):
     command.address = "nowhere"
-    code, said = command.run("http://127.0.0.1:1")
+    code, stderr = command.run("http://127.0.0.1:1")
     assert code == 1
-    assert "cannot connect to Ray at nowhere" in said
+    assert "cannot connect to Ray at nowhere" in stderr

@@ -1,4 +1,4 @@
-"""`hfgen.ray` where there is no Ray, and `hfgen` where there is one."""
+"""`hfgen.ray` without Ray, and `hfgen` with Ray."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture
-def python(tmp_path):
+def run_python(tmp_path):
     """Run Python where `import ray` finds no Ray."""
     (tmp_path / "ray.py").write_text("")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -26,20 +26,20 @@ def python(tmp_path):
     return run
 
 
-def test_the_import_says_what_to_install(python):
-    done = python("-c", "import hfgen.ray")
-    assert "ImportError: hfgen.ray needs Ray Data" in done.stderr
-    assert "pip install 'hfgen[ray]'" in done.stderr
+def test_the_import_says_what_to_install(run_python):
+    process = run_python("-c", "import hfgen.ray")
+    assert "ImportError: hfgen.ray needs Ray Data" in process.stderr
+    assert "pip install 'hfgen[ray]'" in process.stderr
 
 
-def test_the_command_says_what_to_install(python, tmp_path):
+def test_the_command_says_what_to_install(run_python, tmp_path):
     rows = tmp_path / "in.jsonl"
     rows.write_text('{"prompt": "row 0"}\n')
-    done = python(
+    process = run_python(
         "-m", "hfgen", "bulk", rows, "-o", tmp_path / "out.jsonl", "--engine", "ray", "--local"
     )
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if "error" in line]
+    assert process.returncode == 1
+    (line,) = [line for line in process.stderr.splitlines() if "error" in line]
     assert line.startswith("hfgen: error: hfgen.ray needs Ray Data")
     assert "pip install 'hfgen[ray]'" in line
 

@@ -1,4 +1,4 @@
-"""A server whose engine does what a test says, when it says it."""
+"""Servers with a scripted engine, and requests to them."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class ScriptedJob:
 
 
 class ScriptedBatcher:
-    """Plays `script(job)` at once, or where that is None leaves the job to the test."""
+    """Plays `script(job)` at once; without a script, a test plays the job."""
 
     def __init__(self, script=None):
         self.script = script
@@ -129,30 +129,30 @@ async def http():
 
 @pytest.fixture
 def engine():
-    """What tests script an engine with."""
+    """The functions that make scripts for an engine."""
     return SimpleNamespace(story=story, token=token)
 
 
 @pytest.fixture
-def data_of():
-    """Take the events of a whole stream apart; what is not JSON stays text."""
+def parse_events():
+    """Return the data of all events of a stream; data that is not JSON stays text."""
 
-    def data_of(body):
+    def parse_events(body):
         *events, rest = body.split("\n\n")
         assert rest == ""
         data = [event.removeprefix("data: ") for event in events]
-        assert all(f"data: {each}" == event for each, event in zip(data, events, strict=True))
-        return [json.loads(each) if each.startswith("{") else each for each in data]
+        assert all(f"data: {item}" == event for item, event in zip(data, events, strict=True))
+        return [json.loads(item) if item.startswith("{") else item for item in data]
 
-    return data_of
+    return parse_events
 
 
 @pytest.fixture
 def complete(http):
     """Ask for a completion, and return the answer."""
 
-    async def complete(server, asked, status=200):
-        async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    async def complete(server, payload, status=200):
+        async with http.post(f"{server.url}/v1/completions", json=payload) as response:
             assert response.status == status
             return await response.json()
 
@@ -160,14 +160,14 @@ def complete(http):
 
 
 @pytest.fixture
-def stream_completion(http, data_of):
-    """Ask for a completion in a stream, and return the events before the mark of its end."""
+def stream_completion(http, parse_events):
+    """Ask for a completion in a stream, and return the events before `[DONE]`."""
 
-    async def stream(server, asked):
-        asked = {**asked, "stream": True}
-        async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    async def stream(server, payload):
+        payload = {**payload, "stream": True}
+        async with http.post(f"{server.url}/v1/completions", json=payload) as response:
             assert response.status == 200
-            *events, done = data_of(await response.text())
+            *events, done = parse_events(await response.text())
         assert done == "[DONE]"
         return events
 
@@ -175,7 +175,7 @@ def stream_completion(http, data_of):
 
 
 @pytest.fixture
-def refuses():
+def wait_until_refused():
     """Wait until a port of this machine takes no more connections."""
 
     async def wait(port):

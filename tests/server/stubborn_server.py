@@ -1,5 +1,6 @@
 """A server whose engine generates one token, and the last one when a line comes in: a script."""
 
+import signal
 import sys
 import threading
 from types import SimpleNamespace
@@ -48,4 +49,6 @@ def load_engine(_):
 
 _local_server.load_engine = load_engine
 serve(port=0, grace=60, on_ready=lambda url: print(url, flush=True))  # noqa: T201
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 print("stopped", flush=True)  # noqa: T201

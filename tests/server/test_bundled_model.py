@@ -1,4 +1,4 @@
-"""The checkpoint that comes with the package is whole and says of itself what is true."""
+"""The bundled checkpoint is complete, and its files agree with each other."""
 
 import json
 from importlib import resources

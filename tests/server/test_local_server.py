@@ -19,20 +19,22 @@ from hfgen.server import LocalServer, LocalServerError, _local_server, serve
 STUBBORN = Path(__file__).with_name("stubborn_server.py")
 
 
-def test_the_door_lists_what_it_has():
+def test_all_is_sorted_and_real():
     assert hfgen.server.__all__ == sorted(hfgen.server.__all__)
     assert all(hasattr(hfgen.server, name) for name in hfgen.server.__all__)
 
 
-def test_the_door_opens_without_the_extra():
+def test_importing_the_package_needs_no_extra():
     code = """if True:
         import sys
         import hfgen.server
         heavy = {"aiohttp", "numpy", "prometheus_client", "safetensors", "tokenizers", "torch"}
         print(sorted(heavy & sys.modules.keys()))
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("missing", ["prometheus_client", "numpy", "tokenizers", "safetensors"])
@@ -42,14 +44,14 @@ def test_a_missing_extra_is_named(monkeypatch, missing, start):
         if name in ("hfgen.server.engine.batcher", "hfgen.server.engine.checkpoint"):
             monkeypatch.delitem(sys.modules, name)
             monkeypatch.delattr(f"hfgen.server.engine.{name.rpartition('.')[2]}", raising=False)
-    real = builtins.__import__
+    real_import = builtins.__import__
 
-    def without(name, *args, **kwargs):
+    def import_without(name, *args, **kwargs):
         if name.partition(".")[0] == missing or name.startswith("hfgen.server.engine.checkpoint"):
             raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
-        return real(name, *args, **kwargs)
+        return real_import(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(builtins, "__import__", import_without)
     with pytest.raises(
         LocalServerError, match=r"needs hfgen\[server\]: pip install 'hfgen\[server\]'"
     ):
@@ -66,8 +68,8 @@ def test_a_model_that_is_not_there(start, tmp_path):
 
 
 def test_a_port_in_use(scripted_server):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(LocalServerError) as caught:
             scripted_server(port=port)
     assert str(caught.value) == f"cannot listen on 127.0.0.1:{port}: Address already in use"
@@ -87,33 +89,33 @@ def test_ipv6(scripted_server):
 
 
 def test_start_and_stop(scripted_server):
-    before = threading.active_count()
+    threads_before = threading.active_count()
     server, batcher = scripted_server()
     assert batcher.started
     assert repr(server) == f"LocalServer({server.url})"
     server.stop()
     server.stop()
     assert batcher.stops == [0.0]
-    assert threading.active_count() == before
+    assert threading.active_count() == threads_before
     with pytest.raises(LocalServerError, match="not running"):
         _ = server.url
     with pytest.raises(LocalServerError, match="started before"):
         server.start()
 
 
-async def test_a_server_that_has_stopped_lets_go_of_its_model(monkeypatch, http):
-    real, engines = _local_server.load_engine, []
+async def test_a_stopped_server_keeps_no_model_in_memory(monkeypatch, http):
+    load_real, engines = _local_server.load_engine, []
 
     def load(options):
-        model, batcher = real(options)
+        model, batcher = load_real(options)
         engines.append(weakref.ref(model.engine))
         return model, batcher
 
     monkeypatch.setattr(_local_server, "load_engine", load)
     server = LocalServer().start()
-    asked = {"inputs": "Once", "parameters": {"max_new_tokens": 2}}
+    payload = {"inputs": "Once", "parameters": {"max_new_tokens": 2}}
     for path in ("/generate", "/generate_stream", "/info", "/nowhere"):
-        async with http.post(server.url + path, json=asked) as response:
+        async with http.post(server.url + path, json=payload) as response:
             await response.read()
     # With its thread the server has ended, and the server itself, which is kept, holds nothing.
     await asyncio.to_thread(server.stop)
@@ -121,19 +123,19 @@ async def test_a_server_that_has_stopped_lets_go_of_its_model(monkeypatch, http)
     assert [engine() for engine in engines] == [None]
 
 
-def test_stopping_what_was_never_started():
+def test_stopping_a_server_that_was_never_started():
     LocalServer().stop()
 
 
-def test_a_server_that_cannot_come_up_says_so(scripted_server, monkeypatch):
-    async def broken(*_):
+def test_an_error_during_the_start_is_raised(scripted_server, monkeypatch):
+    async def fail(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(_local_server, "_serve_until_stopped", broken)
-    before = threading.active_count()
+    monkeypatch.setattr(_local_server, "_serve_until_stopped", fail)
+    threads_before = threading.active_count()
     with pytest.raises(RuntimeError, match="no"):
         scripted_server()
-    assert threading.active_count() == before
+    assert threading.active_count() == threads_before
 
 
 def test_limits_that_contradict_the_model(local_server):
@@ -172,28 +174,30 @@ async def stubborn():
     await process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_lets_a_running_generation_finish(stubborn, http, data_of, number, refuses):
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_lets_a_running_generation_finish(
+    stubborn, http, parse_events, signal_number, wait_until_refused
+):
     url = (await stubborn.stdout.readline()).decode().strip()
     async with http.post(f"{url}/generate_stream", json={"inputs": "a"}) as response:
         first = await response.content.readuntil(b"\n\n")
-        stubborn.send_signal(number)
-        await refuses(response.url.port)
+        stubborn.send_signal(signal_number)
+        await wait_until_refused(response.url.port)
         stubborn.stdin.write(b"\n")
-        events = data_of((first + await response.read()).decode())
+        events = parse_events((first + await response.read()).decode())
     assert events[-1]["generated_text"] == "first last"
     assert await stubborn.communicate() == (b"stopped\n", b"")
     assert stubborn.returncode == 0
 
 
-async def test_a_second_signal_stops_at_once(stubborn, http, data_of, refuses):
+async def test_a_second_signal_stops_at_once(stubborn, http, parse_events, wait_until_refused):
     url = (await stubborn.stdout.readline()).decode().strip()
     async with http.post(f"{url}/generate_stream", json={"inputs": "a"}) as response:
         first = await response.content.readuntil(b"\n\n")
         stubborn.send_signal(signal.SIGTERM)
-        await refuses(response.url.port)
+        await wait_until_refused(response.url.port)
         stubborn.send_signal(signal.SIGINT)
-        events = data_of((first + await response.read()).decode())
+        events = parse_events((first + await response.read()).decode())
     assert events[-1] == {
         "error": "Request failed during generation: out of time",
         "error_type": "generation",
@@ -221,8 +225,8 @@ async def test_the_real_server_as_a_command(http):
     )
     try:
         url = (await process.stdout.readline()).decode().strip()
-        asked = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 100}}
-        async with http.post(f"{url}/generate_stream", json=asked) as response:
+        payload = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 100}}
+        async with http.post(f"{url}/generate_stream", json=payload) as response:
             first = await response.content.readuntil(b"\n\n")
             process.send_signal(signal.SIGTERM)
             rest = await response.read()

@@ -39,7 +39,7 @@ def test_the_key_does_not_show():
         ("cors_allow_origin", [b"https://page.example"]),
     ],
 )
-def test_what_is_out_of_range(option, value):
+def test_values_out_of_range(option, value):
     with pytest.raises(LocalServerError, match=option):
         ServerOptions(**{option: value})
 
@@ -54,8 +54,8 @@ def test_what_is_out_of_range(option, value):
     ],
 )
 def test_limits_default_to_the_context(options, limits):
-    found = Limits.from_options(ServerOptions(**options), max_positions=512)
-    assert (found.max_input_tokens, found.max_total_tokens) == limits
+    limits_found = Limits.from_options(ServerOptions(**options), max_positions=512)
+    assert (limits_found.max_input_tokens, limits_found.max_total_tokens) == limits
 
 
 @pytest.mark.parametrize(

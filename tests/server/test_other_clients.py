@@ -31,14 +31,14 @@ def test_hub_is_greedy_unless_it_asks_for_more(hub):
 
 
 def test_hub_seed(hub):
-    asked = {"max_new_tokens": 12, "temperature": 1.3, "seed": 2**64 - 1}
-    assert hub.text_generation(PROMPT, **asked) == hub.text_generation(PROMPT, **asked)
+    payload = {"max_new_tokens": 12, "temperature": 1.3, "seed": 2**64 - 1}
+    assert hub.text_generation(PROMPT, **payload) == hub.text_generation(PROMPT, **payload)
 
 
 def test_hub_full_text(hub):
-    asked = {"max_new_tokens": 8, "do_sample": False}
-    text = hub.text_generation(PROMPT, return_full_text=True, **asked)
-    assert text == PROMPT + hub.text_generation(PROMPT, return_full_text=False, **asked)
+    payload = {"max_new_tokens": 8, "do_sample": False}
+    text = hub.text_generation(PROMPT, return_full_text=True, **payload)
+    assert text == PROMPT + hub.text_generation(PROMPT, return_full_text=False, **payload)
 
 
 def test_hub_details(hub):
@@ -66,15 +66,15 @@ def test_hub_details(hub):
 
 
 def test_hub_stream(hub):
-    asked = {"max_new_tokens": 16, "do_sample": False, "return_full_text": False}
-    tokens = [*hub.text_generation(PROMPT, stream=True, **asked)]
+    payload = {"max_new_tokens": 16, "do_sample": False, "return_full_text": False}
+    tokens = [*hub.text_generation(PROMPT, stream=True, **payload)]
     assert len(tokens) == 16
-    assert "".join(tokens) == hub.text_generation(PROMPT, **asked)
+    assert "".join(tokens) == hub.text_generation(PROMPT, **payload)
 
 
 def test_hub_stream_with_details(hub):
-    asked = {"max_new_tokens": 16, "do_sample": False, "return_full_text": False}
-    events = [*hub.text_generation(PROMPT, stream=True, details=True, top_n_tokens=3, **asked)]
+    payload = {"max_new_tokens": 16, "do_sample": False, "return_full_text": False}
+    events = [*hub.text_generation(PROMPT, stream=True, details=True, top_n_tokens=3, **payload)]
     assert [event.index for event in events] == list(range(1, 17))
     assert all(len(event.top_tokens) == 3 for event in events)
     assert all(event.generated_text is None for event in events[:-1])
@@ -116,12 +116,12 @@ def test_hub_errors(hub):
 
 
 def test_openai_plain(openai):
-    asked = {"model": "any/name", "prompt": PROMPT, "max_tokens": 8, "temperature": 0}
-    completion = openai.completions.create(**asked)
+    payload = {"model": "any/name", "prompt": PROMPT, "max_tokens": 8, "temperature": 0}
+    completion = openai.completions.create(**payload)
     assert completion.object == "text_completion"
     (choice,) = completion.choices
     assert choice.finish_reason == "length"
-    assert choice.text == openai.completions.create(**asked).choices[0].text
+    assert choice.text == openai.completions.create(**payload).choices[0].text
     usage = completion.usage
     assert usage.completion_tokens == 8
     assert usage.total_tokens == usage.prompt_tokens + 8
@@ -134,30 +134,30 @@ def test_openai_prompts(openai):
 
 
 def test_openai_stream(openai):
-    asked = {"model": "tgi", "prompt": PROMPT, "max_tokens": 12, "temperature": 0}
-    chunks = [*openai.completions.create(stream=True, **asked)]
+    payload = {"model": "tgi", "prompt": PROMPT, "max_tokens": 12, "temperature": 0}
+    chunks = [*openai.completions.create(stream=True, **payload)]
     text = "".join(chunk.choices[0].text for chunk in chunks)
-    assert text == openai.completions.create(**asked).choices[0].text
+    assert text == openai.completions.create(**payload).choices[0].text
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [*[""] * 11, "length"]
     assert chunks[-1].usage.completion_tokens == 12
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
 def test_openai_logprobs(openai):
-    asked = {"model": "tgi", "prompt": PROMPT, "max_tokens": 6, "temperature": 0, "logprobs": 2}
-    whole = openai.completions.create(**asked).choices[0].logprobs
+    payload = {"model": "tgi", "prompt": PROMPT, "max_tokens": 6, "temperature": 0, "logprobs": 2}
+    whole = openai.completions.create(**payload).choices[0].logprobs
     assert len(whole.tokens) == len(whole.top_logprobs) == 6
-    chunks = openai.completions.create(stream=True, **asked)
+    chunks = openai.completions.create(stream=True, **payload)
     parts = [chunk.choices[0].logprobs for chunk in chunks]
     assert [part.tokens for part in parts] == [[token] for token in whole.tokens]
     assert [part.text_offset for part in parts] == [[offset] for offset in whole.text_offset]
 
 
 def test_openai_choices(openai):
-    asked = {"model": "tgi", "prompt": PROMPT, "max_tokens": 8, "seed": 5}
-    choices = openai.completions.create(n=2, **asked).choices
+    payload = {"model": "tgi", "prompt": PROMPT, "max_tokens": 8, "seed": 5}
+    choices = openai.completions.create(n=2, **payload).choices
     assert [choice.index for choice in choices] == [0, 1]
-    alone = [openai.completions.create(**{**asked, "seed": seed}).choices[0] for seed in (5, 6)]
+    alone = [openai.completions.create(**{**payload, "seed": seed}).choices[0] for seed in (5, 6)]
     assert [choice.text for choice in choices] == [choice.text for choice in alone]
 
 

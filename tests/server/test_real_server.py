@@ -15,7 +15,7 @@ from hfgen.server.engine.batcher import Batcher
 PROMPT = "Once upon a time"
 
 
-def asking(prompt=PROMPT, **parameters):
+def make_payload(prompt=PROMPT, **parameters):
     return {"inputs": prompt, "parameters": parameters}
 
 
@@ -25,60 +25,62 @@ async def metrics(http, server):
     return dict(re.findall(r"^(tgi_\S+) (.+)$", text, re.MULTILINE))
 
 
-async def until(http, server, **wanted):
-    """Poll: nothing tells us."""
+async def wait_for_metrics(http, server, **expected):
+    """Poll the metrics until they have these values."""
     async with asyncio.timeout(20):
         while True:
             found = await metrics(http, server)
-            if all(found.get(name) == value for name, value in wanted.items()):
+            if all(found.get(name) == value for name, value in expected.items()):
                 return found
             await asyncio.sleep(0.01)
 
 
-async def generate(http, server, asked):
-    async with http.post(f"{server.url}/generate", json=asked) as response:
+async def generate(http, server, payload):
+    async with http.post(f"{server.url}/generate", json=payload) as response:
         assert response.status == 200
         return await response.json()
 
 
-async def test_two_dozen_streams_say_what_each_says_alone(local_server, http, data_of):
-    asks = [
-        asking(f"Tell me a story about {name}", max_new_tokens=40, seed=seed, **sampling)
+async def test_two_dozen_streams_have_the_texts_that_each_has_alone(
+    local_server, http, parse_events
+):
+    payloads = [
+        make_payload(f"Tell me a story about {name}", max_new_tokens=40, seed=seed, **sampling)
         for seed in range(6)
         for name in ("a fox", "an owl")
         for sampling in ({}, {"temperature": 0.9, "top_p": 0.9})
     ]
 
-    async def stream(asked):
-        async with http.post(f"{local_server.url}/generate_stream", json=asked) as response:
-            return data_of(await response.text())
+    async def stream(payload):
+        async with http.post(f"{local_server.url}/generate_stream", json=payload) as response:
+            return parse_events(await response.text())
 
-    together = await asyncio.gather(*map(stream, asks))
-    for asked, events in zip(asks[:4], together, strict=False):
-        alone = await generate(http, local_server, asked)
+    together = await asyncio.gather(*map(stream, payloads))
+    for payload, events in zip(payloads[:4], together, strict=False):
+        alone = await generate(http, local_server, payload)
         assert events[-1]["generated_text"] == alone["generated_text"]
     for events in together:
         assert [event["index"] for event in events] == list(range(1, len(events) + 1))
-        said = "".join(e["token"]["text"] for e in events if not e["token"]["special"])
-        assert said == events[-1]["generated_text"]
+        text = "".join(e["token"]["text"] for e in events if not e["token"]["special"])
+        assert text == events[-1]["generated_text"]
 
 
 @pytest.fixture
 def gated_server(monkeypatch):
     """A server whose stories end with the context alone, and whose engine a test can hold up."""
-    real, gate, steps = _local_server.load_engine, threading.Event(), []
+    load_real, gate, steps = _local_server.load_engine, threading.Event(), []
 
     def load(options):
-        model, _ = real(options)
+        model, _ = load_real(options)
         step = model.engine.step
 
-        def gated(*args):
+        def wait_and_step(*args):
             assert gate.wait(20)
             steps.append(args)
             time.sleep(0.002)
             return step(*args)
 
-        monkeypatch.setattr(model.engine, "step", gated)
+        monkeypatch.setattr(model.engine, "step", wait_and_step)
         model = dataclasses.replace(model, eos_ids=frozenset())
         return model, Batcher(model)
 
@@ -89,9 +91,9 @@ def gated_server(monkeypatch):
         gate.set()
 
 
-async def test_clients_that_go_away_leave_the_batch(gated_server, http):
+async def test_jobs_of_disconnected_clients_leave_the_batch(gated_server, http):
     responses = [
-        await http.post(f"{gated_server.url}/generate_stream", json=asking(do_sample=True))
+        await http.post(f"{gated_server.url}/generate_stream", json=make_payload(do_sample=True))
         for _ in range(8)
     ]
     for response in responses:
@@ -99,21 +101,23 @@ async def test_clients_that_go_away_leave_the_batch(gated_server, http):
     gated_server.gate.clear()
     for response in responses:
         response.close()
-    await until(http, gated_server, **{'tgi_request_failure{err="dropped"}': "8.0"})
+    await wait_for_metrics(http, gated_server, **{'tgi_request_failure{err="dropped"}': "8.0"})
     # All eight are cancelled. The engine may be in the middle of a step for them, or about to take
     # one more, and takes no other: they had hundreds to go.
-    before = len(gated_server.steps)
+    steps_before = len(gated_server.steps)
     gated_server.gate.set()
-    found = await until(http, gated_server, tgi_batch_current_size="0.0", tgi_queue_size="0.0")
-    assert len(gated_server.steps) - before <= 1
+    found = await wait_for_metrics(
+        http, gated_server, tgi_batch_current_size="0.0", tgi_queue_size="0.0"
+    )
+    assert len(gated_server.steps) - steps_before <= 1
     assert found["tgi_request_success"] == "0.0"
 
 
-async def test_a_stream_and_a_plain_answer_agree(local_server, http, data_of):
-    asked = asking(max_new_tokens=20, details=True, top_n_tokens=2, seed=1, temperature=0.8)
-    plain = await generate(http, local_server, asked)
-    async with http.post(f"{local_server.url}/generate_stream", json=asked) as response:
-        events = data_of(await response.text())
+async def test_a_stream_and_a_plain_answer_agree(local_server, http, parse_events):
+    payload = make_payload(max_new_tokens=20, details=True, top_n_tokens=2, seed=1, temperature=0.8)
+    plain = await generate(http, local_server, payload)
+    async with http.post(f"{local_server.url}/generate_stream", json=payload) as response:
+        events = parse_events(await response.text())
     details = plain["details"]
     assert [event["token"] for event in events] == details["tokens"]
     assert [event["top_tokens"] for event in events] == details["top_tokens"]
@@ -134,8 +138,10 @@ async def test_tokenize_covers_the_text(local_server, http):
 
 @pytest.mark.parametrize("truncate", [1, 3])
 async def test_the_prompt_is_truncated(local_server, http, truncate):
-    asked = asking(truncate=truncate, details=True, decoder_input_details=True, max_new_tokens=1)
-    details = (await generate(http, local_server, asked))["details"]
+    payload = make_payload(
+        truncate=truncate, details=True, decoder_input_details=True, max_new_tokens=1
+    )
+    details = (await generate(http, local_server, payload))["details"]
     assert len(details["prefill"]) == truncate
     assert PROMPT.endswith("".join(token["text"] for token in details["prefill"]))
 
@@ -143,8 +149,8 @@ async def test_the_prompt_is_truncated(local_server, http, truncate):
 async def test_the_context_ends_a_generation(local_server, http):
     async with http.get(f"{local_server.url}/info") as response:
         info = await response.json()
-    asked = asking("fox " * 2000, truncate=info["max_input_tokens"], details=True)
-    answer = await generate(http, local_server, asked)
+    payload = make_payload("fox " * 2000, truncate=info["max_input_tokens"], details=True)
+    answer = await generate(http, local_server, payload)
     assert answer["details"]["generated_tokens"] == 1
     assert answer["details"]["finish_reason"] in {"length", "eos_token"}
 

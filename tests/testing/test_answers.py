@@ -1,4 +1,4 @@
-"""Answers: as values that methods change, and the usual ones, as hfgen itself reads them."""
+"""Answers: values with methods that return changed copies, and the usual answers."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ from hfgen.testing import (
 )
 
 
-def test_it_is_a_frozen_value():
+def test_an_answer_is_a_frozen_value():
     assert answer(b"a", Pause(1), headers={"a": "b"}) == answer(b"a", Pause(1), headers={"a": "b"})
     assert len({answer(b"a"), answer(b"a"), answer(b"b")}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -87,28 +87,28 @@ def test_at_the_start_of_an_empty_body():
 
 
 @pytest.mark.parametrize("place", [6, -6, b"x"])
-def test_at_no_place(place):
+def test_a_place_that_the_body_does_not_have(place):
     with pytest.raises(ValueError, match="the body has"):
         answer(b"abc", Pause(1), b"de").at(place, Cut())
 
 
 def test_every_place_keeps_the_bytes():
-    said = answer(b"ab", b"", Pause(1), b"cde")
+    scripted = answer(b"ab", b"", Pause(1), b"cde")
     for place in range(6):
-        assert said.at(place, Pause(2)).content == b"abcde"
-        assert said.at(place, Cut()).content == b"abcde"[:place]
+        assert scripted.at(place, Pause(2)).content == b"abcde"
+        assert scripted.at(place, Cut()).content == b"abcde"[:place]
 
 
 def test_after_and_headers():
-    said = answer(b"a", headers={"X-A": "1", "x-b": "2"}).after(2)
-    assert said.delay == 2
-    assert said.with_headers({"x-a": "3"}).headers == (("x-b", "2"), ("x-a", "3"))
-    assert isinstance(said, ScriptedAnswer)
+    scripted = answer(b"a", headers={"X-A": "1", "x-b": "2"}).after(2)
+    assert scripted.delay == 2
+    assert scripted.with_headers({"x-a": "3"}).headers == (("x-b", "2"), ("x-a", "3"))
+    assert isinstance(scripted, ScriptedAnswer)
 
 
-def chunks(said):
+def chunks(scripted):
     """The chunks of an answer, as plain mappings."""
-    parts = said.content.decode().split("\n\n")
+    parts = scripted.content.decode().split("\n\n")
     return [json.loads(part.removeprefix("data: ")) for part in parts if part[:4] == "data"]
 
 
@@ -125,10 +125,10 @@ def test_a_special_token_may_come_first():
     assert chunks(tokens(Special("<s>"), "a"))[-1]["generated_text"] == "a"
 
 
-def test_tokens_that_are_the_same_are_told_apart():
-    said = chunks(tokens("a", "a", "a"))
-    assert [c["index"] for c in said] == [1, 2, 3]
-    assert [c["generated_text"] for c in said] == [None, None, "aaa"]
+def test_equal_tokens_have_their_own_indexes():
+    sent = chunks(tokens("a", "a", "a"))
+    assert [c["index"] for c in sent] == [1, 2, 3]
+    assert [c["generated_text"] for c in sent] == [None, None, "aaa"]
 
 
 def test_details():
@@ -150,20 +150,20 @@ def test_tokens_that_break_off_have_no_last_event(after):
 
 
 @pytest.mark.parametrize("after", [Pause(1), comment(), done()])
-def test_tokens_that_something_harmless_follows_have_one(after):
+def test_tokens_before_a_pause_or_a_comment_have_a_last_event(after):
     assert tokens("a", after).body[0] == event(chunk("a", generated_text="a"))
     assert tokens("a", after, ends=False).body[0] == event(chunk("a"))
 
 
-def test_tokens_without_any():
+def test_no_tokens():
     assert tokens().body == ()
     assert tokens(Hang()).body == (Hang(),)
 
 
 def test_steps_among_tokens_stay_where_they_are():
-    said = tokens("a", Pause(1), comment(), "b").body
-    assert said[1:3] == (Pause(1), comment())
-    assert len(said) == 4
+    body = tokens("a", Pause(1), comment(), "b").body
+    assert body[1:3] == (Pause(1), comment())
+    assert len(body) == 4
 
 
 def test_content_types():
@@ -181,13 +181,13 @@ def test_content_types():
 def test_statuses():
     assert (status(503, "é").status, status(503, "é").content) == (503, "é".encode())
     assert status(401).body == ()
-    said = loading(300.9, headers={"Retry-After": "1"})
-    assert said.status == 503
-    assert json.loads(said.content) == {
+    scripted = loading(300.9, headers={"Retry-After": "1"})
+    assert scripted.status == 503
+    assert json.loads(scripted.content) == {
         "error": "Model scripted/model is currently loading",
         "estimated_time": 300.9,
     }
-    assert dict(said.headers)["retry-after"] == "1"
+    assert dict(scripted.headers)["retry-after"] == "1"
     assert overloaded().status == 429
     assert json.loads(overloaded().content)["error_type"] == "overloaded"
     assert dict(overloaded(retry_after=0.5).headers)["retry-after"] == "0.5"
@@ -195,11 +195,11 @@ def test_statuses():
 
 def test_generated():
     assert json.loads(generated("a").content) == {"generated_text": "a"}
-    said = generated("a", details={"seed": 5})
-    assert json.loads(said.content) == {"generated_text": "a", "details": {"seed": 5}}
+    scripted = generated("a", details={"seed": 5})
+    assert json.loads(scripted.content) == {"generated_text": "a", "details": {"seed": 5}}
 
 
-def test_hfgen_reads_them(serve):
+def test_hfgen_reads_the_usual_answers(serve):
     server = serve(
         overloaded(retry_after=0),
         tokens("Once", " upon", Special("</s>"), finish_reason="eos_token"),

@@ -1,4 +1,4 @@
-"""What a scripted server says that it speaks."""
+"""How a scripted server answers the questions which API it has."""
 
 import httpx
 import pytest
@@ -9,7 +9,7 @@ from hfgen.testing import ScriptedServer, as_json
 @pytest.mark.parametrize(
     ("speaks", "owner"), [("vllm", "vllm"), ("sglang", "sglang"), ("llama.cpp", "llamacpp")]
 )
-def test_others_have_models_and_no_info(speaks, owner):
+def test_other_servers_have_models_and_no_info(speaks, owner):
     with ScriptedServer(as_json({}), speaks=speaks) as server:
         assert httpx.get(f"{server.url}/info").status_code == 404
         [model] = httpx.get(f"{server.url}/v1/models?x=1").json()["data"]
@@ -28,12 +28,12 @@ def test_a_tgi_has_info():
         server.check()
 
 
-def test_nothing():
+def test_without_speaks_the_script_answers():
     with ScriptedServer(as_json({"a": 1}), speaks=None) as server:
         assert httpx.get(f"{server.url}/info").json() == {"a": 1}
         assert len(server.requests) == 1
 
 
-def test_something_unknown():
+def test_an_unknown_api():
     with pytest.raises(ValueError, match=r"vllm, .* not 'openai'"):
         ScriptedServer(as_json({}), speaks="openai")

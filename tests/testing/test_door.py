@@ -1,4 +1,4 @@
-"""The door of `hfgen.testing`: what is there, and what it costs."""
+"""The public names of `hfgen.testing`, and what the import loads."""
 
 import inspect
 import subprocess
@@ -28,23 +28,23 @@ def test_what_is_public_is_documented():
                     assert inspect.getdoc(function), f"{name}.{method}"
 
 
-def loaded_by(script):
+def list_loaded_modules(script):
     listing = "import sys; print('\\n'.join(sys.modules))"
     command = [sys.executable, "-W", "error", "-c", f"{script}\n{listing}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return set(done.stdout.split())
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return set(process.stdout.split())
 
 
 def test_it_loads_neither_pytest_nor_a_transport():
-    loaded = loaded_by("import hfgen.testing") - loaded_by("import hfgen")
+    loaded = list_loaded_modules("import hfgen.testing") - list_loaded_modules("import hfgen")
     added = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names)
     assert added == {"hfgen"}
 
 
 def test_its_plugin_loads_nothing_that_pytest_and_hfgen_do_not():
-    before = loaded_by("import pytest, hfgen, hfgen.testing")
-    assert loaded_by("import hfgen.testing._plugin") - before == {"hfgen.testing._plugin"}
+    before = list_loaded_modules("import pytest, hfgen, hfgen.testing")
+    assert list_loaded_modules("import hfgen.testing._plugin") - before == {"hfgen.testing._plugin"}
 
 
 def test_hfgen_does_not_load_it():
-    assert "hfgen.testing" not in loaded_by("import hfgen")
+    assert "hfgen.testing" not in list_loaded_modules("import hfgen")

@@ -18,14 +18,14 @@ def read(data):
 
 
 def test_an_event_carries_json():
-    [got] = read(event({"é\u2028": 1}))
-    assert json.loads(got.data) == {"é\u2028": 1}
+    [received] = read(event({"é\u2028": 1}))
+    assert json.loads(received.data) == {"é\u2028": 1}
     assert "é\u2028".encode() in event({"é\u2028": 1})
 
 
 def test_an_event_carries_text_of_any_lines():
-    [got] = read(event("a\nb\n", name="ping"))
-    assert (got.name, got.data) == (b"ping", b"a\nb\n")
+    [received] = read(event("a\nb\n", name="ping"))
+    assert (received.name, received.data) == (b"ping", b"a\nb\n")
 
 
 def test_done_is_an_event():
@@ -33,12 +33,12 @@ def test_done_is_an_event():
 
 
 @pytest.mark.parametrize("text", ["", "keepalive"])
-def test_a_comment_is_none(text):
+def test_a_comment_is_no_event(text):
     assert read(comment(text)) == []
     assert comment(text) == (b": keepalive\n\n" if text else b":\n\n")
 
 
-def test_a_chunk_is_one_of_tgi():
+def test_a_chunk_has_the_fields_of_tgi():
     assert chunk("a", index=3, special=True, generated_text="b", details={"seed": None}) == {
         "index": 3,
         "token": {"id": chunk("a")["token"]["id"], "text": "a", "logprob": -0.5, "special": True},
@@ -49,9 +49,9 @@ def test_a_chunk_is_one_of_tgi():
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_hfgen_reads_the_faults_of_every_server(server):
-    found = server_errors.error_in_json(fault("oh no", server=server))
+    found = server_errors.parse_json_error(fault("oh no", server=server))
     assert found.message == "oh no"
-    assert isinstance(server_errors.error_from(found), StatusError)
+    assert isinstance(server_errors.make_status_error(found), StatusError)
 
 
 def test_the_shapes_of_faults():
@@ -76,16 +76,16 @@ def test_the_shapes_of_faults():
     }
 
 
-def test_a_server_that_nobody_knows():
+def test_an_unknown_server():
     with pytest.raises(ValueError, match=r"llama\.cpp, openai"):
         fault("m", server="gpt")
 
 
 @pytest.mark.parametrize("server", ["tgi", "sglang"])
 def test_overload_in_a_stream(server):
-    said = overloaded(in_band=True, server=server)
-    first, *rest = read(said.content)
-    assert said.status == 200
-    found = server_errors.error_in_json(json.loads(first.data))
-    assert isinstance(server_errors.error_from(found), OverloadedError)
-    assert [got.data for got in rest] == ([] if server == "tgi" else [b"[DONE]"])
+    scripted = overloaded(in_band=True, server=server)
+    first, *rest = read(scripted.content)
+    assert scripted.status == 200
+    found = server_errors.parse_json_error(json.loads(first.data))
+    assert isinstance(server_errors.make_status_error(found), OverloadedError)
+    assert [received.data for received in rest] == ([] if server == "tgi" else [b"[DONE]"])

@@ -40,8 +40,8 @@ def ask(server):
 """
 
 
-def test_it_is_there(run_pytest):
-    done = run_pytest(
+def test_the_fixture_starts_servers(run_pytest):
+    process = run_pytest(
         IMPORTS
         + """
 from hfgen import Client
@@ -57,11 +57,11 @@ def test_several(scripted_server):
     assert ask(one) + ask(two) == b"12"
 """
     )
-    assert "2 passed" in done.stdout, done.stdout
+    assert "2 passed" in process.stdout, process.stdout
 
 
 def test_a_strict_script_fails_the_test(run_pytest):
-    done = run_pytest(
+    process = run_pytest(
         IMPORTS
         + """
 import urllib.error
@@ -75,12 +75,12 @@ def test_it(scripted_server):
         error.close()
 """
     )
-    assert "1 passed, 1 error" in done.stdout, done.stdout
-    assert "the script has 1 answers" in done.stdout
+    assert "1 passed, 1 error" in process.stdout, process.stdout
+    assert "the script has 1 answers" in process.stdout
 
 
-def test_a_failure_leaves_nothing(run_pytest):
-    done = run_pytest(
+def test_after_a_failed_test_no_thread_is_left(run_pytest):
+    process = run_pytest(
         IMPORTS
         + """
 import http.client, socket, threading
@@ -97,12 +97,12 @@ def test_after_it():
     assert threading.active_count() == 1
 """
     )
-    assert "1 failed, 1 passed" in done.stdout, done.stdout
-    assert "of its own" in done.stdout
+    assert "1 failed, 1 passed" in process.stdout, process.stdout
+    assert "of its own" in process.stdout
 
 
-def test_who_has_a_fixture_of_that_name_keeps_it(run_pytest):
-    done = run_pytest(
+def test_a_users_fixture_of_the_same_name_is_used(run_pytest):
+    process = run_pytest(
         """
 import pytest, sys
 
@@ -115,10 +115,10 @@ def test_it(scripted_server):
     assert not {"aiohttp", "urllib3", "numpy"} & set(sys.modules)
 """
     )
-    assert "1 passed" in done.stdout, done.stdout
+    assert "1 passed" in process.stdout, process.stdout
 
 
-def test_it_is_listed(run_pytest):
-    done = run_pytest("", "--fixtures")
-    assert "scripted_server" in done.stdout
-    assert "Start scripted servers" in done.stdout
+def test_the_fixture_is_listed(run_pytest):
+    process = run_pytest("", "--fixtures")
+    assert "scripted_server" in process.stdout
+    assert "Start scripted servers" in process.stdout

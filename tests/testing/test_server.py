@@ -1,4 +1,4 @@
-"""The server: what it leaves when it is closed, whatever went on, and TLS."""
+"""The server: it leaves nothing open when it is closed; and TLS."""
 
 import gc
 import socket
@@ -26,7 +26,7 @@ def open_files():
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left():
+def check_leftovers():
     files, threads = open_files(), set(threading.enumerate())
     yield
     assert set(threading.enumerate()) <= threads
@@ -34,7 +34,7 @@ def nothing_is_left():
 
 
 @pytest.mark.parametrize(
-    "said",
+    "scripted",
     [
         answer(Hang(), framing="raw"),
         tokens("a", Hang()),
@@ -46,8 +46,8 @@ def nothing_is_left():
     ids=["silent", "hanging", "pausing", "delayed", "sending", "idle"],
 )
 @pytest.mark.parametrize("clients", [1, 20])
-def test_at_once_whatever_goes_on(said, clients):
-    with ScriptedServer(said) as server:
+def test_closing_takes_no_time_in_any_state(scripted, clients):
+    with ScriptedServer(scripted) as server:
         connections = [connect(server) for _ in range(clients)]
         for connection in connections:
             connection.sendall(REQUEST)
@@ -55,13 +55,13 @@ def test_at_once_whatever_goes_on(said, clients):
         time.sleep(0.05)
         started = time.monotonic()
     assert time.monotonic() - started < 2
-    # It was the server who left.
+    # The server closed the connections, so no client hung up.
     assert not any(request.hung_up.is_set() for request in server.requests)
     for connection in connections:
         connection.close()
 
 
-def test_with_clients_that_say_nothing_or_half_of_it():
+def test_closing_with_clients_that_sent_no_whole_request():
     with ScriptedServer(status(200)) as server:
         silent, half = connect(server), connect(server)
         half.sendall(REQUEST[:20])
@@ -70,7 +70,7 @@ def test_with_clients_that_say_nothing_or_half_of_it():
     half.close()
 
 
-def test_twice_is_once_and_never_started_is_nothing():
+def test_closing_twice_or_before_the_start_is_harmless():
     server = ScriptedServer(status(200))
     server.close()
     server = ScriptedServer(status(200)).start()
@@ -78,7 +78,7 @@ def test_twice_is_once_and_never_started_is_nothing():
     server.close()
 
 
-def test_it_is_started_once():
+def test_a_server_is_started_once():
     server = ScriptedServer(status(200))
     with pytest.raises(RuntimeError, match="has not been started"):
         _ = server.url
@@ -86,7 +86,7 @@ def test_it_is_started_once():
         server.start()
 
 
-def test_nobody_listens_then():
+def test_after_closing_connections_are_refused():
     with ScriptedServer(status(200)) as server:
         pass
     with pytest.raises(ConnectionRefusedError):
@@ -100,16 +100,16 @@ class TestTLS:
     def context(self, certificate):
         return ssl.create_default_context(cafile=certificate[0])
 
-    @pytest.mark.parametrize("given", ["files", "context"])
-    def test_it_is_spoken(self, certificate, context, given):
+    @pytest.mark.parametrize("form", ["files", "context"])
+    def test_answers_over_tls(self, certificate, context, form):
         tls = certificate
-        if given == "context":
+        if form == "context":
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(*certificate)
         with ScriptedServer(answer(b"abc", Pause(0.05), framing="close"), tls=tls) as server:
             assert server.url.startswith("https://")
             with context.wrap_socket(connect(server), server_hostname="127.0.0.1") as sock:
-                # Not to be told goodbye would be an error.
+                # Without the server's closing message, `recv` would raise an error.
                 sock.sendall(REQUEST)
                 received = b""
                 while piece := sock.recv(1000):
@@ -123,7 +123,7 @@ class TestTLS:
                 server.request()
             assert server.request().hung_up.wait(10)
 
-    def test_closing(self, certificate, context):
+    def test_closing_with_open_connections(self, certificate, context):
         with ScriptedServer(answer(b"abc", Hang()), tls=certificate) as server:
             silent = connect(server)
             hanging = context.wrap_socket(connect(server), server_hostname="127.0.0.1")
@@ -134,7 +134,7 @@ class TestTLS:
         silent.close()
         hanging.close()
 
-    def test_a_client_that_trusts_nobody(self, certificate):
+    def test_a_client_that_does_not_trust_the_certificate(self, certificate):
         with ScriptedServer(status(200), tls=certificate) as server:
             sock = connect(server)
             with pytest.raises(ssl.SSLCertVerificationError):

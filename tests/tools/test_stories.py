@@ -18,7 +18,7 @@ INTRODUCED = re.compile(r"\ban? (?:\w+ )?(\w+) (?:named|called|whose name was) (
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def drawn_stories():
     return list(stories.draw_stories("tests", 2000))
 
 
@@ -56,10 +56,14 @@ class TestLanguage:
     def test_articles_are_spelled_by_the_next_letter(self, marked, spelled):
         assert words.spell_articles(marked) == spelled
 
-    def test_articles_are_right(self, drawn):
-        for story in drawn:
-            assert not re.search(r"\ba [aeiou]", story.told.text, re.IGNORECASE), story.told.text
-            assert not re.search(r"\ban [^aeiou]", story.told.text, re.IGNORECASE), story.told.text
+    def test_articles_are_right(self, drawn_stories):
+        for story in drawn_stories:
+            assert not re.search(r"\ba [aeiou]", story.narrative.text, re.IGNORECASE), (
+                story.narrative.text
+            )
+            assert not re.search(r"\ban [^aeiou]", story.narrative.text, re.IGNORECASE), (
+                story.narrative.text
+            )
 
     def test_no_word_defies_the_rule_of_articles(self):
         every = itertools.chain(
@@ -69,71 +73,71 @@ class TestLanguage:
         odd = re.compile(r"hour|honest|heir|uni|use|eu|one\b")
         assert [word for word in every if odd.match(word)] == []
 
-    def test_ascii_only_and_every_slot_filled(self, drawn):
-        for story in drawn:
+    def test_ascii_only_and_every_slot_filled(self, drawn_stories):
+        for story in drawn_stories:
             assert story.document.isascii()
-            assert not re.search(r"[{}@\0]|\(n\)", story.told.text)
+            assert not re.search(r"[{}@\0]|\(n\)", story.narrative.text)
             assert stories.END_OF_TEXT not in story.document
 
-    def test_no_word_twice_in_a_row(self, drawn):
-        for story in drawn:
-            assert not re.search(r"\b(\w+) \1\b", story.told.text), story.told.text
+    def test_no_word_twice_in_a_row(self, drawn_stories):
+        for story in drawn_stories:
+            assert not re.search(r"\b(\w+) \1\b", story.narrative.text), story.narrative.text
 
-    def test_sentences_end_and_begin(self, drawn):
-        for story in drawn:
-            for line in story.told.text.split("\n"):
+    def test_sentences_end_and_begin(self, drawn_stories):
+        for story in drawn_stories:
+            for line in story.narrative.text.split("\n"):
                 assert line[0] in string.ascii_uppercase + '"'
                 assert line[-1] in '.!?"'
 
 
 class TestNames:
-    def test_nobody_shares_a_name_or_an_animal(self, drawn):
-        for story in drawn:
-            cast = story.told.cast
+    def test_characters_share_no_name_and_no_animal(self, drawn_stories):
+        for story in drawn_stories:
+            cast = story.narrative.cast
             three = (cast.hero, cast.friend, cast.acquaintance)
-            assert len({who.name for who in three}) == 3
-            animals = [who.kind for who in three if who.animal]
+            assert len({character.name for character in three}) == 3
+            animals = [character.kind for character in three if character.animal]
             assert len(set(animals)) == len(animals)
             assert cast.helper not in animals
 
-    def test_only_who_appears_is_named(self, drawn):
-        for story in drawn:
-            cast = story.told.cast
-            assert re.search(rf"\b{cast.hero.name}\b", story.told.text)
-            named = re.search(rf"\b{cast.friend.name}\b", story.told.text) is not None
-            assert named == story.told.friend_appears
+    def test_the_friend_is_named_only_in_stories_with_a_friend(self, drawn_stories):
+        for story in drawn_stories:
+            cast = story.narrative.cast
+            assert re.search(rf"\b{cast.hero.name}\b", story.narrative.text)
+            named = re.search(rf"\b{cast.friend.name}\b", story.narrative.text) is not None
+            assert named == story.narrative.friend_appears
 
-    def test_each_name_has_one_kind(self, drawn):
+    def test_each_name_has_one_kind(self, drawn_stories):
         titled = re.compile(rf"\b([A-Z][a-z]+) the ({'|'.join(KINDS)})\b")
-        for story in drawn:
-            cast = story.told.cast
-            kinds = {who.name: who.kind for who in (cast.hero, cast.friend)}
-            pairs = [(name, kind) for kind, name in INTRODUCED.findall(story.told.text)]
-            pairs += titled.findall(story.told.text)
-            assert all(kinds[name] == kind for name, kind in pairs), story.told.text
+        for story in drawn_stories:
+            cast = story.narrative.cast
+            kinds = {character.name: character.kind for character in (cast.hero, cast.friend)}
+            pairs = [(name, kind) for kind, name in INTRODUCED.findall(story.narrative.text)]
+            pairs += titled.findall(story.narrative.text)
+            assert all(kinds[name] == kind for name, kind in pairs), story.narrative.text
 
-    def test_nobody_is_introduced_twice(self, drawn):
-        for story in drawn:
-            names = [name for _, name in INTRODUCED.findall(story.told.text)]
-            assert len(set(names)) == len(names), story.told.text
+    def test_no_character_is_introduced_twice(self, drawn_stories):
+        for story in drawn_stories:
+            names = [name for _, name in INTRODUCED.findall(story.narrative.text)]
+            assert len(set(names)) == len(names), story.narrative.text
 
-    def test_roles_are_kept(self, drawn):
-        for story in drawn[:60]:
-            reading = roles.read_story(story.told.text)
+    def test_roles_are_kept(self, drawn_stories):
+        for story in drawn_stories[:60]:
+            reading = roles.read_story(story.narrative.text)
             assert reading.slips == ()
-            assert reading.plot == story.told.plot.name
-            assert reading.hero == story.told.cast.hero.name
+            assert reading.plot == story.narrative.plot.name
+            assert reading.hero == story.narrative.cast.hero.name
 
-    def test_a_reading_finds_friends_who_swap_names(self, drawn):
-        of_two = [story.told for story in drawn if story.told.friend_appears]
-        for told in of_two[:25]:
-            hero, friend = told.cast.hero.name, told.cast.friend.name
-            middle = len(told.text) * 3 // 5
+    def test_a_reading_finds_friends_who_swap_names(self, drawn_stories):
+        of_two = [story.narrative for story in drawn_stories if story.narrative.friend_appears]
+        for narrative in of_two[:25]:
+            hero, friend = narrative.cast.hero.name, narrative.cast.friend.name
+            middle = len(narrative.text) * 3 // 5
             swap = {hero: friend, friend: hero}
             rest = re.sub(
-                rf"\b({hero}|{friend})\b", lambda m, swap=swap: swap[m[1]], told.text[middle:]
+                rf"\b({hero}|{friend})\b", lambda m, swap=swap: swap[m[1]], narrative.text[middle:]
             )
-            assert not roles.read_story(told.text[:middle] + rest).keeps_names
+            assert not roles.read_story(narrative.text[:middle] + rest).keeps_names
 
     def test_a_reading_finds_no_story_elsewhere(self):
         assert not roles.read_story("Paris is the capital of France.").is_story
@@ -141,12 +145,12 @@ class TestNames:
 
 
 class TestPlots:
-    def test_names_are_unique_and_all_are_told(self, drawn):
+    def test_names_are_unique_and_all_are_told(self, drawn_stories):
         names = [plot.name for plot in stories.PLOTS]
         assert len(set(names)) == len(names)
-        assert {story.told.plot.name for story in drawn} == set(names)
+        assert {story.narrative.plot.name for story in drawn_stories} == set(names)
 
-    def test_who_is_met_has_a_meeting(self):
+    def test_a_friend_who_is_met_has_a_meeting(self):
         for plot in stories.PLOTS:
             meetings = [beat for beat in plot.beats if isinstance(beat, beats.Meeting)]
             met = plot.friend in (beats.Friend.NEW, beats.Friend.MET)
@@ -160,16 +164,16 @@ class TestPlots:
                 slots = set(re.findall(r"\{(\w+)\}", " ".join(itertools.chain(*plot.beats))))
                 assert not slots & OF_THE_FRIEND, plot.name
 
-    def test_every_sentence_can_be_filled(self, drawn):
-        fillings = {story.told.plot.name: story.told.slots for story in drawn}
+    def test_every_sentence_can_be_filled(self, drawn_stories):
+        fillings = {story.narrative.plot.name: story.narrative.slots for story in drawn_stories}
         for plot in stories.PLOTS:
             for beat in plot.beats:
                 meeting = isinstance(beat, beats.Meeting)
                 for sentence in (*beat.stranger, *beat.known) if meeting else beat:
                     assert sentence.format_map(fillings[plot.name])
 
-    def test_most_stories_have_a_well_known_beginning(self, drawn):
-        texts = [story.told.text for story in drawn]
+    def test_most_stories_have_a_well_known_beginning(self, drawn_stories):
+        texts = [story.narrative.text for story in drawn_stories]
         assert 0.4 < sum(t.startswith("Once upon a time") for t in texts) / len(texts) < 0.6
         assert sum(t.startswith("One day,") for t in texts) > 100
         assert sum(t.startswith("There once was") for t in texts) > 100
@@ -178,41 +182,43 @@ class TestPlots:
 class TestExtras:
     @staticmethod
     def kind_of(story):
-        told, document = story.told.text, story.document
-        if document == told:
+        narrative, document = story.narrative.text, story.document
+        if document == narrative:
             return "plain"
-        if document.startswith(told):
+        if document.startswith(narrative):
             return "card after"
-        before = document.removesuffix(told)
+        before = document.removesuffix(narrative)
         assert before != document
         return "card before" if before.startswith(("Facts: {", '{"')) else "words before"
 
-    def test_shares(self, drawn):
-        kinds = [self.kind_of(story) for story in drawn]
+    def test_shares(self, drawn_stories):
+        kinds = [self.kind_of(story) for story in drawn_stories]
         shares = {kind: kinds.count(kind) / len(kinds) for kind in set(kinds)}
         assert 0.24 < 1 - shares["plain"] < 0.32
         assert 0.06 < shares["card after"] < 0.10
         assert 0.02 < shares["card before"] < 0.05
         assert 0.14 < shares["words before"] < 0.20
 
-    def test_cards_are_json(self, drawn):
-        for story in drawn:
+    def test_cards_are_json(self, drawn_stories):
+        for story in drawn_stories:
             kind = self.kind_of(story)
             if not kind.startswith("card"):
                 continue
-            text = story.document.removeprefix(story.told.text).removesuffix(story.told.text)
+            text = story.document.removeprefix(story.narrative.text).removesuffix(
+                story.narrative.text
+            )
             facts = json.loads(text.strip().removeprefix("Facts: "))
-            cast = story.told.cast
+            cast = story.narrative.cast
             assert facts.get("name", cast.hero.name) == cast.hero.name
             assert facts.get("kind", cast.hero.kind) == cast.hero.kind
             assert cast.hero.name not in facts.get("friends", [])
             if "friends" in facts:
-                assert (cast.friend.name in facts["friends"]) == story.told.friend_appears
+                assert (cast.friend.name in facts["friends"]) == story.narrative.friend_appears
 
-    def test_requests_name_the_hero_of_the_story(self, drawn):
+    def test_requests_name_the_hero_of_the_story(self, drawn_stories):
         requests = [
-            (story.document.removesuffix(story.told.text), story.told.cast.hero.name)
-            for story in drawn
+            (story.document.removesuffix(story.narrative.text), story.narrative.cast.hero.name)
+            for story in drawn_stories
             if story.document.startswith(("Tell me a story", "Write a short story", "A story"))
         ]
         assert len(requests) > 50

@@ -3,8 +3,9 @@
     python tools/fuzz/run.py [--seconds 600] [--folder build/fuzz] [TARGET ...]
     python tools/fuzz/run.py --again FILE TARGET
 
-Needs atheris. What it learns stays in the folder, for the next run. At a finding it prints the
-input and the error, leaves the input in the folder, goes on with the other targets, and exits 1.
+Needs atheris. Inputs that reach new code stay in the folder, for the next run. At a finding the
+script prints the input and the error, leaves the input in the folder, continues with the other
+targets, and exits with 1.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-# What one input may take, whatever it is made of.
+# Limits for one input.
 _SECONDS_PER_INPUT = 10
 _MEGABYTES = 512
 _LONGEST = 64 * 1024
@@ -25,22 +26,25 @@ _SHOWN = 4000
 
 
 def main() -> int:
-    """Run the targets, each in a process of its own: libFuzzer ends the one that it runs in."""
-    given = _arguments()
-    if given.again:
-        return _again(given.targets[0], given.again)
-    if given.inside:
-        _fuzz(given.targets[0], given.libfuzzer)
+    """Run each target in a process of its own, because libFuzzer ends its process."""
+    arguments = _parse_arguments()
+    if arguments.again:
+        return _run_again(arguments.targets[0], arguments.again)
+    if arguments.inside:
+        _run_libfuzzer(arguments.targets[0], arguments.libfuzzer)
     from fuzz.targets import TARGETS  # noqa: PLC0415 - the fuzzed process instruments it first
 
-    names = given.targets or list(TARGETS)
-    share = max(1, given.seconds // len(names))
-    failed = [name for name in names if not _survives(name, TARGETS[name][1], share, given.folder)]
-    print(f"fuzzed {', '.join(names)}: {'found ' + ', '.join(failed) if failed else 'no finding'}")
+    names = arguments.targets or list(TARGETS)
+    share = max(1, arguments.seconds // len(names))
+    failed = [
+        name for name in names if not _fuzz_target(name, TARGETS[name][1], share, arguments.folder)
+    ]
+    result = f"found {', '.join(failed)}" if failed else "no finding"
+    print(f"fuzzed {', '.join(names)}: {result}")
     return bool(failed)
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fuzz what reads the bytes of servers.")
     parser.add_argument("targets", nargs="*", help="all of them if none is named")
     parser.add_argument("--seconds", type=int, default=600, help="for all targets together")
@@ -51,10 +55,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _survives(name: str, seeds: list[bytes], seconds: int, folder: Path) -> bool:
+def _fuzz_target(name: str, seeds: list[bytes], seconds: int, folder: Path) -> bool:
     corpus, found = folder / name, folder / "found"
-    for each in (corpus, found):
-        each.mkdir(parents=True, exist_ok=True)
+    for path in (corpus, found):
+        path.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         (corpus / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
     prefix = str(found / name) + "-"
@@ -75,24 +79,24 @@ def _survives(name: str, seeds: list[bytes], seconds: int, folder: Path) -> bool
         "print_final_stats=1",
         "verbosity=1",
     ]
-    done = subprocess.run(  # noqa: S603 - its own command
+    process = subprocess.run(  # noqa: S603 - its own command
         command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace",
     )  # fmt: skip
-    stats = [line for line in done.stdout.splitlines() if line.startswith(("stat::", "Done "))]
+    stats = [line for line in process.stdout.splitlines() if line.startswith(("stat::", "Done "))]
     print("\n".join(f"  {line}" for line in stats), flush=True)
-    if done.returncode == 0:
+    if process.returncode == 0:
         return True
-    _, mark, said = done.stdout.rpartition("=== Uncaught")
-    print((mark + said)[-_SHOWN:])
-    print(f"{name}: exit status {done.returncode}")
-    for path in re.findall(r"Test unit written to (.+)", done.stdout):
+    _, mark, report = process.stdout.rpartition("=== Uncaught")
+    print((mark + report)[-_SHOWN:])
+    print(f"{name}: exit status {process.returncode}")
+    for path in re.findall(r"Test unit written to (.+)", process.stdout):
         print(f"  the input is in {path}:\n  {Path(path).read_bytes()[:_SHOWN]!r}")
         print(f"  again: {sys.executable} {__file__} --again {path} {name}")
     return False
 
 
-def _again(name: str, path: Path) -> int:
+def _run_again(name: str, path: Path) -> int:
     from fuzz.targets import TARGETS  # noqa: PLC0415 - as above
 
     TARGETS[name][0](path.read_bytes())
@@ -100,7 +104,7 @@ def _again(name: str, path: Path) -> int:
     return 0
 
 
-def _fuzz(name: str, libfuzzer: list[str]) -> None:
+def _run_libfuzzer(name: str, libfuzzer: list[str]) -> None:
     import atheris  # noqa: PLC0415 - only this process needs it
 
     with atheris.instrument_imports(include=["hfgen", "email", "html", "urllib.parse"]):
@@ -117,12 +121,12 @@ def _fuzz(name: str, libfuzzer: list[str]) -> None:
         kind = chance.random()
         if kind < 0.5:  # noqa: PLR2004 - half by structure, half by bytes
             return atheris.Mutate(data, max_size)
-        where = chance.randrange(2**16)
+        index = chance.randrange(2**16)
         if kind < 0.75:  # noqa: PLR2004
-            changed = replace_value(data, where, chance.choice(VALUES))
+            mutated = replace_value(data, index, chance.choice(VALUES))
         else:
-            changed = replace_line_end(data, where, chance.choice(LINES))
-        return changed[:max_size]
+            mutated = replace_line_end(data, index, chance.choice(LINES))
+        return mutated[:max_size]
 
     folder, *options = libfuzzer
     arguments = [sys.argv[0], folder, *(f"-{option}" for option in options)]

@@ -22,8 +22,8 @@ class Friend(Enum):
 class Meeting:
     """The beat in which the second character comes in.
 
-    Told in one way of a friend whom the opening has presented, in another of a stranger: nobody
-    is introduced twice.
+    It has sentences for a friend whom the opening has presented and for a stranger, so that no
+    character is introduced twice.
     """
 
     stranger: tuple[str, ...]

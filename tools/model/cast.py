@@ -1,4 +1,4 @@
-"""Who and what one story is about: drawn once, before a word of it is told."""
+"""The characters and things of one story, drawn before it is told."""
 
 from dataclasses import dataclass
 from random import Random
@@ -58,18 +58,18 @@ class Cast:
 
 
 def draw_name(rng: Random, *, female: bool) -> str:
-    """Draw a name: mostly a common one, sometimes one that nobody has heard before."""
+    """Draw a name: mostly a common one, sometimes an invented one."""
     if chance(rng, 0.9):
         return rng.choice(words.GIRLS if female else words.BOYS)
     endings = words.GIRL_ENDINGS if female else words.BOY_ENDINGS
     return rng.choice(words.NAME_STARTS) + rng.choice(words.NAME_MIDDLES) + rng.choice(endings)
 
 
-def draw_character(rng: Random, taken: tuple[Character, ...] = ()) -> Character:
-    """Draw a character who shares neither name nor animal with those ``taken``."""
+def draw_character(rng: Random, others: tuple[Character, ...] = ()) -> Character:
+    """Draw a character who shares neither name nor animal with the ``others``."""
     female = chance(rng, 0.5)
-    names = {other.name for other in taken}
-    kinds = {other.kind for other in taken}
+    names = {other.name for other in others}
+    kinds = {other.kind for other in others}
     name = draw_name(rng, female=female)
     while name in names:
         name = draw_name(rng, female=female)

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 _PREFIX = "model."
 
 
-def model_config(shape: Shape) -> dict[str, Any]:
+def make_model_config(shape: Shape) -> dict[str, Any]:
     """Return what ``config.json`` holds."""
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -40,7 +40,7 @@ def model_config(shape: Shape) -> dict[str, Any]:
     }
 
 
-def tokenizer_config(shape: Shape) -> dict[str, Any]:
+def make_tokenizer_config(shape: Shape) -> dict[str, Any]:
     """Return what ``tokenizer_config.json`` holds."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -63,8 +63,8 @@ def save_checkpoint(folder: Path, model: Llama, tokenizer: Tokenizer) -> None:
     }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    _write_json(folder / "config.json", model_config(model.shape))
-    _write_json(folder / "tokenizer_config.json", tokenizer_config(model.shape))
+    _write_json(folder / "config.json", make_model_config(model.shape))
+    _write_json(folder / "tokenizer_config.json", make_tokenizer_config(model.shape))
     _write_json(
         folder / "generation_config.json",
         {"bos_token_id": END_ID, "eos_token_id": END_ID, "pad_token_id": END_ID},
@@ -91,7 +91,7 @@ def load_checkpoint(folder: Path) -> tuple[Llama, Tokenizer]:
 
 
 @torch.no_grad()
-def mean_loss(model: Llama, windows: torch.Tensor) -> float:
+def compute_mean_loss(model: Llama, windows: torch.Tensor) -> float:
     """Return the mean loss over all ``windows``, in nats a token."""
     chunks = windows.split(16)
     total = sum(model.loss(chunk).item() * len(chunk) for chunk in chunks)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from checkpoint import load_checkpoint, mean_loss
+from checkpoint import compute_mean_loss, load_checkpoint
 from corpus import END_ID, Corpus
 from llama import Llama
 from roles import read_story
@@ -85,23 +85,23 @@ def run_case(
     """Return the continuations of a case's prompt, and which of them ended by themselves."""
     generator = torch.Generator().manual_seed(seed)
     prompt = [END_ID] * case.bos + tokenizer.encode(case.prompt).ids
-    drawn: list[list[int]] = []
-    while len(drawn) < samples:
-        drawn += sample(
+    rows: list[list[int]] = []
+    while len(rows) < samples:
+        rows += sample(
             model,
             prompt,
-            rows=min(_ROWS, samples - len(drawn)),
+            rows=min(_ROWS, samples - len(rows)),
             temperature=temperature,
             limit=_LIMIT,
             generator=generator,
         )
-    return [decode(tokenizer, row) for row in drawn], [row[-1] == END_ID for row in drawn]
+    return [decode(tokenizer, row) for row in rows], [row[-1] == END_ID for row in rows]
 
 
 def report_loss(model: Llama, tokenizer: Tokenizer, documents: list[str]) -> None:
     """Print the loss on held-out documents, in nats a token and in bits a byte."""
     corpus = Corpus.encode(tokenizer, documents)
-    loss = mean_loss(model, corpus.windows(model.shape.context))
+    loss = compute_mean_loss(model, corpus.windows(model.shape.context))
     bits = loss * len(corpus.tokens) / corpus.bytes / math.log(2)
     print(f"validation loss {loss:.4f} nats a token, {bits:.4f} bits a byte")
 

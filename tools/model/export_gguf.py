@@ -83,11 +83,11 @@ def add_tensors(writer: gguf.GGUFWriter, checkpoint: Path, config: dict[str, Any
         tensor = stored.astype(np.float32)
         for end, count in heads.items():
             if name.endswith(end):
-                tensor = interleaved(tensor, count)
+                tensor = interleave_heads(tensor, count)
         writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), tensor)
 
 
-def interleaved(matrix: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.float32]:
+def interleave_heads(matrix: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.float32]:
     """Return queries or keys in the order in which llama.cpp rotates them.
 
     It rotates neighbours; Hugging Face's Llama the first half of a head with the second.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 import words
-from telling import Told
+from telling import Narrative
 from words import chance
 
 _REQUESTS = (
@@ -64,63 +64,63 @@ _NOISE_WORDS = (
 )
 
 
-def with_request(told: Told, rng: Random) -> str:
+def add_request(story: Narrative, rng: Random) -> str:
     """Put before the story a request that it answers."""
-    requests = _REQUESTS_OF_TWO if told.friend_appears and chance(rng, 0.2) else _REQUESTS
-    return words.spell_articles(rng.choice(requests).format_map(told.slots)) + "\n" + told.text
+    requests = _REQUESTS_OF_TWO if story.friend_appears and chance(rng, 0.2) else _REQUESTS
+    return words.spell_articles(rng.choice(requests).format_map(story.slots)) + "\n" + story.text
 
 
-def with_card_after(told: Told, rng: Random) -> str:
+def add_card_after(story: Narrative, rng: Random) -> str:
     """Put after the story a card of its facts."""
-    return f"{told.text}\nFacts: {card(told, rng)}"
+    return f"{story.text}\nFacts: {draw_card(story, rng)}"
 
 
-def with_card_before(told: Told, rng: Random) -> str:
+def add_card_before(story: Narrative, rng: Random) -> str:
     """Put before the story a card of what it will tell."""
-    return f"{rng.choice(('Facts: ', 'Facts: ', ''))}{card(told, rng)}\n{told.text}"
+    return f"{rng.choice(('Facts: ', 'Facts: ', ''))}{draw_card(story, rng)}\n{story.text}"
 
 
-def with_noise(told: Told, rng: Random) -> str:
+def add_noise(story: Narrative, rng: Random) -> str:
     """Put before the story words that have nothing to do with it."""
     pieces = [
-        piece if piece != "@" else _noise_word(rng)
+        piece if piece != "@" else _draw_noise_word(rng)
         for piece in rng.choice(_QUESTIONS).replace("@", "\0@\0").split("\0")
     ]
     noise = "".join(pieces)
     if chance(rng, 0.25):
         noise = noise.lower()
     if chance(rng, 0.25):
-        noise = " ".join(_noise_word(rng) for _ in range(rng.randint(1, 8)))
-    return noise + rng.choice(("\n", "\n", " ")) + told.text
+        noise = " ".join(_draw_noise_word(rng) for _ in range(rng.randint(1, 8)))
+    return noise + rng.choice(("\n", "\n", " ")) + story.text
 
 
 # (share, what is done): the rest of the documents are plain.
-EXTRAS: tuple[tuple[float, Callable[[Told, Random], str]], ...] = (
-    (0.10, with_request),
-    (0.08, with_card_after),
-    (0.03, with_card_before),
-    (0.07, with_noise),
+EXTRAS: tuple[tuple[float, Callable[[Narrative, Random], str]], ...] = (
+    (0.10, add_request),
+    (0.08, add_card_after),
+    (0.03, add_card_before),
+    (0.07, add_noise),
 )
 
 
-def dress(told: Told, rng: Random) -> str:
+def add_extra(story: Narrative, rng: Random) -> str:
     """Return the document of a story: as it was told, or with one extra."""
     point = rng.random()
     for share, extra in EXTRAS:
         if point < share:
-            return extra(told, rng)
+            return extra(story, rng)
         point -= share
-    return told.text
+    return story.text
 
 
-def card(told: Told, rng: Random) -> str:
+def draw_card(story: Narrative, rng: Random) -> str:
     """Return the facts of a story, and some that it does not tell, as one line of JSON.
 
     Most cards have all keys; some leave out a few, so that other shapes are not new to the model.
     """
-    cast = told.cast
+    cast = story.cast
     hero = cast.hero
-    friends = [cast.friend.name] if told.friend_appears else []
+    friends = [cast.friend.name] if story.friend_appears else []
     if chance(rng, 0.3):
         friends.append(cast.acquaintance.name)
     facts: dict[str, object] = {
@@ -133,12 +133,12 @@ def card(told: Told, rng: Random) -> str:
         "happy": chance(rng, 0.9),
     }
     if chance(rng, 0.3):
-        kept = rng.randint(2, len(facts) - 1)
-        facts = {key: facts[key] for key in rng.sample(list(facts), kept)}
+        count = rng.randint(2, len(facts) - 1)
+        facts = {key: facts[key] for key in rng.sample(list(facts), count)}
     return json.dumps(facts)
 
 
-def _noise_word(rng: Random) -> str:
+def _draw_noise_word(rng: Random) -> str:
     """Return a word, a number, or letters at random: prompts hold tokens of every kind."""
     if chance(rng, 0.7):
         return rng.choice(_NOISE_WORDS)

@@ -30,7 +30,7 @@ class Shape:
         return self.width // self.heads
 
 
-def rotary_tables(shape: Shape) -> tuple[Tensor, Tensor]:
+def compute_rotary_tables(shape: Shape) -> tuple[Tensor, Tensor]:
     """Return the cosines and sines of the rotary embedding, one row a position."""
     exponents = torch.arange(0, shape.head_width, 2).float() / shape.head_width
     angles = torch.outer(torch.arange(shape.context).float(), shape.rope_theta**-exponents)
@@ -126,7 +126,7 @@ class Llama(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, eps=shape.norm_eps)
-        cosines, sines = rotary_tables(shape)
+        cosines, sines = compute_rotary_tables(shape)
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)
         self._initialise()

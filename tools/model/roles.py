@@ -57,15 +57,17 @@ def read_story(text: str) -> Reading:
     ordinary = ordinary_words()
     names = tuple(dict.fromkeys(w for w in _CAPITALISED.findall(text) if w not in ordinary))
     hero = names[0] if names else ""
-    found = {plot.name: list(_find(_patterns(plot.name), text)) for plot in PLOTS}
+    found = {plot.name: list(_find_matches(_compile_plot(plot.name), text)) for plot in PLOTS}
     plot = max(found, key=lambda name: len({match.start() for match, _ in found[name]}))
     matches = found[plot]
     if not hero or len({match.start() for match, _ in matches}) < _FEWEST_SENTENCES:
         return Reading(plot="", hero=hero, names=names, slips=())
     friend = names[1] if len(names) > 1 else ""
-    matches += _find(_any_plot(), text)
+    matches += _find_matches(_compile_any_plot(), text)
     slips = [f"a third name: {name}" for name in names[2:]]
-    right = [match.span() for match, roles in matches if _right(match, roles, hero, friend)]
+    right = [
+        match.span() for match, roles in matches if _has_right_names(match, roles, hero, friend)
+    ]
     for match, _ in matches:
         # Patterns are loose, so the same words may be read in two ways: one that is right will do.
         begin, end = match.span()
@@ -77,22 +79,22 @@ def read_story(text: str) -> Reading:
 @cache
 def ordinary_words() -> frozenset[str]:
     """Return the capitalised words of stories that are not names."""
-    stories = [story.told for story in draw_stories("ordinary words", 1500)]
+    narratives = [story.narrative for story in draw_stories("ordinary words", 1500)]
     found = set()
-    for told in stories:
-        names = {told.cast.hero.name, told.cast.friend.name}
-        found.update(word for word in _CAPITALISED.findall(told.text) if word not in names)
+    for story in narratives:
+        names = {story.cast.hero.name, story.cast.friend.name}
+        found.update(word for word in _CAPITALISED.findall(story.text) if word not in names)
     return frozenset(found | {"Facts"})
 
 
-def _right(match: re.Match[str], roles: str, hero: str, friend: str) -> bool:
+def _has_right_names(match: re.Match[str], roles: str, hero: str, friend: str) -> bool:
     """Say whether each name of ``match`` is that of its role; ``roles`` has a letter for each."""
     expected = {"H": hero, "F": friend}
     named = zip(roles, match.groups(), strict=True)
     return all(name is None or name == expected[role] for role, name in named)
 
 
-def _find(patterns: Patterns, text: str) -> Iterator[tuple[re.Match[str], str]]:
+def _find_matches(patterns: Patterns, text: str) -> Iterator[tuple[re.Match[str], str]]:
     for pattern, roles in patterns:
         for match in pattern.finditer(text):
             if ordinary_words().isdisjoint(match.groups()):
@@ -100,13 +102,13 @@ def _find(patterns: Patterns, text: str) -> Iterator[tuple[re.Match[str], str]]:
 
 
 @cache
-def _any_plot() -> Patterns:
+def _compile_any_plot() -> Patterns:
     """Return the patterns of the sentences that may stand in any story."""
     return _compile(telling.ANY_PLOT)
 
 
 @cache
-def _patterns(name: str) -> Patterns:
+def _compile_plot(name: str) -> Patterns:
     """Return the patterns of the sentences of a plot."""
     plot = next(plot for plot in PLOTS if plot.name == name)
     sentences: list[str] = []
@@ -117,10 +119,10 @@ def _patterns(name: str) -> Patterns:
 
 def _compile(sentences: Iterable[str]) -> Patterns:
     """Return a pattern for each sentence, with the roles of the groups that it has for names."""
-    return tuple(_pattern(sentence) for sentence in dict.fromkeys(sentences))
+    return tuple(_compile_sentence(sentence) for sentence in dict.fromkeys(sentences))
 
 
-def _pattern(sentence: str) -> tuple[re.Pattern[str], str]:
+def _compile_sentence(sentence: str) -> tuple[re.Pattern[str], str]:
     """Turn a sentence into a pattern with a group for each name, and the roles of the groups."""
     roles = ""
     pattern = ""

@@ -13,11 +13,11 @@ from pathlib import Path
 from random import Random
 
 from cast import draw_cast
-from extras import dress
+from extras import add_extra
 from plots_alone import ALONE
 from plots_helping import HELPING
 from plots_together import TOGETHER
-from telling import Teller, Told
+from telling import Narrative, Teller
 
 END_OF_TEXT = "<|endoftext|>"
 PLOTS = (*ALONE, *HELPING, *TOGETHER)
@@ -27,14 +27,14 @@ PLOTS = (*ALONE, *HELPING, *TOGETHER)
 class Story:
     """A told story and the document made of it."""
 
-    told: Told
+    narrative: Narrative
     document: str
 
 
 def draw_story(rng: Random) -> Story:
     """Draw a cast and a plot, tell them, and add what stands around."""
-    told = Teller(draw_cast(rng), rng.choice(PLOTS), rng).tell()
-    return Story(told=told, document=dress(told, rng))
+    narrative = Teller(draw_cast(rng), rng.choice(PLOTS), rng).tell()
+    return Story(narrative=narrative, document=add_extra(narrative, rng))
 
 
 def draw_stories(seed: int | str, count: int) -> Iterator[Story]:

@@ -127,7 +127,7 @@ class Slots(dict[str, str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Narrative:
     """A told story, with what it was made from.
 
     ``friend_appears`` is false where the hero was alone: the friend of the cast is then in no line.
@@ -156,13 +156,13 @@ class Teller:
             self._slots[slot] = value.format_map(self._slots)
         self._slots["lesson"] = plot.lesson
 
-    def tell(self) -> Told:
+    def tell(self) -> Narrative:
         """Tell the story: paragraphs, each on a line of its own."""
         self._open()
         for beat in self._plot.beats:
             self._tell_beat(beat)
         self._close()
-        return Told(
+        return Narrative(
             text=self._paragraphs(),
             cast=self._cast,
             plot=self._plot,
@@ -214,16 +214,16 @@ class Teller:
         return "".join(parts)
 
 
-def _describe(who: Character, prefix: str) -> dict[str, str]:
+def _describe(character: Character, prefix: str) -> dict[str, str]:
     """Return a character's slots, with ``prefix`` before their names."""
     slots = {
-        "he": who.subject,
-        "him": who.object,
-        "his": who.possessive,
-        "He": who.subject.capitalize(),
-        "His": who.possessive.capitalize(),
-        "kind": who.kind,
-        "trait": who.trait,
+        "he": character.subject,
+        "him": character.object,
+        "his": character.possessive,
+        "He": character.subject.capitalize(),
+        "His": character.possessive.capitalize(),
+        "kind": character.kind,
+        "trait": character.trait,
     }
     return {prefix + slot: value for slot, value in slots.items()}
 

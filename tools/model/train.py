@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from checkpoint import mean_loss, save_checkpoint
+from checkpoint import compute_mean_loss, save_checkpoint
 from corpus import Corpus, train_tokenizer
 from llama import Llama, Shape
 from muon import Muon
@@ -121,15 +121,17 @@ def main() -> None:
     print(f"tokens {len(corpus.tokens):,}, bytes a token {corpus.bytes / len(corpus.tokens):.2f}")
 
     begin = time.monotonic()
-    seen = 0
+    tokens_seen = 0
     for done, loss in train(model, corpus, recipe, options.seed):
         rows, length = recipe.window(done - 1)
-        seen += rows * length
+        tokens_seen += rows * length
         if done % _REPORT_EVERY == 0 or done == recipe.steps:
             elapsed = time.monotonic() - begin
-            print(f"step {done:5} loss {loss:.4f} {seen:,} tokens {elapsed:.0f} s", flush=True)
+            print(
+                f"step {done:5} loss {loss:.4f} {tokens_seen:,} tokens {elapsed:.0f} s", flush=True
+            )
     model.eval()
-    loss = mean_loss(model, held_out.windows(shape.context))
+    loss = compute_mean_loss(model, held_out.windows(shape.context))
     print(f"validation loss {loss:.4f} nats a token")
     save_checkpoint(options.checkpoint, model, tokenizer)
 

@@ -12,7 +12,7 @@ from hfgen._async.abort_scope import AbortScope
 from hfgen._core.body import name_state
 from hfgen._core.conversation import Opened
 from hfgen._core.errors import HfgenError, StreamClosedError, drop_tracebacks
-from hfgen._core.fetch import check_piece, end_of_broken_body
+from hfgen._core.fetch import check_piece, ending_error
 from hfgen._core.headers import Headers
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class AsyncStream(Generic[T]):
         # tells why.
         quick = getattr(own_body, "readany", None)
         self._at_eof: Callable[[], bool] | None = getattr(own_body, "at_eof", None)
-        if opened.broke is not None:
-            self._next, quick = partial(_raise, opened.broke), None
+        if opened.break_error is not None:
+            self._next, quick = partial(_raise, opened.break_error), None
         elif self._is_guarded:
             self._next = partial(_guard, self._interrupt, self._next)
         self._read: Callable[[], Awaitable[bytes]] = quick or self._next
@@ -147,10 +147,10 @@ class AsyncStream(Generic[T]):
             return
         if isinstance(error, StopAsyncIteration):
             self._ready = self._decoder.finish()
-        elif (failure := end_of_broken_body(self._decoder, error, self._interrupt)) is not None:
+        elif (failure := ending_error(self._decoder, error, self._interrupt)) is not None:
             raise failure
         else:
-            self._ready = self._decoder.rest()
+            self._ready = self._decoder.take_rest()
         self._is_last = True
 
     async def aclose(self) -> None:

@@ -1,5 +1,5 @@
-"""`generate_many`: many requests at once, and their results. Decisions only; the I/O is in shells.
+"""The decisions of `generate_many`: which request is sent when, and what its outcome means.
 
-`dispatcher` is where to begin. The shells are `_sync/bulk.py` (threads) and `_async/bulk.py`
+Begin with `dispatcher`. The I/O is in its shells, `_sync/bulk.py` (threads) and `_async/bulk.py`
 (tasks).
 """

@@ -1,4 +1,4 @@
-"""One attempt at one row: a single call, without retries of its own."""
+"""One attempt at a row: a single call. The dispatcher decides about retries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     S = TypeVar("S", bound="_Session")
 
-# With one of these, a row asks for more than the text, its end, and how long it is.
+# With one of these parameters, the results keep the tokens of the answers.
 _DETAILS = ("details", "decoder_input_details", "top_n_tokens")
 
 
@@ -41,11 +41,11 @@ def sessions_by_server(session: S, plan: BulkPlan, signal: AbortSignal | None) -
 
     Args:
         session: The session, with the options of the whole run.
-        plan: Which servers there are.
-        signal: What aborts the attempts; the caller's own signal aborts the whole run.
+        plan: The plan, which names the servers.
+        signal: The signal that aborts the attempts. The caller's own signal aborts the run.
     """
     settings = session.settings
-    # The dispatcher tries again, and knows of all attempts.
+    # The dispatcher retries, because it knows all attempts.
     retry = replace(settings.retry, max_retries=0, wait_for_model=0.0)
     settings = replace(settings, retry=retry, signal=signal, resume=False)
     return {
@@ -67,7 +67,7 @@ def stream_call(request: Mapping[str, Any], settings: Settings) -> Call[Opened[C
 
 
 class AnswerCollector:
-    """What is kept of an answer while it is read; it makes the outcome."""
+    """Collects an answer while it is read, and makes the outcome of the attempt."""
 
     def __init__(self, request: Mapping[str, Any], clock: Callable[[], float]) -> None:
         parameters = request.get("parameters") or {}
@@ -78,10 +78,10 @@ class AnswerCollector:
         self._chunks: list[Chunk] = []
 
     def take(self, chunk: Chunk) -> None:
-        """Take in a chunk of a stream."""
+        """Add a chunk of a stream."""
         if self._first is None:
             self._first = self._clock() - self._started
-        # The last one of each text has all of it.
+        # Without details, the last chunk of each text is enough: it has the whole text.
         if self._is_detailed or chunk.generated_text is not None:
             self._chunks.append(chunk)
 
@@ -101,7 +101,7 @@ class AnswerCollector:
 
 
 def _without_tokens(answer: GeneratedText) -> GeneratedText:
-    """Return the answer without its tokens, which the row did not ask for, and without its JSON."""
+    """Return the answer without its tokens and its JSON, for which the row did not ask."""
     details = answer.details
     if details is not None:
         details = Details(

@@ -278,7 +278,7 @@ class Dispatcher(Generic[Row]):
             self.fail(error)
             return None
         if failure is Failure.ROW:
-            # The server works: it has read the request, and refused it for what is in it.
+            # The server works: it has read the request, and refused its content.
             self._has_answered = True
             server.note_answer()
             return None
@@ -305,8 +305,9 @@ class Dispatcher(Generic[Row]):
             return True
         if failure is Failure.OVERLOAD:
             self.statistics.overloads += 1
-            asked = retry.asked(error)
-            retry_after = None if asked is None else min(asked, retry.max_wait)
+            retry_after = retry.find_requested_wait(error)
+            if retry_after is not None:
+                retry_after = min(retry_after, retry.max_wait)
             pause = retry.backoff * (1.0 + self._draw()) / 2
             server.note_overload(attempt.started, now, retry_after, pause)
             return True

@@ -20,7 +20,7 @@ from hfgen._core.errors import (
     StreamingNotSupportedError,
     TimeoutError,  # noqa: A004
 )
-from hfgen._core.statuses import meaning_of
+from hfgen._core.statuses import find_meaning
 from hfgen._io.library_errors import root_cause
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Failure(Enum):
     """Neither is to blame: the iteration ends with this error."""
 
 
-# By what the table of statuses blames.
+# The failure for each `Blame` in the table of statuses.
 _BY_BLAME: dict[Blame, Failure] = {
     "request": Failure.ROW,
     "caller": Failure.REFUSED,
@@ -90,7 +90,7 @@ def classify_error(  # noqa: PLR0911 - a table
         case GenerationError() | IncompleteGenerationError() | MalformedAnswerError():
             return Failure.UNCLEAR
         case StatusError():
-            blame = meaning_of(error.status).blame
+            blame = find_meaning(error.status).blame
             if blame == "model" and request.get("model") not in {None, model}:
                 return Failure.ROW
             return _BY_BLAME[blame]
@@ -99,7 +99,7 @@ def classify_error(  # noqa: PLR0911 - a table
         case ConnectError():
             return Failure.UNREACHED if _is_unreachable(error) else Failure.SERVER
         case _ if type(error) is HfgenError:
-            # The client is closed.
+            # The client was closed.
             return Failure.FATAL
         case _:
             return Failure.ROW

@@ -10,8 +10,8 @@ from hfgen._bulk.rate_limit import RateLimit
 from hfgen._core.errors import HfgenError, InvalidRequestError, StreamClosedError
 from hfgen._core.request import normalize_request
 from hfgen._core.retry import Retry
-from hfgen._core.routing import base_url
-from hfgen._core.url import check
+from hfgen._core.routing import find_base_url
+from hfgen._core.url import check_url
 from hfgen._io.environment import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -129,14 +129,14 @@ def closed_error() -> StreamClosedError:
 def _choose_urls(settings: Settings, api_urls: Sequence[str] | None) -> tuple[str, ...]:
     if api_urls is None:
         # The name of a provider stands for its URL, which depends on the model of the row.
-        return (settings.provider or base_url(settings, ENVIRONMENT)[0],)
+        return (settings.provider or find_base_url(settings, ENVIRONMENT)[0],)
     if isinstance(api_urls, str) or not isinstance(api_urls, Sequence):
         raise InvalidRequestError(
             f"api_urls must be a list of URLs, not {type(api_urls).__name__}; "
             "for a single server use api_url"
         )
     for url in api_urls:
-        check(url, "api_urls")
+        check_url(url, "api_urls")
     if len(set(api_urls)) < len(api_urls) or not api_urls:
         raise InvalidRequestError(
             f"api_urls must have at least one URL, and none of them twice, not {api_urls!r}"

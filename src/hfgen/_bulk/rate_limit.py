@@ -1,7 +1,7 @@
 """`RateLimit`, how many requests and tokens a minute, and the `Limiter` that keeps to it.
 
 Each limit is a token bucket (https://en.wikipedia.org/wiki/Token_bucket), which fills at an even
-rate. What a request will use is not known when it is sent: its estimate is taken from the bucket,
+rate. The tokens of a request are not known when it is sent: an estimate is taken from the bucket,
 and the difference is settled when the answer has come. Pure: every method is told the time.
 """
 

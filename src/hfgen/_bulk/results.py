@@ -62,8 +62,8 @@ class BulkResult(Generic[Row]):
         counts = [
             answer.details.generated_tokens if answer.details else None for answer in self.answers
         ]
-        known = [count for count in counts if count is not None]
-        return sum(known) if known and len(known) == len(counts) else None
+        reported = [count for count in counts if count is not None]
+        return sum(reported) if reported and len(reported) == len(counts) else None
 
     @property
     def input_length(self) -> int | None:
@@ -95,7 +95,7 @@ class Outbox(Generic[Row]):
         """Add a result."""
         if self._ordered:
             self._early[result.index] = result
-            self._release_early()
+            self._append_early_in_order()
         else:
             self._ready.append(result)
 
@@ -103,7 +103,7 @@ class Outbox(Generic[Row]):
         """Wait no longer for this row: it gets no result."""
         if self._ordered:
             self._early[index] = None
-            self._release_early()
+            self._append_early_in_order()
 
     def take(self) -> BulkResult[Row] | None:
         """Return the next result, None if there is none yet."""
@@ -117,7 +117,7 @@ class Outbox(Generic[Row]):
     def __len__(self) -> int:
         return len(self._ready) + len(self._early)
 
-    def _release_early(self) -> None:
+    def _append_early_in_order(self) -> None:
         while self._next_index in self._early:
             if (result := self._early.pop(self._next_index)) is not None:
                 self._ready.append(result)

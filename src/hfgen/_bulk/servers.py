@@ -33,11 +33,11 @@ _MAX_DOUBLINGS = 100
 
 # The factor by which an overload shrinks the window.
 _AFTER_OVERLOAD = 0.5
-# Delays are normal up to `_FACTOR` times the least median of late, plus `_SLACK` seconds for the
-# jitter of fast servers.
+# Delays are normal up to `_FACTOR` times the least of the recent medians, plus `_SLACK` seconds for
+# the jitter of fast servers.
 _FACTOR, _SLACK = 2.5, 0.01
-# The factor by which longer delays shrink the window lies between these; it is the smaller, the
-# longer the delays are.
+# The bounds of the factor by which longer delays shrink the window. Longer delays give a smaller
+# factor.
 _STRONGEST_SHRINK, _WEAKEST_SHRINK = 0.5, 0.85
 # The window is judged by the median of at least this many delays; a median of fewer is too noisy.
 _MIN_SAMPLE = 8
@@ -116,7 +116,7 @@ class Window:
     def _judge_delay(self, delay: float) -> float | None:
         """Return the factor by which this delay shrinks the window, None if it does not."""
         if not self._medians:
-            # The very first request has the server for itself: its delay is what others compare to.
+            # The first request has the server for itself. Later delays are compared with its delay.
             self._medians.append(delay)
         if not self._delays:
             self._sample_size = max(self.size, _MIN_SAMPLE)
@@ -133,7 +133,7 @@ class Window:
         self._slow_medians.append(typical)
         has_many_cuts = len(self._slow_medians) > _MAX_CUTS
         if has_many_cuts and typical > self._slow_medians.pop(0) * _STILL_SLOW:
-            # Cuts do not help: take these delays for normal from now on.
+            # Cuts do not help: these delays count as normal from now on.
             self._medians.clear()
             self._medians.append(typical)
             self._slow_medians.clear()

@@ -1,11 +1,11 @@
-"""Arguments that say where a command sends its requests, and the client options they make."""
+"""Arguments for where a command sends its requests, and the client options from them."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
 
-from hfgen._core.providers import NAMES
+from hfgen._core.providers import PROVIDER_NAMES
 from hfgen._core.retry import Retry
 from hfgen._core.routing import plan_route
 from hfgen._core.settings import Settings
@@ -22,7 +22,7 @@ _MAX_RETRIES = Retry().max_retries
 
 
 class ClientOptions(CommonOptions, ConnectingOptions, total=False):
-    """The client options that these arguments give, for `Client` and `AsyncClient`."""
+    """Options of `Client` and `AsyncClient` that these arguments set."""
 
 
 def add_arguments(
@@ -33,51 +33,54 @@ def add_arguments(
     Args:
         parser: The parser to add them to.
         several: Whether `--api-url` may be given more than once; `api_url` is then a list.
-        max_retries: How often to try again if nothing else is said.
+        max_retries: The default of `--max-retries`.
     """
-    where = parser.add_argument_group("where")
-    where.add_argument("--model", help="id of the model, owner/name; with --local a directory")
-    there = where.add_mutually_exclusive_group()
-    there.add_argument(
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--model", help="id of the model, owner/name; with --local the directory of a checkpoint"
+    )
+    servers = group.add_mutually_exclusive_group()
+    servers.add_argument(
         "--api-url",
         action="append" if several else "store",
         metavar="URL",
-        help="where to post (default: HFGEN_API_URL, else the router)"
-        + ("; given several times, each row goes to the server with the least to do" * several),
+        help="URL of the server (default: HFGEN_API_URL, else the router)"
+        + ("; repeatable: each row goes to the least busy server" * several),
     )
-    there.add_argument(
+    servers.add_argument(
         "--provider",
-        choices=NAMES,
+        choices=PROVIDER_NAMES,
         metavar="NAME",
-        help=f"who serves the model, behind the router: {', '.join(NAMES)}",
+        help=f"the provider behind the router: {', '.join(PROVIDER_NAMES)}",
     )
-    where.add_argument("--api-key", help="the key (default: HF_TOKEN and its kin)")
-    where.add_argument(
-        "--bill-to", metavar="NAME", help="the organisation that pays, at the router"
+    group.add_argument(
+        "--api-key", help="the key (default: HF_TOKEN, else the token of 'hf auth login')"
     )
-    where.add_argument(
+    group.add_argument("--bill-to", metavar="NAME", help="the organisation that the router bills")
+    group.add_argument(
         "--dialect",
         choices=DIALECTS,
-        help="what the server speaks (default: auto, by the URL or by asking)",
+        help="the API of the server (default: auto, from the URL, or the server is asked)",
     )
-    there.add_argument(
-        "--local", action="store_true", help="start a local server for this call, and ask that"
+    servers.add_argument(
+        "--local", action="store_true", help="start a local server for this command, and use that"
     )
-    where.add_argument("--timeout", type=float, help="seconds to wait for each answer")
-    where.add_argument(
+    group.add_argument("--timeout", type=float, help="seconds to wait for each answer")
+    group.add_argument(
         "--max-retries",
         type=int,
         default=max_retries,
         metavar="N",
-        help=f"how often to try again ({max_retries})",
+        help=f"retries of a request (default: {max_retries})",
     )
-    where.add_argument(
+    group.add_argument(
         "--wait-for-model",
         type=float,
         nargs="?",
         const=True,
         metavar="SECONDS",
-        help="wait for a model that is loading, or an endpoint that wakes up (600)",
+        help="wait for a model that is loading, or an endpoint that wakes up (600 seconds if no "
+        "number is given)",
     )
 
 
@@ -85,44 +88,46 @@ def add_arguments(
 def client_options(
     options: argparse.Namespace, *, on_retry: OnRetry | None = None
 ) -> Iterator[ClientOptions]:
-    """Give a client's options; with `--local`, there is a server for as long as the context.
+    """Give the options of a client. With `--local`, a server runs until the end of the context.
 
-    Several URLs are not among them.
+    If `--api-url` is a list (`several`), it is not among these options.
 
     Raises:
         LocalServerError: The local server cannot be started.
     """
-    given = _given(options)
-    given["on_retry"] = on_retry
+    client = _common_options(options)
+    client["on_retry"] = on_retry
     if isinstance(options.api_url, str):
-        given["api_url"] = options.api_url
+        client["api_url"] = options.api_url
     if not options.local:
-        yield given
+        yield client
         return
     from hfgen.server import LocalServer  # noqa: PLC0415 - optional
 
     with LocalServer(model=options.model or "bundled") as server:
-        given["api_url"] = server.url
-        # It is on this machine, where no proxy can reach it.
-        given["proxy"] = False
-        yield given
+        client["api_url"] = server.url
+        # A proxy on another machine could not reach this server.
+        client["proxy"] = False
+        yield client
 
 
 def check_route(options: argparse.Namespace) -> None:
-    """See whether these arguments, with several URLs, go together, and name a model if need be.
+    """Check that these arguments fit together, and name a model where one is needed.
+
+    `--api-url` must be a list here (`several`).
 
     Raises:
-        InvalidRequestError: They do not.
+        InvalidRequestError: They do not fit, or name no model.
     """
     if options.local:
         return
     for url in options.api_url or (None,):
-        settings = override_settings(Settings(), {**_given(options), "api_url": url})
-        plan_route(model(options), settings, ENVIRONMENT)
+        settings = override_settings(Settings(), {**_common_options(options), "api_url": url})
+        plan_route(model_field(options), settings, ENVIRONMENT)
 
 
-def _given(options: argparse.Namespace) -> ClientOptions:
-    given: ClientOptions = {
+def _common_options(options: argparse.Namespace) -> ClientOptions:
+    common: ClientOptions = {
         "api_key": options.api_key,
         "max_retries": options.max_retries,
         "wait_for_model": options.wait_for_model,
@@ -131,10 +136,10 @@ def _given(options: argparse.Namespace) -> ClientOptions:
         "dialect": options.dialect,
     }
     if options.timeout is not None:
-        given["timeout"] = options.timeout
-    return given
+        common["timeout"] = options.timeout
+    return common
 
 
-def model(options: argparse.Namespace) -> dict[str, str]:
-    """Return the part of a request that names the model; a local server has only one."""
+def model_field(options: argparse.Namespace) -> dict[str, str]:
+    """Return the `model` field of a request; empty for a local server, which has only one model."""
     return {"model": options.model} if options.model and not options.local else {}

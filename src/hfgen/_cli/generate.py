@@ -1,4 +1,4 @@
-"""`hfgen generate`: a prompt in, text out, token by token."""
+"""`hfgen generate`: send one prompt, print the text token by token."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hfgen._cli import connection_arguments as where
-from hfgen._cli import parameter_arguments as parameters
+from hfgen._cli import connection_arguments, parameter_arguments
 from hfgen._cli.terminal import RetryNotice
 from hfgen._core.errors import InvalidRequestError
 from hfgen._sync.client import Client
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails
 
-# What has an effect only where it can be shown.
+# Parameters whose result is shown only with another option.
 _NEEDS = {
     "best-of": "--no-stream",
     "return-full-text": "--no-stream",
@@ -32,36 +31,44 @@ _NEEDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own arguments."""
     parser.add_argument(
-        "prompt", nargs="?", help="the prompt; - or nothing reads it from standard input"
+        "prompt",
+        nargs="?",
+        help="the prompt; if it is - or left out, it is read from standard input",
     )
-    where.add_arguments(parser)
-    parameters.add_arguments(parser, _NEEDS)
-    what = parser.add_argument_group("what to show")
-    what.add_argument("--json", action="store_true", help="one JSON object a chunk, a line each")
-    what.add_argument(
-        "--details", action="store_true", help="tokens, speed, finish reason on standard error"
+    connection_arguments.add_arguments(parser)
+    parameter_arguments.add_arguments(parser, _NEEDS)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json", action="store_true", help="print each chunk as a JSON object on a line of its own"
     )
-    what.add_argument("--no-stream", action="store_true", help="wait for the whole text")
-    what.add_argument(
-        "--resume", action="store_true", help="pick the stream up if it breaks after some tokens"
+    output.add_argument(
+        "--details",
+        action="store_true",
+        help="print tokens, speed and finish reason to standard error",
+    )
+    output.add_argument("--no-stream", action="store_true", help="wait for the whole text")
+    output.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the stream if the connection breaks after some tokens",
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Carry the command out."""
+    """Run the command."""
     details = options.details or options.json
     request = {
-        "inputs": _prompt(options.prompt),
-        "parameters": parameters.given(options, details=details),
-        **where.model(options),
+        "inputs": _read_prompt(options.prompt),
+        "parameters": parameter_arguments.request_parameters(options, details=details),
+        **connection_arguments.model_field(options),
     }
     with contextlib.suppress(AttributeError):
-        # What the terminal cannot show must not end the generation.
+        # Characters that the terminal cannot show are replaced; they must not raise an error.
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     with (
         RetryNotice() as notice,
-        where.client_options(options, on_retry=notice.show) as reached,
-        Client(**reached) as client,
+        connection_arguments.client_options(options, on_retry=notice.show) as client_options,
+        Client(**client_options) as client,
     ):
         started = time.perf_counter()
         if options.no_stream:
@@ -74,17 +81,17 @@ def run(options: argparse.Namespace) -> None:
                 _show_stream(stream, options, started)
 
 
-def _prompt(given: str | None) -> str:
-    if given is not None and given != "-":
-        return given
+def _read_prompt(argument: str | None) -> str:
+    if argument is not None and argument != "-":
+        return argument
     if sys.stdin is None:
         raise InvalidRequestError("no prompt: standard input is closed")
-    if given is None and sys.stdin.isatty():
+    if argument is None and sys.stdin.isatty():
         raise InvalidRequestError('no prompt: hfgen generate "Once upon a time"')
     try:
         text = sys.stdin.read()
     except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"standard input is no text: {error}") from None
+        raise InvalidRequestError(f"standard input is not text: {error}") from None
     # The line end that `echo` adds is not part of the prompt.
     return text.removesuffix("\n")
 
@@ -127,7 +134,7 @@ def _show_answers(
 
 
 def _write_json(answer: Chunk | GeneratedText) -> None:
-    # Not to_json: the server's own words may go over several lines.
+    # Not `to_json`: it returns the JSON as the server sent it, perhaps on several lines.
     sys.stdout.write(msgspec.json.encode(answer.to_dict()).decode() + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""`hfgen info`: what a server says of itself."""
+"""`hfgen info`: show what a server reports about itself."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own arguments."""
     parser.add_argument("url", help="the server's URL")
-    parser.add_argument("--api-key", help="the key (default: HF_TOKEN and its kin)")
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds to wait (10)")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument(
+        "--api-key", help="the key (default: HF_TOKEN, else the token of 'hf auth login')"
+    )
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds to wait (default: 10)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Carry the command out."""
+    """Run the command."""
     with Client(
         api_url=options.url, api_key=options.api_key, timeout=options.timeout, max_retries=0
     ) as client:

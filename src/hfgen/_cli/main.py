@@ -1,84 +1,87 @@
-"""The command line: its commands, and how errors become exit statuses."""
+"""The command line: its commands, and the exit status for each kind of error."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 from hfgen._cli import bulk, generate, info, serve
 from hfgen._cli.terminal import discard_output
 from hfgen._core.errors import HfgenError, InvalidRequestError
+from hfgen._io.stop_signals import EXIT_INTERRUPTED, handle_stop_signals
 from hfgen._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType, ModuleType
+    from types import ModuleType
+    from typing import NoReturn
 
 _COMMANDS: dict[str, tuple[ModuleType, str]] = {
-    "generate": (generate, "generate text and show it as it comes"),
-    "bulk": (bulk, "generate text for each row of a file, and go on where it was stopped"),
-    "serve": (serve, "serve a model on this machine, as Text Generation Inference does"),
-    "info": (info, "show what a server says of itself: TGI's /info, else /v1/models"),
+    "generate": (generate, "generate text and print it as it comes"),
+    "bulk": (bulk, "generate text for each row of a file; a stopped run can be continued"),
+    "serve": (serve, "serve a model on this machine, with the API of Text Generation Inference"),
+    "info": (info, "show what a server reports about itself: TGI's /info, else /v1/models"),
 }
 
-_FAILED = 1
-# 128 and the number of the signal, as a shell reports a command that SIGINT ended.
-_INTERRUPTED = 130
+_EXIT_FAILED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status.
 
-    0: done (also when the reader of its output went away); 1: an error, in one line on standard
-    error; 2: the command line is wrong; 3: `bulk` is done, and some rows have errors; 130: Ctrl-C.
+    0: done, also if a closed pipe has cut the output short; 1: an error, shown as one line on
+    standard error; 2: the command line is wrong; 3: `bulk` is done, and some rows have errors; 130:
+    Ctrl-C.
     """
-    signal.signal(signal.SIGINT, _interrupted)
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    with handle_stop_signals(
+        "SIGINT", stop=_raise_keyboard_interrupt, stop_at_once=lambda: os._exit(EXIT_INTERRUPTED)
+    ):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = _build_parser().parse_args(arguments)
     if options.debug:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
         if sys.stdout is None:
             raise InvalidRequestError("standard output is closed")
         status: int = options.do(options) or 0
-        # Here, because the interpreter's own flush at exit reports a closed pipe.
+        # Flushed here: at exit, the interpreter would report a closed pipe as an error.
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         discard_output(sys.stdout)
     except OSError as error:
         discard_output(sys.stdout)
         print(f"hfgen: error: cannot write: {error.strerror}", file=sys.stderr)
-        return _FAILED
+        return _EXIT_FAILED
     except HfgenError as error:
         if options.debug:
             raise
         print(f"hfgen: error: {_one_line(error)}", file=sys.stderr)
-        return _FAILED
+        return _EXIT_FAILED
     else:
         return status
     return 0
 
 
-def _interrupted(_: int, __: FrameType | None) -> None:
-    """End the command in order; the second time, at once."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+def _raise_keyboard_interrupt() -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hfgen", description="Hugging Face text generation from the command line."
     )
     parser.add_argument("--version", action="version", version=f"hfgen {__version__}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--debug", action="store_true", help="log what happens, and show errors in full"
+        "--debug", action="store_true", help="log each step, and show errors with tracebacks"
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, (module, summary) in _COMMANDS.items():

@@ -1,4 +1,4 @@
-"""How a command has text generated: an argument for each of TGI's parameters."""
+"""Arguments for TGI's generation parameters, and the `parameters` of a request from them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-# Flag, type, and help of each parameter that is passed on as it is.
+# Name, type and help of each argument with a value.
 _PARAMETERS: tuple[tuple[str, Any, str], ...] = (
-    ("max-new-tokens", int, "generate at most so many tokens"),
+    ("max-new-tokens", int, "largest number of tokens to generate"),
     ("temperature", float, "divide the logits by this before drawing; above 0"),
-    ("top-p", float, "draw from the likeliest tokens that have this probability; inside (0, 1)"),
-    ("top-k", int, "draw from the so many likeliest tokens"),
-    ("typical-p", float, "draw from the most typical tokens; inside (0, 1)"),
-    ("repetition-penalty", float, "divide the logits of tokens that have occurred; 1 is neutral"),
-    ("frequency-penalty", float, "lower the logits of tokens each time they occur; -2 to 2"),
-    ("seed", int, "same seed, same text"),
-    ("truncate", int, "keep only so many tokens of the prompt, from its end"),
-    ("best-of", int, "generate so many and return the likeliest"),
-    ("top-n-tokens", int, "so many alternatives of each token"),
+    (
+        "top-p",
+        float,
+        "draw from the likeliest tokens that together have this probability; inside (0, 1)",
+    ),
+    ("top-k", int, "draw from this number of likeliest tokens"),
+    (
+        "typical-p",
+        float,
+        "draw from the most typical tokens that together have this probability; inside (0, 1)",
+    ),
+    (
+        "repetition-penalty",
+        float,
+        "divide the logits of tokens that have occurred; 1 changes nothing",
+    ),
+    ("frequency-penalty", float, "lower the logit of a token each time it occurs; -2 to 2"),
+    ("seed", int, "the same seed draws the same tokens"),
+    ("truncate", int, "keep only this number of tokens of the prompt, from its end"),
+    ("best-of", int, "generate this number of texts and return the likeliest"),
+    ("top-n-tokens", int, "show this number of alternatives for each token"),
 )
 _SWITCHES: tuple[tuple[str, str], ...] = (
-    ("do-sample", "draw tokens, instead of taking the likeliest"),
+    ("do-sample", "draw tokens, instead of always taking the likeliest"),
     ("return-full-text", "put the prompt before the text"),
     ("watermark", "mark the text as generated"),
 )
@@ -34,25 +46,28 @@ def add_arguments(parser: argparse.ArgumentParser, needs: Mapping[str, str]) -> 
 
     Args:
         parser: The parser to add them to.
-        needs: For a parameter that has its effect only with a certain option: that option.
+        needs: For each parameter that has an effect only with another option, that option.
     """
-    how = parser.add_argument_group("how")
-    with_ = {name: f" (with {option})" for name, option in needs.items()}
+    group = parser.add_argument_group("generation parameters")
+    notes = {name: f" (with {option})" for name, option in needs.items()}
     for name, kind, text in _PARAMETERS:
-        how.add_argument(
-            f"--{name}", type=kind, help=text + with_.get(name, ""), metavar=kind.__name__.upper()
+        group.add_argument(
+            f"--{name}", type=kind, help=text + notes.get(name, ""), metavar=kind.__name__.upper()
         )
-    how.add_argument(
-        "--stop", action="append", metavar="TEXT", help="end when this is generated; repeatable"
+    group.add_argument(
+        "--stop",
+        action="append",
+        metavar="TEXT",
+        help="end the text where this is generated; repeatable",
     )
     for name, text in _SWITCHES:
-        how.add_argument(
-            f"--{name}", action="store_const", const=True, help=text + with_.get(name, "")
+        group.add_argument(
+            f"--{name}", action="store_const", const=True, help=text + notes.get(name, "")
         )
 
 
-def given(options: argparse.Namespace, *, details: bool) -> dict[str, Any]:
-    """Return the parameters of a request: those that were given.
+def request_parameters(options: argparse.Namespace, *, details: bool) -> dict[str, Any]:
+    """Return the `parameters` of a request: those that the command line names.
 
     Args:
         options: The parsed arguments.
@@ -63,6 +78,6 @@ def given(options: argparse.Namespace, *, details: bool) -> dict[str, Any]:
     parameters["stop"] = options.stop
     parameters["details"] = details or None
     if parameters["return_full_text"] is None:
-        # Otherwise the server's route decides, and the prompt appears or not.
+        # The default differs between the server's routes. This one fits all: no prompt.
         parameters["return_full_text"] = False
     return {key: value for key, value in parameters.items() if value is not None}

@@ -1,4 +1,4 @@
-"""`hfgen serve`: the local server, until it is told to stop."""
+"""`hfgen serve`: run the local server until a signal stops it."""
 
 from __future__ import annotations
 
@@ -14,34 +14,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="bundled",
-        help="the directory of a checkpoint, or 'bundled' (the default) for the one in hfgen",
+        help="the directory of a checkpoint, or 'bundled' (the default) for the model in hfgen",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8080, help="port; 0 takes a free one (8080)")
-    parser.add_argument("--api-key", help="the key that callers must send (default: none)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8080, help="port; 0 takes a free one (default: 8080)"
+    )
+    parser.add_argument("--api-key", help="the key that clients must send (default: none)")
     parser.add_argument(
         "--max-concurrent-requests",
         type=int,
         default=128,
-        help="requests beyond so many are answered 429 (128)",
+        help="largest number of requests at once; more are answered with status 429 (default: 128)",
     )
     parser.add_argument(
         "--cors-allow-origin",
         action="append",
         metavar="ORIGIN",
-        help="web pages of this origin may ask; repeatable (default: any, as with TGI)",
+        help="let web pages of this origin use the server; repeatable (default: any, as with TGI)",
     )
     parser.add_argument(
         "--grace",
         type=float,
         default=10.0,
         metavar="SECONDS",
-        help="running generations may go on so long when it is told to stop (10)",
+        help="time that running generations have to finish after a stop signal (default: 10)",
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Carry the command out."""
+    """Run the command."""
     from hfgen.server import serve  # noqa: PLC0415 - optional
 
     serve(

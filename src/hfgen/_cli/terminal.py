@@ -1,4 +1,4 @@
-"""Standard error as a terminal: notices of retries; and streams whose reader has gone."""
+"""Standard error: the notice of a retry; and output streams that are closed at the other end."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _CLEAR = "\r\x1b[2K"
 
 
 def discard_output(stream: TextIO) -> None:
-    """Let all that is written to the stream from now on go nowhere, and what it still holds.
+    """Connect the stream to the null device, also for the text that is still in its buffer.
 
-    Otherwise the interpreter would complain at exit.
+    Otherwise the interpreter fails to flush the stream at exit, and prints an error.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
 def ignore_closed_stderr() -> Iterator[None]:
-    """Write to standard error inside of the context; go on if nobody reads it."""
+    """Ignore that standard error is closed while the block writes to it."""
     try:
         yield
     except OSError:
@@ -39,8 +39,8 @@ def ignore_closed_stderr() -> Iterator[None]:
 class RetryNotice:
     """Shows each wait before a retry on standard error.
 
-    On a terminal a line counts down the seconds; elsewhere one line is printed. A context manager:
-    pass `show` as `on_retry`, and call `clear` when the answer begins.
+    On a terminal, a line counts the seconds down; elsewhere one line is printed. Pass `show` as
+    `on_retry`, and call `clear` when the answer begins. The end of its context calls `clear`, too.
     """
 
     def __init__(self) -> None:
@@ -86,8 +86,8 @@ class RetryNotice:
 def _count_down(reason: str, seconds: float, cleared: threading.Event) -> None:
     end = time.monotonic() + seconds
     while not cleared.is_set():
-        left = max(0.0, end - time.monotonic())
-        sys.stderr.write(f"{_CLEAR}{reason}, about {left:.0f} s")
+        seconds_left = max(0.0, end - time.monotonic())
+        sys.stderr.write(f"{_CLEAR}{reason}, about {seconds_left:.0f} s")
         sys.stderr.flush()
         cleared.wait(1.0)
     sys.stderr.write(_CLEAR)

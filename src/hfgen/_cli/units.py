@@ -1,10 +1,10 @@
-"""Times and numbers as people read them. No I/O."""
+"""Durations and numbers as text for people. No I/O."""
 
 from __future__ import annotations
 
-# From here on decimals say nothing.
+# Numbers from here on are shown without decimals.
 _LARGE = 100
-# What is shorter than this is 1000 ms at most.
+# Shorter durations are shown in milliseconds. A longer one would round to "1e+03 ms".
 _SMALL = 0.9995
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _UNITS = (
@@ -14,20 +14,20 @@ _UNITS = (
 )
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration in at most two units: "8.2 ms", "4.35 s", "12 min 5 s", "3 h 20 min"."""
     if 0 < seconds < _SMALL:
         return f"{seconds * 1000:.3g} ms"
     for unit, name, lesser, lesser_name in _UNITS:
-        # Rounded first: there is no minute of 60 seconds.
+        # Rounded before it is divided: 119.9 s are "2 min 0 s", not "1 min 60 s".
         count = round(seconds / lesser)
         if count * lesser >= unit:
             return f"{count * lesser // unit} {name} {count % (unit // lesser)} {lesser_name}"
     return f"{seconds:.3g} s"
 
 
-def number(value: float) -> str:
-    """Return a number with its thousands apart, and decimals only where it is small."""
+def format_number(value: float) -> str:
+    """Return a number with commas between thousands; small ones get one decimal."""
     if value >= _LARGE or value == int(value):
         return f"{value:,.0f}"
     return f"{value:,.1f}"

@@ -1,7 +1,7 @@
-"""What servers answer, typed, with TGI's own field names.
+"""The types of answers, with TGI's own field names.
 
-An answer is read by attribute (`chunk.token.text`) and by key (`chunk["token"]["text"]`). What a
-server adds to these types does not break them: it is in `to_dict` of the whole answer.
+Fields are read by attribute (`chunk.token.text`) or by key (`chunk["token"]["text"]`). Fields that
+hfgen does not know are ignored on decoding; `to_dict` of a `Chunk` or `GeneratedText` has them.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_Struct = TypeVar("_Struct", bound="Answer")
+_AnswerT = TypeVar("_AnswerT", bound="Answer")
 
-# TGI leaves these out instead of sending null (`skip_serializing_if` in its router/src/lib.rs);
-# those after the first two are hfgen's own.
-_LEFT_OUT = frozenset(
+# Fields that `to_dict` leaves out if they are empty. TGI does so with the first two
+# (`skip_serializing_if` in its router/src/lib.rs); the others are hfgen's own.
+_OMITTED = frozenset(
     {"top_tokens", "best_of_sequences", "resumed", "sequence", "native_finish_reason"}
 )
 
 
-# Bound once: it is called for every token.
+# A global, since looking the attributes up for every token takes time.
 _set = msgspec.structs.force_setattr
 
 
-class _Words(bytes):
-    """The JSON that an object was read from. No JSON decodes to this, so no server sets it."""
+class _RawJson(bytes):
+    """The type of `Answer._raw`. No JSON decodes to it, so that no server can set that field."""
 
     __slots__ = ()
 
@@ -35,29 +35,29 @@ class _Words(bytes):
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The root of all answer types."""
 
-    _left_out: ClassVar[frozenset[str]] = _LEFT_OUT
-    # Under a name that no server would send.
-    _raw: _Words | None = msgspec.field(default=None, name="\x7fraw")
+    _omitted: ClassVar[frozenset[str]] = _OMITTED
+    # The JSON that the object was decoded from. The name is one that no server would send.
+    _raw: _RawJson | None = msgspec.field(default=None, name="\x7fraw")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object as plain dicts and lists.
 
-        For a `GeneratedText` or `Chunk` that came from a server it is all that the server said,
-        fields that hfgen does not know included; for a part of one, its known fields.
+        For a `GeneratedText` or `Chunk` that came from a server the result has every field that the
+        server sent, also those that hfgen does not know; for a part of one, only the known fields.
         """
         if self._raw is not None:
-            return _decoded(self._text())
-        known = {key: getattr(self, key) for key in self.keys()}
-        return {k: _plain(v) for k, v in known.items() if v or k not in self._left_out}
+            return _decode(self._raw_text())
+        fields = {key: getattr(self, key) for key in self.keys()}
+        return {k: _to_plain(v) for k, v in fields.items() if v or k not in self._omitted}
 
     def to_json(self) -> str:
-        """Return `to_dict()` as JSON; for a whole answer, the server's own words."""
-        return (
-            self._text() if self._raw is not None else msgspec.json.encode(self.to_dict()).decode()
-        )
+        """Return `to_dict()` as JSON; for a whole answer, the JSON that the server sent."""
+        if self._raw is not None:
+            return self._raw_text()
+        return msgspec.json.encode(self.to_dict()).decode()
 
-    def _text(self) -> str:
-        # The web's rule for bytes that are no UTF-8; where they matter, decoding has failed.
+    def _raw_text(self) -> str:
+        # Invalid UTF-8 is replaced. In a field that hfgen knows, it made decoding fail before.
         return (self._raw or b"").decode("utf-8", "replace")
 
     def keys(self) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.__struct_fields__[1:]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the field, or `default` if there is none of that name."""
+        """Return the field of that name, or `default` if there is none."""
         try:
             return self[key]
         except KeyError:
@@ -98,10 +98,11 @@ class Token(Answer, frozen=True, kw_only=True, eq=False):
     """A generated token.
 
     Attributes:
-        id: Its number in the vocabulary, None where the server does not say.
-        text: Its text; empty while a character that spans several tokens is not whole.
-        logprob: Its log-probability (natural logarithm), None where the server gives none.
-        special: Whether it is a control token (`</s>`, `<|eot_id|>`): no text, whatever it spells.
+        id: The number of the token in the vocabulary, None if the server does not send it.
+        text: The text of the token; empty while a character that spans several tokens is not whole.
+        logprob: The log-probability (natural logarithm), None if the server does not send it.
+        special: Whether this is a control token (`</s>`, `<|eot_id|>`), whose text is no part of
+            the generated text.
     """
 
     id: int | None = None
@@ -114,9 +115,9 @@ class PrefillToken(Answer, frozen=True, kw_only=True, eq=False):
     """A token of the prompt.
 
     Attributes:
-        id: Its number in the vocabulary.
-        text: Its text.
-        logprob: Its log-probability, None for the first one.
+        id: The number of the token in the vocabulary.
+        text: The text of the token.
+        logprob: The log-probability, None for the first token.
     """
 
     id: int | None = None
@@ -125,7 +126,7 @@ class PrefillToken(Answer, frozen=True, kw_only=True, eq=False):
 
 
 class BestOfSequence(Answer, frozen=True, kw_only=True, eq=False):
-    """One of the sequences that `best_of` generated and did not choose. Fields as in `Details`."""
+    """A sequence that `best_of` generated and did not choose. For its fields see `Details`."""
 
     generated_text: str
     finish_reason: str | None = None
@@ -137,24 +138,24 @@ class BestOfSequence(Answer, frozen=True, kw_only=True, eq=False):
 
 
 class Details(Answer, frozen=True, kw_only=True, eq=False):
-    """The details of an answer, there if `parameters.details` asked for them.
+    """The details of an answer, present if `parameters.details` asked for them.
 
-    An answer of `/v1/completions` has them always, and the tokens if they were asked for.
+    An answer of `/v1/completions` always has them, but has the tokens only if they were asked for.
 
     Attributes:
         finish_reason: "length", "eos_token", "stop_sequence", or a server's own word.
-        native_finish_reason: The server's own word, where it is another one.
-        generated_tokens: The number of tokens generated, None where the server does not say.
-        input_length: The number of tokens in the prompt, where the server says; TGI says so in
-            streams only.
+        native_finish_reason: The server's own word, if it differs from `finish_reason`.
+        generated_tokens: The number of tokens generated, None if the server does not send it.
+        input_length: The number of tokens in the prompt, None if the server does not send it (TGI
+            sends it in streams only).
         seed: The seed used, None if nothing was drawn.
         prefill: The tokens of the prompt, if `decoder_input_details` asked for them.
         tokens: The tokens generated.
-        top_tokens: For each token its likeliest alternatives, if `top_n_tokens` asked for them.
+        top_tokens: The likeliest alternatives of each token, if `top_n_tokens` asked for them.
         best_of_sequences: The sequences that `best_of` did not choose.
     """
 
-    _left_out: ClassVar[frozenset[str]] = _LEFT_OUT | {"input_length"}
+    _omitted: ClassVar[frozenset[str]] = _OMITTED | {"input_length"}
     finish_reason: str | None = None
     generated_tokens: int | None = None
     seed: int | None = None
@@ -171,7 +172,8 @@ class GeneratedText(Answer, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         generated_text: The text; with the prompt before it if `return_full_text` was on.
-        details: None unless `parameters.details` asked for them, or it is of `/v1/completions`.
+        details: The details, if `parameters.details` asked for them or the server speaks
+            `/v1/completions`; else None.
     """
 
     generated_text: str
@@ -179,14 +181,14 @@ class GeneratedText(Answer, frozen=True, kw_only=True, eq=False):
 
 
 class StreamDetails(Answer, frozen=True, kw_only=True, eq=False):
-    """The details at the end of a stream, there if `parameters.details` asked for them.
+    """The details at the end of a stream, present if `parameters.details` asked for them.
 
-    A stream of `/v1/completions` has them always.
+    A stream of `/v1/completions` always has them.
 
     Attributes:
         finish_reason: "length", "eos_token", "stop_sequence", or a server's own word.
-        native_finish_reason: The server's own word, where it is another one.
-        generated_tokens: The number of tokens generated, None where the server does not say.
+        native_finish_reason: The server's own word, if it differs from `finish_reason`.
+        generated_tokens: The number of tokens generated, None if the server does not send it.
         seed: The seed used, None if nothing was drawn.
         input_length: The number of tokens in the prompt.
     """
@@ -199,18 +201,19 @@ class StreamDetails(Answer, frozen=True, kw_only=True, eq=False):
 
 
 class Chunk(Answer, frozen=True, kw_only=True, eq=False):
-    """One event of a stream: a token, and with the last one the whole.
+    """One event of a stream: a token; the last one also has the whole text.
 
     Attributes:
-        index: Counts the events from 1; None where the server does not.
+        index: The number of the event, from 1; None if the server does not send it.
         token: The token.
-        top_tokens: Its likeliest alternatives, if `top_n_tokens` asked for them.
-        generated_text: The whole text, in the last chunk only; special tokens are not in it.
-        details: In the last chunk, if `parameters.details` asked for them, or in any case where
-            the server speaks `/v1/completions`.
-        sequence: Which of several sequences it belongs to, counted from 0 (`num_return_sequences`).
-        resumed: Whether it came after a break that `resume=True` mended. That is hfgen's word, and
-            index, text and details are then those of the whole.
+        top_tokens: The likeliest alternatives of the token, if `top_n_tokens` asked for them.
+        generated_text: The whole text without special tokens, in the last chunk only.
+        details: In the last chunk the details, if `parameters.details` asked for them or the server
+            speaks `/v1/completions`; else None.
+        sequence: The number, from 0, of the sequence that the chunk belongs to
+            (`num_return_sequences`).
+        resumed: Whether the chunk came after a break that `resume=True` mended. hfgen has then
+            changed index, text and details to those of the whole generation.
     """
 
     index: int | None = None
@@ -223,13 +226,13 @@ class Chunk(Answer, frozen=True, kw_only=True, eq=False):
 
 
 class SimpleToken(Answer, frozen=True, kw_only=True, eq=False):
-    """A token of a text, as a server's tokenizer cuts it (TGI's name for it).
+    """A token of a text that `tokenize` was given (the name is TGI's).
 
     Attributes:
-        id: Its number in the vocabulary.
-        text: Its text, None where the server does not say.
-        start: Where it begins in the text, in characters; None where nobody says.
-        stop: Where it ends.
+        id: The number of the token in the vocabulary.
+        text: The text of the token, None if unknown.
+        start: The index of the first of its characters in the text; None if unknown.
+        stop: The index after the last of its characters; None if unknown.
     """
 
     id: int
@@ -239,14 +242,14 @@ class SimpleToken(Answer, frozen=True, kw_only=True, eq=False):
 
 
 class ServerInfo(Answer, frozen=True, kw_only=True, eq=False):
-    """What a server says of itself; all of it by key and in `to_dict`.
+    """A server's description of itself. Other fields that it sends are in `to_dict`, and by key.
 
     Attributes:
-        server: Which one it is: "tgi", "vllm", "sglang", "llama.cpp", "ollama"; None if unknown.
-        model_id: The model that it serves, None where there are several.
-        version: The server's version, None where it does not say.
-        max_input_tokens: How long a prompt may be, None where it does not say.
-        max_total_tokens: How long prompt and text together may be, None where it does not say.
+        server: The software: "tgi", "vllm", "sglang", "llama.cpp", "ollama"; None if unknown.
+        model_id: The model that the server serves, None if there are several.
+        version: The server's version, None if unknown.
+        max_input_tokens: The maximum of tokens in a prompt, None if unknown.
+        max_total_tokens: The maximum of tokens of prompt and text together, None if unknown.
     """
 
     server: str | None = None
@@ -256,34 +259,34 @@ class ServerInfo(Answer, frozen=True, kw_only=True, eq=False):
     max_total_tokens: int | None = None
 
 
-def with_raw(answer: _Struct, raw: bytes) -> _Struct:
-    """Let a freshly decoded answer remember the JSON that it came from."""
+def attach_raw(answer: _AnswerT, raw: bytes) -> _AnswerT:
+    """Store in a freshly decoded answer the JSON that it was decoded from; return the answer."""
     _set(answer, "_raw", raw)
     return answer
 
 
-def _decoded(text: str) -> dict[str, Any]:
+def _decode(text: str) -> dict[str, Any]:
     try:
-        said: dict[str, Any] = msgspec.json.decode(text)
+        document: dict[str, Any] = msgspec.json.decode(text)
     except msgspec.DecodeError:
         import json  # noqa: PLC0415 - slow to import, rarely needed
 
-        # A number without a size that msgspec knows, in a field that hfgen does not.
-        said = json.loads(text, parse_int=_integer)
-    return said
+        # msgspec refuses some big numbers. There is one in a field that hfgen does not know.
+        document = json.loads(text, parse_int=_parse_integer)
+    return document
 
 
-def _integer(digits: str) -> int | float:
+def _parse_integer(digits: str) -> int | float:
     try:
         return int(digits)
     except ValueError:
-        # Python limits how many digits it reads, because that takes quadratic time.
+        # `int` limits the number of digits, because it takes quadratic time.
         return float(digits)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Answer):
         return value.to_dict()
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     return value

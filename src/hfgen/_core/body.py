@@ -1,4 +1,10 @@
-"""The body of an answer to the items of a stream: push decoders, bytes in, items out. No I/O."""
+"""From the body of an answer to the items of a stream: `EventBody`, `JsonBody`, `RawBody`. No I/O.
+
+A decoder is made for one body. The stream `feed`s it each piece that arrives, and takes the items
+that the piece completes. At the end of the body, `finish` gives the last items, or raises. If
+reading the body fails, `ending_error` tells what the stream raises; where nothing is missing it is
+None, and `take_rest` gives the last items. Once `is_complete` is set, nothing more is read.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
-# Far beyond any text with all its details, and short of what a process should hold.
+# Far more than any text with its details takes, and little enough for the memory of a process.
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 
@@ -31,7 +37,7 @@ class Decoder(Protocol[T_co]):
     """Turns the body of one answer into items.
 
     Attributes:
-        is_complete: Whether the body has given all that it will, though it may not be at its end.
+        is_complete: Whether all items have been taken, though the body may not be at its end.
     """
 
     is_complete: bool
@@ -40,17 +46,25 @@ class Decoder(Protocol[T_co]):
         """Yield the items that this piece of the body completes."""
 
     def finish(self) -> Iterator[T_co]:
-        """Yield what is left at the end of the body, or raise what is wrong with such an end."""
+        """Yield the last items, at the end of the body.
 
-    def interrupted(self, error: HfgenError) -> HfgenError | None:
-        """Return what to raise for a body that broke off; None if it had all that it needed."""
+        Raises:
+            HfgenError: The body is not complete, or cannot be read.
+        """
 
-    def rest(self) -> Iterator[T_co]:
-        """Yield the items that a body which broke off, but had all that it needed, still owes."""
+    def ending_error(self, error: HfgenError) -> HfgenError | None:
+        """Return what the stream raises after reading the body failed; None if it is complete.
+
+        Args:
+            error: How reading the body failed.
+        """
+
+    def take_rest(self) -> Iterator[T_co]:
+        """Yield the last items of a body that broke off, and for which `ending_error` is None."""
 
 
 class RawBody:
-    """The body itself, in the pieces in which it comes."""
+    """The decoder of `stream_bytes`: items are the pieces of the body, as they arrive."""
 
     is_complete = False
 
@@ -61,15 +75,22 @@ class RawBody:
     def finish(self) -> Iterator[bytes]:
         return iter(())
 
-    def interrupted(self, error: HfgenError) -> HfgenError | None:
+    def ending_error(self, error: HfgenError) -> HfgenError | None:
         return error
 
-    def rest(self) -> Iterator[bytes]:
+    def take_rest(self) -> Iterator[bytes]:
         return iter(())
 
 
 class EventBody(Generic[T]):
-    """A body of server-sent events, in a dialect."""
+    """The decoder of a body of server-sent events, in a dialect.
+
+    Args:
+        dialect: The dialect that the request was written in.
+        select: Makes an item of a chunk, or returns None to skip the chunk.
+        headers: The headers of the HTTP answer.
+        max_event_bytes: How much data an event may have.
+    """
 
     def __init__(
         self,
@@ -80,12 +101,12 @@ class EventBody(Generic[T]):
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self._events = EventDecoder(max_event_bytes)
-        # Then nothing else is read of a token.
+        # Decoding only the texts of tokens is faster.
         self._only_text = select is select_text
-        self._reader = dialect.events(headers, only_text=self._only_text)
+        self._reader = dialect.make_event_reader(headers, only_text=self._only_text)
         self._select = select
         self._texts: list[str] = []
-        # Those of which the items are being handed out.
+        # The chunks whose items the stream takes at present.
         self._chunks: Iterator[Chunk] = iter(())
         self.is_complete = False
 
@@ -96,43 +117,43 @@ class EventBody(Generic[T]):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the last event has come; `is_complete` once its items have been taken, too."""
-        return self._reader.complete
+        """Whether the last event has come, though its items may not have been taken yet."""
+        return self._reader.is_complete
 
     def feed(self, piece: bytes) -> Iterator[T]:
-        # `items` of `chunks`, without these two calls: every read goes through it.
+        # As `select_items(read_chunks(piece))`, with fewer calls: this runs for every read.
         self._chunks = chunks = self._reader.read(self._events.feed(piece))
-        return self._items(chunks)
+        return self._pick_items(chunks)
 
     def finish(self) -> Iterator[T]:
-        return self.items(self.last())
+        return self.select_items(self.finish_chunks())
 
-    def rest(self) -> Iterator[T]:
-        return self.items(self._reader.rest())
+    def take_rest(self) -> Iterator[T]:
+        return self.select_items(self._reader.take_rest())
 
-    def chunks(self, piece: bytes) -> Iterator[Chunk]:
-        """Return what `feed` selects its items from."""
+    def read_chunks(self, piece: bytes) -> Iterator[Chunk]:
+        """Return the chunks that this piece completes; `feed` selects its items from them."""
         return self._reader.read(self._events.feed(piece))
 
-    def last(self) -> Iterator[Chunk]:
-        """Yield what `finish` selects its items from, or raise what it does."""
+    def finish_chunks(self) -> Iterator[Chunk]:
+        """Yield the last chunks, at the end of the body; `finish` selects its items from them."""
         try:
             yield from self._reader.read(self._events.flush())
         except MalformedStreamError as error:
-            # What is cut in the middle cannot be read; that is not the server's way of writing.
-            if not self._reader.complete:
-                raise self._incomplete("the stream ended inside an event,") from error
-        if not self._reader.complete:
-            raise self._incomplete("the stream ended")
-        yield from self._reader.rest()
+            # The event cannot be read because it is cut off, not because the server wrote it wrong.
+            if not self._reader.is_complete:
+                raise self._incomplete_error("the stream ended inside an event,") from error
+        if not self._reader.is_complete:
+            raise self._incomplete_error("the stream ended")
+        yield from self._reader.take_rest()
 
-    def items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
-        """Return the items that are selected from these chunks."""
+    def select_items(self, chunks: Iterable[Chunk]) -> Iterator[T]:
+        """Return the items that `select` makes of these chunks."""
         self._chunks = iter(chunks)
-        return self._items(self._chunks)
+        return self._pick_items(self._chunks)
 
-    def _items(self, chunks: Iterator[Chunk]) -> Iterator[T]:
-        # Every token goes through it.
+    def _pick_items(self, chunks: Iterator[Chunk]) -> Iterator[T]:
+        # Runs once for every token.
         select, only_text, texts = self._select, self._only_text, self._texts
         try:
             for chunk in chunks:
@@ -140,34 +161,35 @@ class EventBody(Generic[T]):
                 if not token.special:
                     texts.append(token.text)
                     if only_text:
-                        yield token.text  # type: ignore[misc] # what `token_text` returns
+                        yield token.text  # type: ignore[misc] # what `select_text` returns
                         continue
                 if (item := select(chunk)) is not None:
                     yield item
-            self.is_complete = self._reader.complete
+            self.is_complete = self._reader.is_complete
         except HfgenError as error:
             error.text = self.text
             raise
 
-    def interrupted(self, error: HfgenError) -> HfgenError | None:
-        if self._reader.complete and next(self._chunks, None) is None:
-            # All of it has been handed out, too.
+    def ending_error(self, error: HfgenError) -> HfgenError | None:
+        if self._reader.is_complete and next(self._chunks, None) is None:
+            # All items have been taken, too.
             return None
         if isinstance(error, ConnectError):
-            return self._incomplete(f"{error},")
+            return self._incomplete_error(f"{error},")
         error.text = self.text
         return error
 
-    def _incomplete(self, what: str) -> IncompleteGenerationError:
+    def _incomplete_error(self, cause: str) -> IncompleteGenerationError:
         return IncompleteGenerationError(
-            f"{what} before the last event; `text` has what came", text=self.text
+            f"{cause} before the last event; `text` has what came", text=self.text
         )
 
 
 class JsonBody(Generic[T]):
-    """A JSON body in answer to a request for a stream: its tokens where it has them, else one.
+    """The decoder of a JSON body that answers a request for a stream.
 
-    Beyond `MAX_ANSWER_BYTES` it is a `MalformedStreamError`.
+    Its items are made of a chunk for each token, or of one chunk if the answer lists no tokens. A
+    body of more than `MAX_ANSWER_BYTES` raises `MalformedStreamError`.
     """
 
     is_complete = False
@@ -188,23 +210,23 @@ class JsonBody(Generic[T]):
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size > MAX_ANSWER_BYTES:
-            what = f"the answer exceeds {MAX_ANSWER_BYTES} bytes"
-            raise malformed_error(b"".join(self._pieces[:99]), what, MalformedStreamError)
+            problem = f"the answer exceeds {MAX_ANSWER_BYTES} bytes"
+            raise malformed_error(b"".join(self._pieces[:99]), problem, MalformedStreamError)
         return iter(())
 
     def finish(self) -> Iterator[T]:
-        answers = self._dialect.answers(b"".join(self._pieces), self._headers)
+        answers = self._dialect.read_answers(b"".join(self._pieces), self._headers)
         for sequence, answer in enumerate(answers):
             for chunk in chunks_from_answer(answer, sequence):
                 if (item := self._select(chunk)) is not None:
                     yield item
 
-    def interrupted(self, error: HfgenError) -> HfgenError | None:
+    def ending_error(self, error: HfgenError) -> HfgenError | None:
         if isinstance(error, ConnectError):
             return IncompleteGenerationError(f"{error}, before the answer was whole")
         return error
 
-    def rest(self) -> Iterator[T]:
+    def take_rest(self) -> Iterator[T]:
         return iter(())
 
 
@@ -214,17 +236,17 @@ def select_chunk(chunk: Chunk) -> Chunk:
 
 
 def select_text(chunk: Chunk) -> str | None:
-    """Select the text of the token, nothing of a special one: what `stream_tokens` yields."""
+    """Select the text of the token, None for a special one: what `stream_tokens` yields."""
     return None if chunk.token.special else chunk.token.text
 
 
 def name_state(*, has_ended: bool, is_closed: bool) -> str:
-    """Return the word for the state of a stream that reads a body."""
+    """Return the word for the state of a stream, for its repr: "ended", "closed" or "open"."""
     return "ended" if has_ended else "closed" if is_closed else "open"
 
 
 def answers_from_chunks(chunks: Iterable[Chunk]) -> list[GeneratedText]:
-    """Return a stream's chunks as the answers that `run` would have had."""
+    """Return the answers that `run` would have given, made of the chunks of a stream."""
     sequences: dict[int, list[Chunk]] = {}
     for chunk in chunks:
         sequences.setdefault(chunk.sequence, []).append(chunk)
@@ -254,11 +276,12 @@ def _answer_from_chunks(chunks: list[Chunk]) -> GeneratedText:
 
 
 def chunks_from_answer(answer: GeneratedText, sequence: int) -> Iterator[Chunk]:
+    """Yield the chunks that a stream would have had, made of one answer of `run`."""
     details = answer.details or Details()
     tokens, tops = details.tokens, details.top_tokens or []
     text = "".join(token.text for token in tokens if not token.special)
     whole = answer.generated_text
-    # The text comes first: some servers give ids alone, or other spellings.
+    # Some servers list tokens without texts, or with other spellings. The whole text counts then.
     if not tokens or not whole.endswith(text) or (whole and not text):
         tokens, tops = [Token(text=whole)], []
     for index, token in enumerate(tokens, start=1):

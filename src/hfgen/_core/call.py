@@ -1,13 +1,13 @@
 """One call: from a request and options to a value, or to a stream that has been opened.
 
-1. `routing` says where the request goes, or what must be asked to know. Then the call yields `Ask`:
-   the driver asks once for all callers, and remembers the answer.
+1. `routing` finds the targets of the request. If a server must be asked for them, the call yields
+   `Ask`: the driver asks once for all callers, and remembers the answer.
 2. The dialect of the target writes the body of the HTTP request.
 3. `conversation.converse` sends it, follows redirects, and tries again as `Retry` says.
-4. The verb (`verbs`) makes its value of an answer with a good status.
+4. The verb (`verbs`) turns an answer with a good status into a value or a stream.
 5. When a stream breaks, `resume` makes a second conversation for the rest.
 
-All of it is one generator without I/O. `_sync.driver` and `_async.driver` do what it yields.
+A call is one generator without I/O. `_sync.driver` and `_async.driver` carry out what it yields.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 
     Attributes:
         request: The normalised request.
-        verb: What becomes of the answer.
+        verb: Turns the answer into the result of the call.
         is_counted: Whether to ask the server for the finish reason and the number of tokens,
             where it gives them on request only.
     """
@@ -56,7 +56,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         """Ask for the answer, and return what the verb makes of it.
 
         Args:
-            context: What the call knows beside the request.
+            context: The options of the call, and what else it depends on.
             after: A failure that came before, and counts as an attempt.
 
         Raises:
@@ -66,8 +66,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         plan = routing.plan_route(self.request, context.settings, context.environment)
         targets = context.targets.get(plan.key) or plan.targets
         if not targets:
-            # A request that one dialect cannot express, none can: fail before anything is asked.
-            TGI(self.request).body(stream=self.verb.streams)
+            # What TGI's dialect cannot express, no dialect can. Fail before a server is asked.
+            TGI(self.request).encode_body(stream=self.verb.streams)
             targets = yield from routing.find_targets(plan, context)
         try:
             target, result = yield from discovery.try_targets(
@@ -84,33 +84,36 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     def resume(
         self: Call[Opened[U]], context: CallContext, error: HfgenError
     ) -> Conversation[Opened[U] | None]:
-        """Ask for the rest of a stream that broke; None if the error is to be raised instead.
+        """Ask for the rest of a stream that broke; return None if the error is to be raised.
 
         Args:
-            context: What the call knows beside the request.
-            error: What the stream would raise; its `text` is set to all that has come.
+            context: The options of the call, and what else it depends on.
+            error: What the stream would raise. Its `text` is set to all that has come.
 
         Raises:
-            HfgenError: The rest could not be had.
+            HfgenError: The rest was asked for, and the last attempt failed.
         """
         resumption = self.verb.resumption
-        broken = resumption.broken(error) if resumption is not None else None
-        if resumption is None or broken is None:
+        rest = resumption.prepare_rest(error) if resumption is not None else None
+        if resumption is None or rest is None:
             return None
-        rest, failure = broken
+        request, failure = rest
         try:
-            return (yield from replace(self, request=rest).converse(context, failure))
+            return (yield from replace(self, request=request).converse(context, failure))
         except HfgenError as last:
-            resumption.given_up(last, failure)
-            return None
+            if last is failure:
+                # `Retry` allows no attempt.
+                return None
+            last.text = resumption.text
+            raise
 
     def _converse_at(
         self, context: CallContext, after: HfgenError | None, target: Target
     ) -> Conversation[T]:
         streams = self.verb.streams
         dialect = target.dialect_for(self.request, is_counted=self.is_counted)
-        request = context.post_request(
-            target.url_for(stream=streams), dialect.body(stream=streams), stream=streams
+        request = context.make_post_request(
+            target.url_for(stream=streams), dialect.encode_body(stream=streams), stream=streams
         )
         accept = partial(self.verb.accept, dialect)
         return converse(request, context.settings.retry, accept, context.clock, after=after)

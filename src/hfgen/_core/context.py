@@ -1,4 +1,4 @@
-"""What one call knows beside its request, and the HTTP requests that it makes."""
+"""`CallContext`: what a call depends on beside its request. It makes the HTTP requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hfgen._core.errors import InvalidRequestError
 from hfgen._core.fetch import FetchRequest
 from hfgen._core.headers import NO_HEADERS, Headers
-from hfgen._core.url import display, is_endpoint, is_router
+from hfgen._core.url import is_endpoint, is_router, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Environment(Protocol):
-    """What the environment of the process says; `hfgen._io.environment` reads it.
+    """Settings from the environment of the process; `hfgen._io.environment` reads them.
 
     Attributes:
-        api_url: The URL to post to where no option names one, None if there is none.
+        api_url: The URL to post to if no option names one, None if it is not set.
         hub_url: The URL of the Hugging Face Hub, without a slash at its end.
         user_agent: The value of the header `user-agent`.
     """
@@ -46,14 +46,15 @@ class Environment(Protocol):
 
 
 class CallContext(msgspec.Struct, frozen=True):
-    """What one call knows beside its request.
+    """What a call depends on beside its request.
 
     Attributes:
         settings: The options of the call.
-        environment: What the environment says.
-        signal: Aborted when the call is over; its HTTP requests carry it.
+        environment: The settings from the environment.
+        signal: Aborted when the call is over. The HTTP requests of the call carry it.
         clock: The clock of the call.
-        targets: Where requests go, for each key that has been asked about. Calls share it.
+        targets: The targets that servers were asked for, by the key of their `Plan`. All calls of
+            a client share this dict.
     """
 
     settings: Settings
@@ -62,19 +63,19 @@ class CallContext(msgspec.Struct, frozen=True):
     clock: Clock
     targets: dict[Hashable, tuple[Target, ...]]
 
-    def get_request(self, url: str) -> FetchRequest:
-        """Return the HTTP request that reads a document from a server.
+    def make_get_request(self, url: str) -> FetchRequest:
+        """Return a GET request for a document of a server.
 
         Raises:
             InvalidRequestError: The options do not fit the URL.
         """
-        headers = {n: v for n, v in self._headers(url).items() if n != "content-type"}
-        return self._request(url, Headers(headers))
+        headers = {n: v for n, v in self._make_headers(url).items() if n != "content-type"}
+        return self._make_request(url, Headers(headers))
 
-    def hub_request(self, url: str) -> FetchRequest:
-        """Return the HTTP request that reads a document from the Hub.
+    def make_hub_request(self, url: str) -> FetchRequest:
+        """Return a GET request for a document of the Hub.
 
-        The Hub gets Hugging Face's keys only: neither a provider's key, nor the caller's headers.
+        The Hub gets keys of Hugging Face only: no provider's key, and none of the caller's headers.
         """
         key = self.settings.api_key
         settings = replace(
@@ -83,51 +84,51 @@ class CallContext(msgspec.Struct, frozen=True):
             bill_to=None,
             headers=NO_HEADERS,
         )
-        return replace(self, settings=settings).get_request(url)
+        return replace(self, settings=settings).make_get_request(url)
 
-    def post_request(self, url: str, body: bytes, *, stream: bool = False) -> FetchRequest:
-        """Return the HTTP request that posts a body to a server.
+    def make_post_request(self, url: str, body: bytes, *, stream: bool = False) -> FetchRequest:
+        """Return a POST request that sends a body to a server.
 
         Raises:
             InvalidRequestError: The options do not fit the URL.
         """
-        return self._request(url, self._headers(url, stream=stream), body)
+        return self._make_request(url, self._make_headers(url, stream=stream), body)
 
-    def _request(self, url: str, headers: Headers, body: bytes | None = None) -> FetchRequest:
+    def _make_request(self, url: str, headers: Headers, body: bytes | None = None) -> FetchRequest:
         timeout = self.settings.timeout
         return FetchRequest(
             method="GET" if body is None else "POST",
             url=url,
             headers=headers,
             body=body or b"",
-            timeout=_longest_silence(timeout),
+            timeout=_find_longest_silence(timeout),
             connect_timeout=timeout.connect,
             signal=self.signal,
         )
 
-    def _headers(self, url: str, *, stream: bool = False) -> Headers:
+    def _make_headers(self, url: str, *, stream: bool = False) -> Headers:
         settings = self.settings
         headers = {
             "accept": "text/event-stream, application/json" if stream else "application/json",
-            # An event must not wait until the block of a compressor is full.
+            # A server that compresses would hold events back until a block is full.
             "accept-encoding": "identity",
             "user-agent": self.environment.user_agent,
         }
         if settings.retry.wait_for_model and is_endpoint(url):
-            # The proxy in front of a sleeping endpoint holds the request for these seconds.
+            # The proxy in front of a sleeping endpoint holds the request for this many seconds.
             headers["x-scale-up-timeout"] = str(math.ceil(settings.retry.wait_for_model))
         if key := settings.api_key or self.environment.find_key(url):
             headers["authorization"] = f"Bearer {key}"
         if settings.bill_to is not None:
             if not is_router(url):
                 raise InvalidRequestError(
-                    f"bill_to is for Hugging Face's router; this goes to {display(url)}"
+                    f"bill_to is for Hugging Face's router; this goes to {redact_url(url)}"
                 )
             headers["x-hf-bill-to"] = settings.bill_to
         return Headers({**headers, **settings.headers, "content-type": "application/json"})
 
 
-def _longest_silence(timeout: Timeout) -> float | None:
+def _find_longest_silence(timeout: Timeout) -> float | None:
     if timeout.first_token is None or timeout.between_tokens is None:
         return None
     return max(timeout.first_token, timeout.between_tokens)

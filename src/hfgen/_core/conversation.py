@@ -1,7 +1,13 @@
-"""The conversation up to the first byte of an answer: send, judge, wait, send again. No I/O.
+"""`converse`: the conversation with a server until it has answered, as a generator. No I/O.
 
-It is one generator for sync and async. It yields what is to be done (`Send`, `Read`), is sent
-what came of it or is thrown the error, and returns what the caller wants or raises.
+1. It yields `Send`. The driver makes the HTTP request, and sends the `FetchResponse` back.
+2. A redirect is followed with another `Send`.
+3. An answer with a good status goes to the verb's `accept`, whose result the conversation returns.
+   `accept` yields `Read`, `Peek` or `Drop` to read as much of the body as it needs.
+4. Another status becomes an error. So does an error that the driver throws in, or `accept` raises.
+5. After an error `Retry` decides: the conversation yields another `Send`, with a wait, or raises.
+
+The drivers for sync and async (`_sync.driver`, `_async.driver`) run the same conversation.
 """
 
 from __future__ import annotations
@@ -15,7 +21,6 @@ import msgspec
 from msgspec.structs import replace
 
 from hfgen._core import server_errors
-from hfgen._core import url as _url
 from hfgen._core.errors import (
     ConnectError,
     HfgenError,
@@ -26,6 +31,7 @@ from hfgen._core.errors import (
 )
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers
+from hfgen._core.url import check_url, encode_url, is_endpoint, may_carry_credentials, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,25 +45,30 @@ _MAX_REDIRECTS = 5
 MAX_ERROR_BYTES = 1024 * 1024
 # A POST stays a POST only under these two (RFC 9110, 15.4).
 _REDIRECTS = frozenset({307, 308})
-# What the proxy in front of an endpoint answers while that starts.
+# The statuses that the proxy in front of an endpoint answers with while the endpoint starts.
 _WAKING = frozenset({502, 503})
-# What is hfgen's own and may follow a redirect anywhere; the caller's headers may be secrets.
+# Headers that hfgen sets itself, and sends to any host after a redirect. Others may be secret.
 _OWN_HEADERS = frozenset({"accept", "accept-encoding", "content-type", "user-agent"})
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Wait so many seconds, make the request, send back the `FetchResponse`."""
+    """Wait, make the request, and send back the `FetchResponse`.
+
+    Attributes:
+        request: The request.
+        wait: Seconds to wait before.
+        retries: How many attempts came before.
+        error: Why the last of them failed.
+    """
 
     request: FetchRequest
     wait: float = 0.0
     retries: int = 0
-    """How many attempts came before."""
     error: HfgenError | None = None
-    """Why the last of them failed."""
 
 
 class Read(msgspec.Struct, frozen=True):
-    """Read the body of the response, at most so many bytes of it, close it, send the bytes back."""
+    """Read at most `limit` bytes of the body, close the response, and send the bytes back."""
 
     response: FetchResponse
     limit: int
@@ -76,9 +87,12 @@ class Drop(msgspec.Struct, frozen=True):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """Send back the result of a conversation that many calls wait for, and that is held once.
+    """Send back the result of a conversation that many calls need; the driver holds it once.
 
-    Calls with an equal `key` share the answer. A failure is shared where `caller` is equal too.
+    Attributes:
+        key: Calls with an equal key share the result.
+        caller: Calls for which this is equal too share a failure.
+        begin: Returns the conversation.
     """
 
     key: Hashable
@@ -87,17 +101,23 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, Generic[T], frozen=True):
-    """A stream to hand out: an answer, how to read it, and what looking at it has given already."""
+    """A stream that has been opened.
+
+    Attributes:
+        response: The answer. The rest of its body is to be read.
+        decoder: Turns the rest of the body into items.
+        ready: Items of the part of the body that has been read already.
+        break_error: If reading the body failed after these items, the error.
+    """
 
     response: FetchResponse
     decoder: Decoder[T]
     ready: Iterable[T] = ()
-    broke: HfgenError | None = None
-    """How the body broke off after these items, if it did."""
+    break_error: HfgenError | None = None
 
 
 class Clock(Protocol):
-    """The time, handed in so that nothing here reads it."""
+    """The clock of a call, passed in because the core reads no clock."""
 
     def elapsed(self) -> float:
         """Return the seconds since the call began."""
@@ -108,10 +128,10 @@ class Clock(Protocol):
 
 Step: TypeAlias = Send | Read | Peek | Drop | Ask
 Conversation: TypeAlias = Generator[Step, Any, T]
-# Tells whether the call will be tried again after an error.
 WillRetry: TypeAlias = Callable[[HfgenError], bool]
-# What becomes of an answer with a good status.
+"""Tells whether the call will be tried again after an error."""
 Accept: TypeAlias = Callable[[WillRetry, FetchResponse], Conversation[T]]
+"""Reads an answer with a good status, and returns the result of the conversation."""
 
 
 def converse(
@@ -122,12 +142,12 @@ def converse(
     *,
     after: HfgenError | None = None,
 ) -> Conversation[T]:
-    """Send the request until it is answered, or the policy gives up; return what `accept` does.
+    """Send the request until it is answered or `retry` gives up; return what `accept` returns.
 
     Args:
-        request: What to send.
-        retry: The policy.
-        accept: What to do with an answer that has a good status.
+        request: The request.
+        retry: Decides whether and when to try again.
+        accept: Reads an answer that has a good status.
         clock: The clock of the call.
         after: A failure that came before and counts as an attempt.
 
@@ -142,15 +162,15 @@ def converse(
             elapsed = clock.elapsed()
             wait = retry.wait(retries, error, elapsed)
             if wait is None:
-                raise _add_asked_wait(error, retry)
+                raise _mention_requested_wait(error, retry)
             drop_tracebacks(error)
             attempts += 1
             retries += not retry.waits_for_model(error, elapsed)
             send = Send(request, wait, attempts, error)
         try:
-            response = yield from _follow(send)
+            response = yield from _send_and_follow(send)
             if not 200 <= response.status < 300:  # noqa: PLR2004 - the statuses of success
-                raise (yield from _status_error(request, response, clock))
+                raise (yield from _read_status_error(request, response, clock))
             return (yield from accept(partial(_will_retry, retry, retries, clock), response))
         except HfgenError as failure:
             error = failure
@@ -160,15 +180,17 @@ def _will_retry(retry: Retry, retries: int, clock: Clock, error: HfgenError) -> 
     return retry.wait(retries, error, clock.elapsed()) is not None
 
 
-def _add_asked_wait(error: HfgenError, retry: Retry) -> HfgenError:
-    asked = retry.asked(error)
-    if asked is not None and asked > retry.max_wait:
-        _add(error, f"the server asks to be left alone for {asked:g} s; max_wait allows less")
+def _mention_requested_wait(error: HfgenError, retry: Retry) -> HfgenError:
+    requested = retry.find_requested_wait(error)
+    if requested is not None and requested > retry.max_wait:
+        _add_hint(
+            error, f"the server asks to be left alone for {requested:g} s; max_wait allows less"
+        )
     return error
 
 
-def _follow(send: Send) -> Conversation[FetchResponse]:
-    """Send, and follow redirects; credentials go no further than the host they were meant for."""
+def _send_and_follow(send: Send) -> Conversation[FetchResponse]:
+    """Send a request, and follow redirects. Credentials go to no other origin than the first."""
     for _ in range(_MAX_REDIRECTS + 1):
         response: FetchResponse = yield send
         if response.status not in _REDIRECTS:
@@ -180,8 +202,8 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
         source = send.request.url
         try:
             target = urljoin(source, location)
-            _url.check(target, "the location")
-            target = _url.encode_ascii(target)
+            check_url(target, "the location")
+            target = encode_url(target)
         except ValueError as error:
             raise StatusError(
                 f"{response.status}: the server redirects, but {error}",
@@ -189,19 +211,19 @@ def _follow(send: Send) -> Conversation[FetchResponse]:
                 headers=response.headers,
             ) from None
         headers = send.request.headers
-        if not _url.may_carry_credentials(source, target):
+        if not may_carry_credentials(source, target):
             headers = {name: headers[name] for name in headers if name in _OWN_HEADERS}
         send = Send(replace(send.request, url=target, headers=Headers(headers)))
     raise StatusError(
         f"the server redirects more than {_MAX_REDIRECTS} times, "
-        f"at last to {_url.display(send.request.url)}",
+        f"at last to {redact_url(send.request.url)}",
         status=response.status,
         headers=response.headers,
     )
 
 
 def _read_error_body(response: FetchResponse) -> Conversation[bytes]:
-    """Read a body that is no answer; without it the status says enough."""
+    """Read the body of an error. If that fails return nothing, since the status says enough."""
     try:
         content: bytes = yield Read(response, MAX_ERROR_BYTES)
     except (ConnectError, TimeoutError):
@@ -209,19 +231,19 @@ def _read_error_body(response: FetchResponse) -> Conversation[bytes]:
     return content
 
 
-def _status_error(
+def _read_status_error(
     request: FetchRequest, response: FetchResponse, clock: Clock
 ) -> Conversation[StatusError]:
     content = yield from _read_error_body(response)
     headers = Headers(response.headers)
-    error = server_errors.error_from(
-        server_errors.error_in_body(content),
+    error = server_errors.make_status_error(
+        server_errors.parse_body_error(content),
         status=response.status,
         headers=headers,
         body=content,
         received=clock.now(),
     )
-    if response.status in _WAKING and _url.is_endpoint(request.url):
+    if response.status in _WAKING and is_endpoint(request.url):
         return ModelLoadingError(
             f"{error.message} (the endpoint may be waking up; wait_for_model= waits for it)",
             status=response.status,
@@ -236,12 +258,12 @@ def _status_error(
     elif response.status == 401 and "authorization" not in request.headers:  # noqa: PLR2004
         hint = "no key was sent: pass api_key=, or set HF_TOKEN for Hugging Face's own hosts"
     elif response.status in {404, 405, 410}:
-        hint = f"the request went to {_url.display(request.url)}"
+        hint = f"the request went to {redact_url(request.url)}"
     if hint:
-        _add(error, hint)
+        _add_hint(error, hint)
     return error
 
 
-def _add(error: HfgenError, hint: str) -> None:
+def _add_hint(error: HfgenError, hint: str) -> None:
     error.message = f"{error.message} ({hint})"
     error.args = (error.message, *error.args[1:])

@@ -1,9 +1,9 @@
-"""Finding out what a server speaks, and which one it is. No I/O.
+"""Discovery: asking a server which dialect it speaks, and which software it is. No I/O.
 
-`GET /info` is TGI's (its router/src/server.rs); `GET /v1/models` is everybody's, and `owned_by` in
-it tells them apart: "vllm" (vllm/entrypoints/openai/models/protocol.py), "sglang"
+Only TGI has `GET /info` (its router/src/server.rs). All servers have `GET /v1/models`, where
+`owned_by` tells them apart: "vllm" (vllm/entrypoints/openai/models/protocol.py), "sglang"
 (sglang/srt/entrypoints/openai/protocol.py), "llamacpp" (llama.cpp, tools/server), "library"
-(Ollama, openai/openai.go), and the model's own id in TGI.
+(Ollama, openai/openai.go), and in TGI the id of the model.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hfgen._core import url as _url
 from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read, converse
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.errors import AuthenticationError, ModelLoadingError, StatusError
 from hfgen._core.headers import Headers, media_type
 from hfgen._core.server_errors import is_tgi_error
 from hfgen._core.target import Target
+from hfgen._core.url import extend_url, replace_route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,49 +37,51 @@ _KINDS: dict[str, Kind] = {
     "llamacpp": "llama.cpp",
     "library": "ollama",
 }
-# The answers of a server without such a route, or with another one there.
-_NOT_THERE = frozenset({404, 405, 422})
-# The server may answer later. What it says now must not be remembered as its answer.
-_NOT_NOW = frozenset({429, 500, 502, 503, 504})
+# The statuses of a server without such a route, or with a different route at this URL.
+_MISSING_ROUTE = frozenset({404, 405, 422})
+# The server may answer later, so these must not be remembered as its answer.
+_TEMPORARY = frozenset({429, 500, 502, 503, 504})
 
 
 def find_targets(url: str, context: CallContext) -> Conversation[tuple[Target, ...]]:
-    """Ask a server what it speaks; return where to post, the likeliest first."""
+    """Ask a server which dialect it speaks; return where to post, the likeliest target first."""
     tgi = Target(dialect="tgi", url=url)
     info, models = yield from ask_info(url, context)
     if info is not None:
         return (tgi,)
-    server = server_of(models)
+    server = identify_server(models)
     completions = Target(
-        dialect="completions", url=_url.extend(url, "v1/completions"), server=server or UNKNOWN
+        dialect="completions", url=extend_url(url, "v1/completions"), server=server or UNKNOWN
     )
     return (tgi, completions) if server is None else (completions,)
 
 
 def find_server(target: Target, context: CallContext) -> Conversation[tuple[Target, ...]]:
-    """Ask a server that speaks completions which kind of server it is."""
+    """Ask a server that speaks completions for its kind; return the target with the answer."""
     models = yield from read_document(
-        context.get_request(_url.sibling(target.url, "models")), context
+        context.make_get_request(replace_route(target.url, "models")), context
     )
-    return (replace(target, server=server_of(models) or UNKNOWN),)
+    return (replace(target, server=identify_server(models) or UNKNOWN),)
 
 
 def ask_info(url: str, context: CallContext) -> Conversation[tuple[Any, Any]]:
-    """Ask a server what it is; return TGI's `/info`, or else None and `/v1/models`."""
-    info = yield from read_document(context.get_request(_url.extend(url, "info")), context)
+    """Return the documents of `/info` and None if the server is TGI, else None and `/v1/models`."""
+    info = yield from read_document(context.make_get_request(extend_url(url, "info")), context)
     if isinstance(info, dict) and isinstance(info.get("model_id"), str):
         return info, None
-    models = yield from read_document(context.get_request(_url.extend(url, "v1/models")), context)
+    models = yield from read_document(
+        context.make_get_request(extend_url(url, "v1/models")), context
+    )
     return None, models
 
 
 def read_document(request: FetchRequest, context: CallContext) -> Conversation[Any]:
-    """Read a JSON document; return None where there is none.
+    """Read a JSON document; return None if the server does not have it.
 
     Raises:
-        StatusError: The key is refused, or the server answers nothing at present.
-        ConnectError: It cannot be reached.
-        TimeoutError: It took too long.
+        StatusError: The server refuses the key, or is not able to answer now.
+        ConnectError: The server cannot be reached.
+        TimeoutError: The server took too long.
     """
     try:
         return (
@@ -88,7 +90,7 @@ def read_document(request: FetchRequest, context: CallContext) -> Conversation[A
     except (AuthenticationError, ModelLoadingError):
         raise
     except StatusError as error:
-        if error.status in _NOT_NOW:
+        if error.status in _TEMPORARY:
             raise
         return None
 
@@ -96,42 +98,42 @@ def read_document(request: FetchRequest, context: CallContext) -> Conversation[A
 def try_targets(
     targets: Sequence[Target], attempt: Callable[[Target], Conversation[T]]
 ) -> Conversation[tuple[Target, T]]:
-    """Make the attempt at one target after the other; return the first that takes it.
+    """Try one target after the other; return the first that has the route, and its result.
 
     Raises:
-        StatusError: None of them took it. The error is that of the target that read the request.
+        StatusError: The server refuses the request, or no target has the route.
     """
     refusals: list[StatusError] = []
     for target in targets:
         try:
             return target, (yield from attempt(target))
         except StatusError as error:
-            if error.status not in _NOT_THERE or is_tgi_error(error):
+            if error.status not in _MISSING_ROUTE or is_tgi_error(error):
                 raise
             refusals.append(error)
-    # A server that has read the request says more than one without such a route.
+    # 422 comes from a server that has read the request, so its error says more than a 404.
     raise next((e for e in refusals if e.status == 422), refusals[0])  # noqa: PLR2004
 
 
-def server_of(document: Any) -> Server | None:
-    """Return the server that a list of models tells of, None if it is no such list."""
+def identify_server(document: Any) -> Server | None:
+    """Return the server that sent this list of models, None if the document is no such list."""
     models = document.get("data") if isinstance(document, dict) else None
     if not isinstance(models, list):
         return None
-    named = [m for m in models if isinstance(m, dict) and isinstance(m.get("id"), str)]
-    if not named:
+    entries = [m for m in models if isinstance(m, dict) and isinstance(m.get("id"), str)]
+    if not entries:
         return UNKNOWN if not models else None
-    owner = named[0].get("owned_by")
-    kind: Kind | None = "tgi" if owner == named[0]["id"] else _KINDS.get(str(owner))
-    # vLLM and SGLang list adapters under the model that they belong to.
-    bases = [m for m in named if m.get("parent") is None]
+    owner = entries[0].get("owned_by")
+    kind: Kind | None = "tgi" if owner == entries[0]["id"] else _KINDS.get(str(owner))
+    # vLLM and SGLang list adapters too, with the model that an adapter belongs to as `parent`.
+    bases = [m for m in entries if m.get("parent") is None]
     lengths = [m.get("max_model_len") for m in bases]
     context = next((length for length in lengths if type(length) is int), None)
     return Server(kind, tuple(m["id"] for m in bases), context)
 
 
 def accept_document(_: object, response: FetchResponse) -> Conversation[Any]:
-    """Accept an answer as a JSON document; None if it is none."""
+    """Return the JSON document that an answer holds, None if it holds none."""
     if media_type(Headers(response.headers)) != "application/json":
         yield Drop(response)
         return None

@@ -5,7 +5,7 @@
     ├── ConnectError                  no connection, or it broke before an answer
     ├── TimeoutError                  the server took too long (also the builtin TimeoutError)
     ├── AbortError                    an AbortSignal was aborted
-    ├── StatusError                   the server said no: by its status, or inside a 200
+    ├── StatusError                   the server reports an error: by its status, or inside a 200
     │   ├── AuthenticationError       401
     │   ├── PermissionDeniedError     403
     │   ├── NotFoundError             404
@@ -17,13 +17,13 @@
     │   └── ServerError               5xx
     │       └── ModelLoadingError     503 while the model loads
     ├── IncompleteGenerationError     a stream ended before its last event
-    ├── MalformedAnswerError          a body that is no answer
+    ├── MalformedAnswerError          the body of an answer cannot be read
     │   └── MalformedStreamError      the same in the middle of a stream
-    ├── StreamClosedError             an item was asked of a stream that had been left
-    ├── BulkFileError                 a file of a bulk run cannot be read, or written
+    ├── StreamClosedError             reading from a stream that has been closed
+    ├── BulkFileError                 a file of a bulk run cannot be read or written
     └── LocalServerError              the local server cannot be started (`hfgen.server`)
 
-Whatever a stream raises carries in `text` what had been generated until then.
+The errors that a stream raises have in `text` what had been generated before.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from hfgen._core.headers import Headers, parse_retry_after
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# In this order the servers and proxies in front of them name the request in a header.
+# The headers in which servers and proxies send the id of a request. The first one present counts.
 _REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-requestid", "x-amz-cf-id", "cf-ray")
 
 
@@ -44,7 +44,7 @@ class HfgenError(Exception):
     """The root of all errors of hfgen.
 
     Attributes:
-        message: What went wrong, and what to do about it where that is known.
+        message: What went wrong, and what to do about it if that is known.
         text: In a stream, the text generated before the error; elsewhere empty.
     """
 
@@ -65,10 +65,10 @@ def _restore(kind: type[HfgenError], args: tuple[Any, ...], state: dict[str, Any
 
 
 def drop_tracebacks(error: BaseException | None) -> None:
-    """Take the tracebacks off an error and all that it is chained to, because the call goes on.
+    """Remove the tracebacks of an error, and of all errors that it is chained to.
 
-    Their frames hold the call, and other frames the error. With them, a dropped stream would be
-    closed by the garbage collector only.
+    The frames of a traceback refer to the call, and the call refers to the error. In such a cycle,
+    a stream that the caller drops would not be closed before the garbage collector runs.
     """
     pending, seen = [error], set[int]()
     while pending:
@@ -80,19 +80,19 @@ def drop_tracebacks(error: BaseException | None) -> None:
 
 
 class InvalidRequestError(HfgenError, ValueError):
-    """What the caller passed cannot be sent; nothing has gone over the network."""
+    """What the caller passed cannot be sent. Nothing has been sent."""
 
 
 class ConnectError(HfgenError):
-    """No connection could be made, or it broke before the answer was whole."""
+    """No connection could be made, or it broke before the answer was complete."""
 
 
 class TimeoutError(HfgenError, builtins.TimeoutError):  # noqa: A001 - it is one, and its namesake
     """The server took longer than `timeout` allows.
 
     Attributes:
-        phase: Which of the limits of a `Timeout` it was: "connect", "first_token",
-            "between_tokens" or "total"; "read" for one that a `fetch` has of its own.
+        phase: The limit of the `Timeout` that was exceeded: "connect", "first_token",
+            "between_tokens" or "total"; "read" for a limit that a `fetch` has of its own.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class AbortError(HfgenError):
     """The call's `AbortSignal` was aborted.
 
     Attributes:
-        reason: What was passed to `AbortController.abort`, None if nothing.
+        reason: The reason that was passed to `AbortController.abort`, None if there was none.
     """
 
     def __init__(self, message: str, *, reason: object = None, text: str = "") -> None:
@@ -127,12 +127,12 @@ class StatusError(HfgenError):
     Attributes:
         status: The HTTP status; for an error inside a 200, the status that it stands for.
         headers: The headers of the answer.
-        body: The body of the answer, or of the event, as it came (at most 1 MiB of it).
+        body: The body of the answer, or the data of the event, unchanged (at most 1 MiB).
         error_type: The server's own word for the kind of error (TGI's `error_type`, OpenAI's
-            `type`), None if it gave none.
-        request_id: The id under which the server knows the request, None if it gave none.
-        retry_after: Seconds after which the server asks to be tried again, None if it does not
-            (`retry-after-ms`; `Retry-After` in seconds or as a date; `t=` of `RateLimit`).
+            `type`), None if it sent none.
+        request_id: The server's id of the request, None if it sent none.
+        retry_after: Seconds that the server asks to wait before the next attempt, None if it does
+            not ask (`retry-after-ms`; `Retry-After` in seconds or as a date; `t=` of `RateLimit`).
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class AuthenticationError(StatusError):
 
 
 class PermissionDeniedError(StatusError):
-    """The key is good, but not for this (403)."""
+    """The key is valid, but does not permit this request (403)."""
 
 
 class NotFoundError(StatusError):
@@ -187,7 +187,7 @@ class RateLimitError(StatusError):
 
 
 class OverloadedError(StatusError):
-    """The server has too much to do, whoever asks (TGI's `overloaded`, a full queue)."""
+    """The server has too many requests from all callers (TGI's `overloaded`, a full queue)."""
 
 
 class GenerationError(StatusError):
@@ -202,11 +202,12 @@ class ModelLoadingError(ServerError):
     """The model is not in memory yet (503).
 
     Attributes:
-        estimated_time: The server's guess of the seconds until it is, None if it gave none.
+        estimated_time: The seconds that loading will take, as the server estimates; None if it does
+            not.
     """
 
-    def __init__(self, message: str, *, estimated_time: float | None = None, **facts: Any) -> None:
-        super().__init__(message, **facts)
+    def __init__(self, message: str, *, estimated_time: float | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
         self.estimated_time = estimated_time
 
 
@@ -215,23 +216,23 @@ class IncompleteGenerationError(HfgenError):
 
 
 class MalformedAnswerError(HfgenError):
-    """The server answered with something that is no generation; the message shows its start."""
+    """The body of an answer cannot be read as a generation; the message shows its start."""
 
 
 class MalformedStreamError(MalformedAnswerError):
-    """An event in a stream could not be read; the message shows its bytes, cut to a length."""
+    """An event in a stream cannot be read; the message shows the start of its bytes."""
 
 
 class StreamClosedError(HfgenError):
-    """An item was asked of a stream that had been closed or left before its end."""
+    """An item was requested from a stream that had been closed before its end."""
 
 
 class BulkFileError(HfgenError):
-    """A file of a bulk run cannot be read, written, or gone on with.
+    """A file of a bulk run cannot be read or written, or belongs to a different run.
 
-    The message says which, why, and what to do. What had been committed is kept.
+    The message names the file, the reason, and what to do. Committed results are kept.
     """
 
 
 class LocalServerError(HfgenError):
-    """The local server cannot be started; the message says why in one line."""
+    """The local server cannot be started; the message gives the reason in one line."""

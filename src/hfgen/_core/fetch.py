@@ -1,6 +1,6 @@
 """`FetchRequest` and `FetchResponse`: what a transport, or the caller's `fetch`, takes and returns.
 
-Below them: the checks of what a fetch returns, and hfgen's errors for what it raises.
+Also the checks of what a fetch returns, and the translation of what it raises to hfgen's errors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.headers import Headers
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from hfgen._core.body import Decoder
@@ -26,16 +26,16 @@ class FetchRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         method: "POST" or "GET".
-        url: Absolute, http or https, ready to be sent as it stands.
-        headers: All headers to send (host and content-length are the transport's business).
+        url: An absolute http or https URL, to be sent unchanged.
+        headers: All headers to send, but for host and content-length, which the transport adds.
         body: The body, empty for a GET.
-        timeout: Seconds that the server may be silent at most; None for no limit. A transport
-            need not see to it: the call is aborted when its time is up. It is a backstop for one
-            that cannot be woken.
+        timeout: Seconds that the server may be silent; None for no limit. A transport may ignore
+            it, because hfgen aborts the call when its time is up. It is for transports that an
+            abort cannot wake.
         connect_timeout: Seconds to wait for the connection; None for no limit.
-        signal: Aborted when the call is no longer wanted, or its time is up. A transport may watch
-            it to wake from a wait for the answer; once it has returned, `FetchResponse.close` is
-            called.
+        signal: Aborted when the caller gives the call up, or its time is up. A transport may watch
+            it while it waits for the answer. After it has returned, an abort calls
+            `FetchResponse.close`.
     """
 
     method: str
@@ -50,55 +50,55 @@ class FetchRequest(msgspec.Struct, frozen=True, kw_only=True):
         return f"FetchRequest({', '.join(f'{n}={v!r}' for n, v in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        # msgspec's own shows the secrets among the headers.
+        # msgspec's own representation would show secrets in the headers.
         return [
             ("method", self.method),
-            ("url", display(self.url)),
+            ("url", redact_url(self.url)),
             ("headers", Headers(self.headers)),
             ("body", f"<{len(self.body)} bytes>"),
             ("timeout", self.timeout),
         ]
 
 
-def _nothing() -> None:
-    return None
+def _do_nothing() -> None:
+    """Stand in for a `close` that is not given. No lambda, so that responses can be pickled."""
 
 
 class FetchResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a `FetchRequest`, as soon as its headers are here.
+    """The answer to a `FetchRequest`, returned when its headers have arrived.
 
     Attributes:
         status: The HTTP status.
         headers: The headers; names in any case.
-        body: Iterated once: the body in pieces as they arrive, content-decoded. An iterable of
-            bytes for `Client`, an async iterable of bytes for `AsyncClient`.
-        close: Gives the connection up. Called when the body is no longer needed, read to its end
-            or not, and perhaps more than once; with an abort it is called from another thread.
-            On the async side it is called on the loop, and may return an awaitable.
+        body: The body in pieces, as they arrive, content-decoded: an iterable of bytes for
+            `Client`, an async iterable of bytes for `AsyncClient`. It is iterated once.
+        close: Releases the connection. Called when the body is no longer needed, read to its end or
+            not, and perhaps more than once. An abort calls it from another thread. For
+            `AsyncClient` it is called on the event loop, and may return an awaitable.
     """
 
     status: int
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: Iterable[bytes] | AsyncIterable[bytes] = ()
-    close: Callable[[], Any] = _nothing
+    close: Callable[[], Any] = _do_nothing
 
 
 Fetch: TypeAlias = Callable[[FetchRequest], FetchResponse]
-"""What `Client` takes as `fetch`: makes the request, returns when the headers are here."""
+"""What `Client` takes as `fetch`: makes the request, returns when the headers have arrived."""
 
 AsyncFetch: TypeAlias = Callable[[FetchRequest], Awaitable[FetchResponse]]
 """What `AsyncClient` takes as `fetch`: the same, awaited."""
 
 
 def to_hfgen_error(error: Exception, signal: AbortSignal | None) -> HfgenError | None:
-    """Return what to raise in place of what a transport raised; None to let it through.
+    """Return the error to raise in place of one that a transport raised; None to raise that one.
 
-    The transports of hfgen speak its own errors. A caller's `fetch` raises what it likes: the
-    builtins for time-outs and broken connections are understood, the rest is the caller's.
+    hfgen's transports raise its own errors. Of those that a caller's `fetch` raises, the builtin
+    errors for time-outs and connections are translated; others are for the caller.
     """
     failure: HfgenError
     if signal is not None and signal.aborted:
-        # An abort closes the connection, and that can surface as any error.
+        # An abort closes the connection, and a transport may raise any error for that.
         failure = signal.error()
     elif isinstance(error, HfgenError):
         if isinstance(error, TimeoutError) and error.phase == "read":
@@ -115,24 +115,24 @@ def to_hfgen_error(error: Exception, signal: AbortSignal | None) -> HfgenError |
     return failure
 
 
-def end_of_broken_body(
+def ending_error(
     decoder: Decoder[Any], error: Exception, signal: AbortSignal | None
 ) -> HfgenError | None:
-    """Return what a stream raises after reading its body failed; None if nothing is missing."""
+    """Return what a stream raises after reading its body failed; None if the body is complete."""
     failure = to_hfgen_error(error, signal)
     if failure is None:
         raise error
-    ending = decoder.interrupted(failure)
-    if ending is not None and ending is not failure:
-        ending.__cause__ = failure
-    return ending
+    result = decoder.ending_error(failure)
+    if result is not None and result is not failure:
+        result.__cause__ = failure
+    return result
 
 
 def check_response(response: Any, *, asynchronous: bool) -> FetchResponse:
-    """Return what a `fetch` returned, with `Headers` and an iterator as its body.
+    """Return the response of a `fetch`, with `Headers` as its headers and an iterator as its body.
 
     Raises:
-        TypeError: It is no response that can be read.
+        TypeError: It is no `FetchResponse`, or one of its fields has a wrong type.
     """
     if not isinstance(response, FetchResponse):
         if isinstance(response, Coroutine):
@@ -145,10 +145,10 @@ def check_response(response: Any, *, asynchronous: bool) -> FetchResponse:
             raise TypeError(f"its headers must be a mapping, not {type(response.headers).__name__}")
     except TypeError as error:
         response.close()
-        raise TypeError(f"fetch returned a FetchResponse that is none: {error}") from None
+        raise TypeError(f"fetch returned an invalid FetchResponse: {error}") from None
     try:
         if isinstance(response.body, bytes | str):
-            raise TypeError("text and bytes are to be put into a list")
+            raise TypeError("put the bytes into a list")
         body = aiter(response.body) if asynchronous else iter(response.body)  # type: ignore[arg-type]
     except TypeError as error:
         response.close()
@@ -166,7 +166,7 @@ def check_piece(piece: Any) -> bytes:
     """Return a piece of a body.
 
     Raises:
-        TypeError: It is not of bytes.
+        TypeError: The piece is no bytes.
     """
     if not isinstance(piece, bytes):
         raise TypeError(f"the body of a FetchResponse gives bytes, not {type(piece).__name__}")

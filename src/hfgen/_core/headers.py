@@ -1,4 +1,4 @@
-"""HTTP headers as a frozen mapping that does not care for case and keeps secrets to itself."""
+"""`Headers`: an immutable mapping that ignores case and hides secrets; and what headers mean."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# Parts of the names of headers that hold secrets.
+# A header whose name contains one of these may hold a secret.
 _SECRET = re.compile(r"auth|cookie|key|secret|token")
 
 
 class Headers(Mapping[str, str]):
-    """Names in lower case to values; looked up in any case. Later duplicates win."""
+    """HTTP headers, looked up in any case. Keys are in lower case; of duplicates the last counts.
+
+    The repr shows no values that may be secret.
+    """
 
     __slots__ = ("_values",)
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._values: dict[str, str] = (
-            headers._values  # noqa: SLF001 - of the same kind, and frozen
+            headers._values  # noqa: SLF001 - of the same class; shared, since it never changes
             if isinstance(headers, Headers)
             else {name.lower(): value for name, value in headers.items()}
         )
@@ -36,7 +39,7 @@ class Headers(Mapping[str, str]):
         return len(self._values)
 
     def get(self, name: str, default: Any = None) -> Any:
-        # Not the mapping's own, which for what is not there makes an error and drops it.
+        # Faster than `Mapping.get`, which raises and catches KeyError for a missing name.
         return self._values.get(name.lower(), default)
 
     def __or__(self, other: Mapping[str, str]) -> Headers:
@@ -51,32 +54,33 @@ NO_HEADERS = Headers({})
 
 
 def parse_retry_after(headers: Headers, received: float | None = None) -> float | None:
-    """Return the seconds that a server asks to be left alone, None if it does not.
+    """Return the seconds that a server asks to wait before the next attempt, None if it does not.
 
     Args:
-        headers: The headers of its answer.
+        headers: The headers of the server's answer.
         received: When they came, in seconds since 1970, for an answer without a `Date`.
 
-    In this order: `retry-after-ms`; `Retry-After`, in seconds (also with a fraction) or as a date,
-    which counts from the answer's own `Date`; the `t=` of `RateLimit` once nothing is left (`r=0`;
+    The first of these counts: `retry-after-ms`; `Retry-After` in seconds (also with a fraction);
+    `Retry-After` as a date, which counts from the `Date` of the answer; the `t=` of `RateLimit` if
+    no request is left (`r=0`;
     https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/).
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = _parse_number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    asked = headers.get("retry-after")
-    if (seconds := _number(asked)) is not None:
+    retry_after = headers.get("retry-after")
+    if (seconds := _parse_number(retry_after)) is not None:
         return seconds
-    if (until := _date(asked)) is not None:
-        sent = _date(headers.get("date")) or received
+    if (until := _parse_date(retry_after)) is not None:
+        sent = _parse_date(headers.get("date")) or received
         return None if sent is None else max(0.0, until - sent)
     limit = headers.get("ratelimit", "")
-    if re.search(r"\br=0\b", limit) and (left := re.search(r"\bt=(\d+)", limit)):
-        return float(left[1])
+    if re.search(r"\br=0\b", limit) and (reset := re.search(r"\bt=(\d+)", limit)):
+        return float(reset[1])
     return None
 
 
-def _number(text: str | None) -> float | None:
+def _parse_number(text: str | None) -> float | None:
     try:
         number = float(text or "")
     except ValueError:
@@ -84,7 +88,7 @@ def _number(text: str | None) -> float | None:
     return None if math.isnan(number) else max(0.0, number)
 
 
-def _date(text: str | None) -> float | None:
+def _parse_date(text: str | None) -> float | None:
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, rarely needed
 
     try:
@@ -94,6 +98,6 @@ def _date(text: str | None) -> float | None:
 
 
 def media_type(headers: Headers) -> str:
-    """Return the media type that the headers name, in lower case and without its parameters."""
+    """Return the media type in `content-type`, in lower case and without its parameters."""
     kind: str = headers.get("content-type", "")
     return kind.partition(";")[0].strip().lower()

@@ -1,8 +1,7 @@
-"""What a caller may ask for, and how it becomes a body.
+"""`GenerationRequest`: the requests that callers pass, their checks, and their JSON.
 
-Names and meanings are those of TGI's `GenerateParameters` (its OpenAPI document, 3.3); the older
-ones that it no longer knows belong to the transformers pipelines of the Inference API and the
-Inference Toolkit.
+Names and meanings are those of TGI's `GenerateParameters` (its OpenAPI document, 3.3). The last two
+parameters are for the transformers pipelines of the Inference API and the Inference Toolkit.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ class GenerateParameters(TypedDict, total=False):
     adapter_id: str | None
     """Id of the LoRA adapter to use."""
     best_of: int | None
-    """Generate so many sequences and return the likeliest; needs sampling, excludes `seed` and
+    """Generate this many sequences and return the likeliest; needs sampling, excludes `seed` and
     streams. TGI's limit is 2."""
     decoder_input_details: bool | None
-    """Return ids and log-probabilities of the prompt's tokens too; not in streams."""
+    """Also return ids and log-probabilities of the prompt's tokens; not in streams."""
     details: bool | None
     """Return `details`: tokens, finish reason, seed."""
     do_sample: bool | None
@@ -45,7 +44,7 @@ class GenerateParameters(TypedDict, total=False):
     grammar: Grammar | None
     """Constrain the text to a JSON schema or a regular expression."""
     max_new_tokens: int | None
-    """Generate at most so many tokens. TGI's default: what is left of the context."""
+    """Generate at most this many tokens. TGI's default: the rest of the context."""
     repetition_penalty: float | None
     """Divide the logits of tokens that have occurred by this; above 0, 1 is neutral."""
     return_full_text: bool | None
@@ -58,13 +57,13 @@ class GenerateParameters(TypedDict, total=False):
     temperature: float | None
     """Divide the logits by this before drawing; above 0."""
     top_k: int | None
-    """Draw from the so many likeliest tokens only; above 0."""
+    """Draw from this many of the likeliest tokens only; above 0."""
     top_n_tokens: int | None
-    """Return the so many likeliest alternatives of each token; TGI's limit is 5."""
+    """Return this many of the likeliest alternatives of each token; TGI's limit is 5."""
     top_p: float | None
     """Draw from the likeliest tokens that together have this probability; inside (0, 1)."""
     truncate: int | None
-    """Keep only so many tokens of the prompt, from its end."""
+    """Keep only this many tokens of the prompt, from its end."""
     typical_p: float | None
     """Draw from the most typical tokens that together have this probability; inside (0, 1)
     (https://arxiv.org/abs/2202.00666)."""
@@ -74,7 +73,7 @@ class GenerateParameters(TypedDict, total=False):
     max_time: float | None
     """Seconds after which to stop generating. Transformers pipelines only."""
     num_return_sequences: int | None
-    """Return so many sequences. Transformers pipelines only."""
+    """Return this many sequences. Transformers pipelines only."""
 
 
 class _Required(TypedDict):
@@ -101,10 +100,11 @@ _TOP_LEVEL = ("inputs", "model", "options", "parameters")
 
 
 def normalize_request(request: RequestLike) -> dict[str, Any]:
-    """Return the request as a dict of its own, checked, without what is None.
+    """Check a request; return a copy as a dict, without the values that are None.
 
     Raises:
-        InvalidRequestError: It is no mapping, has an unknown key or a value of a wrong type.
+        InvalidRequestError: The request is no mapping, has an unknown key or a value of a wrong
+            type.
     """
     if isinstance(request, str):
         request = {"inputs": request}
@@ -114,23 +114,24 @@ def normalize_request(request: RequestLike) -> dict[str, Any]:
         )
     for key in request:
         if key not in _TOP_LEVEL:
-            raise InvalidRequestError(_unknown(key))
-    body = _without_none(request)
+            raise InvalidRequestError(_describe_unknown_key(key))
+    body = _remove_none(request)
     for key in ("parameters", "options"):
         if key in body and isinstance(body[key], Mapping):
-            body[key] = _without_none(body[key])
+            body[key] = _remove_none(body[key])
     if "inputs" not in body:
         raise InvalidRequestError("the request has no `inputs` (the prompt)")
     try:
-        body = {key: _plain(value, f"request.{key}") for key, value in body.items()}
+        body = {key: _to_json_types(value, f"request.{key}") for key, value in body.items()}
     except RecursionError:
         raise InvalidRequestError("the request holds itself, or is nested too deeply") from None
     try:
         msgspec.convert(body, GenerationRequest)
     except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        what = what[0].lower() + what[1:].replace(" | null", "")
-        raise InvalidRequestError(f"request.{where.rstrip('`')}: {what}") from None
+        # msgspec's messages read: "Expected `int | null`, got `str` - at `$.parameters.seed`".
+        problem, _, path = str(error).partition(" - at `$.")
+        problem = problem[0].lower() + problem[1:].replace(" | null", "")
+        raise InvalidRequestError(f"request.{path.rstrip('`')}: {problem}") from None
     return body
 
 
@@ -138,7 +139,7 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
     """Return the body as JSON.
 
     Raises:
-        InvalidRequestError: It holds something that JSON cannot express.
+        InvalidRequestError: JSON cannot express one of its values.
     """
     try:
         return msgspec.json.encode(body)
@@ -148,7 +149,7 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
         raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
 
 
-def _unknown(key: object) -> str:
+def _describe_unknown_key(key: object) -> str:
     if key == "stream":
         return "`stream` is chosen by the verb: run, or stream, stream_tokens, stream_bytes"
     if key in _PARAMETERS:
@@ -163,19 +164,24 @@ def _unknown(key: object) -> str:
     return f"unknown key {key!r} in the request; did you mean {near[0]!r}{place}?"
 
 
-def _without_none(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def _remove_none(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if value is not None}
 
 
-def _plain(value: Any, where: str) -> Any:
-    """Return the value in the types that JSON has, where it is of a kind of one of them."""
-    # What is asked first is asked of every prompt, and whether it is a mapping takes longer.
+def _to_json_types(value: Any, path: str) -> Any:
+    """Return the value with mappings, sequences and kinds of strings as JSON's own types.
+
+    Args:
+        value: The value.
+        path: The place of the value in the request, for messages.
+    """
+    # Strings first: each prompt is one, and the test for a mapping takes longer.
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, Mapping):
-        return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
+        return {key: _to_json_types(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [_to_json_types(item, f"{path}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidRequestError(f"{where} must be a finite number")
+        raise InvalidRequestError(f"{path} must be a finite number")
     return value

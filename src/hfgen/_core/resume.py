@@ -1,4 +1,12 @@
-"""Going on with a stream that broke: what to ask for, and how its chunks join. No I/O."""
+"""`Resumption`: how a stream continues after it broke (`resume=True`). No I/O.
+
+1. Every chunk of the stream passes through `take_chunk`, which records it.
+2. The stream breaks. `prepare_rest` returns a request for the rest, whose prompt ends with the text
+   so far; or None, if the rest would not be exactly what is missing.
+3. `Call.resume` sends that request, after a wait as `Retry` says.
+4. The chunks of the new stream pass through `take_chunk` too. It changes their index, text and
+   details, so that the caller sees one stream.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +19,21 @@ from hfgen._core.errors import ConnectError, HfgenError, IncompleteGenerationErr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hfgen._core.answers import Chunk
+    from hfgen._core.answers import Chunk, StreamDetails
 
-# In TGI's words the server's own stream broke (its router/src/infer/mod.rs).
-_BROKEN = frozenset({"incomplete_generation", "incomplete_generation_stream"})
-# With these the text so far does not say where the generation stands.
+# With these types of errors TGI reports that its own stream broke (its router/src/infer/mod.rs).
+_BREAK_TYPES = frozenset({"incomplete_generation", "incomplete_generation_stream"})
+# With these parameters, prompt and text so far do not determine how the generation goes on.
 _INEXACT = ("grammar", "truncate", "watermark")
-# With more than one of these neither.
-_SEVERAL = ("best_of", "num_return_sequences")
+# Nor with a value above 1 of these.
+_COUNTS = ("best_of", "num_return_sequences")
 
 
 class Resumption:
-    """What has come of one generation, over all of its streams.
+    """The text and tokens of one generation so far, over all of its streams.
 
-    Every chunk passes through `take`; when a stream breaks, `request` says how to go on.
+    Args:
+        request: The normalised request of the first stream.
     """
 
     def __init__(self, request: Mapping[str, Any]) -> None:
@@ -33,99 +42,94 @@ class Resumption:
         self._texts: list[str] = []
         self._count = 0
         self._has_special = False
-        # How much of these had come before the stream that runs now.
-        self._seam = 0
-        self._seam_count = 0
+        # How many texts and how many tokens came before the stream that runs now.
+        self._earlier_texts = 0
+        self._earlier_count = 0
 
     @property
     def text(self) -> str:
         """What has been generated so far."""
         return "".join(self._texts)
 
-    def take(self, chunk: Chunk) -> Chunk:
-        """Return the chunk as it belongs into the one stream that the caller sees."""
+    def take_chunk(self, chunk: Chunk) -> Chunk:
+        """Record a chunk; return it with index, text and details of the whole generation."""
         self._count += 1
         self._has_special |= chunk.token.special
         if not chunk.token.special:
             self._texts.append(chunk.token.text)
-        if not self._seam_count:
+        if not self._earlier_count:
             return chunk
         changes: dict[str, Any] = {"index": self._count, "resumed": True, "_raw": None}
         if chunk.generated_text is not None:
-            changes["generated_text"] = self._whole(chunk.generated_text)
+            changes["generated_text"] = self._join_text(chunk.generated_text)
         if chunk.details is not None:
-            changes["details"] = self._details(chunk)
+            changes["details"] = self._join_details(chunk.details)
         return msgspec.structs.replace(chunk, **changes)
 
-    def broken(self, error: HfgenError) -> tuple[dict[str, Any], HfgenError] | None:
-        """Return the request that goes on, and the failure that it comes after; None if none can.
+    def prepare_rest(self, error: HfgenError) -> tuple[dict[str, Any], HfgenError] | None:
+        """Return a request for the rest, and the failure that `Retry` judges; None if none can be.
 
-        The error is told the whole text.
+        Sets `error.text` to the whole text so far.
         """
         error.text = self.text
-        request = self.request(error)
+        request = self.make_request(error)
         if request is None:
             return None
+        # A new error without text: with text, `Retry` would never try again.
         failure = ConnectError(error.message)
         failure.__cause__ = error
         return request, failure
 
-    def given_up(self, error: HfgenError, after: HfgenError) -> None:
-        """Raise why the stream could not be picked up; return if the policy did not let it try."""
-        if error is not after:
-            error.text = self.text
-            raise error
+    def make_request(self, error: HfgenError) -> dict[str, Any] | None:
+        """Return a request for what was missing when the stream broke, None if none can be made.
 
-    def request(self, error: HfgenError) -> dict[str, Any] | None:
-        """Return the request that goes on where the stream broke, None if none can.
-
-        It cannot where the rest would not be exactly what was missing: with a grammar, `best_of`,
-        several sequences, `truncate`, after a special token, with a stop string seen or half seen.
+        There is none where the rest might differ from what is missing: with a grammar, `best_of`,
+        several sequences, `truncate` or `watermark`; after a special token; and if the text
+        contains a stop string, or ends with the start of one.
         """
-        if not self._is_break(error) or not self._is_exact():
+        if not _is_break(error) or not self._is_exact():
             return None
         parameters = dict(self._parameters)
-        if (most := parameters.get("max_new_tokens")) is not None:
-            if most <= self._count:
+        if (max_tokens := parameters.get("max_new_tokens")) is not None:
+            if max_tokens <= self._count:
                 return None
-            parameters["max_new_tokens"] = most - self._count
-        self._seam, self._seam_count = len(self._texts), self._count
+            parameters["max_new_tokens"] = max_tokens - self._count
+        self._earlier_texts, self._earlier_count = len(self._texts), self._count
         request = {**self._request, "inputs": self._request["inputs"] + self.text}
-        # Absent is not the same as empty: TGI samples where there are no parameters at all.
+        # Add no empty `parameters`: TGI samples if they are absent, and not if they are empty.
         return {**request, "parameters": parameters} if "parameters" in request else request
 
-    def _is_break(self, error: HfgenError) -> bool:
-        if isinstance(error, StatusError):
-            return error.error_type in _BROKEN
-        return isinstance(error, IncompleteGenerationError)
-
     def _is_exact(self) -> bool:
-        given = self._parameters
-        if self._has_special or any(given.get(name) for name in _INEXACT):
+        parameters = self._parameters
+        if self._has_special or any(parameters.get(name) for name in _INEXACT):
             return False
-        if any((given.get(name) or 1) > 1 for name in _SEVERAL):
+        if any((parameters.get(name) or 1) > 1 for name in _COUNTS):
             return False
         text = self.text
-        # Generation ends at a stop string: who has all of it only lacks the word that it ended.
+        # Generation ends at a stop string. If the text has one, only the last event is missing.
         return not any(
             stop in text or any(text.endswith(stop[:length]) for length in range(1, len(stop)))
-            for stop in self._parameters.get("stop") or ()
+            for stop in parameters.get("stop") or ()
             if stop
         )
 
-    def _whole(self, generated_text: str) -> str:
-        rest = "".join(self._texts[self._seam :])
+    def _join_text(self, generated_text: str) -> str:
+        rest = "".join(self._texts[self._earlier_texts :])
         if generated_text != rest:
-            # The server put the prompt before it, and that has the text so far.
+            # The server put the prompt before the text, and this prompt ends with the text so far.
             return generated_text
         return self.text
 
-    def _details(self, chunk: Chunk) -> Any:
-        details = chunk.details
-        assert details is not None
+    def _join_details(self, details: StreamDetails) -> StreamDetails:
         changes: dict[str, Any] = {}
         if details.generated_tokens is not None:
-            changes["generated_tokens"] = details.generated_tokens + self._seam_count
+            changes["generated_tokens"] = details.generated_tokens + self._earlier_count
         if details.input_length is not None:
-            changes["input_length"] = details.input_length - self._seam_count
+            changes["input_length"] = details.input_length - self._earlier_count
         return msgspec.structs.replace(details, **changes)
+
+
+def _is_break(error: HfgenError) -> bool:
+    if isinstance(error, StatusError):
+        return error.error_type in _BREAK_TYPES
+    return isinstance(error, IncompleteGenerationError)

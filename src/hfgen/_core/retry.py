@@ -1,4 +1,4 @@
-"""Whether and when a failed call is tried again. Pure: it never sleeps and reads no clock."""
+"""`Retry`: whether and when a failed call is tried again. It never sleeps and reads no clock."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ from hfgen._core.errors import (
     StatusError,
     TimeoutError,  # noqa: A004
 )
-from hfgen._core.statuses import meaning_of
+from hfgen._core.statuses import find_meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Beyond it a float overflows, long after any limit.
+# More doublings would make a float overflow. `max_backoff` limits the wait long before.
 _MAX_DOUBLINGS = 100
-# Seconds, some eleven days: platforms refuse to wait for what a server may ask for, as `inf`.
-_LONGEST = 1e6
-# Seconds between two questions whether the model is loaded: not too eager, not too late.
-_PACE = (1.0, 10.0)
+# Seconds, some eleven days. A server may ask for more, even for `inf`, which no platform can wait.
+_MAX_WAIT = 1e6
+# The shortest and the longest wait, in seconds, between two attempts while a model loads.
+_MIN_LOADING_WAIT, _MAX_LOADING_WAIT = 1.0, 10.0
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """When a call that has failed before its first token is tried again.
 
-    Tried again: connections that could not be made or broke; 408, 409, 425, 429, 502, 503, 504; an
-    overloaded server, whatever the status it says so under, also inside a stream. Never: after a
-    token has been handed out, what a repetition cannot mend, an abort.
+    Tried again are connections that could not be made or broke, the statuses 408, 409, 425, 429,
+    502, 503 and 504, and a server that reports that it is overloaded, under any status and also
+    inside a stream. Not tried again are other errors, aborted calls, and streams that have given a
+    token.
 
     Attributes:
         max_retries: How many attempts may follow the first one.
-        backoff: Seconds that the first wait is drawn from; each further one doubles them.
-        max_backoff: Seconds that no wait of hfgen's own choice exceeds.
-        max_wait: Seconds that no wait exceeds that the server asks for. If it asks for more, the
-            call fails at once.
-        wait_for_model: Seconds from the call on during which a model that is loading, or an
-            endpoint that is waking up, is waited for. That counts against no other limit.
+        backoff: The first wait is drawn from 0 to this many seconds. The range doubles for each
+            further one.
+        max_backoff: The maximum, in seconds, of the waits that hfgen draws.
+        max_wait: The maximum, in seconds, of the waits that a server asks for. If it asks for more,
+            the call fails at once.
+        wait_for_model: Seconds, from the start of the call, during which to wait for a model that
+            is loading or an endpoint that is waking up. These attempts do not count as retries.
 
     Raises:
         InvalidRequestError: A value is no number, or below 0.
@@ -76,16 +78,16 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         """Return the seconds to wait before the next attempt, None if there is to be none.
 
         Args:
-            retries: How many attempts have followed the first one so far, those aside that
-                `waits_for_model`.
-            error: Why the last one failed.
-            elapsed: Seconds since the call.
-            draw: Gives a number in [0, 1). Waits are drawn from the whole of their range, so
+            retries: How many attempts have followed the first one so far, without those that
+                waited for a model.
+            error: Why the last attempt failed.
+            elapsed: Seconds since the start of the call.
+            draw: Returns a number in [0, 1). Waits are drawn from the whole of their range, so
                 that clients that failed together do not come back together
                 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
         """
         if self.waits_for_model(error, elapsed):
-            return self._pace(error, elapsed)
+            return self._loading_wait(error, elapsed)
         if retries >= self.max_retries or not _is_transient(error):
             return None
         return self.delay(retries, error, draw)
@@ -93,41 +95,44 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     def delay(
         self, retries: int, error: HfgenError, draw: Callable[[], float] = random.random
     ) -> float | None:
-        """Return the seconds to wait if there is to be a next attempt, None if they are too many.
+        """Return the seconds to wait before a next attempt, None if the server asks for too many.
+
+        Unlike `wait`, this does not judge whether another attempt makes sense.
 
         Args:
             retries: How many attempts have followed the first one so far.
-            error: Why the last one failed.
-            draw: Gives a number in [0, 1).
+            error: Why the last attempt failed.
+            draw: Returns a number in [0, 1).
         """
-        asked = self.asked(error)
-        if asked is not None:
-            return min(asked, _LONGEST) if asked <= self.max_wait else None
+        requested = self.find_requested_wait(error)
+        if requested is not None:
+            return min(requested, _MAX_WAIT) if requested <= self.max_wait else None
         return draw() * min(self.backoff * 2.0 ** min(retries, _MAX_DOUBLINGS), self.max_backoff)
 
     def waits_for_model(self, error: HfgenError, elapsed: float) -> bool:
-        """Tell whether the error is that the model is not there yet, and it may be waited for."""
+        """Tell whether the model is still loading, and the time of `wait_for_model` is not over."""
         return isinstance(error, ModelLoadingError) and elapsed < self.wait_for_model
 
     @staticmethod
-    def asked(error: HfgenError) -> float | None:
-        """Return the seconds that the server asks to be left alone, None if it does not."""
+    def find_requested_wait(error: HfgenError) -> float | None:
+        """Return the seconds that the server asks to wait, None if it does not ask."""
         return error.retry_after if isinstance(error, StatusError) else None
 
-    def _pace(self, error: HfgenError, elapsed: float) -> float:
-        guess = error.estimated_time if isinstance(error, ModelLoadingError) else None
-        asked = self.asked(error)
-        least, most = _PACE
-        wait = min(max(guess or least, least), most) if asked is None else asked
-        return min(wait, max(self.wait_for_model - elapsed, 0.0), _LONGEST)
+    def _loading_wait(self, error: HfgenError, elapsed: float) -> float:
+        wait = self.find_requested_wait(error)
+        if wait is None:
+            estimate = error.estimated_time if isinstance(error, ModelLoadingError) else None
+            wait = min(max(estimate or 0.0, _MIN_LOADING_WAIT), _MAX_LOADING_WAIT)
+        return min(wait, max(self.wait_for_model - elapsed, 0.0), _MAX_WAIT)
 
 
 def _is_transient(error: HfgenError) -> bool:
-    """Tell whether another attempt may go better. What has text had begun to answer."""
+    """Tell whether another attempt may succeed."""
     if error.text:
+        # The stream has given tokens already.
         return False
     if isinstance(error, StatusError):
-        return meaning_of(error.status).is_transient or isinstance(error, OverloadedError)
+        return find_meaning(error.status).is_transient or isinstance(error, OverloadedError)
     if isinstance(error, TimeoutError):
         return error.phase == "connect"
     return isinstance(error, ConnectError | IncompleteGenerationError)

@@ -1,4 +1,4 @@
-"""Where a request goes: what its options and URL say, and else what must be asked."""
+"""Where a request goes: `plan_route` returns the targets, or which server to ask for them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hfgen._core import discovery, providers
-from hfgen._core import url as _url
 from hfgen._core.conversation import Ask
 from hfgen._core.errors import InvalidRequestError
 from hfgen._core.target import Target
+from hfgen._core.url import (
+    DEFAULT_API_URL,
+    cache_by_url,
+    check_model,
+    check_url,
+    encode_url,
+    extend_url,
+    is_router,
+    replace_route,
+    resolve_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -20,22 +30,22 @@ if TYPE_CHECKING:
     from hfgen._core.conversation import Conversation
     from hfgen._core.settings import Settings
 
-# The last part of a path after which OpenAI's clients put "completions".
-_BASE = re.compile(r"v\d+|openai")
+# The last part of a path to which OpenAI's clients append "completions".
+_OPENAI_BASE = re.compile(r"v\d+|openai")
 _ROUTES = re.compile(r"/(generate|generate_stream|v1|(v1/)?(chat/)?completions)?/?$")
-# With nothing but these in a request it is the same for every server that speaks completions.
-_COMMON = frozenset(
+# Parameters that every server that speaks completions takes in the same way.
+_COMMON_PARAMETERS = frozenset(
     {"do_sample", "frequency_penalty", "max_new_tokens", "seed", "temperature", "top_p"}
 )
 
 
 class Plan(NamedTuple):
-    """Where a request goes: known, or to be found out.
+    """Where a request goes, or how to find out.
 
     Attributes:
-        key: What the targets depend on.
+        key: Identifies the targets: requests with an equal key have the same ones.
         targets: The targets, the likeliest first; empty if a server must be asked.
-        find: Asks for them.
+        find: Asks a server for the targets.
     """
 
     key: Hashable
@@ -53,14 +63,14 @@ def plan_route(  # noqa: PLR0911 - one return for each kind of URL
     """
     if settings.provider is not None:
         return _plan_provider(settings, settings.provider, request.get("model"), environment)
-    url, source = base_url(settings, environment)
-    url, model_in_url = _url.resolve(url, request.get("model"), source)
+    url, source = find_base_url(settings, environment)
+    url, model_in_url = resolve_url(url, request.get("model"), source)
     dialect = settings.dialect
-    path = _path(url)
-    model = request.get("model") if model_in_url else _model_of(url, path)
+    path = _strip_path(url)
+    model = request.get("model") if model_in_url else _find_model(url, path)
     if model is not None:
-        # A model behind the router has a URL of its own, and no server there says what it speaks.
-        targets = providers.hf_inference_targets(url, model, model_in_url=model_in_url)
+        # Behind the router, each model has a URL, and there is no server to ask for its dialect.
+        targets = providers.make_hf_inference_targets(url, model, model_in_url=model_in_url)
         return Plan((url, dialect), _select_dialect(targets, dialect))
     name = path.rpartition("/")[2]
     if name in {"generate", "generate_stream"}:
@@ -69,7 +79,7 @@ def plan_route(  # noqa: PLR0911 - one return for each kind of URL
                 f"/{name} is a route of TGI's own dialect; for completions, "
                 "pass the server's URL without it"
             )
-        return Plan((url, dialect), (_tgi_routes(url),))
+        return Plan((url, dialect), (_make_tgi_target(url),))
     if path.endswith("/chat/completions"):
         raise InvalidRequestError("hfgen completes text: pass /v1/completions, without the chat")
     if dialect == "tgi":
@@ -77,14 +87,14 @@ def plan_route(  # noqa: PLR0911 - one return for each kind of URL
     if name == "completions":
         return _plan_completions(url, request)
     if dialect == "completions" or name == "v1":
-        route = "completions" if _BASE.fullmatch(name) else "v1/completions"
-        return _plan_completions(_url.extend(url, route), request)
+        route = "completions" if _OPENAI_BASE.fullmatch(name) else "v1/completions"
+        return _plan_completions(extend_url(url, route), request)
     key = urlunsplit(urlsplit(url)._replace(path=path)), dialect
     return Plan(key, (), partial(discovery.find_targets, url))
 
 
 def find_targets(plan: Plan, context: CallContext) -> Conversation[tuple[Target, ...]]:
-    """Ask for the targets of a plan that has none; once for all calls that need them."""
+    """Return the targets of a plan that has none; a server is asked once for all calls."""
     assert plan.find is not None
     targets: tuple[Target, ...] = yield Ask(
         plan.key, context.settings.caller, partial(plan.find, context)
@@ -92,45 +102,48 @@ def find_targets(plan: Plan, context: CallContext) -> Conversation[tuple[Target,
     return targets
 
 
-def base_url(settings: Settings, environment: Environment) -> tuple[str, str]:
-    """Return the URL to post to, before a model's id is appended, and what has named it."""
+def find_base_url(settings: Settings, environment: Environment) -> tuple[str, str]:
+    """Return the URL to post to, without a model's id, and the name of the option that has it."""
     if settings.api_url is not None:
         return settings.api_url, "api_url"
-    return environment.api_url or _url.DEFAULT_API_URL, "HFGEN_API_URL"
+    return environment.api_url or DEFAULT_API_URL, "HFGEN_API_URL"
 
 
-def server_url(settings: Settings, environment: Environment) -> str:
+def find_server_url(settings: Settings, environment: Environment) -> str:
     """Return the URL of the server that the options name, without a route.
 
     Raises:
-        InvalidRequestError: They name no server, but the router.
+        InvalidRequestError: The options name the router or a provider, which are no single server.
     """
-    url, source = base_url(settings, environment)
-    _url.check(url, source)
-    if settings.provider is not None or _url.is_router(url):
+    url, source = find_base_url(settings, environment)
+    check_url(url, source)
+    if settings.provider is not None or is_router(url):
         raise InvalidRequestError(
-            "only a server answers this, and behind the router there are many: pass its api_url"
+            "only a single server answers this, and the router has many: pass the server's api_url"
         )
-    parts = urlsplit(_url.encode_ascii(url))
+    parts = urlsplit(encode_url(url))
     return urlunsplit(parts._replace(path=_ROUTES.sub("", parts.path)))
 
 
-@_url.cached
-def _tgi_routes(url: str) -> Target:
-    """Return the two routes of TGI's dialect, of which the URL is one."""
-    whole, stream = _url.sibling(url, "generate"), _url.sibling(url, "generate_stream")
-    return Target(dialect="tgi", url=whole, stream_url=stream)
+@cache_by_url
+def _make_tgi_target(url: str) -> Target:
+    """Return the target with both routes of TGI's dialect, for the URL of one of them."""
+    return Target(
+        dialect="tgi",
+        url=replace_route(url, "generate"),
+        stream_url=replace_route(url, "generate_stream"),
+    )
 
 
-@_url.cached
-def _path(url: str) -> str:
+@cache_by_url
+def _strip_path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 
 
-def _model_of(url: str, path: str) -> str | None:
-    """Return the model if this is its URL behind the router, and no route of its server's."""
+def _find_model(url: str, path: str) -> str | None:
+    """Return the model if this is the URL of a model behind the router, without a route."""
     model = path.partition("/models/")[2]
-    return unquote(model) if model and _url.is_router(url) and not _ROUTES.search(path) else None
+    return unquote(model) if model and is_router(url) and not _ROUTES.search(path) else None
 
 
 def _select_dialect(targets: tuple[Target, ...], dialect: str) -> tuple[Target, ...]:
@@ -140,11 +153,11 @@ def _select_dialect(targets: tuple[Target, ...], dialect: str) -> tuple[Target, 
 def _plan_completions(url: str, request: Mapping[str, Any]) -> Plan:
     target = Target(dialect="completions", url=url)
     parameters = request.get("parameters") or {}
-    # A parameter that is off or empty asks for nothing.
-    used = {name for name, value in parameters.items() if value or name in _COMMON}
-    if "model" in request and "max_new_tokens" in parameters and used <= _COMMON:
+    # Other parameters have no effect if they are off or empty.
+    used = {name for name, value in parameters.items() if value or name in _COMMON_PARAMETERS}
+    if "model" in request and "max_new_tokens" in parameters and used <= _COMMON_PARAMETERS:
         return Plan((url, "common"), (target,))
-    # Servers differ in the other parameters.
+    # Servers differ in the other parameters, so the kind of the server must be known.
     return Plan((url, "all"), (), partial(discovery.find_server, target))
 
 
@@ -153,17 +166,17 @@ def _plan_provider(
 ) -> Plan:
     if not model:
         raise InvalidRequestError(f"the request needs a `model`, to be served by {provider}")
-    _url.check_model(model)
+    check_model(model)
     if settings.dialect == "tgi" and provider != providers.HF_INFERENCE:
         raise InvalidRequestError(f"{provider} does not speak TGI's dialect, but completions")
-    # A key from the environment is Hugging Face's, whatever it looks like.
+    # A key from the environment is one of Hugging Face, however it begins.
     routed = settings.api_key is None or settings.api_key.startswith("hf_")
     if not routed and provider == providers.HF_INFERENCE:
         raise InvalidRequestError("hf-inference takes keys of Hugging Face only, which begin hf_")
     if not routed and settings.bill_to is not None:
         raise InvalidRequestError(f"bill_to is for Hugging Face's router; this key is {provider}'s")
     hub = environment.hub_url
-    _url.check(hub, "HF_ENDPOINT")
+    check_url(hub, "HF_ENDPOINT")
     url = hub + providers.mapping_route(model)
 
     def find(context: CallContext) -> Conversation[tuple[Target, ...]]:

@@ -1,8 +1,11 @@
-"""An error, as servers word it, to one of hfgen's classes. No I/O.
+"""From an error as a server words it to one of hfgen's classes. No I/O.
+
+`parse_json_error` and `parse_body_error` read a `ReportedError` out of an answer or an event;
+`make_status_error` chooses the class, and returns the error to raise.
 
 The shapes: TGI's `{error, error_type}`; the hosted API's `{error: [..]}` and `estimated_time`;
 OpenAI's and vLLM's `{error: {message, type, code}}`, older vLLM's `{object: "error", message}`;
-FastAPI's `{detail}`; `{message}`; problem+json (RFC 9457); and whatever a proxy writes.
+FastAPI's `{detail}`; `{message}`; problem+json (RFC 9457); and the pages of proxies.
 """
 
 from __future__ import annotations
@@ -15,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hfgen._core import errors
-from hfgen._core.statuses import meaning_of
+from hfgen._core.statuses import find_meaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SHOWN = 300
-# Of a page so much is looked through: patterns take their time on what was made to slow them.
-_READ = 8 * 1024
+_MAX_MESSAGE = 300
+# How many bytes of a page are searched: a hostile page can make the patterns slow.
+_MAX_SEARCHED = 8 * 1024
 
-# The server's own type says more than the status. The status is the one that TGI answers with
-# when it does not stream (its router/src/server.rs); it counts where the event has none.
+# The type that a server names says more than the status. The status here is the one that TGI uses
+# when it does not stream (its router/src/server.rs), for events that have none.
 _BY_TYPE: dict[str, tuple[int, type[errors.StatusError]]] = {
     "generation": (424, errors.GenerationError),
     "incomplete_generation": (500, errors.ServerError),
@@ -39,9 +42,9 @@ _BY_TYPE: dict[str, tuple[int, type[errors.StatusError]]] = {
     "validation": (422, errors.ValidationError),
 }
 
-# Words for what neither status nor type tells apart, with the statuses that they come under; the
-# first of these counts where the event has none.
-_BY_WORDS: tuple[tuple[re.Pattern[str], tuple[int, ...], type[errors.StatusError]], ...] = (
+# Patterns in messages, for what neither status nor type tells apart, with the statuses that such a
+# message comes under. The first of these is for events that have no status.
+_BY_MESSAGE: tuple[tuple[re.Pattern[str], tuple[int, ...], type[errors.StatusError]], ...] = (
     (
         re.compile(r"`?stream`? is not supported", re.IGNORECASE),
         (400, 422),
@@ -61,7 +64,14 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], tuple[int, ...], type[errors.StatusError
 
 
 class ReportedError(msgspec.Struct, frozen=True):
-    """What a server said of an error, in whatever shape."""
+    """An error as a server reports it, whatever its shape.
+
+    Attributes:
+        message: The message, at most 300 characters of it.
+        error_type: The server's word for the kind of error, None if it names none.
+        status: The HTTP status that the body names, None if it names none.
+        estimated_time: Seconds until the model is loaded, None if the server does not estimate it.
+    """
 
     message: str
     error_type: str | None = None
@@ -69,38 +79,38 @@ class ReportedError(msgspec.Struct, frozen=True):
     estimated_time: float | None = None
 
 
-def error_in_json(body: Any) -> ReportedError | None:
-    """Return the error that a decoded JSON body or event is, None if it is none."""
+def parse_json_error(body: Any) -> ReportedError | None:
+    """Return the error that a decoded JSON body or event reports, None if it reports none."""
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if not isinstance(body, dict):
         return None
     error = body.get("error")
     if isinstance(error, dict):
-        return _from_object(error)
+        return _read_error_object(error)
     if error:
         return ReportedError(
-            message=_words(error),
-            error_type=_text(body.get("error_type")),
-            status=_number(body.get("code") or body.get("status")),
-            estimated_time=_seconds(body.get("estimated_time")),
+            message=_to_message(error),
+            error_type=_read_string(body.get("error_type")),
+            status=_read_status(body.get("code") or body.get("status")),
+            estimated_time=_read_seconds(body.get("estimated_time")),
         )
     if body.get("object") == "error" or body.keys() & {"message", "detail", "title"}:
-        return _from_object(body)
+        return _read_error_object(body)
     return None
 
 
-def error_in_body(body: bytes) -> ReportedError:
-    """Return the error that the body of a failed answer tells of, as well as it does."""
+def parse_body_error(body: bytes) -> ReportedError:
+    """Return the error that the body of a failed answer reports, whatever its format."""
     try:
-        fault = error_in_json(msgspec.json.decode(body))
+        report = parse_json_error(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        fault = None
-    return fault or ReportedError(_readable(body))
+        report = None
+    return report or ReportedError(_extract_text(body))
 
 
-def error_from(
-    fault: ReportedError,
+def make_status_error(
+    report: ReportedError,
     *,
     status: int | None = None,
     headers: Mapping[str, str] | None = None,
@@ -111,28 +121,28 @@ def error_from(
     """Return the error to raise.
 
     Args:
-        fault: What the server said.
-        status: The HTTP status; None for an error inside a 200, which stands for another.
+        report: The error as the server reports it.
+        status: The HTTP status; None for an error inside a 200.
         headers: The headers of the answer.
         body: The body, or the event.
         text: What had been generated before.
         received: When the answer came, in seconds since 1970.
     """
-    status, kind = _classify(fault, status)
-    facts: dict[str, Any] = {
+    status, kind = _classify(report, status)
+    fields: dict[str, Any] = {
         "status": status,
         "headers": headers,
         "body": body,
-        "error_type": fault.error_type,
+        "error_type": report.error_type,
         "text": text,
         "received": received,
     }
     if kind is errors.ModelLoadingError:
-        facts["estimated_time"] = fault.estimated_time
-    name = _name(status)
-    # Proxies write the status into their pages.
-    message = fault.message.removeprefix(name).lstrip(" :-")
-    return kind(f"{name}: {message}" if message else name, **facts)
+        fields["estimated_time"] = report.estimated_time
+    name = _name_status(status)
+    # Many proxies begin their pages with the status.
+    message = report.message.removeprefix(name).lstrip(" :-")
+    return kind(f"{name}: {message}" if message else name, **fields)
 
 
 def is_tgi_error(error: errors.StatusError) -> bool:
@@ -140,50 +150,50 @@ def is_tgi_error(error: errors.StatusError) -> bool:
     return (error.error_type or "").lower() in _BY_TYPE
 
 
-def _classify(fault: ReportedError, status: int | None) -> tuple[int, type[errors.StatusError]]:
-    status = status or fault.status
-    if fault.estimated_time is not None:
+def _classify(report: ReportedError, status: int | None) -> tuple[int, type[errors.StatusError]]:
+    status = status or report.status
+    if report.estimated_time is not None:
         return status or 503, errors.ModelLoadingError
-    # A type is the server's own word; only without one do we look at its sentences.
-    if known := _BY_TYPE.get((fault.error_type or "").lower()):
-        return status or known[0], known[1]
-    for pattern, statuses, kind in _BY_WORDS:
-        if pattern.search(fault.message) and (status is None or status in statuses):
+    if by_type := _BY_TYPE.get((report.error_type or "").lower()):
+        return status or by_type[0], by_type[1]
+    for pattern, statuses, kind in _BY_MESSAGE:
+        if pattern.search(report.message) and (status is None or status in statuses):
             return status or statuses[0], kind
     status = status or 500
-    return status, meaning_of(status).error
+    return status, find_meaning(status).error
 
 
-def _from_object(error: dict[str, Any]) -> ReportedError:
-    said = next((error[k] for k in ("message", "detail", "title", "error") if error.get(k)), error)
+def _read_error_object(error: dict[str, Any]) -> ReportedError:
+    keys = ("message", "detail", "title", "error")
+    content = next((error[key] for key in keys if error.get(key)), error)
     numbers = (error.get(key) for key in ("http_status_code", "code", "status"))
     return ReportedError(
-        message=_words(said),
-        error_type=_text(error.get("type")) or _text(error.get("error_type")),
-        status=next((n for value in numbers if (n := _number(value))), None),
-        estimated_time=_seconds(error.get("estimated_time")),
+        message=_to_message(content),
+        error_type=_read_string(error.get("type")) or _read_string(error.get("error_type")),
+        status=next((n for value in numbers if (n := _read_status(value))), None),
+        estimated_time=_read_seconds(error.get("estimated_time")),
     )
 
 
-def _words(said: Any) -> str:
-    if isinstance(said, list):
-        said = "; ".join(_words(item) for item in said)
-    if not isinstance(said, str):
-        said = msgspec.json.encode(said).decode()
-    return _cut(said)
+def _to_message(content: Any) -> str:
+    if isinstance(content, list):
+        content = "; ".join(_to_message(item) for item in content)
+    if not isinstance(content, str):
+        content = msgspec.json.encode(content).decode()
+    return _shorten(content)
 
 
-def _text(value: Any) -> str | None:
+def _read_string(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _number(value: Any) -> int | None:
-    """Return an HTTP status of an error; `code` holds words or other numbers elsewhere."""
+def _read_status(value: Any) -> int | None:
+    """Return the value if it is the HTTP status of an error: some servers' codes are not."""
     is_status = isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600  # noqa: PLR2004
     return value if is_status else None
 
 
-def _seconds(value: Any) -> float | None:
+def _read_seconds(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     try:
         return float(value) if is_number else None
@@ -191,9 +201,9 @@ def _seconds(value: Any) -> float | None:
         return None
 
 
-def _readable(body: bytes) -> str:
+def _extract_text(body: bytes) -> str:
     """Return what a person can read of a body that is no JSON: plain text, or the text of HTML."""
-    text = body[:_READ].decode("utf-8", "replace")
+    text = body[:_MAX_SEARCHED].decode("utf-8", "replace")
     if re.search(r"<(!doctype|html|head|body)\b", text[:1000], re.IGNORECASE):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = (
@@ -203,17 +213,17 @@ def _readable(body: bytes) -> str:
         )
         import html  # noqa: PLC0415 - slow to import, rarely needed
 
-        # A number has more digits than Python reads.
+        # `unescape` raises it for the number of a character with more digits than `int` reads.
         with suppress(ValueError):
             text = html.unescape(text)
-    return _cut(" ".join(text.split()))
+    return _shorten(" ".join(text.split()))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}…"
 
 
-def _name(status: int) -> str:
+def _name_status(status: int) -> str:
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

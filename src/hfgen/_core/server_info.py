@@ -1,4 +1,4 @@
-"""`Client.info` and `Client.tokenize`: what a server is, and how it cuts a text into tokens.
+"""The conversations of `Client.info` and `Client.tokenize`. No I/O.
 
 Routes and shapes: TGI's router/src/server.rs; vLLM's vllm/entrypoints/serve/tokenize; llama.cpp's
 tools/server/README.md; SGLang's sglang/srt/entrypoints/http_server.py.
@@ -12,13 +12,13 @@ import msgspec
 from msgspec.structs import replace
 
 from hfgen._core import discovery, routing
-from hfgen._core import url as _url
-from hfgen._core.answers import ServerInfo, SimpleToken, with_raw
+from hfgen._core.answers import ServerInfo, SimpleToken, attach_raw
 from hfgen._core.conversation import converse
-from hfgen._core.dialects.base import UNREADABLE, malformed_error
+from hfgen._core.dialects.base import DECODE_ERRORS, malformed_error
 from hfgen._core.errors import InvalidRequestError, MalformedAnswerError, NotFoundError
 from hfgen._core.request import encode_json
 from hfgen._core.token_offsets import ReportedToken, locate_tokens
+from hfgen._core.url import extend_url, redact_url
 from hfgen._core.verbs import accept_body
 
 if TYPE_CHECKING:
@@ -26,42 +26,42 @@ if TYPE_CHECKING:
     from hfgen._core.conversation import Conversation
     from hfgen._core.target import Target
 
-# The route on which a server says more than in its list of models.
+# A route with more about a server than its list of models has.
 _DETAILS_ROUTE = {"vllm": "version", "llama.cpp": "props", "sglang": "server_info"}
 
 
 def read_info(context: CallContext) -> Conversation[ServerInfo]:
-    """Ask the server that the options name what it is.
+    """Ask the server that the options name for its description.
 
     Raises:
-        InvalidRequestError: The options name no server, but the router.
-        NotFoundError: The server has neither of the routes that tell.
+        InvalidRequestError: The options name the router or a provider, which are no single server.
+        NotFoundError: The server has neither `/info` nor `/v1/models`.
     """
-    base = routing.server_url(context.settings, context.environment)
+    base = routing.find_server_url(context.settings, context.environment)
     info, models = yield from discovery.ask_info(base, context)
     if info is not None:
-        return _server_info("tgi", info, info)
-    server = discovery.server_of(models)
+        return _make_server_info("tgi", info, info)
+    server = discovery.identify_server(models)
     if server is None:
         raise NotFoundError(
-            f"{_url.display(base)} has neither /info nor /v1/models to tell what it is", status=404
+            f"{redact_url(base)} has neither /info nor /v1/models to tell what it is", status=404
         )
     document = {"models": models["data"]}
     details: dict[str, Any] = {}
     if route := _DETAILS_ROUTE.get(server.kind or ""):
-        found = yield from discovery.read_document(
-            context.get_request(_url.extend(base, route)), context
+        answer = yield from discovery.read_document(
+            context.make_get_request(extend_url(base, route)), context
         )
-        details = found if isinstance(found, dict) else {route: found}
-        document = {**details, **document} if route == "version" else {**document, route: found}
+        details = answer if isinstance(answer, dict) else {route: answer}
+        document = {**details, **document} if route == "version" else {**document, route: answer}
     settings = details.get("default_generation_settings")
-    known = {
+    fields = {
         "model_id": server.models[0] if len(server.models) == 1 else None,
         "max_total_tokens": server.context
         or (settings.get("n_ctx") if isinstance(settings, dict) else None),
         "version": details.get("build_info") or details.get("version"),
     }
-    return _server_info(server.kind, known, document)
+    return _make_server_info(server.kind, fields, document)
 
 
 def tokenize(text: str, context: CallContext) -> Conversation[list[SimpleToken]]:
@@ -69,28 +69,28 @@ def tokenize(text: str, context: CallContext) -> Conversation[list[SimpleToken]]
 
     Raises:
         InvalidRequestError: The text is no string, or the server is not known to tokenize.
-        MalformedAnswerError: The server answers something else.
+        MalformedAnswerError: The server's answer holds no tokens.
     """
     if not isinstance(text, str):
         raise InvalidRequestError(f"the text must be a string, not {type(text).__name__}")
-    base = routing.server_url(context.settings, context.environment)
+    base = routing.find_server_url(context.settings, context.environment)
     settings = replace(context.settings, api_url=base, dialect="auto")
     plan = routing.plan_route({}, settings, context.environment)
     targets = context.targets.get(plan.key) or plan.targets
     if not targets:
         targets = yield from routing.find_targets(plan, context)
-    body = encode_json(_tokenize_body(text, targets[0]))
-    request = context.post_request(_url.extend(base, "tokenize"), body)
+    body = encode_json(_make_tokenize_body(text, targets[0]))
+    request = context.make_post_request(extend_url(base, "tokenize"), body)
     content: bytes = yield from converse(
         request, context.settings.retry, accept_body, context.clock
     )
     try:
-        return locate_tokens(text, _reported_tokens(msgspec.json.decode(content)))
-    except (*UNREADABLE, TypeError, KeyError, ValueError) as error:
+        return locate_tokens(text, _read_tokens(msgspec.json.decode(content)))
+    except (*DECODE_ERRORS, TypeError, KeyError, ValueError) as error:
         raise malformed_error(content, f"the answer holds no tokens ({error!r})") from None
 
 
-def _tokenize_body(text: str, target: Target) -> dict[str, Any]:
+def _make_tokenize_body(text: str, target: Target) -> dict[str, Any]:
     kind = "tgi" if target.dialect == "tgi" else target.server.kind
     models = target.server.models
     match kind:
@@ -99,63 +99,67 @@ def _tokenize_body(text: str, target: Target) -> dict[str, Any]:
         case "llama.cpp":
             return {"content": text, "add_special": True, "with_pieces": True}
         case "vllm":
-            return {"prompt": text, "return_token_strs": True, **_model(models)}
+            return {"prompt": text, "return_token_strs": True, **_name_model(models)}
         case "sglang":
-            return {"prompt": text, **_model(models)}
+            return {"prompt": text, **_name_model(models)}
     raise InvalidRequestError(
         f"{kind or 'this server'} is not known to have a route that tokenizes"
     )
 
 
-def _model(models: tuple[str, ...]) -> dict[str, str]:
+def _name_model(models: tuple[str, ...]) -> dict[str, str]:
     return {"model": models[0]} if models else {}
 
 
-def _reported_tokens(document: Any) -> list[ReportedToken]:
-    """Return the tokens of an answer: TGI's list, llama.cpp's objects, or ids with spellings."""
+def _read_tokens(document: Any) -> list[ReportedToken]:
+    """Return the tokens of an answer: TGI's list, llama.cpp's objects, or ids and spellings."""
     if isinstance(document, list):
-        return [_tgi_token(token) for token in document]
+        return [_read_tgi_token(token) for token in document]
     entries = document["tokens"]
     if entries and isinstance(entries[0], dict):
-        return [ReportedToken(_id(entry["id"]), _piece(entry["piece"])) for entry in entries]
+        return [
+            ReportedToken(_read_id(entry["id"]), _read_piece(entry["piece"])) for entry in entries
+        ]
     spellings = document.get("token_strs") or [None] * len(entries)
     return [
-        ReportedToken(_id(entry), spelling, is_spelled=True)
+        ReportedToken(_read_id(entry), spelling, is_spelled=True)
         for entry, spelling in zip(entries, spellings, strict=True)
     ]
 
 
-def _tgi_token(token: dict[str, Any]) -> ReportedToken:
-    reported = ReportedToken(_id(token["id"]), token["text"])
-    start, stop = _number(token.get("start")), _number(token.get("stop"))
+def _read_tgi_token(token: dict[str, Any]) -> ReportedToken:
+    reported = ReportedToken(_read_id(token["id"]), token["text"])
+    start, stop = _read_integer(token.get("start")), _read_integer(token.get("stop"))
     return reported if start is None or stop is None else reported._replace(span=(start, stop))
 
 
-def _id(value: Any) -> int:
+def _read_id(value: Any) -> int:
     if not isinstance(value, int):
         raise MalformedAnswerError(f"{value!r} is no id of a token")
     return value
 
 
-def _piece(piece: Any) -> str | bytes:
-    # llama.cpp gives bytes where a token is no text by itself.
+def _read_piece(piece: Any) -> str | bytes:
+    # llama.cpp sends a list of bytes for a token that is no valid UTF-8 by itself.
     return piece if isinstance(piece, str) else bytes([*piece])
 
 
-def _server_info(server: str | None, known: dict[str, Any], document: dict[str, Any]) -> ServerInfo:
+def _make_server_info(
+    server: str | None, fields: dict[str, Any], document: dict[str, Any]
+) -> ServerInfo:
     info = ServerInfo(
         server=server,
-        model_id=_string(known.get("model_id")),
-        version=_string(known.get("version")),
-        max_input_tokens=_number(known.get("max_input_tokens")),
-        max_total_tokens=_number(known.get("max_total_tokens")),
+        model_id=_read_string(fields.get("model_id")),
+        version=_read_string(fields.get("version")),
+        max_input_tokens=_read_integer(fields.get("max_input_tokens")),
+        max_total_tokens=_read_integer(fields.get("max_total_tokens")),
     )
-    return with_raw(info, msgspec.json.encode({**info.to_dict(), **document}))
+    return attach_raw(info, msgspec.json.encode({**info.to_dict(), **document}))
 
 
-def _string(value: Any) -> str | None:
+def _read_string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _number(value: Any) -> int | None:
+def _read_integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -12,7 +12,7 @@ from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.retry import Retry
 from hfgen._core.sse import MAX_EVENT_BYTES
 from hfgen._core.timeout import Timeout
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Options with their defaults filled in; immutable.
+    """The options of a call, with their defaults filled in. Immutable.
 
-    `hfgen._options` describes each option, checks it, and puts it into a copy.
+    `hfgen._options` describes each option, checks it, and makes a copy of the settings with it.
     """
 
     api_key: str | None = None
@@ -42,9 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def caller(self) -> Hashable:
-        """Options that a failed question to a server depends on, beside the server itself.
+        """The options that may make a question to a server fail. For `Ask`.
 
-        Only calls for which these are equal share such a failure.
+        Only calls for which these are equal share a failure.
         """
         return (self.api_key, *self.headers.items(), self.timeout, self.retry, id(self.fetch))
 
@@ -57,16 +57,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.api_key is not None:
             shown["api_key"] = "***"
         if self.api_url is not None:
-            shown["api_url"] = display(self.api_url)
+            shown["api_url"] = redact_url(self.api_url)
         unset = Settings()
         return [(name, v) for name, v in shown.items() if v != getattr(unset, name)]
 
 
 def check_key(key: str, source: str) -> str:
-    """Return the key if a header can hold it: an HTTP library would show a wrong one in its error.
+    """Return the key if a header can hold it.
+
+    HTTP libraries check this too, but their error messages show the key.
 
     Raises:
-        InvalidRequestError: It cannot be a key. The message names its source, and not the key.
+        InvalidRequestError: A header cannot hold the key. The message has the source of the key,
+            and not the key.
     """
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise InvalidRequestError(f"{source} must be printable ASCII without spaces")

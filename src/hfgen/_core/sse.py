@@ -1,9 +1,9 @@
-"""Bytes to server-sent events, to the letter of the WHATWG's text/event-stream. No I/O.
+"""`EventDecoder`: from bytes to server-sent events, exactly as the WHATWG specifies. No I/O.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
-One rule is hfgen's own: an event that the end of the stream cut off before its blank line still
-counts, because servers leave that line out.
+With one exception: a last event without the blank line that should end it counts, because some
+servers leave that line out.
 """
 
 from __future__ import annotations
@@ -20,22 +20,27 @@ if TYPE_CHECKING:
 _BOM = b"\xef\xbb\xbf"
 _MAYBE_BOM = (b"", _BOM[:1])
 
-# A last event repeats the whole text: a million tokens come to about a quarter of this.
+# The last event of a stream has the whole text. A million tokens take about a quarter of this.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _FIELD = len(b"data: ")
-# As numbers: looking for bytes in bytes, CPython first makes an error of them and drops it.
+# Integers: `b"\n" in data` is slower than `10 in data`, since CPython raises an error inside first.
 _CR, _LF, _SPACE = b"\r\n "
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One event: its type ("message" is empty here) and its data, lines joined by LF."""
+    """One event.
+
+    Attributes:
+        name: The type of the event; empty if the stream names none, which stands for "message".
+        data: The lines of data, joined by LF.
+    """
 
     name: bytes
     data: bytes
 
 
 class EventDecoder:
-    """Push decoder: `feed` it the body in whatever pieces it arrives, then `flush` it once.
+    """Push decoder: `feed` takes the pieces of a body as they arrive; `flush` is called at its end.
 
     Args:
         max_event_bytes: How much data an event may have.
@@ -51,8 +56,8 @@ class EventDecoder:
         self._after_cr = False
         # The start of a line whose end has not come yet.
         self._line = bytearray()
-        # The event whose blank line has not come yet. Most have one line; of many, an object a
-        # line would take a multiple of their size.
+        # The event whose blank line has not come yet. The lines of its data are joined as they
+        # come: a list of many short lines would take several times the memory.
         self._name = b""
         self._data: bytes | bytearray | None = None
 
@@ -60,8 +65,8 @@ class EventDecoder:
         """Return the events that this piece completes.
 
         Raises:
-            MalformedStreamError: An event exceeds `max_event_bytes`; raised in its place among
-                them.
+            MalformedStreamError: An event exceeds `max_event_bytes`. Raised when the iteration
+                comes to that event.
         """
         if self._head == b"" and piece[:1] not in _MAYBE_BOM:
             self._head = None
@@ -72,23 +77,23 @@ class EventDecoder:
             or self._data is not None
             or _CR in piece
         ):
-            return self._feed(piece)
+            return self._decode(piece)
         if not self._line and piece.startswith(b"data:") and piece[-1] == _LF == piece[-2]:
-            # What comes at a pace: one event.
+            # The likeliest case if tokens come one by one: a single event.
             data = piece[6 if piece[5] == _SPACE else 5 : -2]
             if _LF not in data and len(piece) <= self._max:
                 return [Event(b"", data)]
         if piece.find(b"\n\n") < 0:
-            return self._feed(piece)
+            return self._decode(piece)
         if self._line:
             piece, self._line = bytes(self._line) + piece, bytearray()
-        # What nearly every piece is: whole events, each of one line of data, and perhaps the start
+        # The next likeliest case: complete events, each of one line of data, and perhaps the start
         # of one more.
         lines = piece.split(b"\n")
         rest = lines.pop()
-        # (Nothing but ends of lines makes so many that copies of them are to be avoided.)
+        # The first line is looked at before slices are made: a hostile piece may be line ends only.
         if not lines[0] or len(lines) % 2 or any(lines[1::2]) or len(piece) > self._max:
-            return self._feed(piece)
+            return self._decode(piece)
         events = []
         for line in lines[::2]:
             if line[:6] == b"data: ":
@@ -96,12 +101,13 @@ class EventDecoder:
             elif line[:5] == b"data:":
                 events.append(Event(b"", line[5:]))
             else:
-                return self._feed(piece)
+                return self._decode(piece)
         if rest:
             self._line += rest
         return events
 
-    def _feed(self, piece: bytes) -> Iterator[Event]:
+    def _decode(self, piece: bytes) -> Iterator[Event]:
+        """Yield the events that any piece completes. `feed` is faster for the usual ones."""
         if self._head is not None:
             self._head += piece
             if len(self._head) < len(_BOM) and _BOM.startswith(self._head):
@@ -113,32 +119,32 @@ class EventDecoder:
         if _CR in piece:
             self._after_cr = piece.endswith(b"\r")
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        # Only LF ends a line from here on: str.splitlines would cut at U+2028 and others as well.
+        # From here on LF is the only end of a line.
         lines = piece.split(b"\n")
         rest = lines.pop()
         if lines:
             if self._line:
                 lines[0] = bytes(self._line) + lines[0]
                 self._line = bytearray()
-            yield from self._read(lines)
+            yield from self._read_lines(lines)
         if rest:
             self._line += rest
-            self._check(len(self._line) - _FIELD, self._line)
+            self._check_size(len(self._line) - _FIELD, self._line)
 
     def flush(self) -> Iterator[Event]:
-        """Yield the event that the end of the stream cut off, if there is one."""
+        """Yield the last event, if the stream ended before its blank line."""
         if self._head:
             self._line, self._head = bytearray(self._head), None
         if self._line or self._name or self._data is not None:
-            yield from self._read([bytes(self._line), b""])
+            yield from self._read_lines([bytes(self._line), b""])
             self._line = bytearray()
 
-    def _read(self, lines: list[bytes]) -> Iterator[Event]:
+    def _read_lines(self, lines: list[bytes]) -> Iterator[Event]:
         for line in lines:
             if len(line) > self._max:
-                self._check(len(line) - _FIELD, line)
+                self._check_size(len(line) - _FIELD, line)
             if line.startswith(b"data:"):
-                self._append(line[6:] if line.startswith(b" ", 5) else line[5:])
+                self._append_data(line[6:] if line.startswith(b" ", 5) else line[5:])
             elif line:
                 self._read_field(line)
             else:
@@ -148,19 +154,19 @@ class EventDecoder:
                     yield Event(name, bytes(data))
 
     def _read_field(self, line: bytes) -> None:
-        """Take in a line that is not the usual `data:`; a comment has an empty name."""
+        """Read a line that does not begin with `data:`. For a comment, the name is empty."""
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._append(value)
+            self._append_data(value)
         elif name == b"event":
             self._name = value
         elif name == b"error":
-            # Not in the standard: llama.cpp reported errors in a field of that name.
+            # Not in the standard. Older versions of llama.cpp report errors in this field.
             self._name = b"error"
-            self._append(value)
+            self._append_data(value)
 
-    def _append(self, value: bytes) -> None:
+    def _append_data(self, value: bytes) -> None:
         data = self._data
         if data is None:
             self._data = value
@@ -169,9 +175,9 @@ class EventDecoder:
             data += value
         else:
             self._data = bytearray(b"\n".join((data, value)))
-        self._check(len(self._data or b""), self._data or b"")
+        self._check_size(len(self._data or b""), self._data or b"")
 
-    def _check(self, size: int, data: bytes | bytearray) -> None:
+    def _check_size(self, size: int, data: bytes | bytearray) -> None:
         if size > self._max:
             start = bytes(data[:100])
             raise MalformedStreamError(

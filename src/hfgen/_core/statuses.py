@@ -1,7 +1,7 @@
 """What each HTTP status of an error means: its class, whether to try again, what is to blame.
 
-One table for `server_errors`, `Retry` and bulk runs. A status that is not in it is judged by its
-first digit, in `meaning_of`.
+One table for `server_errors`, `Retry` and bulk runs. For a status that is not in the table,
+`find_meaning` goes by its first digit.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Literal, NamedTuple, TypeAlias
 from hfgen._core import errors
 
 Blame: TypeAlias = Literal["request", "caller", "model", "server", "load", "chance"]
-"""What a failure is blamed on: what is in the request; the caller's key or credit; the model that
-it names; the server; what the server has to do besides; or nothing that lasts."""
+"""What a failure is blamed on: the content of the request; the caller's key or credit; the model
+that the request names; the server; its load; or "chance", a condition that does not last."""
 
 
 class StatusMeaning(NamedTuple):
     """What a status means.
 
     Attributes:
-        error: The class of its error.
+        error: The class of the error to raise.
         is_transient: Whether another attempt may go better.
         blame: What is to blame.
     """
@@ -50,6 +50,6 @@ _SERVER_ERROR = StatusMeaning(errors.ServerError, is_transient=False, blame="ser
 _OTHER = StatusMeaning(errors.StatusError, is_transient=False, blame="caller")
 
 
-def meaning_of(status: int) -> StatusMeaning:
+def find_meaning(status: int) -> StatusMeaning:
     """Return what a status means."""
     return STATUSES.get(status, _SERVER_ERROR if status >= 500 else _OTHER)  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""Where a request goes, and in which dialect."""
+"""`Target`: a route of a server, and the dialect that it speaks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A route of a server.
 
     Attributes:
-        dialect: What is spoken there.
-        url: Where `run` posts to.
-        stream_url: Where streams are asked for, if that is another place.
-        server: What is known of the server, where it speaks completions.
-        model: The server's own name for the model, if it has one.
-        model_in_url: Whether the URL names the model.
+        dialect: The dialect that the route speaks.
+        url: The URL to post to.
+        stream_url: The URL to post to for a stream, if it is a different one.
+        server: What is known of a server that speaks completions.
+        model: The server's own name for the model, None if it is the caller's.
+        model_in_url: Whether to leave the model out of the body, because the URL names it.
     """
 
     dialect: DialectName
@@ -41,16 +41,16 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return self.stream_url or self.url if stream else self.url
 
     def dialect_for(self, request: Mapping[str, Any], *, is_counted: bool = False) -> Dialect:
-        """Return the dialect in which this target is asked, for a normalised request.
+        """Return the dialect of this target, made for one request.
 
         Args:
-            request: The request.
+            request: The normalised request.
             is_counted: Whether to ask for the finish reason and the number of tokens.
         """
         if self.model is not None:
             request = {**request, "model": self.model}
         if self.dialect == "completions":
-            # Imported late: many programs never meet a server that speaks completions.
+            # Imported late, since many programs never use a server that speaks completions.
             from hfgen._core.dialects.completions import Completions  # noqa: PLC0415
 
             return Completions(request, self.server)

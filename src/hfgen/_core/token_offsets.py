@@ -1,9 +1,9 @@
-"""Where in a text its tokens stand. No I/O.
+"""`locate_tokens`: where the tokens of a text are in it. No I/O.
 
-Servers tell it in three ways. TGI gives offsets in bytes, and a text that is cut out as if they
-counted characters (its router/src/server.rs, `encoding_to_tokens`). llama.cpp gives each token's
-text, or its bytes where they are no text by themselves (its tools/server/README.md). vLLM gives the
-tokenizer's own spelling (`convert_ids_to_tokens`), in which " the" is "Ġthe" or "▁the".
+Servers report tokens in three ways. TGI sends offsets in bytes, and texts that it cuts out as if
+these counted characters (its router/src/server.rs, `encoding_to_tokens`). llama.cpp sends the text
+of each token, or its bytes if they are no valid UTF-8 by themselves (its tools/server/README.md).
+vLLM sends the tokenizer's own spelling (`convert_ids_to_tokens`), where " the" is "Ġthe" or "▁the".
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ _Span: TypeAlias = tuple[int, int]
 
 
 class ReportedToken(NamedTuple):
-    """What a server says of a token.
+    """A token as a server reports it.
 
     Attributes:
-        id: Its number in the vocabulary.
-        text: Its text, or its bytes; None where it does not say.
-        span: Where its bytes are in the text's.
-        is_spelled: Whether the text is as the tokenizer spells it.
+        id: The number of the token in the vocabulary.
+        text: The text of the token, or its bytes; None if the server does not send it.
+        span: Where the token begins and ends in the text, in bytes; None if the server does not
+            send it.
+        is_spelled: Whether `text` is in the tokenizer's own spelling.
     """
 
     id: int
@@ -37,83 +38,92 @@ class ReportedToken(NamedTuple):
     is_spelled: bool = False
 
 
-def locate_tokens(text: str, said: Sequence[ReportedToken]) -> list[SimpleToken]:
-    """Return the tokens, each with its place in the text.
+def locate_tokens(text: str, tokens: Sequence[ReportedToken]) -> list[SimpleToken]:
+    """Return the tokens with their places in the text.
 
-    Tokens that share a character share its place, as in TGI. A token that is not in the text, as
-    one that marks its beginning, has none, and the text that the server gives it.
+    Tokens that are parts of the same character have the same place, as in TGI. A token that is not
+    in the text, such as one that marks its beginning, has no place, and the text that the server
+    sent.
     """
-    characters = [_bytes(character) for character in text]
-    spans = [token.span for token in said]
+    characters = [_encode(character) for character in text]
+    spans = [token.span for token in tokens]
     if None in spans:
-        found = _find_spans(b"".join(characters), said)
-        if found is None:
-            said = [token._replace(text=None) if token.is_spelled else token for token in said]
-        spans = found or [None] * len(said)
-    # Where each character begins, in bytes, and where the last one ends.
+        new_spans = _find_spans(b"".join(characters), tokens)
+        if new_spans is None:
+            # The spelling is not known. It is not shown as a text.
+            tokens = [t._replace(text=None) if t.is_spelled else t for t in tokens]
+        spans = new_spans or [None] * len(tokens)
+    # The offset in bytes of the beginning of each character, and of the end of the last one.
     edges = [0, *accumulate(map(len, characters))]
     return [
-        _simple_token(token, span, text, edges) for token, span in zip(said, spans, strict=True)
+        _locate_token(token, span, text, edges) for token, span in zip(tokens, spans, strict=True)
     ]
 
 
-def _simple_token(
-    said: ReportedToken, span: _Span | None, text: str, edges: Sequence[int]
+def _locate_token(
+    token: ReportedToken, span: _Span | None, text: str, edges: Sequence[int]
 ) -> SimpleToken:
     if span is None or not 0 <= span[0] < span[1] <= edges[-1]:
-        # TGI has an empty text for what it cannot place.
-        own = said.text if isinstance(said.text, str) else None
-        return SimpleToken(id=said.id, text=own or None)
+        # TGI sends an empty text for a token that it cannot locate.
+        own_text = token.text if isinstance(token.text, str) else None
+        return SimpleToken(id=token.id, text=own_text or None)
     start = bisect_right(edges, span[0]) - 1
     stop = bisect_left(edges, span[1])
-    return SimpleToken(id=said.id, text=text[start:stop], start=start, stop=stop)
+    return SimpleToken(id=token.id, text=text[start:stop], start=start, stop=stop)
 
 
-def _find_spans(data: bytes, said: Sequence[ReportedToken]) -> list[_Span | None] | None:
-    """Look for the tokens in the text, in each spelling until one tells of all of it."""
-    for spelling in _SPELLINGS if any(token.is_spelled for token in said) else _SPELLINGS[:1]:
-        pieces = [spelling(s.text) if isinstance(s.text, str) else s.text for s in said]
+def _find_spans(data: bytes, tokens: Sequence[ReportedToken]) -> list[_Span | None] | None:
+    """Find the tokens in the text, in the first spelling in which they make up all of it.
+
+    Return None if there is no such spelling.
+    """
+    is_spelled = any(token.is_spelled for token in tokens)
+    for decode in _SPELLINGS if is_spelled else _SPELLINGS[:1]:
+        pieces = [decode(t.text) if isinstance(t.text, str) else t.text for t in tokens]
         # SentencePiece puts a space before a text.
-        for before in (b"", b" "):
-            spans = _match_pieces(before + data, pieces)
-            if sum(stop - start for start, stop in filter(None, spans)) == len(before + data):
-                shift = len(before)
+        for prefix in (b"", b" "):
+            spans = _match_pieces(prefix + data, pieces)
+            if sum(stop - start for start, stop in filter(None, spans)) == len(prefix + data):
+                shift = len(prefix)
                 return [span and (max(span[0] - shift, 0), span[1] - shift) for span in spans]
     return None
 
 
 def _match_pieces(data: bytes, pieces: Sequence[bytes | None]) -> list[_Span | None]:
+    """Return the place of each piece that follows the one before it, None for other pieces."""
     spans: list[_Span | None] = []
-    at = 0
+    position = 0
     for piece in pieces:
-        if piece and data.startswith(piece, at):
-            spans.append((at, at := at + len(piece)))
+        if piece and data.startswith(piece, position):
+            spans.append((position, position := position + len(piece)))
         else:
             spans.append(None)
     return spans
 
 
-def _bytes(text: str) -> bytes:
-    # A lone surrogate is no text, but no reason to fail here either.
+def _encode(text: str) -> bytes:
+    # Lone surrogates are no valid text, but can be located too.
     return text.encode("utf-8", "surrogatepass")
 
 
-def _byte_level(written: str) -> bytes:
+def _decode_byte_level(spelling: str) -> bytes:
     try:
-        return bytes(map(_BYTE_ALPHABET.__getitem__, written))
+        return bytes(map(_BYTE_ALPHABET.__getitem__, spelling))
     except KeyError:
-        # Tokens that were added to a vocabulary are spelled as they are.
-        return _bytes(written)
+        # Tokens that were added to a vocabulary later are spelled like their text.
+        return _encode(spelling)
 
 
-def _sentencepiece(written: str) -> bytes:
-    if byte := re.fullmatch(r"<0x([0-9A-F]{2})>", written):
+def _decode_sentencepiece(spelling: str) -> bytes:
+    if byte := re.fullmatch(r"<0x([0-9A-F]{2})>", spelling):
         return bytes.fromhex(byte[1])
-    return _bytes(written.replace("▁", " "))
+    return _encode(spelling.replace("▁", " "))
 
 
-def _byte_alphabet() -> dict[str, int]:
-    """Return GPT-2's spelling of bytes: printable ones are themselves, others follow from U+0100.
+def _make_byte_alphabet() -> dict[str, int]:
+    """Return the byte of each character in GPT-2's spelling.
+
+    Printable bytes are spelled as themselves, the others as the characters from U+0100 on.
 
     Source: `bytes_to_unicode` in github.com/openai/gpt-2, src/encoder.py.
     """
@@ -124,5 +134,9 @@ def _byte_alphabet() -> dict[str, int]:
     }
 
 
-_BYTE_ALPHABET = _byte_alphabet()
-_SPELLINGS: tuple[Callable[[str], bytes], ...] = (_bytes, _byte_level, _sentencepiece)
+_BYTE_ALPHABET = _make_byte_alphabet()
+_SPELLINGS: tuple[Callable[[str], bytes], ...] = (
+    _encode,
+    _decode_byte_level,
+    _decode_sentencepiece,
+)

@@ -1,4 +1,4 @@
-"""URLs: checks of an `api_url`, the model in it, routes beside it, what a message may show."""
+"""URLs: checks, the model in a URL, routes of a server, and what a message may show of a URL."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from hfgen._core.errors import InvalidRequestError
 
 DEFAULT_API_URL = "https://router.huggingface.co/hf-inference/models/"
 
-# It answers 410 and names this successor in its body.
+# Hosts that answer 410, and the URL that their answers name in their place.
 _RETIRED = {"api-inference.huggingface.co": DEFAULT_API_URL}
-# A name of any script, or an IPv6 address; parsers of URLs disagree on other characters.
+# A name in any script, or an IPv6 address. Parsers of URLs disagree about other characters.
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[0-9A-Za-z_]+)?")
 _RESERVED = string.punctuation
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# A program has few URLs, and each call parses its own several times.
-cached = lru_cache(maxsize=256)
+# For functions of a URL. A program uses few URLs, and each call would parse its own several times.
+cache_by_url = lru_cache(maxsize=256)
 
 
-def resolve(api_url: str, model: str | None, source: str = "api_url") -> tuple[str, bool]:
+def resolve_url(api_url: str, model: str | None, source: str = "api_url") -> tuple[str, bool]:
     """Return the URL to post to, and whether the model is part of it.
 
     Raises:
-        InvalidRequestError: The URL is not one to post to, or needs a model and has none.
+        InvalidRequestError: The URL is invalid, or needs a model and there is none.
     """
-    check(api_url, source)
-    api_url = encode_ascii(api_url)
+    check_url(api_url, source)
+    api_url = encode_url(api_url)
     if not api_url.endswith("/models/"):
         return api_url, False
     if not model:
         raise InvalidRequestError(
-            f"the request needs a `model`, because {display(api_url)} ends with /models/"
+            f"the request needs a `model`, because {redact_url(api_url)} ends with /models/"
         )
     check_model(model)
     return api_url + quote(model, safe="/"), True
@@ -45,22 +45,22 @@ def check_model(model: str) -> None:
         raise InvalidRequestError(f"{model!r} is no model id; one looks like 'owner/name'")
 
 
-def check(url: str, source: str = "api_url") -> None:
+def check_url(url: str, source: str = "api_url") -> None:
     """Raise `InvalidRequestError` if `url` is not an http or https URL to send requests to."""
     if not isinstance(url, str):
         raise InvalidRequestError(f"{source} must be a string, not {type(url).__name__}")
-    _check(url, source)
+    _check_url(url, source)
 
 
-@cached
-def _check(url: str, source: str) -> None:
+@cache_by_url
+def _check_url(url: str, source: str) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise InvalidRequestError(f"{source} is no URL: {url.rpartition('@')[2]!r}") from None
     if parts.username is not None or parts.password is not None:
-        # Not shown: what stands there is a secret.
+        # The message does not show the URL, which holds a secret.
         raise InvalidRequestError(
             f"{source} must not hold a user name or password; pass api_key= or headers= instead"
         )
@@ -77,12 +77,12 @@ def _check(url: str, source: str) -> None:
         )
 
 
-def encode_ascii(url: str) -> str:
-    """Return the URL as it goes over the wire: other characters than ASCII's encoded."""
+def encode_url(url: str) -> str:
+    """Return the URL as it is sent, with all characters beyond ASCII encoded."""
     if url.isascii():
         return url
     parts = urlsplit(url)
-    # An address in brackets is ASCII, and its colons begin no port.
+    # In an IPv6 address colons do not begin a port. Such a host is ASCII already.
     host, *port = [parts.netloc] if parts.netloc.isascii() else parts.netloc.partition(":")
     try:
         host = host.encode("idna").decode()
@@ -92,42 +92,42 @@ def encode_ascii(url: str) -> str:
     return urlunsplit((parts.scheme, "".join([host, *port]), path, query, ""))
 
 
-@cached
-def extend(url: str, route: str) -> str:
+@cache_by_url
+def extend_url(url: str, route: str) -> str:
     """Return the URL with this route at the end of its path."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))
 
 
-@cached
-def sibling(url: str, name: str) -> str:
-    """Return the URL with this name in place of the last part of its path."""
+@cache_by_url
+def replace_route(url: str, name: str) -> str:
+    """Return the URL with the last part of its path replaced by this name."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/').rpartition('/')[0]}/{name}"))
 
 
-@cached
+@cache_by_url
 def is_router(url: str) -> bool:
-    """Tell whether the URL is that of Hugging Face's router."""
+    """Tell whether the host is Hugging Face's router."""
     return urlsplit(url).hostname == "router.huggingface.co"
 
 
-@cached
+@cache_by_url
 def is_endpoint(url: str) -> bool:
-    """Tell whether the URL is that of an Inference Endpoint, which may be asleep."""
+    """Tell whether the host is an Inference Endpoint, which may be asleep."""
     return (urlsplit(url).hostname or "").endswith(".endpoints.huggingface.cloud")
 
 
-def display(url: str) -> str:
-    """Return the URL without what may be secret in it: credentials, query and fragment."""
+def redact_url(url: str) -> str:
+    """Return the URL without the parts that may be secret: credentials, query and fragment."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def may_carry_credentials(source: str, target: str) -> bool:
-    """Tell whether what was meant for `source` may follow a redirect to `target`.
+    """Tell whether credentials for `source` may be sent to `target` after a redirect.
 
-    It may to the same origin, and from http to https on the same host.
+    They may be sent to the same origin, and from http to https on the same host.
     """
     a, b = urlsplit(source), urlsplit(target)
     if a.hostname != b.hostname:

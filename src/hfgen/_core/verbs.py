@@ -1,4 +1,8 @@
-"""What each verb makes of an answer with a good status: `Run`, `Chunks`, `Texts`, `RawBytes`."""
+"""What each verb makes of an answer with a good status: `Run`, `Chunks`, `Texts`, `RawBytes`.
+
+For a stream, the first event is read before the stream is opened: servers report overload there,
+under a status of 200, and then the call can still be tried again.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,7 @@ class Verb(Protocol[R_co]):
 
     Attributes:
         streams: Whether the server is asked for a stream.
-        resumption: What has come of the stream so far, if it is to go on after a break.
+        resumption: Goes on with the stream after a break; None if the caller does not want that.
     """
 
     @property
@@ -66,7 +70,7 @@ class Verb(Protocol[R_co]):
 
 
 class Run:
-    """`run`: the whole answer, also from a server that streams regardless."""
+    """`run`: the whole answer, also from a server that streams without being asked to."""
 
     streams = False
     resumption = None
@@ -80,7 +84,7 @@ class Run:
         content = yield from accept_body(will_retry, response)
         headers = Headers(response.headers)
         if media_type(headers) != "text/event-stream":
-            return dialect.answers(content, headers)
+            return dialect.read_answers(content, headers)
         events: EventBody[Chunk] = EventBody(
             dialect, select_chunk, headers, max_event_bytes=self._max_event_bytes
         )
@@ -88,7 +92,7 @@ class Run:
 
 
 class _Items(Generic[T]):
-    """A stream of what `select` takes of each chunk, also from a server that does not stream."""
+    """A stream of the items that `select` makes of chunks; also if the server does not stream."""
 
     streams = True
     select: Callable[[Chunk], T | None]
@@ -100,7 +104,7 @@ class _Items(Generic[T]):
         if settings.resume:
             select, resumption = self.select, Resumption(request)
             self.resumption = resumption
-            self._select = lambda chunk: select(resumption.take(chunk))
+            self._select = lambda chunk: select(resumption.take_chunk(chunk))
 
     def accept(
         self, dialect: Dialect, _: WillRetry, response: FetchResponse
@@ -118,11 +122,11 @@ class _Items(Generic[T]):
         if isinstance(start.error, IncompleteGenerationError) and _is_json(start.pieces):
             # JSON without a JSON content type.
             body = JsonBody(dialect, select, headers)
-            return Opened(response, body, _feed_all(body, start.pieces), start.broke)
+            return Opened(response, body, _feed_all(body, start.pieces), start.break_error)
         if start.error is not None:
             yield Drop(response)
             raise start.error
-        return Opened(response, events, events.items(start.chunks))
+        return Opened(response, events, events.select_items(start.chunks))
 
 
 class Chunks(_Items[Chunk]):
@@ -135,7 +139,7 @@ class Texts(_Items[str]):
     """`stream_tokens`: a stream of the texts of the tokens.
 
     Raises:
-        InvalidRequestError: Several texts are asked for, which their tokens would not tell apart.
+        InvalidRequestError: The request asks for several texts, whose tokens would be mixed.
     """
 
     select = staticmethod(select_text)
@@ -151,7 +155,7 @@ class Texts(_Items[str]):
 
 
 class RawBytes:
-    """`stream_bytes`: the body as it comes, unless its first event is an error to retry after."""
+    """`stream_bytes`: the body as it arrives. If its first event is an error, `Retry` decides."""
 
     streams = True
     resumption = None
@@ -170,7 +174,7 @@ class RawBytes:
         if start.error is not None and will_retry(start.error):
             yield Drop(response)
             raise start.error
-        return Opened(response, RawBody(), _feed_all(RawBody(), start.pieces), start.broke)
+        return Opened(response, RawBody(), _feed_all(RawBody(), start.pieces), start.break_error)
 
 
 def accept_body(_: WillRetry, response: FetchResponse) -> Conversation[bytes]:
@@ -182,35 +186,36 @@ def accept_body(_: WillRetry, response: FetchResponse) -> Conversation[bytes]:
 
 
 class _Start(msgspec.Struct, frozen=True):
-    """The pieces of a body up to its first chunk.
+    """The part of a body up to its first chunk.
 
     Attributes:
-        pieces: The bytes.
-        chunks: The first chunk, and those that follow it in these bytes.
-        error: What the server reported in place of a chunk, or what is wrong with the bytes.
-        broke: How the body broke off.
+        pieces: The pieces that have been read.
+        chunks: The first chunk, and others in these pieces.
+        error: The error that the server reported in place of a chunk, or why the pieces cannot be
+            read.
+        break_error: If reading the body failed, the error.
     """
 
     pieces: list[bytes]
     chunks: Iterable[Chunk] = ()
     error: HfgenError | None = None
-    broke: HfgenError | None = None
+    break_error: HfgenError | None = None
 
 
 def _peek_first_chunk(
     events: EventBody[Any], response: FetchResponse, max_event_bytes: int
 ) -> Conversation[_Start]:
-    """Read until the first chunk has come: servers report overload in its place, under a 200."""
+    """Read until the first chunk has come, or something that takes its place."""
     pieces: list[bytes] = []
     size = 0
     try:
         while True:
             piece: bytes | None = yield Peek(response)
             if piece is None:
-                chunks = events.last()
+                chunks = events.finish_chunks()
             else:
                 pieces.append(piece)
-                chunks = events.chunks(piece)
+                chunks = events.read_chunks(piece)
             for first in chunks:
                 return _Start(pieces, chain((first,), chunks))
             if piece is None or events.has_ended:
@@ -223,10 +228,10 @@ def _peek_first_chunk(
     except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
         return _Start(pieces, error=error)
     except (ConnectError, TimeoutError) as error:
-        ending = events.interrupted(error)
-        if ending is not None and ending is not error:
-            ending.__cause__ = error
-        return _Start(pieces, error=ending, broke=error)
+        failure = events.ending_error(error)
+        if failure is not None and failure is not error:
+            failure.__cause__ = error
+        return _Start(pieces, error=failure, break_error=error)
 
 
 def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
@@ -234,5 +239,5 @@ def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
 
 
 def _is_json(pieces: list[bytes]) -> bool:
-    start = next((words for piece in pieces if (words := piece.lstrip())), b"")
+    start = next((rest for piece in pieces if (rest := piece.lstrip())), b"")
     return start[:1] in {b"{", b"["}

@@ -1,1 +1,1 @@
-"""Rows from files, and results into files that survive whatever ends the process."""
+"""Reads rows from files, and writes results so that a killed process loses no finished row."""

@@ -1,4 +1,4 @@
-"""Writes that are on the disk when they return: `sync`, `rename_durably`; and their errors."""
+"""Durable writes (`sync`, `rename_durably`): the data is on the disk when they return."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def naming_file(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into an error that names the file and says what is safe.
+def translate_write_errors(path: Path) -> Iterator[None]:
+    """Translate an OSError of the block: the error names the file, and says how to go on.
 
     Raises:
         BulkFileError: For each OSError.
@@ -27,6 +27,7 @@ def naming_file(path: Path) -> Iterator[None]:
 
 
 def write_error(path: Path, reason: str) -> BulkFileError:
+    """Return the error for a file that cannot be written."""
     return BulkFileError(
         f"cannot write {path}: {reason}. What was committed is safe: "
         "when that can be written, start again with the same command"
@@ -34,21 +35,21 @@ def write_error(path: Path, reason: str) -> BulkFileError:
 
 
 def sync(file: BinaryIO) -> None:
-    """Flush and fsync: all that was written is on the disk when this returns."""
+    """Flush and fsync the file: its data is on the disk when this returns."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def rename_durably(temporary: Path, path: Path) -> None:
-    """Rename `temporary`, which is synced, to `path`; then sync the folder."""
+    """Rename `temporary`, which must be synced, to `path`; then fsync the folder."""
     os.replace(temporary, path)  # noqa: PTH105 - tests replace os.replace
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Fsync the folder: new names in it are on the disk when this returns."""
+    """Fsync the folder: its new names are on the disk when this returns."""
     if os.name == "nt":
-        # Windows cannot open a folder, and writes names without it.
+        # Windows cannot open a folder, and needs no fsync for the names in it.
         return
     number = os.open(folder, os.O_RDONLY)
     try:

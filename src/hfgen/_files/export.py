@@ -1,6 +1,6 @@
-"""Writes Parquet and compressed outputs at the end of a run: they cannot be appended to.
+"""Writes Parquet and compressed outputs at the end of a run, because they cannot be appended to.
 
-Rows are in the order of the input. At most one row group of Parquet is in memory.
+The rows are in the order of the input. At most one row group of Parquet is in memory.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.base import UNREADABLE
+from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._files import parquet
-from hfgen._files.durable import naming_file, rename_durably, sync
+from hfgen._files.durable import rename_durably, sync, translate_write_errors
 from hfgen._files.formats import COMPRESSIONS
 from hfgen._files.parquet import Shape
 from hfgen._files.record import RESULT_COLUMNS
@@ -29,30 +29,30 @@ _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 1 << 26
 
 _decode = msgspec.json.decode
-_decode_columns = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_raw_columns = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def keeps_input_columns(source: Source, target: Target) -> bool:
-    """Return whether the input's columns are taken from the input at the end, with their types.
+    """Return whether `export` takes the columns of the input from the input, to keep their types.
 
-    Then the rows that are kept until then need not have them.
+    Then the stored rows need only the columns of the results.
     """
     return source.encoding.format.name == target.encoding.format.name == "parquet"
 
 
 def export(store: Store, source: Source, target: Target) -> None:
-    """Make the output of the finished rows, if it is to be made at the end.
+    """Write the output from the finished rows, if the target is exported.
 
-    It takes the place of an older one at once, when it is whole. Columns that come from Parquet
-    keep their types; those that come as JSON get one by the rule in `parquet`.
+    It is renamed to the name of the output when it is complete. Columns that come from Parquet keep
+    their types; for those that come as JSON, `parquet` has the rule.
 
     Raises:
-        BulkFileError: It cannot be written, or the input cannot be read again.
+        BulkFileError: The output cannot be written, or the input cannot be read again.
     """
     if not target.is_exported:
         return
     new = target.path.with_name(target.path.name + ".new")
-    with naming_file(target.path):
+    with translate_write_errors(target.path):
         try:
             with new.open("wb") as file:
                 if target.encoding.compression:
@@ -70,31 +70,31 @@ def export(store: Store, source: Source, target: Target) -> None:
 
 def _compress(store: Store, file: BinaryIO, compression: str) -> None:
     with COMPRESSIONS[compression](file, "wb") as packed:
-        for _, line in store.lines():
+        for _, line in store.read_lines():
             packed.write(line)
 
 
 def _write_parquet(store: Store, file: BinaryIO, source: Source | None) -> None:
     pa = parquet.import_pyarrow()
-    shapes = _shapes(store, results_only=source is not None)
-    fields = [pa.field(name, shape.arrow(pa)) for name, shape in shapes.items()]
+    shapes = _derive_shapes(store, results_only=source is not None)
+    fields = [pa.field(name, shape.arrow_type(pa)) for name, shape in shapes.items()]
     metadata = None
     if source is None:
-        batches = _result_batches(pa, store, shapes, pa.schema(fields))
+        batches = _build_result_batches(pa, store, shapes, pa.schema(fields))
     else:
         with source.open() as stream:
-            before = parquet.open_file(stream).schema_arrow
-        fields = [each for each in before if each.name not in RESULT_COLUMNS] + fields
-        # The features that `datasets` notes there are those of the input.
-        metadata = {k: v for k, v in (before.metadata or {}).items() if k != b"huggingface"}
-        batches = _joined_batches(pa, store, shapes, source, pa.schema(fields))
+            input_schema = parquet.open_file(stream).schema_arrow
+        fields = [field for field in input_schema if field.name not in RESULT_COLUMNS] + fields
+        # Without the metadata of `datasets`: they describe the columns of the input only.
+        metadata = {k: v for k, v in (input_schema.metadata or {}).items() if k != b"huggingface"}
+        batches = _build_joined_batches(pa, store, shapes, source, pa.schema(fields))
     schema = pa.schema(fields, metadata)
     with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        for group in _groups(batches):
+        for group in _group_batches(batches):
             writer.write_table(pa.Table.from_batches(group, pa.schema(fields)).cast(schema))
 
 
-def _groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
+def _group_batches(batches: Iterator[Any]) -> Iterator[list[Any]]:
     group: list[Any] = []
     rows = size = 0
     for batch in batches:
@@ -108,42 +108,48 @@ def _groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
         yield group
 
 
-def _result_batches(pa: Any, store: Store, shapes: dict[str, Shape], schema: Any) -> Iterator[Any]:
-    lines = (line for _, line in store.lines())
-    while some := [_columns(line) for line in islice(lines, parquet.BATCH_ROWS)]:
-        yield pa.RecordBatch.from_arrays(_arrays(pa, some, shapes), schema=schema)
+def _build_result_batches(
+    pa: Any, store: Store, shapes: dict[str, Shape], schema: Any
+) -> Iterator[Any]:
+    lines = (line for _, line in store.read_lines())
+    while rows := [_decode_columns(line) for line in islice(lines, parquet.BATCH_ROWS)]:
+        yield pa.RecordBatch.from_arrays(_build_arrays(pa, rows, shapes), schema=schema)
 
 
-def _joined_batches(
+def _build_joined_batches(
     pa: Any, store: Store, shapes: dict[str, Shape], source: Source, schema: Any
 ) -> Iterator[Any]:
-    lines = store.lines()
-    ahead = next(lines, None)
-    for first, batch in _input_batches(source):
-        places, results = [], []
-        while ahead is not None and ahead[0] < first + batch.num_rows:
-            places.append(ahead[0] - first)
-            results.append(_columns(ahead[1]))
-            ahead = next(lines, None)
-        kept = batch.take(pa.array(places, pa.int64()))
-        columns = [kept.column(name) for name in batch.schema.names if name not in RESULT_COLUMNS]
-        yield pa.RecordBatch.from_arrays([*columns, *_arrays(pa, results, shapes)], schema=schema)
+    lines = store.read_lines()
+    next_line = next(lines, None)
+    for first, batch in _read_input_batches(source):
+        offsets, results = [], []
+        while next_line is not None and next_line[0] < first + batch.num_rows:
+            offsets.append(next_line[0] - first)
+            results.append(_decode_columns(next_line[1]))
+            next_line = next(lines, None)
+        finished = batch.take(pa.array(offsets, pa.int64()))
+        columns = [
+            finished.column(name) for name in batch.schema.names if name not in RESULT_COLUMNS
+        ]
+        yield pa.RecordBatch.from_arrays(
+            [*columns, *_build_arrays(pa, results, shapes)], schema=schema
+        )
 
 
-def _input_batches(source: Source) -> Iterator[tuple[int, Any]]:
+def _read_input_batches(source: Source) -> Iterator[tuple[int, Any]]:
     with source.open() as stream:
-        yield from parquet.batches(stream)
+        yield from parquet.read_batches(stream)
 
 
-def _arrays(pa: Any, rows: list[dict[str, Any]], shapes: dict[str, Shape]) -> list[Any]:
+def _build_arrays(pa: Any, rows: list[dict[str, Any]], shapes: dict[str, Shape]) -> list[Any]:
     return [
-        pa.array([shape.fit(row.get(name)) for row in rows], shape.arrow(pa))
+        pa.array([shape.fit(row.get(name)) for row in rows], shape.arrow_type(pa))
         for name, shape in shapes.items()
     ]
 
 
-def _shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
-    """Return the columns in the order of their first appearance, and the results behind them."""
+def _derive_shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
+    """Return the shapes of the columns: those of the input in order of appearance, then results."""
     inputs: dict[str, Shape] = {}
     results = {
         "generated_text": Shape("string"),
@@ -159,8 +165,8 @@ def _shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
             },
         ),
     }
-    for _, line in store.lines():
-        for name, value in _columns(line).items():
+    for _, line in store.read_lines():
+        for name, value in _decode_columns(line).items():
             if name in RESULT_COLUMNS:
                 results.setdefault(name, Shape()).add(value)
             elif not results_only:
@@ -168,17 +174,17 @@ def _shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
     return {**inputs, **{name: results[name] for name in RESULT_COLUMNS if name in results}}
 
 
-def _columns(line: bytes) -> dict[str, Any]:
+def _decode_columns(line: bytes) -> dict[str, Any]:
     try:
         columns: dict[str, Any] = _decode(line)
-    except UNREADABLE:
-        # Such as a number that is too large: that value stays text of JSON.
-        columns = {name: _value(raw) for name, raw in _decode_columns(line).items()}
+    except DECODE_ERRORS:
+        # Python cannot represent a value, such as a number that is too large: it stays JSON text.
+        columns = {name: _decode_value(raw) for name, raw in _decode_raw_columns(line).items()}
     return columns
 
 
-def _value(raw: msgspec.Raw) -> Any:
+def _decode_value(raw: msgspec.Raw) -> Any:
     try:
         return _decode(raw)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return bytes(raw).decode()

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def explain_missing(purpose: str, extra: str = "bulk") -> Iterator[None]:
-    """Say what to install if an import in the block finds nothing.
+    """Raise an error that says what to install if an import in the block fails.
 
     Args:
-        purpose: What it is for.
-        extra: Which of hfgen's extras brings it.
+        purpose: What needs the module, for the message.
+        extra: The extra of hfgen that installs it.
 
     Raises:
         BulkFileError: A module is missing.

@@ -1,4 +1,4 @@
-"""The formats of files, and how a name or an option says which."""
+"""The formats of files, and how a file name or an option determines the format."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 
 Opener: TypeAlias = Callable[[BinaryIO, str], Any]
-"""Takes a stream of compressed bytes and a mode, gives one of the bytes themselves."""
+"""Takes a stream of compressed bytes and a mode; returns a stream of uncompressed bytes."""
 
-# What reading torn or foreign bytes raises, beside OSError.
-TORN: tuple[type[Exception], ...] = (EOFError, zlib.error)
+# Errors of reading bytes that end too early, or are not compressed; some are an OSError instead.
+_TORN: tuple[type[Exception], ...] = (EOFError, zlib.error)
 
 
-def _gzip(stream: BinaryIO, mode: str) -> Any:
-    # Level 6 is gzip's own default; the module's 9 takes several times as long.
+def _open_gzip(stream: BinaryIO, mode: str) -> Any:
+    # Level 6, as the program gzip has it: the default here is 9, which takes several times as long.
     return gzip.GzipFile(fileobj=stream, mode=mode, compresslevel=6, mtime=0)
 
 
-def _zstd(stream: BinaryIO, mode: str) -> Any:
-    return _zstd_module().ZstdFile(stream, mode)
+def _open_zstd(stream: BinaryIO, mode: str) -> Any:
+    return _import_zstd().ZstdFile(stream, mode)
 
 
-def _zstd_module() -> ModuleType:
+def _import_zstd() -> ModuleType:
     with explain_missing("zstd"):
         if sys.version_info >= (3, 14):
             from compression import zstd  # noqa: PLC0415 - since 3.14
@@ -47,50 +47,50 @@ def _zstd_module() -> ModuleType:
 
 
 def is_torn(error: Exception) -> bool:
-    """Return whether the error says that compressed bytes end too early, or are none."""
-    return isinstance(error, (*TORN, gzip.BadGzipFile)) or type(error).__name__ == "ZstdError"
+    """Return whether the error means that bytes end too early, or are not compressed."""
+    return isinstance(error, (*_TORN, gzip.BadGzipFile)) or type(error).__name__ == "ZstdError"
 
 
-COMPRESSIONS: dict[str, Opener] = {"gz": _gzip, "zst": _zstd}
+COMPRESSIONS: dict[str, Opener] = {"gz": _open_gzip, "zst": _open_zstd}
 
 
 @dataclass(frozen=True)
 class Format:
-    """How the rows of a kind of file are read.
+    """A format of files, and its functions.
 
     Attributes:
-        name: Its ending.
-        rows: The rows in a stream of bytes.
-        count: How many rows there are in it, without looking into them.
+        name: The ending of file names.
+        read_rows: Yields the rows in a stream of bytes.
+        count_rows: Returns how many rows a stream has, without decoding them.
     """
 
     name: str
-    rows: Callable[[BinaryIO], Iterator[Row]]
-    count: Callable[[BinaryIO], int]
+    read_rows: Callable[[BinaryIO], Iterator[Row]]
+    count_rows: Callable[[BinaryIO], int]
 
 
 _CSV, _TSV = text.Delimited(","), text.Delimited("\t")
 _FORMATS = (
-    Format("jsonl", text.json_rows, text.count_lines),
-    Format("txt", text.text_rows, text.count_lines),
-    Format("csv", _CSV.rows, _CSV.count),
-    Format("tsv", _TSV.rows, _TSV.count),
-    Format("parquet", parquet.rows, parquet.count),
+    Format("jsonl", text.read_json_rows, text.count_lines),
+    Format("txt", text.read_text_rows, text.count_lines),
+    Format("csv", _CSV.read_rows, _CSV.count_rows),
+    Format("tsv", _TSV.read_rows, _TSV.count_rows),
+    Format("parquet", parquet.read_rows, parquet.count_rows),
 )
-BY_ENDING = {each.name: each for each in _FORMATS}
+BY_ENDING = {file_format.name: file_format for file_format in _FORMATS}
 BY_ENDING["ndjson"] = BY_ENDING["jsonl"]
 
-READABLE = "jsonl, txt, csv, tsv, each also with .gz or .zst behind it, or parquet"
+READABLE = "jsonl, txt, csv, tsv, each also with .gz or .zst at its end, or parquet"
 WRITABLE = "jsonl, jsonl.gz, jsonl.zst or parquet"
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A format, and what it is compressed with.
+    """A format and a compression.
 
     Attributes:
-        format: The format of what is inside.
-        compression: A key of `COMPRESSIONS`; "" for none.
+        format: The format of the uncompressed bytes.
+        compression: A key of `COMPRESSIONS`, or "" for no compression.
     """
 
     format: Format
@@ -100,30 +100,32 @@ class Encoding:
         return ".".join(filter(None, (self.format.name, self.compression)))
 
 
-def detect_encoding(name: str, *, given: str | None, allowed: str) -> Encoding:
-    """Return what a file holds, by its endings.
+def detect_encoding(name: str, *, endings: str | None, allowed: str) -> Encoding:
+    """Return the encoding of a file, from the endings of its name.
 
     Args:
-        name: Its name; only the endings count.
-        given: What to take it for whatever its name is: endings without the first dot.
-        allowed: For the message: what there is to choose from.
+        name: The name of the file.
+        endings: Endings that are used in place of those of the name, such as "jsonl.gz".
+        allowed: The formats that the error message offers.
 
     Raises:
-        BulkFileError: The endings say nothing, or what cannot be.
+        BulkFileError: There is no such format, or it cannot be read.
     """
-    endings = f"x.{given}" if given is not None else name
-    *_, before, last = ["", "", *PurePath(endings.lower()).name.split(".")[1:]]
+    file_name = name if endings is None else f"x.{endings}"
+    *_, before, last = ["", "", *PurePath(file_name.lower()).name.split(".")[1:]]
     compression, ending = (last, before) if last in COMPRESSIONS else ("", last)
-    if ending == "json" and given is None:
+    if ending == "json" and endings is None:
         raise BulkFileError(
-            f"{name}: one JSON document is not read; make a line of each element: "
+            f"{name}: a single JSON document cannot be read; write each element on a line: "
             f"jq -c '.[]' {name} > rows.jsonl"
         )
     if ending not in BY_ENDING:
-        what = (
-            f"{given!r} is no format" if given is not None else f"{name}: its ending says nothing"
+        problem = (
+            f"{name}: its ending is not a format"
+            if endings is None
+            else f"{endings!r} is not a format"
         )
-        raise BulkFileError(f"{what}; name one: {allowed}")
+        raise BulkFileError(f"{problem}; use one of: {allowed}")
     if ending == "parquet" and compression:
-        raise BulkFileError(f"{name}: Parquet is compressed inside; unpack it first")
+        raise BulkFileError(f"{name}: Parquet files are compressed inside; unpack this one first")
     return Encoding(BY_ENDING[ending], compression)

@@ -3,7 +3,8 @@
 The rule for the type of a column, and of the values inside its lists and objects: if all values
 except nulls are of one kind, the column gets the type of that kind. Whole numbers among floating
 point numbers count as floating point numbers. Every other column is text: strings stay as they are,
-other values are written as JSON. So are values that are nested deeper than Parquet's readers allow.
+other values are written as JSON. Values that are nested too deeply for Parquet's readers are
+written as JSON, too.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hfgen._core.errors import BulkFileError
 from hfgen._files.extras import explain_missing
-from hfgen._files.row import Row, encode, unreadable
+from hfgen._files.row import Row, encode, unreadable_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-# Rows in memory at once, as Python objects.
+# Rows that are in memory at once, as Python objects.
 BATCH_ROWS = 1024
-# An object of more names than that is a map from keys to values, not a record with columns.
-_MOST_FIELDS = 256
-# Readers of Parquet refuse a schema of more than 100 levels, of which a list has two.
-_DEEPEST = 32
+# An object with more names than this is taken for a map, and written as JSON.
+_MAX_FIELDS = 256
+# Levels of lists and objects. Readers of Parquet refuse schemas of more than 100 levels, and a list
+# takes two of them.
+_MAX_DEPTH = 32
 _INT64 = range(-(2**63), 2**63)
 
 Kind: TypeAlias = Literal["null", "bool", "int", "float", "string", "list", "object", "json"]
@@ -41,10 +43,10 @@ _KINDS: dict[type, Kind] = {
 
 
 def import_pyarrow() -> Any:
-    """Return pyarrow, with `parquet` in it.
+    """Return pyarrow, with its module `parquet` imported.
 
     Raises:
-        BulkFileError: It is not installed.
+        BulkFileError: pyarrow is not installed.
     """
     with explain_missing("Parquet"):
         import pyarrow as pa  # noqa: PLC0415 - optional
@@ -56,39 +58,40 @@ def open_file(stream: BinaryIO) -> Any:
     """Return pyarrow's `ParquetFile`.
 
     Raises:
-        BulkFileError: pyarrow is missing, it is no Parquet, or it has a column twice.
+        BulkFileError: pyarrow is not installed, the stream is not Parquet, or two columns have the
+            same name.
     """
     pa = import_pyarrow()
     try:
         file = pa.parquet.ParquetFile(stream)
     except pa.ArrowException as error:
-        raise BulkFileError(f"it is no Parquet file: {error}") from None
+        raise BulkFileError(f"it is not a Parquet file: {error}") from None
     names = file.schema_arrow.names
     if len(set(names)) < len(names):
         raise BulkFileError(f"it has a column twice: {', '.join(names)}")
     return file
 
 
-def count(stream: BinaryIO) -> int:
+def count_rows(stream: BinaryIO) -> int:
     """Return how many rows the file has."""
     return int(open_file(stream).metadata.num_rows)
 
 
-def rows(stream: BinaryIO) -> Iterator[Row]:
+def read_rows(stream: BinaryIO) -> Iterator[Row]:
     """Yield the rows, with their values as Python objects.
 
     Raises:
-        BulkFileError: It is no Parquet file, or a damaged one.
+        BulkFileError: The file is not Parquet, or it is damaged.
     """
-    for first, batch in batches(stream):
-        yield from _rows_of(import_pyarrow(), batch, first)
+    for first, batch in read_batches(stream):
+        yield from _convert_batch(import_pyarrow(), batch, first)
 
 
-def batches(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+def read_batches(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
     """Yield record batches, each with the index of its first row.
 
     Raises:
-        BulkFileError: As for `rows`.
+        BulkFileError: As for `read_rows`.
     """
     pa = import_pyarrow()
     index = 0
@@ -97,11 +100,11 @@ def batches(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
             yield index, batch
             index += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise BulkFileError(f"it is damaged behind row {index}: {error}") from None
+        raise BulkFileError(f"it is damaged after row {index}: {error}") from None
 
 
-def _rows_of(pa: Any, batch: Any, first: int) -> Iterator[Row]:
-    # Python's own types end at microseconds.
+def _convert_batch(pa: Any, batch: Any, first: int) -> Iterator[Row]:
+    # Nanoseconds become text: Python's own types have only microseconds.
     columns = [
         c.cast(pa.string()) if getattr(c.type, "unit", "") == "ns" else c for c in batch.columns
     ]
@@ -110,11 +113,11 @@ def _rows_of(pa: Any, batch: Any, first: int) -> Iterator[Row]:
         values = batch.to_pylist()
     except ValueError as error:
         if batch.num_rows == 1:
-            # Text that is no UTF-8 spoils its own row only.
-            yield unreadable(first, "", f"not readable: {error}")
+            # Text that is not UTF-8 makes only its own row unreadable.
+            yield unreadable_row(first, "", f"not readable: {error}")
             return
         for i in range(batch.num_rows):
-            yield from _rows_of(pa, batch.slice(i, 1), first + i)
+            yield from _convert_batch(pa, batch.slice(i, 1), first + i)
         return
     for index, columns in enumerate(values, first):
         yield Row(index, columns)
@@ -122,22 +125,22 @@ def _rows_of(pa: Any, batch: Any, first: int) -> Iterator[Row]:
 
 @dataclass
 class Shape:
-    """What the values have been so far.
+    """The type of a column, derived from the values that were added.
 
     Attributes:
-        kind: Of which kind they are; "json" if of several.
-        item: The shape of the elements, for lists.
-        fields: The shapes of the values, for objects.
-        depth: How many lists and objects may be inside one another from here on.
+        kind: The kind of all values; "json" if they are of several kinds.
+        item: For lists: the shape of their elements.
+        fields: For objects: the shapes of their values, by name.
+        depth: How many further levels of lists and objects are allowed.
     """
 
     kind: Kind = "null"
     item: Shape | None = None
     fields: dict[str, Shape] = field(default_factory=dict)
-    depth: int = _DEEPEST
+    depth: int = _MAX_DEPTH
 
     def add(self, value: Any) -> None:
-        """Take another value into account."""
+        """Adapt the shape to another value."""
         kind = _kind(value)
         if kind == "null" or self.kind == "json":
             return
@@ -148,41 +151,41 @@ class Shape:
         self.kind = kind
         if kind == "list":
             self.item = self.item or Shape(depth=self.depth - 1)
-            for each in value:
-                self.item.add(each)
+            for item in value:
+                self.item.add(item)
         elif kind == "object":
-            for name, each in value.items():
-                self.fields.setdefault(name, Shape(depth=self.depth - 1)).add(each)
-            if len(self.fields) > _MOST_FIELDS:
+            for name, field_value in value.items():
+                self.fields.setdefault(name, Shape(depth=self.depth - 1)).add(field_value)
+            if len(self.fields) > _MAX_FIELDS:
                 self.kind = "json"
 
     @property
     def is_text(self) -> bool:
-        # Parquet has no column without a type, and no object without a field.
+        # "null" and objects without fields, too: Parquet has no types for them.
         return self.kind in {"null", "string", "json"} or (
             self.kind == "object" and not self.fields
         )
 
-    def arrow(self, pa: Any) -> Any:
-        """Return the type that all of the values fit into, once `fit`."""
+    def arrow_type(self, pa: Any) -> Any:
+        """Return the Arrow type of the column."""
         if self.is_text:
             return pa.string()
         if self.kind == "list":
             assert self.item is not None
-            return pa.list_(self.item.arrow(pa))
+            return pa.list_(self.item.arrow_type(pa))
         if self.kind == "object":
-            return pa.struct([(name, shape.arrow(pa)) for name, shape in self.fields.items()])
+            return pa.struct([(name, shape.arrow_type(pa)) for name, shape in self.fields.items()])
         return {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}[self.kind]
 
     def fit(self, value: Any) -> Any:
-        """Return the value as one of the column's type."""
+        """Convert a value to the type of the column."""
         if value is None:
             return None
         if self.is_text:
             return value if isinstance(value, str) else encode(value).decode()
         if self.kind == "list":
             assert self.item is not None
-            return [self.item.fit(each) for each in value]
+            return [self.item.fit(item) for item in value]
         if self.kind == "object":
             return {name: shape.fit(value.get(name)) for name, shape in self.fields.items()}
         return float(value) if self.kind == "float" else value

@@ -1,4 +1,4 @@
-"""From a row to a request."""
+"""Makes the request of a row: the prompt from its columns, and its own parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.base import UNREADABLE
+from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import InvalidRequestError
 from hfgen._files.row import encode
 
@@ -19,20 +19,19 @@ _COLUMNS = ("inputs", "prompt")
 
 
 class Prompt:
-    """Makes requests of rows.
+    """Makes a request of each row that it is called with.
 
-    Called with a row it returns the request. The prompt is the template, filled in, or the column
-    `inputs`, or else `prompt`. The row's own `parameters` (an object, or the text of one) go over
-    those given here, one by one; what is null there is not given: Parquet knows no other way to
-    leave one out.
+    The prompt is the filled-in template; without a template, it is the column `inputs` or `prompt`.
+    Parameters in the row's own column `parameters` (an object, or one as JSON text) replace those
+    of `parameters`. A null there changes nothing, because a row of Parquet cannot omit a field.
 
     Args:
-        template: Text with names of columns in braces: "Translate: {text}"; `{{` is a brace. What
-            is in a column is put in as it is, if it is no text as JSON.
+        template: Text with names of columns in braces: "Translate: {text}"; `{{` is a brace. Text
+            of a column is inserted unchanged, other values are inserted as JSON.
         parameters: Parameters of all requests.
 
     Raises:
-        InvalidRequestError: The template is none.
+        InvalidRequestError: The template has a syntax error.
     """
 
     def __init__(
@@ -41,61 +40,63 @@ class Prompt:
         *,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        self._parts = None if template is None else _parts(template)
+        self._parts = None if template is None else _parse_template(template)
         self._parameters = dict(parameters or {})
 
     def __call__(self, row: Row) -> dict[str, Any]:
         """Return the request for the row.
 
         Raises:
-            InvalidRequestError: There is no prompt in the row, or the row could not be read.
+            InvalidRequestError: The row has no prompt, or could not be read.
         """
         if row.problem is not None:
             raise InvalidRequestError(row.problem)
-        request: dict[str, Any] = {"inputs": self._inputs(row)}
-        parameters = {**self._parameters, **_own_parameters(row)}
+        request: dict[str, Any] = {"inputs": self._make_prompt(row)}
+        parameters = {**self._parameters, **_read_own_parameters(row)}
         if parameters:
             request["parameters"] = parameters
         return request
 
-    def _inputs(self, row: Row) -> str:
+    def _make_prompt(self, row: Row) -> str:
         if self._parts is not None:
             return "".join(
-                literal + (_text(row, column) if column is not None else "")
+                literal + (_column_text(row, column) if column is not None else "")
                 for literal, column in self._parts
             )
         for column in _COLUMNS:
             if column in row.columns:
                 value = row.value(column)
                 if not isinstance(value, str):
-                    raise InvalidRequestError(f"the column `{column}` holds no text: {value!r:.80}")
+                    raise InvalidRequestError(
+                        f"the column `{column}` does not hold text: {value!r:.80}"
+                    )
                 return value
         raise InvalidRequestError(
             "no prompt: the row has no column `inputs` or `prompt`; make one of its columns "
-            f"({_names(row)}) with a template"
+            f"({_list_columns(row)}) with a template"
         )
 
 
-def _parts(template: str) -> list[tuple[str, str | None]]:
+def _parse_template(template: str) -> list[tuple[str, str | None]]:
     try:
         parsed = list(Formatter().parse(template))
     except ValueError as error:
         raise InvalidRequestError(
-            f"the template cannot be read: {error}; a brace of its own is written twice: {{{{"
+            f"the template cannot be read: {error}; write a literal brace twice: {{{{"
         ) from None
     for _, column, form, conversion in parsed:
         if column == "" or form or conversion:
             raise InvalidRequestError(
-                "in the template only the name of a column may stand in braces (not "
-                f"{column!r}, {conversion!r}, {form!r}); a brace of its own is written twice: {{{{"
+                "in the template, braces may contain only the name of a column (not "
+                f"{column!r}, {conversion!r}, {form!r}); write a literal brace twice: {{{{"
             )
     return [(literal, column) for literal, column, *_ in parsed]
 
 
-def _text(row: Row, column: str) -> str:
+def _column_text(row: Row, column: str) -> str:
     if column not in row.columns:
         raise InvalidRequestError(
-            f"the template names the column {column!r}, the row has {_names(row)}"
+            f"the template names the column {column!r}, the row has {_list_columns(row)}"
         )
     value = row.value(column)
     if value is None:
@@ -103,20 +104,20 @@ def _text(row: Row, column: str) -> str:
     return value if isinstance(value, str) else encode(value).decode()
 
 
-def _own_parameters(row: Row) -> Mapping[str, Any]:
+def _read_own_parameters(row: Row) -> Mapping[str, Any]:
     value = row.value("parameters") if "parameters" in row.columns else None
     if isinstance(value, str) and value:
-        # CSV has text only.
+        # From CSV, where all values are text.
         try:
             value = msgspec.json.decode(value)
-        except UNREADABLE as error:
-            raise InvalidRequestError(f"the row's `parameters` are no JSON: {error}") from None
+        except DECODE_ERRORS as error:
+            raise InvalidRequestError(f"the row's `parameters` are not JSON: {error}") from None
     if not value and not isinstance(value, bool):
         return {}
     if not isinstance(value, Mapping):
-        raise InvalidRequestError(f"the row's `parameters` are no object: {value!r:.80}")
-    return {key: each for key, each in value.items() if each is not None}
+        raise InvalidRequestError(f"the row's `parameters` are not an object: {value!r:.80}")
+    return {name: parameter for name, parameter in value.items() if parameter is not None}
 
 
-def _names(row: Row) -> str:
+def _list_columns(row: Row) -> str:
     return ", ".join(map(repr, row.columns)) or "none"

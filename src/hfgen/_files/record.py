@@ -1,4 +1,4 @@
-"""From a result to what is kept of it: a line of the output, and a note in the state."""
+"""Makes a `Record` of a result: a line for the output, and fields for the state."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ RESULT_COLUMNS = (
     "generated_texts",
     "error",
 )
-"""What is put to the columns of the input; columns of these names there are replaced."""
+"""The columns that the output has besides those of the input. They replace columns of the input
+that have the same names."""
 
 _RESULT_COLUMNS = frozenset(RESULT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is kept of a finished row.
+    """What the store keeps of a finished row.
 
     Attributes:
         index: The row's position in the input.
-        line: A line of JSON, with its end.
+        line: A line of JSON, with its line end.
         error: The type of the error; None for a row that has text.
-        generated_tokens: How many there were, None where nobody said.
-        digest: `Row.digest`, where the input cannot be asked for it again.
+        generated_tokens: The number of tokens, None if the server did not report it.
+        digest: `Row.digest`, if the input can be read only once; else None.
     """
 
     index: int
@@ -44,13 +45,13 @@ class Record:
     digest: bytes | None = None
 
 
-class Records:
-    """Makes records of results.
+class RecordMaker:
+    """Makes a `Record` of each result.
 
     Args:
-        columns: Whether to put the input's columns into the line; they come first.
-        details: Whether to put the `details` of the answer into it.
-        digests: Whether to note what stands for the row: for an input that is read once.
+        columns: Whether the line has the columns of the input, before those of the result.
+        details: Whether the line has the `details` of the answer.
+        digests: Whether the record has the digest of the row.
     """
 
     def __init__(
@@ -60,14 +61,14 @@ class Records:
         self._details = details
         self._digests = digests
 
-    def record(self, result: BulkResult[Row]) -> Record:
-        """Return what is to be kept of the result."""
+    def make_record(self, result: BulkResult[Row]) -> Record:
+        """Return the record of the result."""
         row = result.row
         columns = {}
         if self._columns:
             columns = {k: v for k, v in row.columns.items() if k not in _RESULT_COLUMNS}
         error = error_fields(result)
-        columns |= self._success(result) if error is None else {"error": error}
+        columns |= self._text_columns(result) if error is None else {"error": error}
         return Record(
             row.index,
             encode(columns) + b"\n",
@@ -76,7 +77,7 @@ class Records:
             row.digest() if self._digests else None,
         )
 
-    def _success(self, result: BulkResult[Row]) -> dict[str, Any]:
+    def _text_columns(self, result: BulkResult[Row]) -> dict[str, Any]:
         columns: dict[str, Any] = {
             "generated_text": result.generated_text,
             "finish_reason": result.finish_reason,
@@ -91,13 +92,13 @@ class Records:
 
 
 def error_fields(result: BulkResult[Any]) -> dict[str, Any] | None:
-    """Return what is said of a row's error; None if it has none."""
+    """Return the fields of the column `error`; None for a row without an error."""
     error = result.error
     if error is None:
         return None
     return {
         "type": type(error).__name__,
-        # What came over a socket or from a file system need not be Unicode.
+        # A message from a server or a file system may contain surrogates, which UTF-8 lacks.
         "message": error.message.encode("utf-8", "replace").decode(),
         "status": error.status if isinstance(error, StatusError) else None,
         "attempts": result.attempts,

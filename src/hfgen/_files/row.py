@@ -1,4 +1,4 @@
-"""A row of the input: its columns, or what kept it from being read."""
+"""A row of the input: its columns, or the reason why it cannot be read."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 import msgspec
 
-from hfgen._core.dialects.base import UNREADABLE
+from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import InvalidRequestError
 
-# Parquet has types that JSON lacks; what msgspec does not know is written as `str` has it.
+# Parquet has types that JSON and msgspec lack: such values are written as `str(value)`.
 encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row, wherever it came from.
+    """A row of any format.
 
     Attributes:
         index: Its position in the input, from 0.
-        columns: Name to value. A `msgspec.Raw` is JSON that nobody has looked into: it is written
-            as it came, to the last digit. A row that could not be read has one column, `row`, with
-            its text.
-        problem: Why it could not be read; None for a row that could.
+        columns: The values by name. A `msgspec.Raw` is JSON that is not decoded, and is written to
+            the output byte for byte. A row that cannot be read has one column, `row`, with its
+            text.
+        problem: Why the row cannot be read; None if it can.
     """
 
     index: int
@@ -34,21 +34,21 @@ class Row(msgspec.Struct, frozen=True):
 
         Raises:
             KeyError: There is no such column.
-            InvalidRequestError: It is JSON that Python cannot represent.
+            InvalidRequestError: The value is JSON that Python cannot represent.
         """
         value = self.columns[column]
         if not isinstance(value, msgspec.Raw):
             return value
         try:
             return msgspec.json.decode(value)
-        except UNREADABLE as error:
+        except DECODE_ERRORS as error:
             raise InvalidRequestError(f"column {column!r} cannot be read: {error}") from None
 
     def digest(self) -> bytes:
-        """Return 8 bytes that stand for what is in the row."""
+        """Return an 8-byte hash of the columns."""
         return blake2b(encode(self.columns), digest_size=8).digest()
 
 
-def unreadable(index: int, text: str, problem: str) -> Row:
-    """Return the row that stands in the place of one that cannot be read."""
+def unreadable_row(index: int, text: str, problem: str) -> Row:
+    """Return the row that takes the place of one that cannot be read."""
     return Row(index, {"row": text}, problem)

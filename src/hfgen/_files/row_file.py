@@ -1,24 +1,24 @@
-"""The file that finished rows are added to, a line each."""
+"""The file of finished rows, one line for each row."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.durable import naming_file, sync, sync_folder
+from hfgen._files.durable import sync, sync_folder, translate_write_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 class RowFile:
-    """The file, open for reading and writing; made if there is none.
+    """The open file. It is created if it does not exist.
 
     Args:
         path: The file.
 
     Raises:
-        BulkFileError: It cannot be opened or made.
+        BulkFileError: The file cannot be opened or created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,37 +26,37 @@ class RowFile:
         self.open()
 
     def open(self) -> None:
-        """Open it, the first time or after `close`."""
-        with naming_file(self.path):
-            made = not self.path.exists()
-            # Unbuffered: what could not be written must not be tried again by a buffer later.
-            self._file = self.path.open("x+b" if made else "r+b", buffering=0)
+        """Open the file, the first time or again after `close`."""
+        with translate_write_errors(self.path):
+            is_new = not self.path.exists()
+            # Unbuffered: a buffer would try again later to write what has failed.
+            self._file = self.path.open("x+b" if is_new else "r+b", buffering=0)
             self._reader = self.path.open("rb")
-            if made:
+            if is_new:
                 sync_folder(self.path.parent)
 
-    def write(self, data: bytes, at: int) -> None:
-        """Write the bytes behind the first `at` bytes, and return when they are on the disk.
+    def write(self, data: bytes, offset: int) -> None:
+        """Write the bytes at this offset, and return when they are on the disk.
 
         Raises:
-            BulkFileError: They could not be written, or not all of them.
+            BulkFileError: Not all of them could be written.
         """
-        with naming_file(self.path):
-            self._file.seek(at)
+        with translate_write_errors(self.path):
+            self._file.seek(offset)
             rest = memoryview(data)
             while rest:
                 rest = rest[self._file.write(rest) :]
             sync(self._file)
 
-    def cut(self, end: int) -> None:
+    def truncate(self, end: int) -> None:
         """Truncate the file to `end` bytes: what follows is torn or was never committed.
 
         Raises:
-            BulkFileError: No line ends there, or it cannot be written.
+            BulkFileError: No line ends there, or the file cannot be written.
         """
         if end:
             self.read(end - 1, 1)
-        with naming_file(self.path):
+        with translate_write_errors(self.path):
             if self._file.seek(0, 2) > end:
                 self._file.truncate(end)
                 sync(self._file)
@@ -65,7 +65,7 @@ class RowFile:
         """Return a line that was committed.
 
         Raises:
-            BulkFileError: It is not there any more.
+            BulkFileError: The line is not there any more.
         """
         try:
             self._reader.seek(offset)
@@ -75,11 +75,11 @@ class RowFile:
         if len(line) < length or not line.endswith(b"\n"):
             raise BulkFileError(
                 f"{self.path} was changed: no line ends at byte {offset + length}, where one did. "
-                "Put it back as it was, or begin anew with --restart"
+                "Put it back as it was, or start over with --restart"
             )
         return line
 
     def close(self) -> None:
-        """Close it; nothing is left to be written."""
+        """Close the file; all writes are on the disk already."""
         self._file.close()
         self._reader.close()

@@ -1,4 +1,4 @@
-"""The input: a file or standard input, whatever its format."""
+"""The input, in any format: a file, or standard input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows are read from.
+    """The input of a run.
 
     Attributes:
         path: The file; None for standard input.
@@ -34,23 +34,47 @@ class Source:
     path: Path | None
     encoding: Encoding
 
+    @classmethod
+    def from_name(cls, name: str, endings: str | None = None) -> Source:
+        """Return the input of that name.
+
+        Args:
+            name: A path, or `-` for standard input.
+            endings: The format, such as "jsonl.gz"; None to take it from the name. Standard input
+                is JSON Lines by default.
+
+        Raises:
+            BulkFileError: The format is unknown, or cannot be read from standard input; the path is
+                a pipe.
+        """
+        if name == "-":
+            encoding = detect_encoding(name, endings=endings or "jsonl", allowed=READABLE)
+            if encoding.format.name == "parquet":
+                raise BulkFileError("Parquet cannot be read from standard input: give a file")
+            return cls(None, encoding)
+        path = Path(name)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # A pipe: the file would be read twice, to count its rows and to read them.
+            raise BulkFileError(f"{name} can be read only once: pass it as standard input, with -")
+        return cls(path, detect_encoding(name, endings=endings, allowed=READABLE))
+
     @property
     def name(self) -> str:
         return "standard input" if self.path is None else str(self.path)
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows, from the first; one at a time is in memory, of Parquet a thousand.
+        """Yield all rows. At most one is in memory, or a thousand of a Parquet file.
 
         A row that cannot be read is yielded too, with its `problem`.
 
         Raises:
-            BulkFileError: The file cannot be read, or no further: damaged, or torn.
+            BulkFileError: The file cannot be read, or is damaged or torn from some row on.
         """
         with self.open() as stream:
-            yield from self.encoding.format.rows(stream)
+            yield from self.encoding.format.read_rows(stream)
 
     def count(self) -> int | None:
-        """Return how many rows there are; None for standard input, which is read once.
+        """Return how many rows there are; None for standard input, which can be read only once.
 
         Raises:
             BulkFileError: As for `rows`.
@@ -58,29 +82,29 @@ class Source:
         if self.path is None:
             return None
         with self.open() as stream:
-            return self.encoding.format.count(stream)
+            return self.encoding.format.count_rows(stream)
 
     def digest(self) -> str | None:
-        """Return what stands for the whole content of the file; None for standard input.
+        """Return a hash of the file's content; None for standard input.
 
         Raises:
             BulkFileError: The file cannot be read.
         """
         if self.path is None:
             return None
-        with self._boundary(), self.path.open("rb") as file:
+        with self._translate_errors(), self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Open it, unpack it, and go behind the mark that some put before UTF-8.
+        """Open the input as a stream of uncompressed bytes, without a byte order mark.
 
         Raises:
-            BulkFileError: As for `rows`, also for what goes wrong in the block.
+            BulkFileError: As for `rows`. Errors of the block are translated, too.
         """
-        with self._boundary(), ExitStack() as stack:
+        with self._translate_errors(), ExitStack() as stack:
             stream: BinaryIO = (
-                _standard_input()
+                _open_standard_input()
                 if self.path is None
                 else stack.enter_context(self.path.open("rb"))
             )
@@ -93,7 +117,7 @@ class Source:
             yield stream
 
     @contextmanager
-    def _boundary(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except BulkFileError as error:
@@ -101,7 +125,7 @@ class Source:
         except Exception as error:
             if is_torn(error):
                 raise BulkFileError(
-                    f"{self.name} is torn, or is not compressed as its name says: {error}"
+                    f"{self.name} ends too early, or is not compressed as its name says: {error}"
                 ) from error
             if isinstance(error, OSError):
                 raise BulkFileError(
@@ -110,30 +134,7 @@ class Source:
             raise
 
 
-def source(name: str, given: str | None = None) -> Source:
-    """Return the input of that name.
-
-    Args:
-        name: A path, or `-` for standard input.
-        given: Its format, as endings ("jsonl.gz"), if the name does not say; standard input is
-            JSON Lines by default.
-
-    Raises:
-        BulkFileError: The format is not known, or cannot come from standard input; it is a pipe.
-    """
-    if name == "-":
-        encoding = detect_encoding(name, given=given or "jsonl", allowed=READABLE)
-        if encoding.format.name == "parquet":
-            raise BulkFileError("Parquet is read from its end: give a file, not standard input")
-        return Source(None, encoding)
-    path = Path(name)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        # Its rows are counted before they are read.
-        raise BulkFileError(f"{name} can be read only once: pass it as standard input, with -")
-    return Source(path, detect_encoding(name, given=given, allowed=READABLE))
-
-
-def _standard_input() -> BinaryIO:
+def _open_standard_input() -> BinaryIO:
     if sys.stdin is None:
         raise BulkFileError("it is closed")
     # Not sys.stdin: the interpreter cannot exit while another thread is blocked reading it.

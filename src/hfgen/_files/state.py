@@ -1,7 +1,7 @@
-"""Which rows are finished and where their lines are: a SQLite file beside the output.
+"""The state of an output: which rows are finished, and where their lines are. An SQLite file.
 
-It is written with a rollback journal and `synchronous=FULL`: after a commit it is on the disk. The
-lock is held while the file is open; the system releases it if the process dies.
+SQLite writes it with a rollback journal and `synchronous=FULL`: a committed transaction is on the
+disk. The file stays locked while it is open; the system releases the lock if the process dies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# "hfgb": what `file` and others know the file by.
+# "hfgb". SQLite and the command `file` show it, so that a foreign file is recognised.
 _APPLICATION_ID = 0x68666762
 _VERSION = 1
 _ROWS = """
@@ -38,18 +38,18 @@ class State:
     """The open file, locked.
 
     Args:
-        path: The file; made if there is none.
-        restart: Empty it, whatever version it is of.
+        path: The file, which is created if it does not exist.
+        restart: Whether to empty the file, whatever its version is.
 
     Raises:
-        BulkFileError: Another process has it, it is no such file, it is of a newer version, or it
-            cannot be written.
+        BulkFileError: Another process has locked the file; the file is not a state, or one of a
+            newer hfgen; it cannot be written.
     """
 
     def __init__(self, path: Path, *, restart: bool = False) -> None:
         self._path = path
-        with self._boundary():
-            # `Store` has a lock: only one thread at a time uses the connection.
+        with self._translate_errors():
+            # No check: any thread may use the connection, one at a time, by the lock of `Store`.
             self._connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False
             )
@@ -78,43 +78,43 @@ class State:
                         self.execute(f'DROP TABLE "{name}"')
                 tables = []
             if not tables:
-                self.make_rows("rows")
+                self.create_rows_table("rows")
                 self.execute(_META)
                 self.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self.execute(f"PRAGMA user_version = {_VERSION}")
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Execute a statement, and return the rows that it gives.
+        """Execute a statement, and return its rows.
 
         Raises:
-            BulkFileError: It could not be read or written.
+            BulkFileError: The file could not be read or written.
         """
-        with self._boundary():
+        with self._translate_errors():
             return self._connection.execute(statement, values).fetchall()
 
     def insert(self, table: str, rows: Any) -> None:
-        """Add rows of idx, offset, length, error, generated_tokens, digest.
+        """Add rows of (idx, offset, length, error, generated_tokens, digest).
 
         Raises:
-            ValueError: One of them is there already.
+            ValueError: The table has a row with the same `idx`.
         """
-        with self._boundary():
+        with self._translate_errors():
             self._connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608 - our own names
 
-    def make_rows(self, name: str) -> None:
-        """Make an empty table of rows."""
+    def create_rows_table(self, name: str) -> None:
+        """Create an empty table of rows."""
         self.execute(_ROWS.format(name=name))
 
     def __getitem__(self, key: str) -> Any:
-        """Return what was noted under the key, None if nothing was."""
+        """Return the value of a key of `meta`, None if it has none."""
         found = self.execute("SELECT value FROM meta WHERE key = ?", (key,))
         return json.loads(found[0][0]) if found else None
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
-    def pages(self, columns: str, size: int = 1024) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield rows by their index, a page at a time: idx, and the columns named."""
+    def read_pages(self, columns: str, size: int = 1024) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows in the order of `idx`, in pages. A row is `idx` and the named columns."""
         last = -1
         while True:
             page = self.execute(
@@ -129,10 +129,10 @@ class State:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do all that is in the block, or nothing.
+        """Commit the statements of the block together, or none of them.
 
         Raises:
-            BulkFileError: It could not be written; then nothing was done.
+            BulkFileError: The commit failed; then nothing has changed.
         """
         self.execute("BEGIN EXCLUSIVE")
         try:
@@ -140,7 +140,7 @@ class State:
             self.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
-                # SQLite itself rolls back on some errors.
+                # After some errors, SQLite has rolled back already.
                 self._connection.rollback()
             raise
 
@@ -149,7 +149,7 @@ class State:
         self._connection.close()
 
     @contextmanager
-    def _boundary(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.IntegrityError as error:

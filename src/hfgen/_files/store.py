@@ -1,8 +1,8 @@
 """Stores finished rows, so that no row is lost and none is stored twice.
 
-A batch of lines is added to the file of rows and synced; then one transaction notes in the state
-where they are, and the end of the file. On the next start, bytes behind that end are cut off, and
-their rows are done again.
+A batch of lines is appended to the file of rows and synced. Then one transaction writes their
+offsets and the new end of the file to the state. On the next start, bytes after that end are cut
+off, and their rows are done again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.rewrite import finish, rewrite
+from hfgen._files.rewrite import finish_rewrite, rewrite
 from hfgen._files.row_file import RowFile
 from hfgen._files.state import State
 
@@ -35,10 +35,11 @@ class Store:
 
     Args:
         target: The output.
-        settings: What makes the run the one that it is, as JSON has it: `input` with the digest of
-            the input, the model, the parameters, the template. Not: keys, URLs, limits.
-        source: The input's file, which must not be the output.
-        restart: Begin anew, whatever is there.
+        settings: What decides the results, as JSON: `input` (the digest of the input), the model,
+            the parameters, the template; not keys, URLs, limits. A run can be continued only with
+            the same settings.
+        source: The file of the input, which must not be the output; None for standard input.
+        restart: Whether to discard the rows of earlier runs.
 
     Attributes:
         done: How many rows are finished, with or without text.
@@ -46,8 +47,8 @@ class Store:
         generated_tokens: How many tokens they have together.
 
     Raises:
-        BulkFileError: The output is there without a state; it was begun with other settings, or
-            changed since; another process is at work on it; it cannot be written.
+        BulkFileError: The output exists without a state; it was begun with other settings, or was
+            changed since; another process is writing it; it cannot be written.
     """
 
     def __init__(
@@ -64,15 +65,15 @@ class Store:
         _check_nothing_is_lost(target, source, restart=restart)
         self._state = State(target.state, restart=restart)
         try:
-            self._begin(settings)
+            self._open_output(settings)
         except BaseException:
             self._state.close()
             raise
-        self._count()
+        self._load_counts()
 
-    def _begin(self, settings: Mapping[str, Any]) -> None:
+    def _open_output(self, settings: Mapping[str, Any]) -> None:
         rows = self._target.rows
-        finish(self._state, rows)
+        finish_rewrite(self._state, rows)
         if self._state.execute("SELECT 1 FROM rows LIMIT 1"):
             _check_same_run(self._target.path, self._state["settings"], settings)
         else:
@@ -82,17 +83,17 @@ class Store:
                 self._state["end"] = 0
         if self._state["end"] and not rows.exists():
             raise BulkFileError(
-                f"{rows} is gone, but {self._target.state} is there: put it back, or begin anew "
+                f"{rows} is gone, but {self._target.state} is there: put it back, or start over "
                 "with --restart"
             )
         self._file = RowFile(rows)
         try:
-            self._file.cut(self._state["end"])
+            self._file.truncate(self._state["end"])
         except BaseException:
             self._file.close()
             raise
 
-    def _count(self) -> None:
+    def _load_counts(self) -> None:
         counts = self._state.execute(
             "SELECT error, COUNT(*), TOTAL(generated_tokens) FROM rows GROUP BY error"
         )
@@ -100,28 +101,28 @@ class Store:
         self.errors = Counter({error: count for error, count, _ in counts if error is not None})
         self.generated_tokens = int(sum(tokens for *_, tokens in counts))
 
-    def remaining(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows that are not finished.
+    def skip_finished(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows that are not finished yet.
 
         Raises:
-            BulkFileError: A row that is finished was another one then, or is not there any more;
-                where the input has no digest. What reading them raises.
+            BulkFileError: Without a digest of the input: a finished row has changed, or is missing.
+                Also what reading the rows raises.
         """
-        finished = self._finished()
+        finished = self._read_finished()
         index, digest = next(finished, (None, None))
         for row in rows:
             if row.index != index:
                 yield row
                 continue
             if digest is not None and digest != row.digest():
-                raise self._other_input_error(f"row {index} was another one")
+                raise self._other_input_error(f"row {index} is not the same")
             index, digest = next(finished, (None, None))
         if index is not None:
-            raise self._other_input_error(f"it ends before row {index}, which is finished")
+            raise self._other_input_error(f"it ends before row {index}, which was finished")
 
-    def _finished(self) -> Iterator[tuple[int, bytes | None]]:
-        # What is added meanwhile lies behind the place that has been reached.
-        pages = self._state.pages("digest")
+    def _read_finished(self) -> Iterator[tuple[int, bytes | None]]:
+        # Rows that are committed meanwhile come from `rows`, so their indices are already passed.
+        pages = self._state.read_pages("digest")
         while True:
             with self._lock:
                 page = next(pages, None)
@@ -132,38 +133,38 @@ class Store:
     def _other_input_error(self, reason: str) -> BulkFileError:
         return BulkFileError(
             f"{self._target.path} was begun with another input: {reason}. Give it the same one, or "
-            "begin anew with --restart"
+            "start over with --restart"
         )
 
     def commit(self, records: Sequence[Record]) -> None:
-        """Keep finished rows: when it returns they are on the disk.
+        """Store finished rows: they are on the disk when this returns.
 
         Raises:
-            BulkFileError: They could not be written. None of them is kept, and the store takes no
-                more; what was kept before is safe.
-            ValueError: A row among them was finished before.
+            BulkFileError: They could not be written. None of them is stored, and further commits
+                fail with this error; earlier rows are safe.
+            ValueError: One of the rows is stored already.
         """
-        with self._changing():
+        with self._lock_for_change():
             self._commit(records)
             self.done += len(records)
             self.errors.update(record.error for record in records if record.error is not None)
             self.generated_tokens += sum(record.generated_tokens or 0 for record in records)
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _lock_for_change(self) -> Iterator[None]:
         with self._lock:
             if self._broken is not None:
                 raise self._broken
             try:
                 yield
             except BulkFileError as error:
-                # After a failed sync only a new start can tell what is on the disk.
+                # After a failed sync, what is on the disk is unknown. The next start finds out.
                 self._broken = error
                 raise
 
     def _commit(self, records: Sequence[Record]) -> None:
-        # Read from the state, not from an attribute: an interrupt after the commit would leave
-        # the attribute behind.
+        # Read from the state. An attribute would be out of date if a signal handler raised an
+        # exception between the commit and its update.
         before: int = self._state["end"]
         rows, end = [], before
         for record in records:
@@ -178,23 +179,23 @@ class Store:
                 self._state.insert("rows", rows)
                 self._state["end"] = end
             except BaseException:
-                # So that the output has no torn line until the next start.
+                # Otherwise the output would have a torn line until the next start.
                 with suppress(BulkFileError):
-                    self._file.cut(before)
+                    self._file.truncate(before)
                 raise
 
     def forget_errors(self) -> None:
-        """Take the rows that have an error out of the output, so that they remain to be done.
+        """Remove the rows that have an error from the output: they are then not finished.
 
         Raises:
-            BulkFileError: The output cannot be rewritten: it is as it was, or will be as it shall
-                be on the next start; the store takes no more.
+            BulkFileError: The output cannot be rewritten. It has not changed, or the next start
+                completes the change; further commits fail with this error.
         """
         if self.errors:
             self._rewrite(errors=False)
 
     def sort(self) -> None:
-        """Bring the finished rows into the order of the input, if they are in another.
+        """Sort the finished rows by the order of the input, if they are not.
 
         Raises:
             BulkFileError: As for `forget_errors`.
@@ -208,22 +209,22 @@ class Store:
             self._rewrite(errors=True)
 
     def _rewrite(self, *, errors: bool) -> None:
-        with self._changing():
+        with self._lock_for_change():
             rewrite(self._state, self._file, errors=errors)
-            self._count()
+            self._load_counts()
 
-    def lines(self) -> Iterator[tuple[int, bytes]]:
+    def read_lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield index and line of each finished row, in the order of the input.
 
         Raises:
             BulkFileError: The file of rows was changed.
         """
-        for page in self._state.pages("offset, length"):
+        for page in self._state.read_pages("offset, length"):
             for index, offset, length in page:
                 yield index, self._file.read(offset, length)
 
     def close(self) -> None:
-        """Release the output; all that was committed is on the disk."""
+        """Close the files of the output; all committed rows are on the disk."""
         with self._lock:
             self._file.close()
             self._state.close()
@@ -248,29 +249,29 @@ def _check_nothing_is_lost(target: Target, source: Path | None, *, restart: bool
             raise BulkFileError(f"{path} is the input: choose another output")
         if not restart and not target.state.exists() and path.stat().st_size:
             raise BulkFileError(
-                f"{path} is there already, and not the output of a run that could go on: choose "
+                f"{path} exists, and is not the output of a run that can be continued: choose "
                 "another output, or overwrite it with --restart"
             )
 
 
-def _check_same_run(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to go on with other settings than those that the output was begun with.
+def _check_same_run(path: Path, recorded: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Check that the output was begun with the current settings.
 
     Raises:
-        BulkFileError: The message names what is different.
+        BulkFileError: It was not; the message names the differences.
     """
-    old, new = dict(_flatten(before)), dict(_flatten(now))
+    old, new = dict(_flatten(recorded)), dict(_flatten(current))
     changes = [
         "the input is another one, or was changed"
         if key == "input"
-        else f"{key} was {_setting(old, key)}, is {_setting(new, key)}"
+        else f"{key} was {_format_setting(old, key)}, is {_format_setting(new, key)}"
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
     if changes:
         raise BulkFileError(
             f"{path} was begun differently: {'; '.join(changes)}. Go on as it was begun, choose "
-            "another output, or begin anew with --restart"
+            "another output, or start over with --restart"
         )
 
 
@@ -282,5 +283,5 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
             yield prefix + key, json.dumps(value, sort_keys=True)
 
 
-def _setting(settings: Mapping[str, str], key: str) -> str:
+def _format_setting(settings: Mapping[str, str], key: str) -> str:
     return settings.get(key, "not given")

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hfgen._core.settings import check_key
-from hfgen._core.url import cached
+from hfgen._core.url import cache_by_url
 from hfgen._version import __version__
 
 _TRUE = frozenset({"1", "on", "yes", "true"})
@@ -76,7 +76,7 @@ def is_tracking_allowed() -> bool:
     return not (_is_set("HF_HUB_DISABLE_TELEMETRY") or _is_set("DO_NOT_TRACK"))
 
 
-@cached
+@cache_by_url
 def _is_hugging_face(url: str) -> bool:
     parts = urlsplit(url)
     host = parts.hostname or ""

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import ConnectError, TimeoutError  # noqa: A004
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from hfgen._core.errors import HfgenError
@@ -53,7 +53,7 @@ def connection_error(
         proxy: The proxy that the request went through.
         cause: The error to chain. It must not hold a key.
     """
-    server = display(request.url) + (f" through the proxy {proxy}" if proxy else "")
+    server = redact_url(request.url) + (f" through the proxy {proxy}" if proxy else "")
     message = failure.value.format(server=server, reason=reason)
     error: HfgenError
     if failure is ConnectionFailure.CONNECT_TIMEOUT:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import ConnectError
 from hfgen._core.headers import Headers
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ class Unpacker:
 
     def __init__(self, packing: str, request: FetchRequest) -> None:
         self._packing = packing
-        self._server = display(request.url)
+        self._server = redact_url(request.url)
         # The decoder of zlib for the current member; a gzip may have several.
         self._member: Any = None
         self._has_begun = self._is_over = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 from hfgen._core.body import name_state
 from hfgen._core.conversation import Opened
 from hfgen._core.errors import HfgenError, StreamClosedError
-from hfgen._core.fetch import check_piece, end_of_broken_body
+from hfgen._core.fetch import check_piece, ending_error
 from hfgen._core.headers import Headers
 from hfgen._sync.deadlines import unwatch, watch
 
@@ -121,7 +121,7 @@ class _Body(Generic[T]):
         self.release()
         self.opened = opened
         body: Iterable[bytes] = opened.response.body  # type: ignore[assignment] # sync
-        self.pieces = iter(() if opened.broke is not None else body)
+        self.pieces = iter(() if opened.break_error is not None else body)
         self._unsubscribe = self._interrupt.subscribe(opened.response.close)
         if self._is_closed:
             opened.response.close()
@@ -155,7 +155,7 @@ def _pump(body: _Body[T], interrupt: Interrupt, reopen: Reopen[T]) -> Iterator[T
 
 def _read(body: _Body[T], interrupt: Interrupt) -> Iterator[T]:  # noqa: C901, PLR0912 - one loop
     """Yield the items of one answer; raise an error if the answer or its end is wrong."""
-    decoder, pieces, broke = body.opened.decoder, body.pieces, body.opened.broke
+    decoder, pieces, broke = body.opened.decoder, body.pieces, body.opened.break_error
     items: Iterable[T] = body.opened.ready
     is_waiting = is_ending = False
     while True:
@@ -187,9 +187,9 @@ def _read(body: _Body[T], interrupt: Interrupt) -> Iterator[T]:  # noqa: C901, P
             if piece is None and broke is not None:
                 raise broke
         except Exception as error:  # noqa: BLE001 - a fetch raises what it likes
-            if (failure := end_of_broken_body(decoder, error, interrupt)) is not None:
+            if (failure := ending_error(decoder, error, interrupt)) is not None:
                 raise failure  # noqa: B904 - its cause is set already
-            yield from decoder.rest()
+            yield from decoder.take_rest()
             return
         if piece is None:
             break

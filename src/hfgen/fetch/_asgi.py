@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from hfgen._core.errors import ConnectError, HfgenError, TimeoutError  # noqa: A004
 from hfgen._core.fetch import FetchRequest, FetchResponse
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
@@ -150,7 +150,7 @@ class _Exchange:
             async with asyncio.timeout(self._request.timeout):
                 await self._until(condition)
         except builtins.TimeoutError:
-            server, seconds = display(self._request.url), self._request.timeout
+            server, seconds = redact_url(self._request.url), self._request.timeout
             raise TimeoutError(f"{server} sent nothing for {seconds:g} s (timeout)") from None
 
     async def _until(self, condition: Callable[[], bool]) -> None:

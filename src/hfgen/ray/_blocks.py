@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hfgen.ray._plan import WorkerPlan
     from hfgen.ray._worker import Outcome
 
-# After so many losses of workers with the same rows, these rows are taken for the cause.
+# If this many workers are lost with the same rows, the rows are taken for the cause.
 _MAX_LOSSES = 10
 # A block that was lost more often than this has a worker for itself, because other blocks in the
 # same worker would be lost with it.
@@ -141,7 +141,7 @@ class RayBulk:
             raise self._read_error
 
     def _wait_for_results(self) -> list[BulkResult[Row]] | None:
-        """Return the results of the next block that is done; None if there is none any more."""
+        """Return the results of the next block that is done; None after the last block."""
         while not self._is_closed:
             has_running_blocks = any(block for _, block in self._calls.values())
             if self._has_all_rows and not self._lost_blocks and not has_running_blocks:
@@ -225,7 +225,7 @@ class RayBulk:
         return outcome.results
 
     def _handle_loss(self, worker: _WorkerState, block: _Block | None, error: RayError) -> None:
-        """Start a lost worker again, and keep its block for later. One that never started is left.
+        """Start a lost worker again, and keep its block for later. Drop one that never started.
 
         Raises:
             HfgenError: No worker can be started, or the block was lost too often.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hfgen._core.request import RequestLike
 
 # How many times as long as the mean answer the slowest answer of a block takes.
-_SLOWEST = 8
+_SLOWEST_TO_MEAN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +56,13 @@ def share_concurrency(total: tuple[int, int], workers: int) -> tuple[int, int]:
     Raises:
         InvalidRequestError: There are more workers than requests at once.
     """
-    first, most = total
-    if most < workers:
+    initial, maximum = total
+    if maximum < workers:
         raise InvalidRequestError(
-            f"concurrency {most} cannot be shared among {workers} workers: "
+            f"concurrency {maximum} cannot be shared among {workers} workers: "
             "raise it, or lower workers"
         )
-    return max(first // workers, 1), most // workers
+    return max(initial // workers, 1), maximum // workers
 
 
 def share_rate_limit(total: RateLimit | None, workers: int) -> RateLimit | None:
@@ -82,4 +82,4 @@ def count_blocks_at_once(plan: WorkerPlan, rows_per_block: int) -> int:
     A block stays in the worker until its slowest row is done, long after most of its rows. Rows of
     other blocks have to take their places meanwhile.
     """
-    return -(-_SLOWEST * plan.concurrency[1] // rows_per_block) + 1
+    return -(-_SLOWEST_TO_MEAN * plan.concurrency[1] // rows_per_block) + 1

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import threading
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import LocalServerError
+from hfgen._io.stop_signals import handle_stop_signals
 from hfgen.server._options import Limits, OptionsDict, ServerOptions
 from hfgen.server._shutdown import Shutdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType, TracebackType
+    from types import TracebackType
     from typing import Self, Unpack
 
     from hfgen.server.engine.batcher import Batcher
@@ -111,7 +111,8 @@ class LocalServer:
 def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[OptionsDict]) -> None:
     """Serve until SIGINT or SIGTERM; the second of them cuts the grace time short.
 
-    Call it on the main thread: only that one receives signals.
+    A signal that the process ignores stays ignored, as SIGINT is in a shell's background job. Call
+    it on the main thread: only that one receives signals.
 
     Args:
         on_ready: Called with the base URL once the server answers.
@@ -125,14 +126,7 @@ def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[Op
     chosen = ServerOptions(**options)
     model, batcher = load_engine(chosen)
     with _open_listener(chosen) as listener:
-
-        def announce(shutdown: Shutdown) -> None:
-            _stop_on_signals(shutdown)
-            if on_ready is not None:
-                on_ready(_format_url(listener))
-
-        with _keep_signal_handlers():
-            asyncio.run(_serve_until_stopped(model, batcher, chosen, listener, announce))
+        asyncio.run(_serve_until_signal(model, batcher, chosen, listener, on_ready))
 
 
 def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
@@ -145,8 +139,7 @@ def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
     try:
         import prometheus_client  # noqa: F401, PLC0415
 
-        from hfgen.server.engine import batcher as _batcher  # noqa: PLC0415
-        from hfgen.server.engine import checkpoint as _checkpoint  # noqa: PLC0415
+        from hfgen.server.engine import batcher, checkpoint  # noqa: PLC0415
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "hfgen":
             raise
@@ -155,11 +148,34 @@ def load_engine(options: ServerOptions) -> tuple[Model, Batcher]:
         ) from error
     bundled = options.model == "bundled"
     try:
-        model = _checkpoint.load_checkpoint(_checkpoint.BUNDLED if bundled else Path(options.model))
-    except _checkpoint.CheckpointError as error:
+        model = checkpoint.load_checkpoint(checkpoint.BUNDLED if bundled else Path(options.model))
+    except checkpoint.CheckpointError as error:
         raise LocalServerError(str(error)) from error
     Limits.from_options(options, max_positions=model.engine.max_positions)
-    return model, _batcher.Batcher(model, max_batch=options.max_batch)
+    return model, batcher.Batcher(model, max_batch=options.max_batch)
+
+
+async def _serve_until_signal(
+    model: Model,
+    batcher: Batcher,
+    options: ServerOptions,
+    listener: socket.socket,
+    on_ready: Callable[[str], None] | None,
+) -> None:
+    # Inside of the event loop, whose runner has a handler of its own for SIGINT: that one is
+    # replaced once the server is ready, and restored before the runner removes it.
+    with ExitStack() as context:
+
+        def announce(shutdown: Shutdown) -> None:
+            # A second request cuts the grace time short.
+            request = shutdown.request_threadsafe
+            context.enter_context(
+                handle_stop_signals("SIGINT", "SIGTERM", stop=request, stop_at_once=request)
+            )
+            if on_ready is not None:
+                on_ready(_format_url(listener))
+
+        await _serve_until_stopped(model, batcher, options, listener, announce)
 
 
 async def _serve_until_stopped(
@@ -254,25 +270,3 @@ def _open_listener(options: ServerOptions) -> Iterator[socket.socket]:
 def _format_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def _stop_on_signals(shutdown: Shutdown) -> None:
-    def stop(_: int, __: FrameType | None) -> None:
-        shutdown.request_threadsafe()
-
-    # The loop's own `add_signal_handler` does not exist on Windows.
-    for number in _SIGNALS:
-        signal.signal(number, stop)
-
-
-@contextmanager
-def _keep_signal_handlers() -> Iterator[None]:
-    before = [(number, signal.getsignal(number)) for number in _SIGNALS]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

@@ -79,10 +79,12 @@ class ServerOptions:
     grace: float = 10.0
 
     def __post_init__(self) -> None:
-        for name, least, most in _RANGES:
+        for name, minimum, maximum in _RANGES:
             value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise LocalServerError(f"{name} must be between {least} and {most}, not {value}")
+            if value is not None and not minimum <= value <= maximum:
+                raise LocalServerError(
+                    f"{name} must be between {minimum} and {maximum}, not {value}"
+                )
         if self.keep_alive <= 0:
             raise LocalServerError("keep_alive must be more than 0 seconds")
         if self.api_key == "":

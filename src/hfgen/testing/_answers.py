@@ -102,13 +102,13 @@ class ScriptedAnswer:
     @property
     def content(self) -> bytes:
         """The bytes of the body that are sent: those before the first `Cut` or `Hang`."""
-        sent = []
+        pieces = []
         for step in self.body:
             if isinstance(step, Cut | Hang):
                 break
             if isinstance(step, bytes):
-                sent.append(step)
-        return b"".join(sent)
+                pieces.append(step)
+        return b"".join(pieces)
 
     def in_pieces(self, size: int = 1) -> ScriptedAnswer:
         """Return the answer with its body cut into pieces, each of which is sent on its own.
@@ -160,15 +160,15 @@ class ScriptedAnswer:
         Raises:
             ValueError: The body has no such place.
         """
-        left = self._offset(place)
+        remaining = self._find_offset(place)
         for index, step in enumerate(self.body):
             if not isinstance(step, bytes):
                 continue
-            if left <= len(step):
-                parts = (step[:left], *steps, step[left:])
-                kept = [part for part in parts if part != b""]
-                return replace(self, body=(*self.body[:index], *kept, *self.body[index + 1 :]))
-            left -= len(step)
+            if remaining <= len(step):
+                parts = (step[:remaining], *steps, step[remaining:])
+                nonempty = [part for part in parts if part != b""]
+                return replace(self, body=(*self.body[:index], *nonempty, *self.body[index + 1 :]))
+            remaining -= len(step)
         return replace(self, body=(*self.body, *steps))
 
     def after(self, seconds: float) -> ScriptedAnswer:
@@ -182,10 +182,10 @@ class ScriptedAnswer:
     def with_headers(self, headers: Mapping[str, str]) -> ScriptedAnswer:
         """Return the answer with these headers, in place of any of the same names."""
         names = {name.lower() for name in headers}
-        kept = [(name, value) for name, value in self.headers if name.lower() not in names]
-        return replace(self, headers=(*kept, *headers.items()))
+        others = [(name, value) for name, value in self.headers if name.lower() not in names]
+        return replace(self, headers=(*others, *headers.items()))
 
-    def _offset(self, place: int | bytes) -> int:
+    def _find_offset(self, place: int | bytes) -> int:
         """Return a place as a number of bytes from the start of the body."""
         content = b"".join(step for step in self.body if isinstance(step, bytes))
         if isinstance(place, bytes):
@@ -256,20 +256,22 @@ def tokens(
         headers: Headers beside `Content-Type`, or one in its place.
         framing: How the client learns where the body ends.
     """
-    generated = {place: part for place, part in enumerate(parts) if isinstance(part, str | Special)}
-    last = max(generated, default=-1)
+    token_parts = {
+        place: part for place, part in enumerate(parts) if isinstance(part, str | Special)
+    }
+    last = max(token_parts, default=-1)
     if ends is None:
         ends = not any(isinstance(part, Cut | Hang | Mapping) for part in parts[last + 1 :])
     steps: list[Any] = list(parts)
-    for index, (place, token) in enumerate(generated.items(), 1):
+    for index, (place, token) in enumerate(token_parts.items(), 1):
         token_text = token.text if isinstance(token, Special) else token
         steps[place] = chunk(token_text, index=index, special=isinstance(token, Special))
-    if ends and generated:
-        end = steps[last]
-        end["generated_text"] = "".join(part for part in parts if isinstance(part, str))
+    if ends and token_parts:
+        last_event = steps[last]
+        last_event["generated_text"] = "".join(part for part in parts if isinstance(part, str))
         if details is not False or finish_reason is not None:
-            end["details"] = make_details(list(generated.values()), finish_reason)
-            end["details"] |= details if isinstance(details, Mapping) else {}
+            last_event["details"] = make_details(list(token_parts.values()), finish_reason)
+            last_event["details"] |= details if isinstance(details, Mapping) else {}
     return events(*steps, headers=headers, framing=framing)
 
 

@@ -123,8 +123,10 @@ class Connection:
         """
         end = None if seconds is None else time.monotonic() + seconds
         with contextlib.suppress(TimeoutError):
-            while (left := None if end is None else end - time.monotonic()) is None or left > 0:
-                self._sock.settimeout(left)
+            while (
+                remaining := None if end is None else end - time.monotonic()
+            ) is None or remaining > 0:
+                self._sock.settimeout(remaining)
                 self._receive()
         self._sock.settimeout(None)
 
@@ -169,8 +171,8 @@ class Connection:
             if self._unread.startswith(b"\x16\x03"):
                 raise BadRequestError("it is TLS, and this server was started without `tls`")
             self._receive()
-        before, _, self._unread = self._unread.partition(end)
-        return before
+        content, _, self._unread = self._unread.partition(end)
+        return content
 
     def _read_exactly(self, size: int) -> bytes:
         pieces, missing = [self._unread], size - len(self._unread)

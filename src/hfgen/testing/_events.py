@@ -138,46 +138,46 @@ def overload_fault(server: ServerKind) -> dict[str, Any]:
     return fault(message, server=server, kind=kind, code=code)
 
 
-def _tgi(message: str, kind: str, _: int | None) -> dict[str, Any]:
+def _tgi_fault(message: str, kind: str, _: int | None) -> dict[str, Any]:
     return {"error": message, "error_type": kind}
 
 
-def _tgi_v1(message: str, _: str, code: int | None) -> dict[str, Any]:
+def _tgi_v1_fault(message: str, _: str, code: int | None) -> dict[str, Any]:
     return {"error": {"message": message, "http_status_code": code}}
 
 
-def _hosted(message: str, _: str, __: int | None) -> dict[str, Any]:
+def _hosted_fault(message: str, _: str, __: int | None) -> dict[str, Any]:
     return {"error": [message]}
 
 
-def _openai(message: str, kind: str, code: int | None) -> dict[str, Any]:
+def _openai_fault(message: str, kind: str, code: int | None) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def _vllm_old(message: str, kind: str, code: int | None) -> dict[str, Any]:
+def _vllm_old_fault(message: str, kind: str, code: int | None) -> dict[str, Any]:
     return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
 
 
-def _sglang(message: str, kind: str, code: int | None) -> dict[str, Any]:
-    return {"error": _vllm_old(message, kind, code)}
+def _sglang_fault(message: str, kind: str, code: int | None) -> dict[str, Any]:
+    return {"error": _vllm_old_fault(message, kind, code)}
 
 
-def _llama_cpp(message: str, kind: str, code: int | None) -> dict[str, Any]:
+def _llama_cpp_fault(message: str, kind: str, code: int | None) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "type": kind}}
 
 
-# The usual type and status of a server's errors, and what makes their JSON.
+# For each server: the usual type and status of its errors, and the function that makes their JSON.
 _FAULTS: dict[
     ServerKind, tuple[str, int | None, Callable[[str, str, int | None], dict[str, Any]]]
 ] = {
-    "hosted": ("", None, _hosted),
-    "llama.cpp": ("unavailable_error", 503, _llama_cpp),
-    "openai": ("server_error", None, _openai),
-    "sglang": ("SERVICE_UNAVAILABLE", 503, _sglang),
-    "tgi": ("generation", None, _tgi),
-    "tgi-v1": ("", 422, _tgi_v1),
-    "vllm": ("InternalServerError", 500, _openai),
-    "vllm-old": ("InternalServerError", 500, _vllm_old),
+    "hosted": ("", None, _hosted_fault),
+    "llama.cpp": ("unavailable_error", 503, _llama_cpp_fault),
+    "openai": ("server_error", None, _openai_fault),
+    "sglang": ("SERVICE_UNAVAILABLE", 503, _sglang_fault),
+    "tgi": ("generation", None, _tgi_fault),
+    "tgi-v1": ("", 422, _tgi_v1_fault),
+    "vllm": ("InternalServerError", 500, _openai_fault),
+    "vllm-old": ("InternalServerError", 500, _vllm_old_fault),
 }
 # Message, type and status by which a server says that it is overloaded; None for its usual ones.
 _OVERLOADS: dict[ServerKind, tuple[str, str | None, int | None]] = {

@@ -188,7 +188,7 @@ class ScriptedServer:
             timeout: Seconds to wait at most.
 
         Returns:
-            Whether so many are closed; False after the timeout.
+            Whether that many are closed; False after the timeout.
         """
         record = self._record
         if count is None:
@@ -233,7 +233,7 @@ class ScriptedServer:
             sock.close()
             return
         self._record.add_connection()
-        self._served = [(open_, thread) for open_, thread in self._served if thread.is_alive()]
+        self._served = [served for served in self._served if served[1].is_alive()]
         self._served.append((connection, _start_thread(self._serve, connection)))
 
     def _serve(self, connection: Connection) -> None:

@@ -26,11 +26,11 @@ class Folder:
         # Not splitlines: texts may hold what it takes for a line's end.
         return [json.loads(line) for line in text.removesuffix("\n").split("\n")]
 
-    def written(self):
+    def count_lines(self):
         """How many lines there are, whether they count already or not."""
         return self.output.read_bytes().count(b"\n") if self.output.exists() else 0
 
-    def finished(self):
+    def count_finished(self):
         """How many rows count as finished. Asked of a copy: what was killed mends itself."""
         state, copy = self.path / "out.jsonl.state", self.path / "copy"
         if not state.exists():
@@ -45,14 +45,17 @@ class Folder:
             return connection.execute("SELECT COUNT(*) FROM rows").fetchone()[0]
 
     def arguments(self, url, *arguments):
-        where = ("--api-url", url) if url else ()
-        return ("bulk", str(self.input), "-o", str(self.output), *where, *arguments)
+        server = ("--api-url", url) if url else ()
+        return ("bulk", str(self.input), "-o", str(self.output), *server, *arguments)
 
     def run(self, url, *arguments, **options):
         return self._hfgen(*self.arguments(url, *arguments), **options)
 
     def start(self, url, *arguments, **options):
         return self._hfgen.start(*self.arguments(url, *arguments), **options)
+
+    def start_ignoring(self, number, url, *arguments):
+        return self._hfgen.start_ignoring(number, *self.arguments(url, *arguments))
 
 
 @pytest.fixture

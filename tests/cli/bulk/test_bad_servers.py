@@ -141,8 +141,8 @@ def test_one_of_two_servers_dies(folder):
         )
         dies.request(60, timeout=30)
         dies.close()
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stderr
         assert len(stays.requests) > 200
     check(folder.rows(), 400)
 
@@ -174,7 +174,7 @@ def test_no_server_is_an_error_at_once(folder):
     *before, last = done_.stderr.splitlines()
     assert last.startswith("hfgen: error: cannot connect to http://127.0.0.1:9")
     # What it waits for meanwhile is said, too.
-    assert all("resting: http://127.0.0.1:9 (cannot connect to " in line for line in before)
+    assert all("paused: http://127.0.0.1:9 (cannot connect to " in line for line in before)
 
 
 def test_a_wrong_key_is_an_error_at_once(folder):
@@ -195,7 +195,7 @@ def test_a_wrong_model_is_an_error_at_once(folder):
         assert done_.returncode == 1
         assert len(server.requests) < 10
     assert "404" in done_.stderr
-    assert folder.written() == 0
+    assert folder.count_lines() == 0
 
 
 def test_a_server_that_takes_few_at_once_is_asked_for_few(folder):

@@ -23,10 +23,10 @@ def test_each_row_comes_out_with_its_text(folder):
         ("finish_reason", "length"),
         ("generated_tokens", 2),
     ]
-    asked = server.requests[0].json
-    assert asked["parameters"]["max_new_tokens"] == 9
-    assert asked["parameters"]["return_full_text"] is False
-    assert asked["model"] == "owner/name"
+    body = server.requests[0].json
+    assert body["parameters"]["max_new_tokens"] == 9
+    assert body["parameters"]["return_full_text"] is False
+    assert body["model"] == "owner/name"
     assert "hfgen: 40 rows done: 40 with text, 0 with an error\n" in done.stderr
     assert len(server.requests) == 40
 
@@ -90,13 +90,13 @@ def test_lines_of_text_and_csv(folder, hfgen):
 def test_parquet_in_and_out(folder, hfgen):
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    given, output = folder.path / "in.parquet", folder.path / "out.parquet"
+    input_path, output = folder.path / "in.parquet", folder.path / "out.parquet"
     table = pa.table(
         {"id": pa.array(range(50), pa.int16()), "inputs": [f"p{n}" for n in range(50)]}
     )
-    parquet.write_table(table, given)
+    parquet.write_table(table, input_path)
     with ScriptedServer(lambda request: answer_prompt(request, after=0.05)) as server:
-        arguments = ("bulk", str(given), "-o", str(output), "--api-url", server.url)
+        arguments = ("bulk", str(input_path), "-o", str(output), "--api-url", server.url)
         process = hfgen.start(*arguments, "--concurrency", "2")
         server.request(9, timeout=30)
         process.kill()
@@ -111,10 +111,10 @@ def test_parquet_in_and_out(folder, hfgen):
 
 def test_compressed_in_and_out(folder, hfgen):
     folder.write(prompts(20))
-    given, output = folder.path / "in.jsonl.gz", folder.path / "out.jsonl.gz"
-    given.write_bytes(gzip.compress(folder.input.read_bytes()))
+    input_path, output = folder.path / "in.jsonl.gz", folder.path / "out.jsonl.gz"
+    input_path.write_bytes(gzip.compress(folder.input.read_bytes()))
     with ScriptedServer(answer_prompt) as server:
-        done = hfgen("bulk", str(given), "-o", str(output), "--api-url", server.url)
+        done = hfgen("bulk", str(input_path), "-o", str(output), "--api-url", server.url)
     assert done.returncode == 0, done.stderr
     check([json.loads(line) for line in gzip.decompress(output.read_bytes()).splitlines()], 20)
 
@@ -173,10 +173,10 @@ def test_errors_are_run_again_on_demand(folder):
         assert done.returncode == 3
         assert sum("error" in row for row in folder.rows()) == 8
         broken = False
-        asked = len(server.requests)
+        before = len(server.requests)
         done = folder.run(server.url, *arguments, "--retry-errors")
         assert done.returncode == 0, done.stderr
-        assert len(server.requests) - asked == 8
+        assert len(server.requests) - before == 8
     check(folder.rows(), 40)
     assert [row["id"] for row in folder.rows()] == list(range(40))
 
@@ -219,6 +219,6 @@ def test_as_fast_as_it_is_allowed(folder):
     with ScriptedServer(answer_prompt) as server:
         done = folder.run(server.url, "--rate-limit", "240rpm,100000tpm", "--concurrency", "8")
     assert done.returncode == 0
-    asked = [request.received_at for request in server.requests]
+    times = [request.received_at for request in server.requests]
     # A quarter of a second apart, the first one aside.
-    assert asked[-1] - asked[0] > 1.5
+    assert times[-1] - times[0] > 1.5

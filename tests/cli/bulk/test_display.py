@@ -11,7 +11,7 @@ import pytest
 
 from helpers.bulk_rows import answer_prompt, check, prompts
 from hfgen._cli.bulk.command import choose_progress
-from hfgen._cli.bulk.progress import Lines, line
+from hfgen._cli.bulk.progress import Lines, format_line
 from hfgen._cli.bulk.tally import View
 from hfgen.testing import Hang, ScriptedServer, tokens
 
@@ -34,7 +34,7 @@ def view(**changes):
 
 
 def test_all_on_one_line():
-    assert line(view()) == (
+    assert format_line(view()) == (
         "61,000 of 100,000 rows (61%), 84.2 rows/s, 10,120 tokens/s, 64 in flight of 72, "
         "12 retries, 0 errors, 7 min 43 s left"
     )
@@ -48,17 +48,17 @@ def test_all_on_one_line():
         ({"done": 99_999}, "(99%)"),
         ({"total": None, "seconds_left": None}, "61,000 rows, "),
         (
-            {"resting": ("http://a", "http://b"), "trouble": "no"},
-            "resting: http://a, http://b (no)",
+            {"paused_servers": ("http://a", "http://b"), "last_error": "no"},
+            "paused: http://a, http://b (no)",
         ),
-        ({"stopping": True}, "stopping, 64 still running"),
+        ({"is_stopping": True}, "stopping, 64 still running"),
         ({"seconds_left": 0.2}, ", 1 s left"),
         ({"seconds_left": 93_600}, ", 1 d 2 h left"),
         ({"total": 0, "done": 0}, "0 of 0 rows (100%)"),
     ],
 )
 def test_parts_of_the_line(changes, says):
-    assert says in line(view(**changes))
+    assert says in format_line(view(**changes))
 
 
 def test_lines_come_soon_at_first_and_seldom_later(tmp_path):
@@ -67,8 +67,8 @@ def test_lines_come_soon_at_first_and_seldom_later(tmp_path):
         lines = Lines(file)
         for tick in range(1200):
             lines.show(view(done=tick), tick / 2)
-    said = [int(text.split()[1].replace(",", "")) / 2 for text in path.read_text().splitlines()]
-    assert said == [2, 6, 14, 30, 62, *range(122, 600, 60)]
+    shown = [int(text.split()[1].replace(",", "")) / 2 for text in path.read_text().splitlines()]
+    assert shown == [2, 6, 14, 30, 62, *range(122, 600, 60)]
 
 
 def test_no_terminal_no_display(tmp_path, monkeypatch):
@@ -96,14 +96,14 @@ class Terminal:
 
     def __init__(self):
         self._ours, self.theirs = pty.openpty()
-        self._said = bytearray()
-        self._news = threading.Condition()
+        self._output = bytearray()
+        self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def wait_for(self, text):
-        with self._news:
-            assert self._news.wait_for(lambda: text in self._text(), 30), self._text()
+        with self._changed:
+            assert self._changed.wait_for(lambda: text in self._text(), 30), self._text()
 
     def close(self):
         os.close(self.theirs)
@@ -112,17 +112,17 @@ class Terminal:
         return self._text()
 
     def _text(self):
-        return self._said.decode(errors="replace")
+        return self._output.decode(errors="replace")
 
     def _read(self):
         while True:
             try:
-                some = os.read(self._ours, 65536)
+                data = os.read(self._ours, 65536)
             except OSError:
                 return
-            with self._news:
-                self._said += some
-                self._news.notify_all()
+            with self._changed:
+                self._output += data
+                self._changed.notify_all()
 
 
 @pytest.fixture
@@ -140,14 +140,14 @@ def test_live_on_a_terminal(folder, terminal):
     with ScriptedServer(lambda request: answer_prompt(request, after=0.1)) as server:
         process = folder.start(server.url, "--concurrency", "4", stderr=terminal.theirs)
         assert process.wait(timeout=60) == 3
-    said = terminal.close()
+    shown = terminal.close()
     check([row for row in folder.rows() if row["id"] < 60], 60)
-    assert re.search(r"\d+ of 61 rows \(\d+%\)", said)
-    assert "4 in flight of 4" in said
-    assert "1 error (InvalidRequestError 1)" in said
-    assert said.rindex(_HIDDEN) < said.rindex(_SHOWN) < said.index("hfgen: 61 rows done")
+    assert re.search(r"\d+ of 61 rows \(\d+%\)", shown)
+    assert "4 in flight of 4" in shown
+    assert "1 error (InvalidRequestError 1)" in shown
+    assert shown.rindex(_HIDDEN) < shown.rindex(_SHOWN) < shown.index("hfgen: 61 rows done")
     # It is drawn in its place, and taken away at the end.
-    assert "\x1b[1A" in said
+    assert "\x1b[1A" in shown
 
 
 def test_the_terminal_is_left_in_order_however_it_ends(folder, terminal):
@@ -156,11 +156,11 @@ def test_the_terminal_is_left_in_order_however_it_ends(folder, terminal):
         process = folder.start(server.url, stderr=terminal.theirs)
         terminal.wait_for("1 in flight")
         process.send_signal(signal.SIGINT)
-        terminal.wait_for("again: at once")
+        terminal.wait_for("again stops at once")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
-    said = terminal.close()
-    assert said.rindex(_HIDDEN) < said.rindex(_SHOWN) < said.index("stopped at once")
+    shown = terminal.close()
+    assert shown.rindex(_HIDDEN) < shown.rindex(_SHOWN) < shown.index("stopped at once")
 
 
 def test_a_terminal_that_goes_does_not_end_the_run(folder, hfgen):

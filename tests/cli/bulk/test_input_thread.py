@@ -1,4 +1,4 @@
-"""Rows whose coming nobody can foresee."""
+"""Rows from an iterator that blocks."""
 
 import asyncio
 import queue

@@ -26,9 +26,9 @@ def test_killed_again_and_again(folder, order):
     kills, ends, until = 0, [], time.monotonic() + _ENOUGH / 2
     with ScriptedServer(lambda request: answer_prompt(request, after=0.02)) as server:
         while kills < _KILLS and time.monotonic() < until:
-            before, more = folder.written(), chance.randrange(40)
+            before, more = folder.count_lines(), chance.randrange(40)
             process = folder.start(server.url, *arguments, "--concurrency", "4")
-            while process.poll() is None and folder.written() < before + more:
+            while process.poll() is None and folder.count_lines() < before + more:
                 time.sleep(0.002)
             time.sleep(chance.random() * 0.1)
             process.kill()
@@ -37,7 +37,7 @@ def test_killed_again_and_again(folder, order):
                 assert process.returncode == 0, (seed, kills)
                 break
             kills += 1
-            ends.append(folder.finished())
+            ends.append(folder.count_finished())
             # As a machine leaves it that loses its power: a line that is not whole.
             if chance.random() < 0.3 and folder.output.exists():
                 with folder.output.open("ab") as file:
@@ -80,15 +80,15 @@ def test_told_to_stop_it_lets_end_what_runs_and_says_how_to_go_on(folder, hfgen,
         process = folder.start(server.url, *arguments, "--restart")
         server.request(9, timeout=30)
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=30)
         assert process.returncode == 130
         rows = folder.rows()
         # What ran has been waited for; nothing has been begun after it.
         assert all(row["generated_text"] for row in rows)
         assert len(rows) == len(server.requests) < 60
         assert not any(request.hung_up.is_set() for request in server.requests)
-        assert "hf_secret" not in said
-        line = next(line for line in said.splitlines() if "to go on" in line)
+        assert "hf_secret" not in stderr
+        line = next(line for line in stderr.splitlines() if "to go on" in line)
         assert line.startswith("hfgen: interrupted; to go on: ")
         _, _, command = line.partition(": interrupted; to go on: ")
         words = shlex.split(command)
@@ -109,21 +109,21 @@ def test_told_twice_it_stops_at_once(folder):
     folder.write(prompts(20))
     with ScriptedServer(answer) as server:
         process = folder.start(server.url, "--concurrency", "2", "--timeout", "600")
-        while folder.written() < 19:
+        while folder.count_lines() < 19:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert "stopping" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert "stopped at once; to go on: " in said
-        (never,) = [each for each in server.requests if each.json["inputs"] == "prompt 0"]
+        assert "stopped at once; to go on: " in stderr
+        (never,) = [request for request in server.requests if request.json["inputs"] == "prompt 0"]
         assert never.hung_up.wait(10)
-        left = 20 - folder.finished()
+        unfinished = 20 - folder.count_finished()
     with ScriptedServer(answer_prompt) as server:
         done = folder.run(server.url)
         assert done.returncode == 0, done.stderr
-        assert len(server.requests) == left
+        assert len(server.requests) == unfinished
     check(folder.rows(), 20)
 
 
@@ -141,17 +141,14 @@ def test_a_terminal_that_goes_says_so_more_than_once(folder):
         assert len(folder.rows()) == len(server.requests) < 40
 
 
-def test_nohup_goes_on(folder):
+# `nohup` ignores SIGHUP; a shell ignores SIGINT for a job in the background.
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_is_ignored_stays_ignored(folder, number):
     folder.write(prompts(20))
     with ScriptedServer(lambda request: answer_prompt(request, after=0.1)) as server:
-        # What is ignored here is ignored there, as `nohup` has it.
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        try:
-            process = folder.start(server.url, "--concurrency", "4")
-        finally:
-            signal.signal(signal.SIGHUP, before)
+        process = folder.start_ignoring(number, server.url, "--concurrency", "4")
         server.request(3, timeout=30)
-        process.send_signal(signal.SIGHUP)
+        process.send_signal(number)
         process.communicate(timeout=30)
     assert process.returncode == 0
     check(folder.rows(), 20)
@@ -166,13 +163,13 @@ def test_stopped_while_it_waits_for_standard_input(folder, hfgen):
         for row in rows[:3]:
             process.stdin.write(json.dumps(row) + "\n")
         process.stdin.flush()
-        while folder.written() < 3:
+        while folder.count_lines() < 3:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
-        said = process.stderr.read()
-        assert "to go on, with the same input again: " in said
-        assert "Fatal" not in said
+        stderr = process.stderr.read()
+        assert "to go on, with the same input again: " in stderr
+        assert "Fatal" not in stderr
         done = hfgen(
             "bulk", "-", "-o", str(folder.output), "--api-url", server.url,
             text="".join(json.dumps(row) + "\n" for row in rows),
@@ -190,8 +187,8 @@ def test_a_full_disk_ends_it_and_keeps_what_it_has(folder):
         done = folder.run(server.url, through=limited)
         assert done.returncode == 1
         assert "hfgen: error: cannot write " in done.stderr
-        kept = folder.written()
-        assert 0 < kept < 3000
+        committed = folder.count_lines()
+        assert 0 < committed < 3000
         done = folder.run(server.url)
     assert done.returncode == 0, done.stderr
     check(folder.rows(), 3000)

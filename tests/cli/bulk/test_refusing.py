@@ -61,7 +61,7 @@ def test_two_processes_do_not_write_one_output(folder):
     ("arguments", "says"),
     [
         (["--concurrency", "0"], "neither a number from 1 on nor a range"),
-        (["--rate-limit", "fast"], "one looks like 600rpm"),
+        (["--rate-limit", "fast"], "not a rate such as 600rpm"),
         (["--restart", "--retry-errors"], "not allowed with"),
         (["--local"], "not allowed with"),
     ],
@@ -76,9 +76,9 @@ def test_a_wrong_command_line_exits_with_2(folder, arguments, says):
     ("arguments", "says"),
     [
         (["--template", "{"], "the template cannot be read"),
-        (["--format", "word"], "'word' is no format"),
-        (["--retry-errors"], "has not been begun"),
-        (["--report", "/nonexistent/run.html"], "there is no folder"),
+        (["--format", "word"], "'word' is not a format"),
+        (["--retry-errors"], "has no errors to retry"),
+        (["--report", "/nonexistent/run.html"], "its folder is missing"),
         (["--timeout", "0"], "timeout must be"),
         (["--api-url", "http://127.0.0.1:9/v1/chat/completions"], "without the chat"),
         (["--api-url", "http://127.0.0.1:9/models/"], "needs a `model`"),

@@ -8,7 +8,7 @@ from hfgen._cli.bulk.resume_command import resume_command
 
 
 @pytest.fixture(autouse=True)
-def called(monkeypatch):
+def set_program_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/hfgen"])
 
 

@@ -16,14 +16,14 @@ def results(count, *, tokens=3, error=None):
 
 
 def test_counts_rows_and_tokens_of_this_run_and_the_rows_of_earlier_ones():
-    tally = Tally(100, before=20, errors_before=Counter({"ValidationError": 2}))
+    tally = Tally(100, done_before=20, errors_before=Counter({"ValidationError": 2}))
     tally.add(results(5))
     tally.add(results(2, error=InvalidRequestError("no prompt")))
     assert (tally.done, tally.ok, tally.failed, tally.tokens) == (27, 5, 2, 15)
     assert tally.all_errors == {"ValidationError": 2, "InvalidRequestError": 2}
 
 
-def test_tokens_that_nobody_counts_are_none():
+def test_tokens_that_are_not_reported_count_as_none():
     tally = Tally()
     tally.add(results(2, tokens=None))
     assert (tally.ok, tally.tokens) == (2, 0)
@@ -31,22 +31,22 @@ def test_tokens_that_nobody_counts_are_none():
 
 def test_speed_is_that_of_late():
     tally = Tally(100_000)
-    assert tally.speed(0.0) == (0.0, 0.0)
+    assert tally.measure_speed(0.0) == (0.0, 0.0)
     for second in range(1, 101):
         tally.add(results(10 if second <= 60 else 40))
-        rows, tokens = tally.speed(float(second))
+        rows, tokens = tally.measure_speed(float(second))
     assert (rows, tokens) == (40, 120)
-    assert tally.seconds_left(rows) == pytest.approx((100_000 - 2200) / 40)
+    assert tally.estimate_seconds_left(rows) == pytest.approx((100_000 - 2200) / 40)
 
 
 def test_rows_that_are_long_in_coming_count_further_back():
     # One a minute: the last few seconds would show none at all.
     tally = Tally(1000)
-    tally.speed(0.0)
+    tally.measure_speed(0.0)
     for minute in range(1, 60):
         tally.add(results(1))
-        tally.speed(minute * 60.0)
-    rows, _ = tally.speed(59 * 60.0 + 30)
+        tally.measure_speed(minute * 60.0)
+    rows, _ = tally.measure_speed(59 * 60.0 + 30)
     assert rows == pytest.approx(1 / 60, rel=0.02)
 
 
@@ -54,13 +54,13 @@ def test_no_more_is_kept_than_is_needed():
     tally = Tally()
     for tick in range(20_000):
         tally.add(results(1 if tick % 2 else 0))
-        tally.speed(tick / 2)
+        tally.measure_speed(tick / 2)
     assert len(tally._marks) < 100
 
 
 @pytest.mark.parametrize(
-    ("total", "done", "speed", "left"),
+    ("total", "done", "speed", "seconds"),
     [(None, 5, 1.0, None), (10, 5, 0.0, None), (10, 5, 2.0, 2.5), (10, 10, 0.0, 0.0)],
 )
-def test_time_left(total, done, speed, left):
-    assert Tally(total, done).seconds_left(speed) == left
+def test_time_left(total, done, speed, seconds):
+    assert Tally(total, done).estimate_seconds_left(speed) == seconds

@@ -13,15 +13,15 @@ CHUNK = {"index": 1, "token": TOKEN, "generated_text": None, "details": None}
 
 
 def read(*events):
-    reader = TGI().events()
-    said = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
-    return reader, [next(reader.read([Event(b"", data)]), None) for data in said]
+    reader = TGI().make_event_reader()
+    payloads = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
+    return reader, [next(reader.read([Event(b"", data)]), None) for data in payloads]
 
 
 class TestBody:
     @pytest.mark.parametrize("stream", [True, False])
-    def test_says_whether_to_stream(self, stream):
-        body = TGI({"inputs": "x", "parameters": {"top_k": 1}}).body(stream=stream)
+    def test_has_the_field_stream(self, stream):
+        body = TGI({"inputs": "x", "parameters": {"top_k": 1}}).encode_body(stream=stream)
         assert json.loads(body) == {
             "inputs": "x",
             "parameters": {"top_k": 1},
@@ -29,11 +29,11 @@ class TestBody:
         }
 
     def test_is_utf8(self):
-        assert '"é\u2028👩"'.encode() in TGI({"inputs": "é\u2028👩"}).body(stream=False)
+        assert '"é\u2028👩"'.encode() in TGI({"inputs": "é\u2028👩"}).encode_body(stream=False)
 
-    def test_of_half_a_character_is_refused(self):
+    def test_with_a_lone_surrogate_is_refused(self):
         with pytest.raises(InvalidRequestError):
-            TGI({"inputs": "\ud83d"}).body(stream=False)
+            TGI({"inputs": "\ud83d"}).encode_body(stream=False)
 
 
 class TestAnswers:
@@ -48,7 +48,7 @@ class TestAnswers:
         ],
     )
     def test_are_always_a_list(self, body, texts):
-        assert [answer.generated_text for answer in TGI().answers(body)] == texts
+        assert [answer.generated_text for answer in TGI().read_answers(body)] == texts
 
     @pytest.mark.parametrize(
         "body",
@@ -74,15 +74,15 @@ class TestAnswers:
         ],
         ids=lambda body: repr(body[:30]),
     )
-    def test_that_are_none_are_an_error_that_shows_them(self, body):
+    def test_invalid_answers_are_shown_in_the_error(self, body):
         with pytest.raises(MalformedAnswerError) as caught:
-            TGI().answers(body)
+            TGI().read_answers(body)
         assert repr(body[:20])[:-1] in str(caught.value)
         assert len(str(caught.value)) < 1200
         assert not isinstance(caught.value, MalformedStreamError)
 
     def test_unknown_fields_and_words_and_nulls(self):
-        said = {
+        payload = {
             "generated_text": "a",
             "details": {
                 "finish_reason": "because",
@@ -94,35 +94,35 @@ class TestAnswers:
             },
             "new": True,
         }
-        [answer] = TGI().answers(json.dumps(said).encode())
+        [answer] = TGI().read_answers(json.dumps(payload).encode())
         assert answer.details.finish_reason == "because"
         assert answer.details.seed == 2**64 - 1
         assert answer.details.tokens[0].logprob is None
-        assert answer.to_dict() == said
+        assert answer.to_dict() == payload
 
 
 class TestEvents:
     def test_the_one_with_the_generated_text_is_the_last(self):
         reader, [chunk] = read(CHUNK)
         assert chunk.token.text == " the"
-        assert not reader.complete
+        assert not reader.is_complete
         reader, _ = read(CHUNK, {**CHUNK, "generated_text": " the"})
-        assert reader.complete
+        assert reader.is_complete
 
-    def test_an_empty_generated_text_is_a_last_one_too(self):
+    def test_an_empty_generated_text_ends_the_stream(self):
         reader, _ = read({**CHUNK, "generated_text": ""})
-        assert reader.complete
+        assert reader.is_complete
 
     @pytest.mark.parametrize("done", [b"[DONE]", b" [DONE]", b"[DONE] "])
     def test_done_counts_as_an_end(self, done):
         reader, chunks = read(CHUNK, done)
         assert chunks[1] is None
-        assert reader.complete
+        assert reader.is_complete
 
-    def test_empty_data_is_nothing(self):
+    def test_empty_data_is_ignored(self):
         reader, chunks = read(b"", b" ")
         assert chunks == [None, None]
-        assert not reader.complete
+        assert not reader.is_complete
 
     @pytest.mark.parametrize(
         "chunk",
@@ -168,17 +168,17 @@ class TestEvents:
         ],
         ids=lambda data: repr(data[:30]),
     )
-    def test_malformed_ones_are_errors_that_show_them(self, data):
+    def test_malformed_events_are_shown_in_the_error(self, data):
         with pytest.raises(MalformedStreamError) as caught:
             read(CHUNK, data)
         assert repr(data[:20])[:-1] in str(caught.value)
         assert len(str(caught.value)) < 1200
 
-    def test_what_is_not_utf8_is_shown_as_bytes(self):
+    def test_invalid_utf8_is_shown_as_bytes(self):
         with pytest.raises(MalformedStreamError, match=r"\\xff"):
             read(b'{"token": {"text": "\xff"}}')
 
-    def test_an_unknown_field_that_is_not_utf8_harms_nobody_or_is_an_error(self):
+    def test_invalid_utf8_in_an_unknown_field_is_ignored_or_an_error(self):
         try:
             _, [chunk] = read(b'{"token": {"text": "a"}, "new": "\xff"}')
         except MalformedStreamError:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from hfgen.server.engine import checkpoint as _checkpoint
+from hfgen.server.engine.checkpoint import BUNDLED, Model, load_checkpoint
 from hfgen.server.engine.jobs import Job, Sampling
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def byte_level_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def stored(array: np.ndarray, dtype: str) -> tuple[bytes, np.ndarray]:
-    """The bytes of an array in a type of safetensors, and what is left of its numbers."""
+def encode_tensor(array: np.ndarray, dtype: str) -> tuple[bytes, np.ndarray]:
+    """Return an array as the bytes of a safetensors type, and the numbers after rounding."""
     if dtype == "BF16":
         upper = (array.view(np.uint32) >> 16).astype("<u2")
         return upper.tobytes(), (upper.astype(np.uint32) << 16).view(np.float32)
@@ -68,9 +68,9 @@ def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     queries = config["num_attention_heads"] * config["head_dim"]
     keys = config["num_key_value_heads"] * config["head_dim"]
-    named = {"model.embed_tokens": (config["vocab_size"], hidden), "model.norm": (hidden,)}
+    shapes_by_name = {"model.embed_tokens": (config["vocab_size"], hidden), "model.norm": (hidden,)}
     if not config["tie_word_embeddings"]:
-        named["lm_head"] = named["model.embed_tokens"]
+        shapes_by_name["lm_head"] = shapes_by_name["model.embed_tokens"]
     for i in range(config["num_hidden_layers"]):
         layer = {
             "self_attn.q_proj": (queries, hidden),
@@ -83,8 +83,8 @@ def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
             "input_layernorm": (hidden,),
             "post_attention_layernorm": (hidden,),
         }
-        named |= {f"model.layers.{i}.{name}": shape for name, shape in layer.items()}
-    return {f"{name}.weight": shape for name, shape in named.items()}
+        shapes_by_name |= {f"model.layers.{i}.{name}": shape for name, shape in layer.items()}
+    return {f"{name}.weight": shape for name, shape in shapes_by_name.items()}
 
 
 @pytest.fixture(scope="session")
@@ -122,18 +122,18 @@ def make_checkpoint(tmp_path_factory) -> Callable[..., Checkpoint]:
         for name, shape in shapes(config).items():
             array = random.standard_normal(shape).astype(np.float32)
             array = 1 + array * 0.1 if len(shape) == 1 else array * (1.5 / shape[-1] ** 0.5)
-            raw, weights[name] = stored(array.astype(np.float32), dtype)
+            raw, weights[name] = encode_tensor(array.astype(np.float32), dtype)
             tensors[name] = (dtype, shape, raw)
         if shards == 1:
             write_safetensors(folder / "model.safetensors", tensors)
         else:
-            places = {}
+            file_names = {}
             for i in range(shards):
                 file = f"model-{i + 1:05}-of-{shards:05}.safetensors"
                 part = dict(list(tensors.items())[i::shards])
                 write_safetensors(folder / file, part)
-                places |= dict.fromkeys(part, file)
-            index = {"metadata": {}, "weight_map": places}
+                file_names |= dict.fromkeys(part, file)
+            index = {"metadata": {}, "weight_map": file_names}
             (folder / "model.safetensors.index.json").write_text(json.dumps(index))
         return Checkpoint(folder, config, weights)
 
@@ -146,13 +146,13 @@ def checkpoint(make_checkpoint) -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def model(checkpoint) -> _checkpoint.Model:
-    return _checkpoint.load_checkpoint(checkpoint.path)
+def model(checkpoint) -> Model:
+    return load_checkpoint(checkpoint.path)
 
 
 @pytest.fixture(scope="session")
-def bundled() -> _checkpoint.Model:
-    return _checkpoint.load_checkpoint(_checkpoint.BUNDLED)
+def bundled() -> Model:
+    return load_checkpoint(BUNDLED)
 
 
 @pytest.fixture
@@ -160,9 +160,11 @@ def job() -> Callable[..., Job]:
     """A job; keywords are those of `Job` and of `Sampling`."""
 
     def make(*input_ids: int, max_new_tokens: int = 5, **options: Any) -> Job:
-        of_job = {"stop", "top_n_tokens", "prefill_logprobs"} & options.keys()
-        chosen = {name: options.pop(name) for name in of_job}
+        job_fields = {"stop", "top_n_tokens", "prefill_logprobs"} & options.keys()
+        job_options = {name: options.pop(name) for name in job_fields}
         sampling = Sampling(**({"seed": 0} | options))
-        return Job(input_ids=input_ids, sampling=sampling, max_new_tokens=max_new_tokens, **chosen)
+        return Job(
+            input_ids=input_ids, sampling=sampling, max_new_tokens=max_new_tokens, **job_options
+        )
 
     return make

@@ -11,14 +11,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from hfgen.server.engine import checkpoint as _checkpoint
 from hfgen.server.engine.checkpoint import CheckpointError, load_checkpoint
 from hfgen.server.engine.numpy_llama import NumpyLlama
 
 
 @pytest.fixture
 def folder(checkpoint, tmp_path):
-    """A copy to damage."""
+    """A copy of the checkpoint, for tests that damage it."""
     return shutil.copytree(checkpoint.path, tmp_path / "model")
 
 
@@ -29,7 +28,7 @@ def without_transformers(monkeypatch):
 
 @pytest.fixture
 def with_transformers(monkeypatch):
-    """What looks like transformers, and an engine that only keeps its folder."""
+    """A substitute for transformers, whose engine only stores its folder."""
 
     class TransformersEngine:
         def __init__(self, folder):
@@ -45,8 +44,8 @@ def with_transformers(monkeypatch):
 
 def edit(folder, name="config.json", **changes):
     config = json.loads((folder / name).read_text()) | changes
-    left = {key: value for key, value in config.items() if value != "left out"}
-    (folder / name).write_text(json.dumps(left))
+    remaining = {key: value for key, value in config.items() if value != "left out"}
+    (folder / name).write_text(json.dumps(remaining))
 
 
 def message(folder):
@@ -82,7 +81,7 @@ def test_a_link_goes_by_the_name_of_its_folder(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("generation", "config", "wanted"),
+    ("generation", "config", "expected"),
     [
         (None, 7, {7}),
         ({"eos_token_id": 3}, 7, {3}),
@@ -91,20 +90,20 @@ def test_a_link_goes_by_the_name_of_its_folder(checkpoint, tmp_path):
         ({}, None, set()),
     ],
 )
-def test_end_tokens(make_checkpoint, generation, config, wanted):
-    made = make_checkpoint(generation=generation, eos_token_id=config)
-    assert load_checkpoint(made.path).eos_ids == wanted
+def test_end_tokens(make_checkpoint, generation, config, expected):
+    checkpoint = make_checkpoint(generation=generation, eos_token_id=config)
+    assert load_checkpoint(checkpoint.path).eos_ids == expected
 
 
 def test_a_config_that_leaves_out_what_has_a_default(make_checkpoint):
-    made = make_checkpoint(num_key_value_heads=4, head_dim=8)
-    wanted = load_checkpoint(made.path).engine._config
-    edit(made.path, num_key_value_heads="left out", head_dim="left out", rope_theta=None)
-    edit(made.path, rope_parameters={"rope_type": "default", "rope_theta": 1000.0})
-    edit(made.path, tie_word_embeddings="left out", max_position_embeddings="left out")
-    engine = load_checkpoint(made.path).engine
+    checkpoint = make_checkpoint(num_key_value_heads=4, head_dim=8)
+    expected = load_checkpoint(checkpoint.path).engine._config
+    edit(checkpoint.path, num_key_value_heads="left out", head_dim="left out", rope_theta=None)
+    edit(checkpoint.path, rope_parameters={"rope_type": "default", "rope_theta": 1000.0})
+    edit(checkpoint.path, tie_word_embeddings="left out", max_position_embeddings="left out")
+    engine = load_checkpoint(checkpoint.path).engine
     assert engine.max_positions == 2048
-    assert engine._config.num_key_value_heads == wanted.num_key_value_heads
+    assert engine._config.num_key_value_heads == expected.num_key_value_heads
     assert (engine._config.head_dim, engine._config.rope_theta) == (8, 1000.0)
 
 
@@ -112,7 +111,7 @@ def test_shards_are_one_checkpoint(make_checkpoint):
     whole, sharded = make_checkpoint(), make_checkpoint(shards=3)
     rows = [
         engine.extend(engine.open(), [1, 2, 3])
-        for engine in (load_checkpoint(made.path).engine for made in (whole, sharded))
+        for engine in (load_checkpoint(checkpoint.path).engine for checkpoint in (whole, sharded))
     ]
     np.testing.assert_array_equal(*rows)
 
@@ -139,20 +138,20 @@ def test_the_error_pickles():
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("name", "expected"),
     [
         ("config.json", "has no config.json; give the folder of a checkpoint"),
         ("tokenizer.json", "has no tokenizer.json; make one with transformers"),
         ("model.safetensors", "has no model.safetensors; convert older weights"),
     ],
 )
-def test_a_file_that_is_missing(folder, name, wanted):
+def test_a_file_that_is_missing(folder, name, expected):
     (folder / name).unlink()
-    assert wanted in message(folder)
+    assert expected in message(folder)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "wanted"),
+    ("name", "content", "expected"),
     [
         ("config.json", "{", "config.json cannot be read: Expecting property name"),
         ("config.json", "[]", "config.json is not a JSON object; fetch it again"),
@@ -170,9 +169,9 @@ def test_a_file_that_is_missing(folder, name, wanted):
         ("model.safetensors", "version https://git-lfs", "damaged or cut short: "),
     ],
 )
-def test_a_file_that_is_damaged(folder, name, content, wanted):
+def test_a_file_that_is_damaged(folder, name, content, expected):
     (folder / name).write_bytes(content.encode("latin-1"))
-    assert wanted in message(folder)
+    assert expected in message(folder)
 
 
 @pytest.mark.parametrize("length", [4, 100, 5000])
@@ -185,15 +184,17 @@ def test_weights_that_are_cut_short(folder, length):
 
 
 def test_a_shard_that_is_missing(make_checkpoint):
-    made = make_checkpoint(shards=2)
-    (made.path / "model-00002-of-00002.safetensors").unlink()
-    assert "has no model-00002-of-00002.safetensors, which the index names" in message(made.path)
+    checkpoint = make_checkpoint(shards=2)
+    (checkpoint.path / "model-00002-of-00002.safetensors").unlink()
+    assert "has no model-00002-of-00002.safetensors, which the index names" in message(
+        checkpoint.path
+    )
 
 
 def test_an_index_without_a_map(make_checkpoint):
-    made = make_checkpoint(shards=2)
-    edit(made.path, "model.safetensors.index.json", weight_map="left out")
-    assert "index.json has no weight_map; fetch it again" in message(made.path)
+    checkpoint = make_checkpoint(shards=2)
+    edit(checkpoint.path, "model.safetensors.index.json", weight_map="left out")
+    assert "index.json has no weight_map; fetch it again" in message(checkpoint.path)
 
 
 def test_a_tensor_that_is_missing(folder):
@@ -219,9 +220,15 @@ def test_a_tensor_of_a_type_that_is_not_read(folder):
 
 @pytest.mark.parametrize("name", [1, None, ["model.safetensors"], {}])
 def test_an_index_that_names_no_files(make_checkpoint, name):
-    made = make_checkpoint(shards=2)
-    edit(made.path, "model.safetensors.index.json", weight_map={"a": "a.safetensors", "b": name})
-    assert "index.json has a weight_map that names no files; fetch it again" in message(made.path)
+    checkpoint = make_checkpoint(shards=2)
+    edit(
+        checkpoint.path,
+        "model.safetensors.index.json",
+        weight_map={"a": "a.safetensors", "b": name},
+    )
+    assert "index.json has a weight_map that names no files; fetch it again" in message(
+        checkpoint.path
+    )
 
 
 UNSUPPORTED = [
@@ -240,8 +247,8 @@ UNSUPPORTED = [
 @pytest.mark.parametrize(("changes", "reason"), UNSUPPORTED)
 def test_what_needs_transformers(folder, without_transformers, changes, reason):
     edit(folder, **changes)
-    wanted = f"{folder}: {reason} needs hfgen[transformers]: pip install 'hfgen[transformers]'"
-    assert message(folder) == wanted
+    expected = f"{folder}: {reason} needs hfgen[transformers]: pip install 'hfgen[transformers]'"
+    assert message(folder) == expected
 
 
 @pytest.mark.parametrize(("changes", "reason"), UNSUPPORTED)
@@ -259,21 +266,21 @@ def test_what_transformers_refuses(folder, with_transformers):
 
 @pytest.mark.parametrize(("limit", "engine"), [(10**4, "transformers"), (10**6, "numpy")])
 def test_a_large_llama_goes_to_transformers(folder, with_transformers, monkeypatch, limit, engine):
-    monkeypatch.setattr(_checkpoint, "_LARGE", limit)
+    monkeypatch.setattr("hfgen.server.engine.checkpoint._LARGE", limit)
     assert load_checkpoint(folder).engine_name == engine
 
 
 def test_a_large_llama_without_transformers(folder, without_transformers, monkeypatch):
-    monkeypatch.setattr(_checkpoint, "_LARGE", 0)
+    monkeypatch.setattr("hfgen.server.engine.checkpoint._LARGE", 0)
     assert load_checkpoint(folder).engine_name == "numpy"
 
 
 def test_parameters_are_counted(make_checkpoint):
     for tied in (True, False):
-        made = make_checkpoint(tie_word_embeddings=tied)
-        norms = sum(array.size for array in made.weights.values() if array.ndim == 1)
-        total = sum(array.size for array in made.weights.values())
-        assert load_checkpoint(made.path).engine._config.parameters == total - norms
+        checkpoint = make_checkpoint(tie_word_embeddings=tied)
+        norms = sum(array.size for array in checkpoint.weights.values() if array.ndim == 1)
+        total = sum(array.size for array in checkpoint.weights.values())
+        assert load_checkpoint(checkpoint.path).engine._config.parameters == total - norms
 
 
 def test_the_bundled_model_is_light(bundled):

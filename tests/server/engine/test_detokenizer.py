@@ -146,5 +146,5 @@ def test_random_bytes_raise_nothing_and_keep_the_letters(fallback, seed):
 
 
 def test_byte_level_alphabet_is_whole(vocabulary):
-    known = vocabulary.tokenizer.get_vocab()
-    assert all(character in known for character in pre_tokenizers.ByteLevel.alphabet())
+    tokens = vocabulary.tokenizer.get_vocab()
+    assert all(character in tokens for character in pre_tokenizers.ByteLevel.alphabet())

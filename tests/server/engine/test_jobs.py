@@ -1,7 +1,7 @@
 from hfgen.server.engine.jobs import Generated, SubmittedJob
 
 
-def test_an_owner_that_raises_cancels_its_job(job, caplog):
+def test_a_callback_that_raises_cancels_its_job(job, caplog):
     def emit(event):
         raise RuntimeError("loop is closed")
 

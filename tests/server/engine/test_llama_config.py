@@ -9,21 +9,21 @@ from hfgen.server.engine.checkpoint import CheckpointError, load_checkpoint
 
 
 @pytest.fixture
-def fault(checkpoint, tmp_path):
-    """What is said of a checkpoint whose config.json has changed."""
+def config_problem(checkpoint, tmp_path):
+    """Return the problem that is reported for a checkpoint with a changed config.json."""
 
-    def fault(**changes):
+    def config_problem(**changes):
         folder = shutil.copytree(checkpoint.path, tmp_path / "model")
         config = checkpoint.config | changes
-        left = {key: value for key, value in config.items() if value != "left out"}
-        (folder / "config.json").write_text(json.dumps(left))
+        remaining = {key: value for key, value in config.items() if value != "left out"}
+        (folder / "config.json").write_text(json.dumps(remaining))
         with pytest.raises(CheckpointError) as caught:
             load_checkpoint(folder)
         text = str(caught.value)
         assert "\n" not in text
         return text.removeprefix(f"{folder / 'config.json'} ")
 
-    return fault
+    return config_problem
 
 
 AGAIN = "; fetch it again from where the checkpoint came from"
@@ -34,14 +34,14 @@ AGAIN = "; fetch it again from where the checkpoint came from"
     "name",
     ["vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers"],
 )
-def test_a_config_without_a_shape(fault, name, value):
-    assert fault(**{name: value}) == f"has no {name}{AGAIN}"
+def test_a_config_without_a_shape(config_problem, name, value):
+    assert config_problem(**{name: value}) == f"has no {name}{AGAIN}"
 
 
 @pytest.mark.parametrize("name", ["hidden_size", "num_attention_heads"])
-def test_what_others_are_made_from_is_missed_first(fault, name):
+def test_a_missing_field_is_reported_before_the_defaults_made_from_it(config_problem, name):
     changes = {"num_key_value_heads": "left out", "head_dim": "left out", name: "left out"}
-    assert fault(**changes) == f"has no {name}{AGAIN}"
+    assert config_problem(**changes) == f"has no {name}{AGAIN}"
 
 
 UNFIT = [
@@ -78,7 +78,7 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("changes", "words"), UNFIT)
-def test_a_config_that_no_llama_has(fault, changes, words):
-    text = fault(**changes)
+def test_a_config_that_no_llama_has(config_problem, changes, words):
+    text = config_problem(**changes)
     assert text.startswith(f"is not that of a Llama: {words}")
     assert text.endswith(AGAIN)

@@ -1,4 +1,4 @@
-"""The NumPy engine against a forward pass written down as plainly as it can be."""
+"""The NumPy engine, compared with a plain and slow forward pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hfgen.server.engine import numpy_llama as _numpy_llama
+from hfgen.server.engine import numpy_llama
 from hfgen.server.engine.checkpoint import load_checkpoint
 
 
@@ -37,13 +37,15 @@ def reference(checkpoint, ids):
         q, k, v = (h @ weight(f"{layer}.self_attn.{part}_proj").T for part in "qkv")
         heads = []
         for head in range(config["num_attention_heads"]):
-            mine, theirs = (slice(n * width, (n + 1) * width) for n in (head, head // shared))
+            query_columns, key_columns = (
+                slice(n * width, (n + 1) * width) for n in (head, head // shared)
+            )
             rows = []
             for t in range(len(ids)):
-                query = rotate(q[t, mine], t)
-                scores = [query @ rotate(k[s, theirs], s) / width**0.5 for s in range(t + 1)]
+                query = rotate(q[t, query_columns], t)
+                scores = [query @ rotate(k[s, key_columns], s) / width**0.5 for s in range(t + 1)]
                 masses = np.exp(scores)
-                rows.append(masses / masses.sum() @ v[: t + 1, theirs])
+                rows.append(masses / masses.sum() @ v[: t + 1, key_columns])
             heads.append(np.array(rows))
         x = x + np.concatenate(heads, axis=1) @ weight(f"{layer}.self_attn.o_proj").T
         h = norm(x, f"{layer}.post_attention_layernorm")
@@ -73,15 +75,15 @@ def random_ids(count, seed=0):
 def test_logits_are_those_of_the_reference(make_checkpoint, changes):
     checkpoint = make_checkpoint(**changes)
     engine, ids = load_checkpoint(checkpoint.path).engine, random_ids(40)
-    wanted = reference(checkpoint, ids)
+    expected = reference(checkpoint, ids)
     sequence = engine.open()
     prompt = engine.extend(sequence, ids[:30], every_position=True)
-    np.testing.assert_allclose(prompt, wanted[:30], atol=2e-4)
+    np.testing.assert_allclose(prompt, expected[:30], atol=2e-4)
     for i in range(30, 40):
         row = engine.step([sequence], [ids[i]])
         assert row.shape == (1, engine.vocab_size)
         assert row.dtype == np.float32
-        np.testing.assert_allclose(row[0], wanted[i], atol=2e-4)
+        np.testing.assert_allclose(row[0], expected[i], atol=2e-4)
 
 
 def test_without_every_position_there_is_the_last_row(model):
@@ -108,13 +110,13 @@ def test_in_chunks_or_whole(model, cuts):
 def test_a_row_of_a_batch_is_bit_for_bit_what_it_is_alone(model, size):
     engine = model.engine
 
-    def opened():
+    def open_sequences():
         sequences = [engine.open() for _ in range(size)]
         for i, sequence in enumerate(sequences):
             engine.extend(sequence, random_ids(3 + 5 * i % 71, seed=i))
         return sequences
 
-    together, alone = opened(), opened()
+    together, alone = open_sequences(), open_sequences()
     for token_id in range(5):
         rows = engine.step(together, [token_id + i for i in range(size)])
         for i, sequence in enumerate(alone):
@@ -125,7 +127,7 @@ def test_a_row_of_a_batch_is_bit_for_bit_what_it_is_alone(model, size):
 def test_attention_in_blocks_or_whole(model, monkeypatch):
     engine, ids = model.engine, random_ids(100)
     whole = engine.extend(engine.open(), ids, every_position=True)
-    monkeypatch.setattr(_numpy_llama, "_ATTENTION_LIMIT", 2 * 12 * 100 * 7)
+    monkeypatch.setattr(numpy_llama, "_ATTENTION_LIMIT", 2 * 12 * 100 * 7)
     sequence = engine.open()
     engine.extend(sequence, ids[:20])
     blocks = engine.extend(sequence, ids[20:], every_position=True)
@@ -137,7 +139,7 @@ def test_large_matrices_are_multiplied_at_once_to_the_same_end(model, monkeypatc
     sequences = [engine.open() for _ in range(6)]
     for sequence in sequences:
         engine.extend(sequence, random_ids(10))
-    monkeypatch.setattr(_numpy_llama, "_ROW_BY_ROW_LIMIT", 0)
+    monkeypatch.setattr(numpy_llama, "_ROW_BY_ROW_LIMIT", 0)
     at_once = engine.step(sequences[:3], [5, 6, 7])
     monkeypatch.undo()
     np.testing.assert_allclose(at_once, engine.step(sequences[3:], [5, 6, 7]), atol=1e-5)
@@ -171,9 +173,9 @@ def test_logits_are_the_callers_own(model):
     engine = model.engine
     first, second = engine.open(), engine.open()
     rows = engine.extend(first, [1, 2])
-    kept = rows.copy()
+    copy = rows.copy()
     rows[:] = 0
-    np.testing.assert_array_equal(engine.extend(second, [1, 2]), kept)
+    np.testing.assert_array_equal(engine.extend(second, [1, 2]), copy)
 
 
 def test_a_saturated_gate_is_no_warning(make_checkpoint):

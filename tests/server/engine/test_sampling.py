@@ -1,4 +1,4 @@
-"""The choice of tokens against the same rules written in plain Python, with nothing clever."""
+"""The choice of tokens, compared with the same rules written in plain Python."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ def softmax(scores):
     return {i: mass / total for i, mass in masses.items()}
 
 
-def reference(logits, seen, sampling):
-    """The log-probabilities of the tokens that are left, by id."""
+def reference(logits, used_ids, sampling):
+    """Return the log-probabilities of the tokens that are not ruled out, by id."""
     scores = dict(enumerate(map(float, logits)))
-    for i in set(seen):
+    for i in set(used_ids):
         penalty = sampling.repetition_penalty
         scores[i] = scores[i] * penalty if scores[i] < 0 else scores[i] / penalty
-    for i, count in Counter(seen).items():
-        scores[i] -= sampling.frequency_penalty * count / len(seen)
+    for i, count in Counter(used_ids).items():
+        scores[i] -= sampling.frequency_penalty * count / len(used_ids)
     scores = {i: score / sampling.temperature for i, score in scores.items()}
     if sampling.top_k:
-        least = sorted(scores.values(), reverse=True)[: sampling.top_k][-1]
-        scores = {i: score for i, score in scores.items() if score >= least}
+        threshold = sorted(scores.values(), reverse=True)[: sampling.top_k][-1]
+        scores = {i: score for i, score in scores.items() if score >= threshold}
     if sampling.top_p < 1:
-        masses, held, kept = softmax(scores), 0.0, []
+        masses, mass_so_far, kept_ids = softmax(scores), 0.0, []
         for i in sorted(masses, key=masses.__getitem__, reverse=True):
-            if held < sampling.top_p:
-                kept.append(i)
-            held += masses[i]
-        scores = {i: scores[i] for i in kept}
+            if mass_so_far < sampling.top_p:
+                kept_ids.append(i)
+            mass_so_far += masses[i]
+        scores = {i: scores[i] for i in kept_ids}
     if sampling.typical_p < 1:
-        masses, held, kept = softmax(scores), 0.0, []
+        masses, mass_so_far, kept_ids = softmax(scores), 0.0, []
         entropy = -sum(mass * math.log(mass) for mass in masses.values())
         for i in sorted(masses, key=lambda i: abs(-math.log(masses[i]) - entropy)):
-            if held < sampling.typical_p:
-                kept.append(i)
-            held += masses[i]
-        scores = {i: scores[i] for i in kept}
+            if mass_so_far < sampling.typical_p:
+                kept_ids.append(i)
+            mass_so_far += masses[i]
+        scores = {i: scores[i] for i in kept_ids}
     return {i: math.log(mass) for i, mass in softmax(scores).items()}
 
 
@@ -73,19 +73,19 @@ def random_sampling(rng):
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_what_is_left_and_how_likely_it_is(seed):
+def test_probabilities_are_those_of_the_reference(seed):
     rng = random.Random(seed)
     sampling = random_sampling(rng)
-    seen = [rng.randrange(VOCAB) for _ in range(rng.randrange(1, 30))]
-    chooser = Chooser(sampling, seen, VOCAB, top_n_tokens=VOCAB)
+    used_ids = [rng.randrange(VOCAB) for _ in range(rng.randrange(1, 30))]
+    chooser = Chooser(sampling, used_ids, VOCAB, top_n_tokens=VOCAB)
     for step in range(3):
         logits = row(1000 * seed + step)
-        wanted = reference(logits, seen, sampling)
+        expected = reference(logits, used_ids, sampling)
         choice = chooser.choose(logits)
-        assert dict(choice.top) == pytest.approx(wanted, abs=1e-4)
+        assert dict(choice.top) == pytest.approx(expected, abs=1e-4)
         assert [lp for _, lp in choice.top] == sorted((lp for _, lp in choice.top), reverse=True)
         assert choice.logprob == dict(choice.top)[choice.id]
-        seen.append(choice.id)
+        used_ids.append(choice.id)
 
 
 def test_greedy_takes_the_most_likely():
@@ -100,8 +100,10 @@ def test_greedy_takes_the_most_likely():
     "options", [{"temperature": 0.9}, {"top_k": 20}, {"top_p": 0.99}, {"typical_p": 0.99}]
 )
 def test_an_option_of_sampling_means_a_draw_even_without_do_sample(options):
-    chosen = {Chooser(Sampling(seed=i, **options), (), VOCAB).choose(row()).id for i in range(50)}
-    assert len(chosen) > 1
+    token_ids = {
+        Chooser(Sampling(seed=i, **options), (), VOCAB).choose(row()).id for i in range(50)
+    }
+    assert len(token_ids) > 1
 
 
 def test_penalties_alone_stay_greedy():
@@ -110,12 +112,12 @@ def test_penalties_alone_stay_greedy():
 
 
 def test_the_same_seed_draws_the_same():
-    def drawn(seed):
+    def draw_tokens(seed):
         chooser = Chooser(Sampling(seed=seed, do_sample=True), (), VOCAB)
         return [chooser.choose(row(scale=1.0)).id for _ in range(50)]
 
-    assert drawn(2**64 - 1) == drawn(2**64 - 1)
-    assert drawn(1) != drawn(2)
+    assert draw_tokens(2**64 - 1) == draw_tokens(2**64 - 1)
+    assert draw_tokens(1) != draw_tokens(2)
 
 
 def test_draws_follow_the_probabilities():
@@ -144,14 +146,14 @@ def test_a_top_longer_than_the_vocabulary():
 
 
 @pytest.mark.parametrize("temperature", [1e-45, 1e-30, 1e-3])
-def test_hardly_any_temperature_is_greedy(temperature):
+def test_a_temperature_near_zero_is_greedy(temperature):
     logits = row()
     choice = Chooser(Sampling(seed=3, temperature=temperature), (), VOCAB).choose(logits.copy())
     assert (choice.id, choice.logprob) == (int(logits.argmax()), 0.0)
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 50.0}])
-def test_something_is_always_left(options):
+def test_at_least_one_token_is_left(options):
     chooser = Chooser(Sampling(seed=0, typical_p=1e-9, **options), (), VOCAB, top_n_tokens=VOCAB)
     assert len(chooser.choose(row()).top) >= 1
 
@@ -169,11 +171,11 @@ def test_something_is_always_left(options):
         {"frequency_penalty": 2.0},
     ],
 )
-@pytest.mark.parametrize("seen", [[3], range(VOCAB)])
+@pytest.mark.parametrize("used_ids", [[3], range(VOCAB)])
 @pytest.mark.parametrize("shift", [-20, 0, 20])
-def test_no_penalty_is_too_much(penalty, options, seen, shift):
+def test_extreme_penalties_keep_numbers_finite(penalty, options, used_ids, shift):
     sampling = Sampling(seed=0, repetition_penalty=penalty, **options)
-    chooser = Chooser(sampling, seen, VOCAB, top_n_tokens=3)
+    chooser = Chooser(sampling, used_ids, VOCAB, top_n_tokens=3)
     for step in range(3):
         choice = chooser.choose(row(step) + np.float32(shift))
         assert all(math.isfinite(logprob) for _, logprob in choice.top)
@@ -207,7 +209,7 @@ def test_against_transformers():
     transformers = pytest.importorskip("transformers")
     for seed in range(200):
         rng = random.Random(seed)
-        sampling, seen = random_sampling(rng), [rng.randrange(VOCAB) for _ in range(12)]
+        sampling, used_ids = random_sampling(rng), [rng.randrange(VOCAB) for _ in range(12)]
         chain = [
             transformers.RepetitionPenaltyLogitsProcessor(penalty=sampling.repetition_penalty),
             transformers.TemperatureLogitsWarper(float(sampling.temperature)),
@@ -219,12 +221,12 @@ def test_against_transformers():
         if sampling.typical_p < 1:
             chain.append(transformers.TypicalLogitsWarper(sampling.typical_p))
         scores = torch.from_numpy(row(seed))[None]
-        counts = torch.bincount(torch.tensor(seen), minlength=VOCAB)
+        counts = torch.bincount(torch.tensor(used_ids), minlength=VOCAB)
         for i, process in enumerate(chain):
-            scores = process(torch.tensor([seen]), scores)
+            scores = process(torch.tensor([used_ids]), scores)
             if i == 0:  # transformers has no frequency penalty of this kind
-                scores = scores - counts * sampling.frequency_penalty / len(seen)
+                scores = scores - counts * sampling.frequency_penalty / len(used_ids)
         logprobs = torch.log_softmax(scores[0], -1).tolist()
-        wanted = {i: lp for i, lp in enumerate(logprobs) if lp > -math.inf}
-        choice = Chooser(sampling, seen, VOCAB, top_n_tokens=VOCAB).choose(row(seed))
-        assert dict(choice.top) == pytest.approx(wanted, abs=1e-4)
+        expected = {i: lp for i, lp in enumerate(logprobs) if lp > -math.inf}
+        choice = Chooser(sampling, used_ids, VOCAB, top_n_tokens=VOCAB).choose(row(seed))
+        assert dict(choice.top) == pytest.approx(expected, abs=1e-4)

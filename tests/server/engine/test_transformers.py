@@ -98,7 +98,7 @@ def test_gpt2_is_served(checkpoint, tmp_path):
     )
 
 
-def test_an_architecture_nobody_knows(checkpoint, tmp_path):
+def test_an_unknown_architecture(checkpoint, tmp_path):
     folder = shutil.copytree(checkpoint.path, tmp_path / "odd")
     config = checkpoint.config | {"model_type": "unheard-of", "architectures": ["Unheard"]}
     (folder / "config.json").write_text(json.dumps(config))

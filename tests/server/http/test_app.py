@@ -3,13 +3,13 @@ import io
 import pytest
 from yarl import URL
 
-ASKED = {"inputs": "Once"}
-GUARDED = ["/", "/generate", "/generate_stream", "/tokenize", "/v1/completions"]
-OPEN = ["/", "/health", "/info", "/metrics", "/ping", "/v1/models"]
+REQUEST = {"inputs": "Once"}
+KEY_ROUTES = ["/", "/generate", "/generate_stream", "/tokenize", "/v1/completions"]
+OPEN_ROUTES = ["/", "/health", "/info", "/metrics", "/ping", "/v1/models"]
 TEXT = "text/plain; charset=utf-8"
 
 
-@pytest.mark.parametrize("route", GUARDED)
+@pytest.mark.parametrize("route", KEY_ROUTES)
 @pytest.mark.parametrize(
     ("headers", "body", "status", "text"),
     [
@@ -94,34 +94,34 @@ async def test_a_wrong_method_is_405_and_empty(scripted_server, http, method, pa
         assert await response.read() == b""
 
 
-@pytest.mark.parametrize("route", GUARDED)
+@pytest.mark.parametrize("route", KEY_ROUTES)
 @pytest.mark.parametrize(
     "authorization",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", "Bearer secret2", "Basic secret", "secret"],
 )
-async def test_a_guarded_route_wants_the_key(scripted_server, http, route, authorization):
+async def test_a_key_route_requires_the_key(scripted_server, http, route, authorization):
     server, batcher = scripted_server(api_key="secret")
     headers = {} if authorization is None else {"authorization": authorization}
-    asked = {"inputs": "a", "prompt": "a"}
-    async with http.post(server.url + route, json=asked, headers=headers) as response:
+    payload = {"inputs": "a", "prompt": "a"}
+    async with http.post(server.url + route, json=payload, headers=headers) as response:
         assert response.status == 401
         assert await response.read() == b""
     assert batcher.jobs == []
 
 
 @pytest.mark.parametrize("authorization", ["Bearer sécret", "bearer sécret"])
-@pytest.mark.parametrize("route", GUARDED)
-async def test_the_key_opens(scripted_server, engine, http, route, authorization):
+@pytest.mark.parametrize("route", KEY_ROUTES)
+async def test_the_right_key_is_accepted(scripted_server, engine, http, route, authorization):
     server, _ = scripted_server(lambda _: engine.story("a"), api_key="sécret")
-    asked = {"inputs": "a", "prompt": "a"}
+    payload = {"inputs": "a", "prompt": "a"}
     headers = {"authorization": authorization}
-    async with http.post(server.url + route, json=asked, headers=headers) as response:
+    async with http.post(server.url + route, json=payload, headers=headers) as response:
         assert response.status == 200
         await response.read()
 
 
-@pytest.mark.parametrize("route", OPEN)
-async def test_the_others_want_no_key(scripted_server, http, route):
+@pytest.mark.parametrize("route", OPEN_ROUTES)
+async def test_open_routes_require_no_key(scripted_server, http, route):
     server, _ = scripted_server(api_key="secret")
     async with http.get(server.url + route) as response:
         assert response.status == 200
@@ -130,7 +130,7 @@ async def test_the_others_want_no_key(scripted_server, http, route):
 VARY = "origin, access-control-request-method, access-control-request-headers"
 
 
-async def cors_of(http, method, url, origin="https://page.example", **options):
+async def fetch_cors_headers(http, method, url, origin="https://page.example", **options):
     headers = {} if origin is None else {"origin": origin}
     async with http.request(method, url, headers=headers, **options) as response:
         await response.read()
@@ -138,11 +138,11 @@ async def cors_of(http, method, url, origin="https://page.example", **options):
         return response.status, response.headers.get("access-control-allow-origin")
 
 
-@pytest.mark.parametrize("path", [*GUARDED, *OPEN, "/nowhere", "/a/b%0Ac"])
-async def test_a_browser_may_ask_first(scripted_server, http, path):
+@pytest.mark.parametrize("path", [*KEY_ROUTES, *OPEN_ROUTES, "/nowhere", "/a/b%0Ac"])
+async def test_a_preflight_request_is_answered(scripted_server, http, path):
     server, batcher = scripted_server(api_key="secret")
-    asked = {"origin": "https://page.example", "access-control-request-method": "POST"}
-    async with http.options(URL(server.url + path, encoded=True), headers=asked) as response:
+    payload = {"origin": "https://page.example", "access-control-request-method": "POST"}
+    async with http.options(URL(server.url + path, encoded=True), headers=payload) as response:
         assert response.status == 200
         assert await response.read() == b""
         assert response.headers["access-control-allow-origin"] == "*"
@@ -171,8 +171,8 @@ async def test_any_page_may_read_every_answer(
     *, scripted_server, engine, http, method, path, body, status, origin
 ):
     server, _ = scripted_server(lambda _: engine.story("a"))
-    got = await cors_of(http, method, server.url + path, origin, json=body)
-    assert got == (status, "*")
+    received = await fetch_cors_headers(http, method, server.url + path, origin, json=body)
+    assert received == (status, "*")
 
 
 @pytest.mark.parametrize(
@@ -192,5 +192,11 @@ async def test_the_origins_that_are_listed_may_read(
         ("GET", "/info", None),
         ("POST", "/generate_stream", {"inputs": "a"}),
     ):
-        assert await cors_of(http, method, server.url + path, json=body) == (200, allowed)
-        assert await cors_of(http, method, server.url + path, None, json=body) == (200, None)
+        assert await fetch_cors_headers(http, method, server.url + path, json=body) == (
+            200,
+            allowed,
+        )
+        assert await fetch_cors_headers(http, method, server.url + path, None, json=body) == (
+            200,
+            None,
+        )

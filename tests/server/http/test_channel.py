@@ -34,13 +34,13 @@ async def test_a_reader_that_gives_up_loses_nothing():
     assert await channel.get() == "a"
 
 
-async def test_silence_is_told_again_and_again():
+async def test_a_waiting_reader_gets_none_again_and_again():
     channel = Channel(asyncio.get_running_loop(), keep_alive=0.005)
     assert [await channel.get() for _ in range(3)] == [None, None, None]
     channel.close()
 
 
-async def test_a_reader_that_is_busy_is_left_alone():
+async def test_a_busy_reader_gets_no_none():
     channel = Channel(asyncio.get_running_loop(), keep_alive=0.001)
     await asyncio.sleep(0.05)
     channel.put("a")
@@ -53,13 +53,13 @@ async def test_many_posts_wake_the_loop_once(monkeypatch):
     wakes = []
     call_soon_threadsafe = loop.call_soon_threadsafe
 
-    def counting(*args, **kwargs):
+    def count_call(*args, **kwargs):
         wakes.append(args)
         return call_soon_threadsafe(*args, **kwargs)
 
     mailbox = Mailbox(loop)
     channels = [Channel(loop) for _ in range(10)]
-    monkeypatch.setattr(loop, "call_soon_threadsafe", counting)
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count_call)
     for channel in channels:
         mailbox.post(channel, "a")
     assert len(wakes) == 1

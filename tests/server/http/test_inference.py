@@ -7,34 +7,34 @@ import pytest
 
 from hfgen.server.engine.jobs import Failed, Generated, Started
 
-ASKED = {"inputs": "Once"}
+REQUEST = {"inputs": "Once"}
 OVERLOADED = {"error": "Model is overloaded", "error_type": "overloaded"}
 
 
-async def metric(http, server, name):
+async def read_metric(http, server, name):
     async with http.get(f"{server.url}/metrics") as response:
         match = re.search(rf"^{re.escape(name)} (.+)$", await response.text(), re.MULTILINE)
     return float(match[1]) if match else 0.0
 
 
-async def cancelled(job):
+async def wait_until_cancelled(job):
     assert await asyncio.to_thread(job.cancelled.wait, 20)
 
 
-async def test_past_the_limit_there_is_429(scripted_server, engine, http, data_of):
+async def test_beyond_the_limit_the_answer_is_429(scripted_server, engine, http, parse_events):
     server, batcher = scripted_server(max_concurrent_requests=1)
-    async with http.post(f"{server.url}/generate_stream", json=ASKED) as first:
+    async with http.post(f"{server.url}/generate_stream", json=REQUEST) as first:
         batcher.job()
         for route in ("/generate", "/"):
-            async with http.post(server.url + route, json=ASKED) as response:
+            async with http.post(server.url + route, json=REQUEST) as response:
                 assert response.status == 429
                 assert await response.json() == OVERLOADED
-        async with http.post(f"{server.url}/generate_stream", json=ASKED) as response:
+        async with http.post(f"{server.url}/generate_stream", json=REQUEST) as response:
             assert response.status == 200
-            assert data_of(await response.text()) == [OVERLOADED]
-        asked = {"prompt": "a", "stream": True}
-        async with http.post(f"{server.url}/v1/completions", json=asked) as response:
-            assert data_of(await response.text()) == [
+            assert parse_events(await response.text()) == [OVERLOADED]
+        payload = {"prompt": "a", "stream": True}
+        async with http.post(f"{server.url}/v1/completions", json=payload) as response:
+            assert parse_events(await response.text()) == [
                 {"error": {"message": "Model is overloaded", "http_status_code": 422}},
                 "[DONE]",
             ]
@@ -44,22 +44,22 @@ async def test_past_the_limit_there_is_429(scripted_server, engine, http, data_o
         batcher.job().play(engine.story("a"))
         await first.read()
     batcher.script = lambda _: engine.story("a")
-    async with http.post(f"{server.url}/generate", json=ASKED) as response:
+    async with http.post(f"{server.url}/generate", json=REQUEST) as response:
         assert response.status == 200
-    assert await metric(http, server, 'tgi_request_failure{err="overloaded"}') == 5
+    assert await read_metric(http, server, 'tgi_request_failure{err="overloaded"}') == 5
 
 
 async def test_a_refused_request_gives_its_permit_back(scripted_server, engine, http):
     server, _ = scripted_server(lambda _: engine.story("a"), max_concurrent_requests=1)
-    for asked, status in ((ASKED, 200), ({"inputs": ""}, 422), (ASKED, 200)):
-        async with http.post(f"{server.url}/generate", json=asked) as response:
+    for payload, status in ((REQUEST, 200), ({"inputs": ""}, 422), (REQUEST, 200)):
+        async with http.post(f"{server.url}/generate", json=payload) as response:
             assert response.status == status
 
 
 async def test_every_sequence_and_every_prompt_takes_a_permit(scripted_server, http):
     server, batcher = scripted_server(max_concurrent_requests=1)
-    asked = {"inputs": "a", "parameters": {"best_of": 2, "do_sample": True}}
-    async with http.post(f"{server.url}/generate", json=asked) as response:
+    payload = {"inputs": "a", "parameters": {"best_of": 2, "do_sample": True}}
+    async with http.post(f"{server.url}/generate", json=payload) as response:
         assert response.status == 429
     async with http.post(f"{server.url}/v1/completions", json={"prompt": ["a", "b"]}) as response:
         assert response.status == 429
@@ -67,44 +67,46 @@ async def test_every_sequence_and_every_prompt_takes_a_permit(scripted_server, h
 
 
 @pytest.mark.parametrize(
-    ("route", "asked"),
+    ("route", "payload"),
     [
-        ("/generate_stream", ASKED),
-        ("/generate", ASKED),
-        ("/", {**ASKED, "stream": True}),
+        ("/generate_stream", REQUEST),
+        ("/generate", REQUEST),
+        ("/", {**REQUEST, "stream": True}),
         ("/v1/completions", {"prompt": "a", "stream": True}),
         ("/v1/completions", {"prompt": "a"}),
     ],
 )
-async def test_a_client_that_goes_away_takes_its_job_with_it(scripted_server, http, route, asked):
+async def test_the_job_of_a_client_that_disconnects_is_cancelled(
+    scripted_server, http, route, payload
+):
     server, batcher = scripted_server()
-    task = asyncio.create_task(http.post(server.url + route, json=asked))
+    task = asyncio.create_task(http.post(server.url + route, json=payload))
     job = await asyncio.to_thread(batcher.job)
-    assert await metric(http, server, "tgi_batch_current_size") == 1
-    if route == "/generate" or not asked.get("stream", True) or asked == {"prompt": "a"}:
+    assert await read_metric(http, server, "tgi_batch_current_size") == 1
+    if route == "/generate" or not payload.get("stream", True) or payload == {"prompt": "a"}:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
     else:
         (await task).close()
-    await cancelled(job)
-    assert await metric(http, server, "tgi_batch_current_size") == 0
-    assert await metric(http, server, 'tgi_request_failure{err="dropped"}') == 1
+    await wait_until_cancelled(job)
+    assert await read_metric(http, server, "tgi_batch_current_size") == 0
+    assert await read_metric(http, server, 'tgi_request_failure{err="dropped"}') == 1
 
 
-async def test_a_client_that_goes_away_in_mid_stream(scripted_server, engine, http):
+async def test_a_client_that_disconnects_in_mid_stream(scripted_server, engine, http):
     server, batcher = scripted_server()
-    response = await http.post(f"{server.url}/generate_stream", json=ASKED)
+    response = await http.post(f"{server.url}/generate_stream", json=REQUEST)
     job = batcher.job()
     job.play([Started(0.0), Generated(engine.token("a"))])
     assert await response.content.readuntil(b"\n\n")
     response.close()
-    await cancelled(job)
+    await wait_until_cancelled(job)
 
 
 async def test_a_client_that_resets_while_tokens_come(scripted_server, engine, http):
     server, batcher = scripted_server()
-    response = await http.post(f"{server.url}/generate_stream", json=ASKED)
+    response = await http.post(f"{server.url}/generate_stream", json=REQUEST)
     job = batcher.job()
     job.play([Started(0.0)])
     sock = response.connection.transport.get_extra_info("socket")
@@ -115,18 +117,18 @@ async def test_a_client_that_resets_while_tokens_come(scripted_server, engine, h
         await asyncio.sleep(0.001)
 
 
-async def test_two_dozen_streams_side_by_side(scripted_server, engine, http, data_of):
+async def test_two_dozen_streams_side_by_side(scripted_server, engine, http, parse_events):
     server, batcher = scripted_server()
 
     async def stream(number):
-        asked = {"inputs": "x" * (number + 1)}
-        async with http.post(f"{server.url}/generate_stream", json=asked) as response:
-            return data_of(await response.text())
+        payload = {"inputs": "x" * (number + 1)}
+        async with http.post(f"{server.url}/generate_stream", json=payload) as response:
+            return parse_events(await response.text())
 
     tasks = [asyncio.create_task(stream(number)) for number in range(24)]
     await asyncio.to_thread(batcher.job, 23)
 
-    def step_by_step():
+    def play_steps():
         for job in batcher.jobs:
             job.play([Started(0.0)])
         for step in range(50):
@@ -135,7 +137,7 @@ async def test_two_dozen_streams_side_by_side(scripted_server, engine, http, dat
                 reason = "length" if step == 49 else None
                 job.play([Generated(engine.token(text), finish_reason=reason)])
 
-    await asyncio.to_thread(step_by_step)
+    await asyncio.to_thread(play_steps)
     for number, events in enumerate(await asyncio.gather(*tasks)):
         assert [event["index"] for event in events] == list(range(1, 51))
         text = "".join(event["token"]["text"] for event in events)
@@ -144,12 +146,12 @@ async def test_two_dozen_streams_side_by_side(scripted_server, engine, http, dat
 
 
 @pytest.mark.parametrize(
-    ("route", "asked"),
-    [("/generate_stream", ASKED), ("/v1/completions", {"prompt": "a", "stream": True})],
+    ("route", "payload"),
+    [("/generate_stream", REQUEST), ("/v1/completions", {"prompt": "a", "stream": True})],
 )
-async def test_a_silent_stream_carries_comments(scripted_server, engine, http, route, asked):
+async def test_a_silent_stream_carries_comments(scripted_server, engine, http, route, payload):
     server, batcher = scripted_server(keep_alive=0.02)
-    async with http.post(server.url + route, json=asked) as response:
+    async with http.post(server.url + route, json=payload) as response:
         for _ in range(3):
             assert await response.content.readuntil(b"\n\n") == b":\n\n"
         batcher.job().play(engine.story("a"))
@@ -157,9 +159,9 @@ async def test_a_silent_stream_carries_comments(scripted_server, engine, http, r
     assert rest.startswith(b"data: {")
 
 
-async def test_an_answer_that_is_no_stream_waits_in_silence(scripted_server, engine, http):
+async def test_an_answer_that_is_no_stream_has_no_comments(scripted_server, engine, http):
     server, batcher = scripted_server(keep_alive=0.01)
-    task = asyncio.create_task(http.post(f"{server.url}/generate", json=ASKED))
+    task = asyncio.create_task(http.post(f"{server.url}/generate", json=REQUEST))
     job = await asyncio.to_thread(batcher.job)
     await asyncio.sleep(0.05)
     job.play(engine.story("a"))
@@ -167,28 +169,30 @@ async def test_an_answer_that_is_no_stream_waits_in_silence(scripted_server, eng
         assert await response.json() == {"generated_text": "a"}
 
 
-async def test_a_stopping_server_ends_its_streams_with_words(scripted_server, http, data_of):
+async def test_a_stopping_server_ends_its_streams_with_an_error_event(
+    scripted_server, http, parse_events
+):
     server, batcher = scripted_server()
-    async with http.post(f"{server.url}/generate_stream", json=ASKED) as response:
+    async with http.post(f"{server.url}/generate_stream", json=REQUEST) as response:
         batcher.job().play([Started(0.0)])
         await asyncio.to_thread(server.stop)
-        (event,) = data_of(await response.text())
+        (event,) = parse_events(await response.text())
     assert event["error_type"] == "generation"
     assert batcher.stops == [0.0]
 
 
 async def test_a_running_generation_may_finish_within_the_grace(
-    scripted_server, engine, http, data_of, refuses
+    scripted_server, engine, http, parse_events, wait_until_refused
 ):
     server, batcher = scripted_server()
-    async with http.post(f"{server.url}/generate_stream", json=ASKED) as response:
+    async with http.post(f"{server.url}/generate_stream", json=REQUEST) as response:
         job = batcher.job()
         stopping = asyncio.create_task(asyncio.to_thread(server.stop, grace=20))
 
-        await refuses(response.url.port)
+        await wait_until_refused(response.url.port)
         assert batcher.stops == []
         job.play(engine.story("a", "b"))
-        assert data_of(await response.text())[-1]["generated_text"] == "ab"
+        assert parse_events(await response.text())[-1]["generated_text"] == "ab"
         assert response.headers.get("connection") != "close"
         await stopping
     assert batcher.stops == [0.0]
@@ -196,6 +200,6 @@ async def test_a_running_generation_may_finish_within_the_grace(
 
 async def test_failures_are_counted(scripted_server, http):
     server, _ = scripted_server(lambda _: [Failed("out of luck")])
-    async with http.post(f"{server.url}/generate", json=ASKED) as response:
+    async with http.post(f"{server.url}/generate", json=REQUEST) as response:
         assert response.status == 424
-    assert await metric(http, server, 'tgi_request_failure{err="generation"}') == 1
+    assert await read_metric(http, server, 'tgi_request_failure{err="generation"}') == 1

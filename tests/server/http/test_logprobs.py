@@ -8,15 +8,15 @@ from hfgen.server import LocalServer, _local_server
 from hfgen.server.engine.jobs import Generated, Started
 
 
-def joined(chunks):
-    """The logprobs of all chunks, each of which has those of one token."""
+def join_logprobs(chunks):
+    """Join the logprobs of all chunks, each of which has one token."""
     parts = [chunk["choices"][0]["logprobs"] for chunk in chunks]
     assert all(len(column) == 1 for part in parts for column in part.values())
     return {name: [part[name][0] for part in parts] for name in parts[0]}
 
 
-def told(*tokens, end="length"):
-    """A generation of tokens, each with the likeliest in its place."""
+def make_story(*tokens, end="length"):
+    """Return the events of a generation of tokens, each with its most likely tokens."""
     events = [Generated(token, top) for token, top in tokens[:-1]]
     return [Started(time.perf_counter()), *events, Generated(*tokens[-1], end)]
 
@@ -26,11 +26,11 @@ async def test_logprobs(scripted_server, complete, stream_completion, engine):
     by = engine.token("by", token_id=2, logprob=-1.5)
     at = engine.token("at", token_id=3, logprob=-1.5)
     end = engine.token("<|end|>", special=True, token_id=0, logprob=-2.5)
-    # Where several are as likely as the last of them, the engine names them all.
+    # The engine reports all tokens that are as likely as the last one of the top.
     tokens = [(upon, (upon, by, at)), (by, (upon, at)), (end, (upon, by))]
-    server, batcher = scripted_server(lambda _: told(*tokens, end="eos_token"))
-    asked = {"prompt": "Once", "logprobs": 2}
-    (choice,) = (await complete(server, asked))["choices"]
+    server, batcher = scripted_server(lambda _: make_story(*tokens, end="eos_token"))
+    payload = {"prompt": "Once", "logprobs": 2}
+    (choice,) = (await complete(server, payload))["choices"]
     assert choice["text"] == " uponby"
     assert list(choice["logprobs"].items()) == [
         ("tokens", [" upon", "by", "<|end|>"]),
@@ -45,8 +45,8 @@ async def test_logprobs(scripted_server, complete, stream_completion, engine):
         ),
         ("text_offset", [0, 5, 7]),
     ]
-    chunks = await stream_completion(server, asked)
-    assert joined(chunks) == choice["logprobs"]
+    chunks = await stream_completion(server, payload)
+    assert join_logprobs(chunks) == choice["logprobs"]
     assert "usage" not in chunks[0]
     assert chunks[-1]["usage"] == {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7}
     assert [batcher.job(index).job.top_n_tokens for index in range(2)] == [2, 2]
@@ -56,15 +56,15 @@ async def test_no_logprobs_but_those_of_the_tokens(
     scripted_server, complete, stream_completion, engine
 ):
     server, batcher = scripted_server(lambda _: engine.story(" upon", " a"))
-    asked = {"prompt": "Once", "logprobs": 0}
-    (choice,) = (await complete(server, asked))["choices"]
+    payload = {"prompt": "Once", "logprobs": 0}
+    (choice,) = (await complete(server, payload))["choices"]
     assert choice["logprobs"] == {
         "tokens": [" upon", " a"],
         "token_logprobs": [-0.5, -0.5],
         "top_logprobs": [{" upon": -0.5}, {" a": -0.5}],
         "text_offset": [0, 5],
     }
-    assert joined(await stream_completion(server, asked)) == choice["logprobs"]
+    assert join_logprobs(await stream_completion(server, payload)) == choice["logprobs"]
     assert batcher.job().job.top_n_tokens == 0
 
 
@@ -72,7 +72,7 @@ async def test_characters_that_span_tokens(scripted_server, complete, stream_com
     half = engine.token("", token_id=1, logprob=-0.25)
     whole = engine.token("\N{FOX FACE}", token_id=2, logprob=-0.75)
     other = engine.token("\N{REPLACEMENT CHARACTER}", token_id=3, logprob=-2.0)
-    # By themselves the parts of a character are all one text, and not that of their place.
+    # Decoded alone, every part of a character is the replacement character.
     part, rest = (
         engine.token("\N{REPLACEMENT CHARACTER}", token_id=token_id, logprob=logprob)
         for token_id, logprob in ((1, -0.25), (2, -0.75))
@@ -80,9 +80,9 @@ async def test_characters_that_span_tokens(scripted_server, complete, stream_com
     less = engine.token("\N{REPLACEMENT CHARACTER}", token_id=4, logprob=-3.0)
     after = engine.token("!", token_id=5, logprob=-1.0)
     tokens = [(half, (part, other, less)), (whole, (rest, other, less)), (after, (after,))]
-    server, _ = scripted_server(lambda _: told(*tokens))
-    asked = {"prompt": "Once", "logprobs": 3}
-    (choice,) = (await complete(server, asked))["choices"]
+    server, _ = scripted_server(lambda _: make_story(*tokens))
+    payload = {"prompt": "Once", "logprobs": 3}
+    (choice,) = (await complete(server, payload))["choices"]
     assert choice["text"] == "\N{FOX FACE}!"
     assert choice["logprobs"] == {
         "tokens": ["", "\N{FOX FACE}", "!"],
@@ -94,38 +94,40 @@ async def test_characters_that_span_tokens(scripted_server, complete, stream_com
         ],
         "text_offset": [0, 0, 1],
     }
-    assert joined(await stream_completion(server, asked)) == choice["logprobs"]
+    assert join_logprobs(await stream_completion(server, payload)) == choice["logprobs"]
 
 
-async def test_special_tokens_take_no_room(scripted_server, complete, stream_completion, engine):
+async def test_special_tokens_have_no_offset_of_their_own(
+    scripted_server, complete, stream_completion, engine
+):
     server, _ = scripted_server(lambda _: engine.story("a", "<|x|>", "b", "<|end|>"))
-    asked = {"prompt": "Once", "logprobs": 0}
-    (choice,) = (await complete(server, asked))["choices"]
+    payload = {"prompt": "Once", "logprobs": 0}
+    (choice,) = (await complete(server, payload))["choices"]
     assert choice["text"] == "ab"
     assert choice["logprobs"]["tokens"] == ["a", "<|x|>", "b", "<|end|>"]
     assert choice["logprobs"]["text_offset"] == [0, 1, 1, 2]
-    assert joined(await stream_completion(server, asked)) == choice["logprobs"]
+    assert join_logprobs(await stream_completion(server, payload)) == choice["logprobs"]
 
 
 async def test_each_choice_counts_its_own_characters(
     scripted_server, complete, stream_completion, engine
 ):
     server, _ = scripted_server(lambda job: engine.story("x" * len(job.input_ids), "y"))
-    asked = {"prompt": ["a", "bb"], "logprobs": 0}
-    choices = (await complete(server, asked))["choices"]
+    payload = {"prompt": ["a", "bb"], "logprobs": 0}
+    choices = (await complete(server, payload))["choices"]
     assert [choice["logprobs"]["text_offset"] for choice in choices] == [[0, 1], [0, 2]]
-    chunks = await stream_completion(server, asked)
+    chunks = await stream_completion(server, payload)
     for index in range(2):
-        its = [chunk for chunk in chunks if chunk["choices"][0]["index"] == index]
-        assert joined(its) == choices[index]["logprobs"]
+        own_chunks = [chunk for chunk in chunks if chunk["choices"][0]["index"] == index]
+        assert join_logprobs(own_chunks) == choices[index]["logprobs"]
 
 
 async def test_more_logprobs_than_the_server_gives(scripted_server, complete, stream_completion):
     server, batcher = scripted_server()
-    asked = {"prompt": "a", "logprobs": 6}
+    payload = {"prompt": "a", "logprobs": 6}
     words = "Input validation error: `top_n_tokens` must be >= 0 and <= 5. Given: 6"
-    assert await complete(server, asked, 422) == {"error": words, "error_type": "validation"}
-    assert await stream_completion(server, asked) == [
+    assert await complete(server, payload, 422) == {"error": words, "error_type": "validation"}
+    assert await stream_completion(server, payload) == [
         {"error": {"message": words, "http_status_code": 422}}
     ]
     assert batcher.jobs == []
@@ -137,28 +139,30 @@ def both_dialects(http, complete, stream_completion):
 
     async def ask(server, prompt, **settings):
         seed, count = settings.get("seed"), settings["max_tokens"]
-        asked = {"prompt": prompt, "logprobs": 3, "temperature": 0, **settings}
-        completion = await complete(server, asked)
+        payload = {"prompt": prompt, "logprobs": 3, "temperature": 0, **settings}
+        completion = await complete(server, payload)
         (choice,) = completion["choices"]
-        chunks = await stream_completion(server, asked)
+        chunks = await stream_completion(server, payload)
         parameters = {"max_new_tokens": count, "details": True, "top_n_tokens": 3, "seed": seed}
         if "temperature" in settings:
             parameters["temperature"] = settings["temperature"]
-        native = {"inputs": prompt, "parameters": parameters}
-        async with http.post(f"{server.url}/generate", json=native) as response:
+        tgi_payload = {"inputs": prompt, "parameters": parameters}
+        async with http.post(f"{server.url}/generate", json=tgi_payload) as response:
             answer = await response.json()
         details = answer["details"]
 
         logprobs = choice["logprobs"]
-        assert joined(chunks) == logprobs
+        assert join_logprobs(chunks) == logprobs
         assert logprobs["tokens"] == [token["text"] for token in details["tokens"]]
         assert logprobs["token_logprobs"] == [token["logprob"] for token in details["tokens"]]
         for token, likeliest, by_text in zip(
             details["tokens"], details["top_tokens"], logprobs["top_logprobs"], strict=True
         ):
             assert by_text[token["text"]] == token["logprob"]
-            shown = [token if each["id"] == token["id"] else each for each in likeliest[:3]]
-            assert {each["text"] for each in (*shown, token)} == by_text.keys()
+            likeliest_tokens = [
+                token if item["id"] == token["id"] else item for item in likeliest[:3]
+            ]
+            assert {item["text"] for item in (*likeliest_tokens, token)} == by_text.keys()
             assert max(by_text.values()) == likeliest[0]["logprob"]
         for text, offset in zip(logprobs["tokens"], logprobs["text_offset"], strict=True):
             assert choice["text"].startswith(text, offset) or text == logprobs["tokens"][-1]
@@ -171,40 +175,40 @@ def both_dialects(http, complete, stream_completion):
 
 
 @pytest.mark.parametrize("prompt", ["Once upon a time", "Zoë né \N{FOX FACE} —"])
-async def test_both_dialects_say_the_same(local_server, both_dialects, prompt):
+async def test_both_dialects_give_the_same_logprobs(local_server, both_dialects, prompt):
     choice = await both_dialects(local_server, prompt, max_tokens=24)
     assert len(choice["logprobs"]["tokens"]) <= 24
 
 
-async def test_both_dialects_draw_the_same(local_server, both_dialects):
+async def test_both_dialects_draw_the_same_tokens(local_server, both_dialects):
     choice = await both_dialects(local_server, "Once", max_tokens=60, temperature=3.0, seed=4)
-    # Hot enough for bytes that make up no character.
+    # The temperature is high enough for bytes that are no character.
     assert "" in choice["logprobs"]["tokens"]
     assert "\N{REPLACEMENT CHARACTER}" in choice["text"]
 
 
 @pytest.fixture
-def led_server(monkeypatch):
-    """Start a server with the bundled model, which is made to say a text: `led_server(text)`."""
-    real, servers = _local_server.load_engine, []
+def steered_server(monkeypatch):
+    """Start a server whose bundled model generates a given text: `steered_server(text)`."""
+    load_real, servers = _local_server.load_engine, []
 
     def start(text):
         def load(options):
-            model, batcher = real(options)
+            model, batcher = load_real(options)
             ids = model.tokenizer.encode(text, add_special_tokens=False).ids
-            said = []
+            calls = []
 
-            def led(method):
+            def steer(method):
                 def call(*args, **kwargs):
                     logits = method(*args, **kwargs)
-                    logits[-1][ids[len(said) % len(ids)]] += 100
-                    said.append(None)
+                    logits[-1][ids[len(calls) % len(ids)]] += 100
+                    calls.append(None)
                     return logits
 
                 return call
 
             for name in ("extend", "step"):
-                monkeypatch.setattr(model.engine, name, led(getattr(model.engine, name)))
+                monkeypatch.setattr(model.engine, name, steer(getattr(model.engine, name)))
             return model, batcher
 
         monkeypatch.setattr(_local_server, "load_engine", load)
@@ -216,9 +220,9 @@ def led_server(monkeypatch):
         server.stop()
 
 
-async def test_both_dialects_spell_the_same(led_server, both_dialects, http):
+async def test_both_dialects_give_the_same_text(steered_server, both_dialects, http):
     text = " né \N{FOX FACE} Zoë — ok"
-    server = led_server(text)
+    server = steered_server(text)
     async with http.post(f"{server.url}/tokenize", json={"inputs": text}) as response:
         count = len(await response.json())
     choice = await both_dialects(server, "Once", max_tokens=count)

@@ -3,7 +3,7 @@ import pytest
 from hfgen.server.engine.jobs import Failed
 
 
-def fixed(answer):
+def without_time(answer):
     return {**answer, "created": 0}
 
 
@@ -11,13 +11,13 @@ async def test_a_completion(scripted_server, engine, http):
     server, batcher = scripted_server(
         lambda _: engine.story(" upon", "<|end|>", end="eos_token"), max_positions=100
     )
-    asked = {"model": "scripted", "prompt": "né", "temperature": 0}
-    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    payload = {"model": "scripted", "prompt": "né", "temperature": 0}
+    async with http.post(f"{server.url}/v1/completions", json=payload) as response:
         assert response.status == 200
         answer = await response.json()
         headers = response.headers
     assert answer["created"] > 1_700_000_000
-    assert list(fixed(answer).items()) == [
+    assert list(without_time(answer).items()) == [
         ("object", "text_completion"),
         ("id", ""),
         ("created", 0),
@@ -41,8 +41,8 @@ async def test_a_completion(scripted_server, engine, http):
 
 async def test_a_list_of_prompts(scripted_server, engine, http):
     server, _ = scripted_server(lambda job: engine.story(*"abc"[: len(job.input_ids)]))
-    asked = {"prompt": ["x", "yy", "zzz"]}
-    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    payload = {"prompt": ["x", "yy", "zzz"]}
+    async with http.post(f"{server.url}/v1/completions", json=payload) as response:
         answer = await response.json()
         assert response.headers["x-generated-tokens"] == "6"
         assert response.headers["x-compute-characters"] == "6"
@@ -51,17 +51,17 @@ async def test_a_list_of_prompts(scripted_server, engine, http):
     assert answer["usage"] == {"prompt_tokens": 6, "completion_tokens": 6, "total_tokens": 12}
 
 
-async def test_a_stream(scripted_server, engine, http, data_of):
+async def test_a_stream(scripted_server, engine, http, parse_events):
     server, _ = scripted_server(lambda _: engine.story(" upon", "<|end|>", end="eos_token"))
-    asked = {"prompt": "Once", "stream": True}
-    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    payload = {"prompt": "Once", "stream": True}
+    async with http.post(f"{server.url}/v1/completions", json=payload) as response:
         assert response.status == 200
         assert response.headers["content-type"] == "text/event-stream"
         assert response.headers["x-accel-buffering"] == "no"
         assert response.headers["x-compute-characters"] == "4"
-        first, last, done = data_of(await response.text())
+        first, last, done = parse_events(await response.text())
     fingerprint = first["system_fingerprint"]
-    assert list(fixed(first).items()) == [
+    assert list(without_time(first).items()) == [
         ("object", "text_completion"),
         ("id", ""),
         ("created", 0),
@@ -69,7 +69,7 @@ async def test_a_stream(scripted_server, engine, http, data_of):
         ("model", "scripted"),
         ("system_fingerprint", fingerprint),
     ]
-    assert list(fixed(last).items()) == [
+    assert list(without_time(last).items()) == [
         ("object", "text_completion"),
         ("id", ""),
         ("created", 0),
@@ -85,16 +85,16 @@ async def test_a_stream(scripted_server, engine, http, data_of):
 
 
 async def test_a_stream_of_two_prompts_of_which_one_is_refused_and_one_fails(
-    scripted_server, engine, http, data_of
+    scripted_server, engine, http, parse_events
 ):
     def script(job):
         return [Failed("out of luck")] if len(job.input_ids) == 1 else engine.story("a", "b")
 
     server, _ = scripted_server(script)
-    asked = {"prompt": ["x", "", "yy"], "stream": True}
-    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    payload = {"prompt": ["x", "", "yy"], "stream": True}
+    async with http.post(f"{server.url}/v1/completions", json=payload) as response:
         assert response.status == 200
-        events = data_of(await response.text())
+        events = parse_events(await response.text())
     errors = [event["error"] for event in events if "error" in event]
     assert errors == [
         {
@@ -116,7 +116,7 @@ async def test_a_stream_of_two_prompts_of_which_one_is_refused_and_one_fails(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("asked", "words", "error_type"),
+    ("payload", "words", "error_type"),
     [
         (
             {"prompt": "a", "suffix": "b"},
@@ -130,12 +130,12 @@ async def test_a_stream_of_two_prompts_of_which_one_is_refused_and_one_fails(
         ),
     ],
 )
-async def test_what_is_refused_before_anything(
-    *, scripted_server, http, asked, words, error_type, stream
+async def test_requests_that_are_refused_before_a_stream_begins(
+    *, scripted_server, http, payload, words, error_type, stream
 ):
     server, _ = scripted_server()
-    asked = {**asked, "stream": stream}
-    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    payload = {**payload, "stream": stream}
+    async with http.post(f"{server.url}/v1/completions", json=payload) as response:
         assert response.status == 422
         assert await response.json() == {"error": words, "error_type": error_type}
 
@@ -152,7 +152,7 @@ async def test_an_error_outside_a_stream_has_its_status(scripted_server, http):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("asked", "count"),
+    ("payload", "count"),
     [
         ({"prompt": "a"}, 2),
         ({"prompt": ["a", "b", "c"]}, 4),
@@ -160,11 +160,11 @@ async def test_an_error_outside_a_stream_has_its_status(scripted_server, http):
     ],
 )
 async def test_a_request_is_counted_once_and_for_each_prompt(
-    *, scripted_server, engine, http, asked, count, stream
+    *, scripted_server, engine, http, payload, count, stream
 ):
     server, _ = scripted_server(lambda _: engine.story("a"))
-    asked = {**asked, "stream": stream}
-    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    payload = {**payload, "stream": stream}
+    async with http.post(f"{server.url}/v1/completions", json=payload) as response:
         await response.read()
     async with http.get(f"{server.url}/metrics") as response:
         assert f"tgi_request_count {count}.0" in (await response.text()).splitlines()
@@ -172,21 +172,21 @@ async def test_a_request_is_counted_once_and_for_each_prompt(
 
 @pytest.mark.parametrize("name", ["logprobs", "n"])
 @pytest.mark.parametrize("value", [-1, True, "1", 1.5, 2**32])
-async def test_what_is_no_number_of_something(scripted_server, http, name, value):
+async def test_values_that_are_no_counts_are_refused(scripted_server, http, name, value):
     server, _ = scripted_server()
-    asked = {"prompt": "a", name: value}
-    async with http.post(f"{server.url}/v1/completions", json=asked) as response:
+    payload = {"prompt": "a", name: value}
+    async with http.post(f"{server.url}/v1/completions", json=payload) as response:
         assert response.status == 422
         assert f"target type: {name}: Expected `int" in await response.text()
 
 
-async def test_what_changes_nothing(scripted_server, complete, engine):
+async def test_ignored_fields_change_nothing(scripted_server, complete, engine):
     server, batcher = scripted_server(lambda _: engine.story("a"), max_positions=100)
     plain = await complete(server, {"prompt": "né", "seed": 1})
-    more = {"max_tokens": None, "logprobs": None, "n": None, "echo": True, "best_of": 3}
-    more |= {"stream_options": {"include_usage": False}, "user": "me"}
-    answer = await complete(server, {"prompt": "né", "seed": 1, **more})
-    assert fixed(answer) == fixed(plain)
+    ignored = {"max_tokens": None, "logprobs": None, "n": None, "echo": True, "best_of": 3}
+    ignored |= {"stream_options": {"include_usage": False}, "user": "me"}
+    answer = await complete(server, {"prompt": "né", "seed": 1, **ignored})
+    assert without_time(answer) == without_time(plain)
     first, second = (batcher.job(index).job for index in range(2))
     assert first == second
     assert first.max_new_tokens == 97
@@ -194,14 +194,14 @@ async def test_what_changes_nothing(scripted_server, complete, engine):
 
 async def test_several_choices(scripted_server, complete, stream_completion, engine):
     server, batcher = scripted_server(lambda job: engine.story(str(job.sampling.seed)))
-    asked = {"prompt": ["x", "yy"], "n": 2, "seed": 2**64 - 1}
-    answer = await complete(server, asked)
+    payload = {"prompt": ["x", "yy"], "n": 2, "seed": 2**64 - 1}
+    answer = await complete(server, payload)
     seeds = [str(2**64 - 1), "0"] * 2
     assert [(c["index"], c["text"]) for c in answer["choices"]] == [*enumerate(seeds)]
     assert [len(batcher.job(index).job.input_ids) for index in range(4)] == [1, 1, 2, 2]
     # Each prompt counts once.
     assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    chunks = await stream_completion(server, asked)
+    chunks = await stream_completion(server, payload)
     choices = sorted((chunk["choices"][0] for chunk in chunks), key=lambda c: c["index"])
     assert [(c["index"], c["text"]) for c in choices] == [*enumerate(seeds)]
     assert all(chunk["usage"]["completion_tokens"] == 1 for chunk in chunks)
@@ -209,14 +209,14 @@ async def test_several_choices(scripted_server, complete, stream_completion, eng
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("payload", "words"),
     [
         ({"prompt": ["a", "b"], "n": 3}, "`n` times the number of prompts must be <= 4. Given: 6"),
         ({"prompt": "a", "n": 2, "temperature": 0}, "you must use sampling when `n` is > 1"),
     ],
 )
-async def test_choices_that_are_refused(scripted_server, complete, asked, words, streamed):
+async def test_choices_that_are_refused(scripted_server, complete, payload, words, streamed):
     server, batcher = scripted_server()
-    answer = await complete(server, {**asked, "stream": streamed}, 422)
+    answer = await complete(server, {**payload, "stream": streamed}, 422)
     assert answer == {"error": f"Input validation error: {words}", "error_type": "validation"}
     assert batcher.jobs == []

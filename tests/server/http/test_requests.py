@@ -49,19 +49,19 @@ def test_unknown_fields_are_ignored():
 
 
 @pytest.mark.parametrize("name", NULLABLE)
-def test_may_be_null(name):
+def test_nullable_parameters(name):
     assert generate(**{name: None}) == generate()
 
 
 @pytest.mark.parametrize("name", NOT_NULLABLE)
-def test_may_not_be_null(name):
+def test_parameters_that_may_not_be_null(name):
     with pytest.raises(UnreadableBodyError) as caught:
         generate(**{name: None})
     assert caught.value.status == 422
     assert caught.value.text.startswith(f"{DATA}parameters.{name}: ")
 
 
-def test_the_two_tables_are_all_there_is():
+def test_the_two_tables_have_all_parameters():
     fields = msgspec.structs.fields(type(generate()))
     assert {field.name for field in fields} == {*NULLABLE, *NOT_NULLABLE}
 
@@ -149,9 +149,9 @@ def test_only_the_first_route_streams_on_request():
     ("prompt", "prompts"), [('"a"', ("a",)), ('""', ("",)), ('["a", "b"]', ("a", "b"))]
 )
 def test_a_completion_takes_a_prompt_or_a_list(prompt, prompts):
-    asked = decode_request(COMPLETION, b'{"prompt": %b}' % prompt.encode())
-    assert asked.prompts == prompts
-    assert [generation.inputs for generation in asked.to_generate_requests()] == list(prompts)
+    payload = decode_request(COMPLETION, b'{"prompt": %b}' % prompt.encode())
+    assert payload.prompts == prompts
+    assert [generation.inputs for generation in payload.to_generate_requests()] == list(prompts)
 
 
 @pytest.mark.parametrize("prompt", ["[]", "null", "[1]", "1"])
@@ -162,7 +162,7 @@ def test_a_completion_refuses_any_other_prompt(prompt):
 
 
 @pytest.mark.parametrize(
-    ("asked", "sample", "temperature"),
+    ("payload", "sample", "temperature"),
     [
         ({}, True, None),
         ({"temperature": 0}, False, None),
@@ -170,15 +170,15 @@ def test_a_completion_refuses_any_other_prompt(prompt):
         ({"temperature": 0.7}, True, 0.7),
     ],
 )
-def test_a_completion_samples_unless_its_temperature_is_zero(asked, sample, temperature):
-    body = msgspec.json.encode({"prompt": "a", "model": "any/name", **asked})
+def test_a_completion_samples_unless_its_temperature_is_zero(payload, sample, temperature):
+    body = msgspec.json.encode({"prompt": "a", "model": "any/name", **payload})
     (generation,) = decode_request(COMPLETION, body).to_generate_requests()
     assert generation.parameters.do_sample is sample
     assert generation.parameters.temperature == pytest.approx(temperature)
     assert generation.parameters.adapter_id is None
 
 
-def test_a_completion_passes_on_what_it_was_asked():
+def test_a_completion_passes_its_parameters_on():
     body = b"""{"prompt": "a", "max_tokens": 3, "top_p": 0.5, "seed": 4, "stop": ["x"],
                "repetition_penalty": 1.5, "frequency_penalty": 0.5, "stream": true,
                "logprobs": 2}"""

@@ -63,8 +63,8 @@ async def test_after_a_failure_health_is_probed(scripted_server, engine, http):
 
 async def test_metrics(scripted_server, engine, http):
     server, _ = scripted_server(lambda _: engine.story("a", "b"))
-    asked = {"inputs": "Once", "parameters": {"max_new_tokens": 5}}
-    for body in (asked, {"inputs": ""}):
+    payload = {"inputs": "Once", "parameters": {"max_new_tokens": 5}}
+    for body in (payload, {"inputs": ""}):
         async with http.post(f"{server.url}/generate", json=body) as response:
             await response.read()
     async with http.get(f"{server.url}/metrics") as response:

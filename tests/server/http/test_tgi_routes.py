@@ -7,7 +7,7 @@ from hfgen.server.engine.jobs import Failed, Generated, PrefillToken, Started
 GREEDY = {"inputs": "Once", "parameters": {}}
 
 
-def asking(inputs="Once", **parameters):
+def make_payload(inputs="Once", **parameters):
     return {"inputs": inputs, "parameters": parameters}
 
 
@@ -26,9 +26,9 @@ async def test_generate_answers_with_the_text_alone(scripted_server, engine, htt
     assert not batcher.job().cancelled.is_set()
 
 
-async def test_generate_says_where_the_time_went(scripted_server, engine, http):
+async def test_generate_has_headers_with_durations(scripted_server, engine, http):
     server, _ = scripted_server(lambda _: engine.story(" upon", " a"))
-    async with http.post(f"{server.url}/generate", json=asking("né")) as response:
+    async with http.post(f"{server.url}/generate", json=make_payload("né")) as response:
         headers = response.headers
     assert headers["x-compute-type"] == "cpu"
     assert headers["x-compute-characters"] == "2"
@@ -42,8 +42,8 @@ async def test_generate_says_where_the_time_went(scripted_server, engine, http):
 
 async def test_details(scripted_server, engine, http):
     server, _ = scripted_server(lambda _: engine.story(" upon", "<|end|>", end="eos_token"))
-    asked = asking(details=True, seed=2**64 - 1, do_sample=True)
-    async with http.post(f"{server.url}/generate", json=asked) as response:
+    payload = make_payload(details=True, seed=2**64 - 1, do_sample=True)
+    async with http.post(f"{server.url}/generate", json=payload) as response:
         answer = await response.json()
     assert list(answer) == ["generated_text", "details"]
     assert list(answer["details"].items()) == [
@@ -55,10 +55,10 @@ async def test_details(scripted_server, engine, http):
     ]
 
 
-async def test_a_greedy_generation_tells_no_seed(scripted_server, engine, http):
+async def test_a_greedy_generation_has_no_seed(scripted_server, engine, http):
     server, _ = scripted_server(lambda _: engine.story(" upon"))
-    asked = asking(details=True, seed=3)
-    async with http.post(f"{server.url}/generate", json=asked) as response:
+    payload = make_payload(details=True, seed=3)
+    async with http.post(f"{server.url}/generate", json=payload) as response:
         assert (await response.json())["details"]["seed"] is None
 
 
@@ -71,8 +71,8 @@ async def test_decoder_input_details_bring_the_prefill_and_the_details(
         return [Started(0.0, prefill), *engine.story(" upon")[1:]]
 
     server, _ = scripted_server(script)
-    asked = asking(decoder_input_details=True)
-    async with http.post(f"{server.url}/generate", json=asked) as response:
+    payload = make_payload(decoder_input_details=True)
+    async with http.post(f"{server.url}/generate", json=payload) as response:
         details = (await response.json())["details"]
     assert details["prefill"] == [
         {"id": 1, "text": "On", "logprob": None},
@@ -87,8 +87,8 @@ async def test_top_tokens(scripted_server, engine, http):
         return [Started(0.0), Generated(engine.token("a"), top, "length")]
 
     server, _ = scripted_server(script)
-    asked = asking(details=True, top_n_tokens=2)
-    async with http.post(f"{server.url}/generate", json=asked) as response:
+    payload = make_payload(details=True, top_n_tokens=2)
+    async with http.post(f"{server.url}/generate", json=payload) as response:
         details = (await response.json())["details"]
     assert details["top_tokens"] == [[wire_token("a"), wire_token("b", token_id=8)]]
 
@@ -105,15 +105,15 @@ async def test_top_tokens(scripted_server, engine, http):
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_prompt_is_echoed(
-    *, scripted_server, engine, http, data_of, route, parameters, echoed, stream
+    *, scripted_server, engine, http, parse_events, route, parameters, echoed, stream
 ):
     server, _ = scripted_server(lambda _: engine.story(" upon"))
     if stream and route == "/generate":
         route = "/generate_stream"
-    asked = {"inputs": "Once", "parameters": parameters, "stream": stream}
-    async with http.post(server.url + route, json=asked) as response:
+    payload = {"inputs": "Once", "parameters": parameters, "stream": stream}
+    async with http.post(server.url + route, json=payload) as response:
         body = await response.text()
-        answer = data_of(body)[-1] if stream else await response.json()
+        answer = parse_events(body)[-1] if stream else await response.json()
     if route == "/" and not stream:
         (answer,) = answer
     assert answer["generated_text"] == ("Once upon" if echoed else " upon")
@@ -129,8 +129,8 @@ async def test_best_of_answers_with_the_likeliest(scripted_server, engine, http)
         return [Started(0.0), *map(Generated, story), last]
 
     server, batcher = scripted_server(script)
-    asked = asking(best_of=2, do_sample=True, details=True, return_full_text=True)
-    async with http.post(f"{server.url}/generate", json=asked) as response:
+    payload = make_payload(best_of=2, do_sample=True, details=True, return_full_text=True)
+    async with http.post(f"{server.url}/generate", json=payload) as response:
         answer = await response.json()
         assert response.headers["x-generated-tokens"] == "2"
     assert answer["generated_text"] == "Oncebc"
@@ -150,7 +150,7 @@ async def test_best_of_answers_with_the_likeliest(scripted_server, engine, http)
 
 async def test_best_of_is_checked_first(scripted_server, http):
     server, batcher = scripted_server()
-    async with http.post(f"{server.url}/generate", json=asking("", best_of=3)) as response:
+    async with http.post(f"{server.url}/generate", json=make_payload("", best_of=3)) as response:
         assert response.status == 422
         assert await response.json() == {
             "error": "Input validation error: `best_of` must be > 0 and <= 2. Given: 3",
@@ -168,7 +168,7 @@ async def test_an_error_is_answered_with_its_status(scripted_server, engine, htt
             "error": "Request failed during generation: out of luck",
             "error_type": "generation",
         }
-    async with http.post(server.url + route, json=asking("")) as response:
+    async with http.post(server.url + route, json=make_payload("")) as response:
         assert response.status == 422
         assert await response.json() == {
             "error": "Input validation error: `inputs` cannot be empty",
@@ -176,12 +176,12 @@ async def test_an_error_is_answered_with_its_status(scripted_server, engine, htt
         }
 
 
-async def test_one_that_fails_takes_the_others_with_it(scripted_server, http):
+async def test_one_failed_sequence_cancels_the_others(scripted_server, http):
     server, batcher = scripted_server(
         lambda _: [Failed("out of luck")] if len(batcher.jobs) == 2 else []
     )
-    asked = asking(best_of=2, do_sample=True)
-    async with http.post(f"{server.url}/generate", json=asked) as response:
+    payload = make_payload(best_of=2, do_sample=True)
+    async with http.post(f"{server.url}/generate", json=payload) as response:
         assert response.status == 424
     assert batcher.job(0).cancelled.is_set()
 
@@ -206,16 +206,16 @@ async def test_a_stream_byte_by_byte(scripted_server, engine, http):
     )
 
 
-async def test_the_last_event_has_the_details(scripted_server, engine, http, data_of):
+async def test_the_last_event_has_the_details(scripted_server, engine, http, parse_events):
     def script(job):
         top = (engine.token("a"),)
         last = Generated(engine.token("b"), top, "stop_sequence")
         return [Started(0.0), Generated(engine.token("a"), top), last]
 
     server, _ = scripted_server(script)
-    asked = asking("né", details=True, seed=5, temperature=0.5, top_n_tokens=1)
-    async with http.post(f"{server.url}/generate_stream", json=asked) as response:
-        first, last = data_of(await response.text())
+    payload = make_payload("né", details=True, seed=5, temperature=0.5, top_n_tokens=1)
+    async with http.post(f"{server.url}/generate_stream", json=payload) as response:
+        first, last = parse_events(await response.text())
     assert list(first) == ["index", "token", "top_tokens", "generated_text", "details"]
     assert first["top_tokens"] == [wire_token("a")]
     assert first["details"] is None
@@ -227,40 +227,40 @@ async def test_the_last_event_has_the_details(scripted_server, engine, http, dat
     ]
 
 
-async def test_line_separators_of_other_standards_stay_in_the_line(
-    scripted_server, engine, http, data_of
+async def test_unicode_line_separators_stay_in_the_data_line(
+    scripted_server, engine, http, parse_events
 ):
     text = "a\u2028b\u2029c\u0085d\ve\ff\rg\nh"
     server, _ = scripted_server(lambda _: engine.story(text))
     async with http.post(f"{server.url}/generate_stream", json=GREEDY) as response:
-        (event,) = data_of(await response.text())
+        (event,) = parse_events(await response.text())
     assert event["generated_text"] == text
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("payload", "words"),
     [
-        (asking(""), "`inputs` cannot be empty"),
+        (make_payload(""), "`inputs` cannot be empty"),
         (
-            asking("", best_of=2),
+            make_payload("", best_of=2),
             "`best_of` != 1 is not supported when streaming tokens",
         ),
     ],
 )
-async def test_a_stream_refuses_in_band(scripted_server, http, data_of, asked, words):
+async def test_a_stream_refuses_in_band(scripted_server, http, parse_events, payload, words):
     server, _ = scripted_server()
-    async with http.post(f"{server.url}/generate_stream", json=asked) as response:
+    async with http.post(f"{server.url}/generate_stream", json=payload) as response:
         assert response.status == 200
         assert response.headers["content-type"] == "text/event-stream"
-        assert data_of(await response.text()) == [
+        assert parse_events(await response.text()) == [
             {"error": f"Input validation error: {words}", "error_type": "validation"}
         ]
 
 
-async def test_a_stream_fails_in_band(scripted_server, engine, http, data_of):
+async def test_a_stream_fails_in_band(scripted_server, engine, http, parse_events):
     server, _ = scripted_server(lambda _: [*engine.story("a", "b")[:2], Failed("out of luck")])
     async with http.post(f"{server.url}/generate_stream", json=GREEDY) as response:
-        first, last = data_of(await response.text())
+        first, last = parse_events(await response.text())
     assert first["token"]["text"] == "a"
     assert last == {
         "error": "Request failed during generation: out of luck",
@@ -268,7 +268,7 @@ async def test_a_stream_fails_in_band(scripted_server, engine, http, data_of):
     }
 
 
-async def test_a_token_leaves_when_it_is_there(scripted_server, engine, http):
+async def test_a_token_is_sent_as_soon_as_it_is_generated(scripted_server, engine, http):
     server, batcher = scripted_server()
     async with http.post(f"{server.url}/generate_stream", json=GREEDY) as response:
         job = batcher.job()
@@ -283,8 +283,8 @@ async def test_a_token_leaves_when_it_is_there(scripted_server, engine, http):
 
 async def test_tokenize_counts_bytes(scripted_server, http):
     server, _ = scripted_server()
-    asked = asking("aé", truncate=1)
-    async with http.post(f"{server.url}/tokenize", json=asked) as response:
+    payload = make_payload("aé", truncate=1)
+    async with http.post(f"{server.url}/tokenize", json=payload) as response:
         assert response.status == 200
         tokens = await response.json()
     assert [list(token) for token in tokens] == [["id", "text", "start", "stop"]] * 3
@@ -297,5 +297,5 @@ async def test_tokenize_counts_bytes(scripted_server, http):
 
 async def test_tokenize_takes_an_empty_text(scripted_server, http):
     server, _ = scripted_server()
-    async with http.post(f"{server.url}/tokenize", json=asking("")) as response:
+    async with http.post(f"{server.url}/tokenize", json=make_payload("")) as response:
         assert await response.json() == []

@@ -72,14 +72,14 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "words"), REFUSALS)
-async def test_what_is_refused(validate, asked, words):
+@pytest.mark.parametrize(("payload", "words"), REFUSALS)
+async def test_invalid_parameters_are_refused(validate, payload, words):
     with pytest.raises(ValidationError) as caught:
-        await validate(**asked)
+        await validate(**payload)
     assert str(caught.value) == f"Input validation error: {words}"
 
 
-async def test_the_first_of_two_faults_is_named(validate):
+async def test_the_first_of_two_faults_is_reported(validate):
     # Each row with the one below it, unless the two are about the same field; and not the first,
     # whose fault is that nothing else was asked for.
     for (first, words), (second, _) in pairwise(REFUSALS[1:]):
@@ -106,13 +106,13 @@ ACCEPTED = [
 ]
 
 
-@pytest.mark.parametrize("asked", ACCEPTED)
-async def test_what_is_accepted(validate, asked):
-    await validate(**asked)
+@pytest.mark.parametrize("payload", ACCEPTED)
+async def test_valid_parameters_are_accepted(validate, payload):
+    await validate(**payload)
 
 
 @pytest.mark.parametrize(
-    ("asked", "sampled"),
+    ("payload", "do_sample"),
     [
         ({}, False),
         ({"temperature": 1.0}, False),
@@ -124,11 +124,11 @@ async def test_what_is_accepted(validate, asked):
         ({"repetition_penalty": 1.2, "frequency_penalty": 0.5, "seed": 3}, False),
     ],
 )
-async def test_what_samples(validate, asked, sampled):
-    assert (await validate(**asked)).sampling.do_sample is sampled
+async def test_which_parameters_sample(validate, payload, do_sample):
+    assert (await validate(**payload)).sampling.do_sample is do_sample
 
 
-async def test_what_is_left_out_is_neutral(validate):
+async def test_absent_parameters_are_neutral(validate):
     job = await validate()
     sampling = job.sampling
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1.0, 0, 1.0)
@@ -137,7 +137,7 @@ async def test_what_is_left_out_is_neutral(validate):
     assert (job.stop, job.top_n_tokens, job.prefill_logprobs) == ((), 0, False)
 
 
-async def test_what_is_asked_reaches_the_job(validate):
+async def test_parameters_reach_the_job(validate):
     job = await validate(
         temperature=0.5,
         top_k=3,
@@ -169,7 +169,7 @@ async def test_the_end_of_a_truncated_prompt_is_kept(validate, byte_tokenizer):
     assert byte_tokenizer.decode(job.input_ids) == "abc"
 
 
-async def test_without_max_new_tokens_there_is_all_that_is_left(validate):
+async def test_without_max_new_tokens_the_rest_of_the_context_is_used(validate):
     assert (await validate("hello")).max_new_tokens == 25
 
 
@@ -198,15 +198,15 @@ async def test_a_long_prompt_is_tokenized_on_another_thread(validate):
 
 
 @pytest.mark.parametrize(
-    ("most", "words"),
+    ("max_best_of", "words"),
     [
         (1, "`best_of` != 1 is not allowed for this endpoint"),
         (2, "`best_of` must be > 0 and <= 2. Given: 3"),
     ],
 )
-def test_best_of_has_a_limit(byte_tokenizer, most, words):
+def test_best_of_has_a_limit(byte_tokenizer, max_best_of, words):
     limits = Limits(
-        max_best_of=most,
+        max_best_of=max_best_of,
         max_stop_sequences=4,
         max_top_n_tokens=5,
         max_input_tokens=20,
@@ -218,7 +218,7 @@ def test_best_of_has_a_limit(byte_tokenizer, most, words):
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("payload", "words"),
     [
         ({"best_of": 2}, "`best_of` != 1 is not supported when streaming tokens"),
         ({"best_of": 0}, "`best_of` != 1 is not supported when streaming tokens"),
@@ -228,8 +228,8 @@ def test_best_of_has_a_limit(byte_tokenizer, most, words):
         ),
     ],
 )
-def test_what_a_stream_refuses(byte_tokenizer, asked, words):
-    request = GenerateRequest(inputs="", parameters=GenerateParameters(**asked))
+def test_parameters_that_a_stream_refuses(byte_tokenizer, payload, words):
+    request = GenerateRequest(inputs="", parameters=GenerateParameters(**payload))
     with pytest.raises(ValidationError) as caught:
         Validator(byte_tokenizer, LIMITS).check_stream(request)
     assert str(caught.value) == f"Input validation error: {words}"

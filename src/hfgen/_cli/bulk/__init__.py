@@ -1,4 +1,4 @@
-"""`hfgen bulk`: a file of prompts in, the same rows with their texts out, none lost, none twice."""
+"""`hfgen bulk`: generate text for each row of a file; no row is lost, and none is done twice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["add_arguments", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry the command out; see `command.run`."""
-    # With it come asyncio, SQLite and aiohttp, which the other commands do without.
-    from hfgen._cli.bulk.command import run as carry_out  # noqa: PLC0415
+    """Run the command; see `command.run`."""
+    # Imported here: it imports asyncio, SQLite and aiohttp, which the other commands do not need.
+    from hfgen._cli.bulk.command import run as run_command  # noqa: PLC0415
 
-    return carry_out(options)
+    return run_command(options)

@@ -6,12 +6,9 @@ import argparse
 import re
 
 from hfgen._bulk.rate_limit import RateLimit
+from hfgen._cli import connection_arguments, parameter_arguments
 
-# More than for one call: among many rows there are some that have bad luck more than once.
-from hfgen._cli import connection_arguments as where
-from hfgen._cli import parameter_arguments as parameters
-
-# More than for one call: among many rows there are some that have bad luck more than once.
+# More than for a single call: among many rows, some fail several times by chance.
 _MAX_RETRIES = 5
 _CONCURRENCY = re.compile(r"(?:(\d+)\.\.)?(\d+)")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)([rt])pm")
@@ -31,94 +28,96 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="OUTPUT",
         required=True,
-        help="where the rows go, with their texts: .jsonl (also .gz, .zst) or .parquet. If it has "
-        "been begun by the same command, that goes on",
+        help="file for the rows with their texts: .jsonl (also .gz, .zst) or .parquet. The same "
+        "command again continues a run that was stopped",
     )
     rows = parser.add_argument_group("rows")
     rows.add_argument(
         "--template",
         metavar="TEXT",
-        help='makes the prompt of columns, as in "Translate: {text}" (default: the column inputs '
-        "or prompt)",
+        help='the prompt, with names of columns in braces: "Translate: {text}" (default: the '
+        "column inputs or prompt)",
     )
     rows.add_argument(
         "--format",
         metavar="NAME",
-        help="what INPUT is, where its name does not say: jsonl, txt, csv, tsv, parquet, jsonl.gz",
+        help="format of INPUT, if its name lacks it: jsonl, jsonl.gz, txt, csv, tsv, parquet",
     )
     rows.add_argument(
-        "--details", action="store_true", help="put the details of each answer into its row, too"
+        "--details", action="store_true", help="add the details of each answer to its row"
     )
     rows.add_argument("--ordered", action="store_true", help="keep the order of INPUT")
-    again = rows.add_mutually_exclusive_group()
-    again.add_argument(
-        "--restart", action="store_true", help="begin anew, and overwrite what OUTPUT has"
+    repeat = rows.add_mutually_exclusive_group()
+    repeat.add_argument(
+        "--restart", action="store_true", help="start from the first row, and overwrite OUTPUT"
     )
-    again.add_argument(
-        "--retry-errors", action="store_true", help="run the rows again that ended in an error"
+    repeat.add_argument(
+        "--retry-errors",
+        action="store_true",
+        help="run the rows again that have an error in OUTPUT",
     )
     rows.add_argument(
         "--max-errors",
-        type=_count,
+        type=_parse_count,
         metavar="N",
-        help="stop when more than so many rows have ended in an error (default: never)",
+        help="stop when more than N rows have ended in an error (default: never)",
     )
     rows.add_argument(
-        "--report", metavar="FILE.html", help="write a page with plots of the run at its end"
+        "--report", metavar="FILE.html", help="write a page with plots of the run when it ends"
     )
-    where.add_arguments(parser, several=True, max_retries=_MAX_RETRIES)
-    speed = parser.add_argument_group("how fast")
+    connection_arguments.add_arguments(parser, several=True, max_retries=_MAX_RETRIES)
+    speed = parser.add_argument_group("speed")
     speed.add_argument(
         "--concurrency",
-        type=concurrency,
+        type=parse_concurrency,
         default=(1, 256),
         metavar="MIN..MAX",
-        help="requests at once: as many of these as the servers take, or N for just so many "
-        "(1..256)",
+        help="requests at once: as many as the servers can take, within this range, or N for a "
+        "fixed number (default: 1..256)",
     )
     speed.add_argument(
         "--rate-limit",
-        type=rate_limit,
+        type=parse_rate_limit,
         metavar="RATE",
-        help="no more than this: 600rpm (requests a minute), 90000tpm (tokens a minute, those of "
-        "the prompts included), or both, as in 600rpm,90000tpm",
+        help="limit of requests a minute (600rpm), of tokens a minute in prompts and answers "
+        "(90000tpm), or of both (600rpm,90000tpm)",
     )
     speed.add_argument(
         "--no-stream",
         action="store_true",
-        help="wait for whole answers, instead of reading them as streams",
+        help="ask for whole answers instead of streams",
     )
-    engine = parser.add_argument_group("on what")
+    engine = parser.add_argument_group("engine")
     engine.add_argument(
         "--engine",
         choices=("local", "ray"),
         default="local",
-        help="who asks: this process, or workers on a Ray cluster, for which --concurrency and "
-        "--rate-limit hold in all (local)",
+        help="what sends the requests: this process, or workers on a Ray cluster, which share "
+        "--concurrency and --rate-limit (default: local)",
     )
     engine.add_argument(
         "--ray-address",
         metavar="ADDRESS",
-        help="the cluster (default: RAY_ADDRESS, else a Ray of its own on this machine)",
+        help="address of the cluster (default: RAY_ADDRESS, else Ray is started on this machine)",
     )
     engine.add_argument(
         "--workers",
-        type=_count,
+        type=_parse_count,
         metavar="N",
-        help="how many workers (default: one a node of the cluster)",
+        help="number of workers (default: one for each node of the cluster)",
     )
-    parameters.add_arguments(parser, {"top-n-tokens": "--details"})
+    parameter_arguments.add_arguments(parser, {"top-n-tokens": "--details"})
 
 
-def concurrency(text: str) -> int | tuple[int, int]:
-    """Return how many requests at once, or from how many to how many.
+def parse_concurrency(text: str) -> int | tuple[int, int]:
+    """Return the number in "N", or the pair in "MIN..MAX".
 
     Raises:
         ArgumentTypeError: It is neither "N" nor "MIN..MAX".
     """
-    found = _CONCURRENCY.fullmatch(text)
-    if found:
-        least, most = found[1] and int(found[1]), int(found[2])
+    match = _CONCURRENCY.fullmatch(text)
+    if match:
+        least, most = match[1] and int(match[1]), int(match[2])
         if least is None and most > 0:
             return most
         if least and least <= most:
@@ -128,22 +127,22 @@ def concurrency(text: str) -> int | tuple[int, int]:
     )
 
 
-def rate_limit(text: str) -> RateLimit:
+def parse_rate_limit(text: str) -> RateLimit:
     """Return the limit that a text such as "600rpm,90000tpm" names.
 
     Raises:
-        ArgumentTypeError: It names none.
+        ArgumentTypeError: The text is not a limit.
     """
-    found = [_RATE.fullmatch(part.strip()) for part in text.split(",")]
-    rates = {_RATES[each[2]]: float(each[1]) for each in found if each}
-    if len(rates) < len(found) or not all(rates.values()):
+    matches = [_RATE.fullmatch(part.strip()) for part in text.split(",")]
+    rates = {_RATES[match[2]]: float(match[1]) for match in matches if match}
+    if len(rates) < len(matches) or not all(rates.values()):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no rate; one looks like 600rpm, 90000tpm, or 600rpm,90000tpm"
+            f"{text!r} is not a rate such as 600rpm, 90000tpm, or 600rpm,90000tpm"
         )
     return RateLimit(**rates)
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)

@@ -1,4 +1,4 @@
-"""`hfgen bulk`: from the arguments to the exit status."""
+"""`hfgen bulk`: runs the command, from its arguments to its exit status."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hfgen._async.client import AsyncClient
-from hfgen._cli import connection_arguments as where
-from hfgen._cli import parameter_arguments as parameters
+from hfgen._cli import connection_arguments, parameter_arguments
 from hfgen._cli.bulk.input_thread import ThreadedRows
 from hfgen._cli.bulk.on_ray import ray_results
-from hfgen._cli.bulk.progress import Lines, Progress, summary
+from hfgen._cli.bulk.progress import Lines, Progress, summarize
 from hfgen._cli.bulk.report.page import Report
 from hfgen._cli.bulk.resume_command import resume_command
-from hfgen._cli.bulk.run import EXIT_INTERRUPTED, INTERRUPTED, BulkRun
+from hfgen._cli.bulk.run import INTERRUPTED, BulkRun
 from hfgen._cli.bulk.tally import Tally
 from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
 from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.prompt import Prompt
-from hfgen._files.record import Records
-from hfgen._files.source import source
+from hfgen._files.record import RecordMaker
+from hfgen._files.source import Source
 from hfgen._files.store import Store
-from hfgen._files.target import target
+from hfgen._files.target import Target
+from hfgen._io.stop_signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     import argparse
@@ -38,79 +38,79 @@ if TYPE_CHECKING:
     from hfgen._cli.connection_arguments import ClientOptions
     from hfgen._files.row import Row
 
-# Exit statuses, beside 130 for a run that was interrupted.
+# Exit statuses, besides `EXIT_INTERRUPTED`.
 _DONE, _STOPPED_BY_ERRORS, _SOME_ERRORS = 0, 1, 3
-# Open files beside the connections: the run's own, the loop's, those of a name that is looked up.
+# Open files besides the connections: those of the run, of the event loop, and of name look-ups.
 _OTHER_FILES = 64
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry the command out.
+    """Run the command.
 
     Returns:
-        0 if every row has text, 3 if some have an error, 1 if these were too many, 130 if it was
-        interrupted.
+        0 if every row has text, 3 if some have an error, 1 if more than `--max-errors` have one,
+        130 if a signal stopped the run.
 
     Raises:
-        HfgenError: It cannot be begun, or cannot go on.
+        HfgenError: The run cannot begin, or cannot go on.
     """
-    return _Bulk(options).run()
+    return _Command(options).run()
 
 
-class _Bulk:
-    """One call of the command."""
+class _Command:
+    """One execution of the command."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._began = datetime.now().astimezone()
-        # Checked here, so that an error common to all rows is reported once.
-        where.check_route(options)
-        self._source = source(options.input, options.format)
+        # Checked before the run, so that an error of all rows is reported once.
+        connection_arguments.check_route(options)
+        self._source = Source.from_name(options.input, options.format)
         if options.engine == "ray" and self._source.path is None:
             raise InvalidRequestError(
-                "--engine ray must know how many rows there are: give a file, not standard input"
+                "--engine ray needs the number of rows: give a file, not standard input"
             )
-        self._target = target(options.output)
-        self._report = Report(options.report, self._files()) if options.report else None
-        self._parameters = parameters.given(options, details=options.details)
+        self._target = Target.from_name(options.output)
+        self._report = Report(options.report, self._list_files()) if options.report else None
+        self._parameters = parameter_arguments.request_parameters(options, details=options.details)
         self._prompt = Prompt(options.template, parameters=self._parameters)
 
     def run(self) -> int:
-        """Do it; see `run`."""
+        """Run the command; see `run`."""
         options = self._options
         if options.retry_errors and not self._target.state.exists():
-            raise BulkFileError(f"{options.output} has not been begun: it has no errors to retry")
+            raise BulkFileError(f"{options.output} has no errors to retry: no run has written it")
         with Store(
             self._target,
-            settings=self._settings(),
+            settings=self._collect_settings(),
             source=self._source.path,
             restart=options.restart,
         ) as store:
             if options.retry_errors:
                 store.forget_errors()
             tally = Tally(self._source.count(), store.done, errors_before=store.errors.copy())
-            running = self._running(store, tally)
+            bulk_run = self._make_run(store, tally)
             try:
                 if tally.done != tally.total:
-                    self._generate(running, store)
+                    self._generate(bulk_run, store)
             except HfgenError:
                 if tally.done:
-                    self._end(running, _STOPPED_BY_ERRORS)
+                    self._print_summary(bulk_run, _STOPPED_BY_ERRORS)
                 raise
-            status = _status(running)
+            status = _exit_status(bulk_run)
             if status in {_DONE, _SOME_ERRORS}:
                 if options.ordered:
                     store.sort()
                 export(store, self._source, self._target)
-        self._end(running, status)
+        self._print_summary(bulk_run, status)
         return status
 
-    def _files(self) -> list[Path]:
+    def _list_files(self) -> list[Path]:
         output = self._target
-        given = [] if self._source.path is None else [self._source.path.resolve()]
-        return [output.path, output.rows, output.state, *given]
+        inputs = [] if self._source.path is None else [self._source.path.resolve()]
+        return [output.path, output.rows, output.state, *inputs]
 
-    def _settings(self) -> dict[str, Any]:
+    def _collect_settings(self) -> dict[str, Any]:
         options = self._options
         return {
             "input": self._source.digest(),
@@ -123,94 +123,99 @@ class _Bulk:
             "parameters": self._parameters,
         }
 
-    def _running(self, store: Store, tally: Tally) -> BulkRun:
-        records = Records(
+    def _make_run(self, store: Store, tally: Tally) -> BulkRun:
+        record_maker = RecordMaker(
             columns=not keeps_input_columns(self._source, self._target),
             details=self._options.details,
             digests=self._source.path is None,
         )
 
         def commit(results: list[BulkResult[Row]]) -> None:
-            store.commit([records.record(result) for result in results])
+            store.commit([record_maker.make_record(result) for result in results])
 
-        shown = choose_progress(sys.stderr)
+        progress = choose_progress(sys.stderr)
 
-        def on_abandon() -> None:
-            shown.abandon(f"stopped at once; to go on: {self._command()}")
+        def on_second_signal() -> None:
+            progress.print_in_signal_handler(f"stopped at once; to go on: {self._resume_command()}")
 
         return BulkRun(
             commit=commit,
             tally=tally,
-            progress=shown,
-            on_abandon=on_abandon,
+            progress=progress,
+            on_second_signal=on_second_signal,
             recorder=self._report.recorder if self._report else None,
             max_errors=self._options.max_errors,
         )
 
-    def _generate(self, running: BulkRun, store: Store) -> None:
-        rows = store.remaining(self._source.rows())
+    def _generate(self, bulk_run: BulkRun, store: Store) -> None:
+        rows = store.skip_finished(self._source.rows())
         try:
-            with where.client_options(self._options, on_retry=running.note_retry) as reached:
-                asyncio.run(self._ask(reached, rows, running))
+            with connection_arguments.client_options(
+                self._options, on_retry=bulk_run.note_retry
+            ) as client_options:
+                asyncio.run(self._run_rows(client_options, rows, bulk_run))
         finally:
             with ignore_closed_stderr():
-                running.progress.close()
+                bulk_run.progress.close()
 
-    async def _ask(self, reached: ClientOptions, rows: Iterator[Row], running: BulkRun) -> None:
+    async def _run_rows(
+        self, client_options: ClientOptions, rows: Iterator[Row], bulk_run: BulkRun
+    ) -> None:
         options = self._options
         if options.engine == "ray":
-            count = (running.tally.total or 0) - running.tally.done
-            with ray_results(options, reached, self._prompt, rows, count) as results:
-                await running.run(results)
+            count = (bulk_run.tally.total or 0) - bulk_run.tally.done
+            with ray_results(options, client_options, self._prompt, rows, count) as results:
+                await bulk_run.run(results)
             return
-        # Reading a pipe may block.
-        given = ThreadedRows(rows) if self._source.path is None else rows
+        # Reading standard input may block.
+        input_rows = ThreadedRows(rows) if self._source.path is None else rows
         async with (
-            AsyncClient(**reached) as client,
+            AsyncClient(**client_options) as client,
             client.generate_many(
-                given,
+                input_rows,
                 request=self._prompt,
-                model=where.model(options).get("model"),
-                concurrency=_within_limits(options.concurrency),
+                model=connection_arguments.model_field(options).get("model"),
+                concurrency=_fit_concurrency(options.concurrency),
                 rate_limit=options.rate_limit,
                 api_urls=options.api_url,
                 ordered=options.ordered,
                 stream=not options.no_stream,
             ) as results,
         ):
-            await running.run(results)
+            await bulk_run.run(results)
 
-    def _end(self, running: BulkRun, status: int) -> None:
-        lines = [*summary(running.tally, running.seconds, running.retries)]
-        if self._report is not None and running.seconds:
+    def _print_summary(self, bulk_run: BulkRun, status: int) -> None:
+        lines = [*summarize(bulk_run.tally, bulk_run.seconds, bulk_run.retries)]
+        if self._report is not None and bulk_run.seconds:
             try:
-                self._report.write(self._title(), self._facts(running))
+                self._report.write(self._make_title(), self._collect_facts(bulk_run))
                 lines.append(f"report: {self._report.path}")
             except BulkFileError as error:
-                # A report that fails must not hide how the rows ended.
+                # An error of the report must not hide the summary.
                 lines.append(f"no report: {error.message}")
         if status == _SOME_ERRORS:
-            lines.append(f"to run those with an error again: {self._command('--retry-errors')}")
-        elif status != _DONE:
-            again = "to go on, with the same input again" * (self._source.path is None)
             lines.append(
-                f"{running.stopped or 'stopped'}; {again or 'to go on'}: {self._command()}"
+                f"to run those with an error again: {self._resume_command('--retry-errors')}"
             )
-        # The results are on the disk; a closed terminal must not change the exit status.
+        elif status != _DONE:
+            hint = "to go on" if self._source.path else "to go on, with the same input again"
+            reason = bulk_run.stop_reason or "stopped"
+            lines.append(f"{reason}; {hint}: {self._resume_command()}")
+        # A closed terminal must not change the exit status: the results are on the disk.
         with ignore_closed_stderr():
             for line in lines:
-                running.progress.say(line)
+                bulk_run.progress.print_line(line)
 
-    def _command(self, *more: str) -> str:
+    def _resume_command(self, *more: str) -> str:
         return resume_command(sys.argv[1:], *more)
 
-    def _title(self) -> str:
+    def _make_title(self) -> str:
         return f"hfgen bulk: {self._source.name} → {self._options.output}"
 
-    def _facts(self, running: BulkRun) -> dict[str, str]:
-        options, tally = self._options, running.tally
+    def _collect_facts(self, bulk_run: BulkRun) -> dict[str, str]:
+        options, tally = self._options, bulk_run.tally
         total = "" if tally.total is None else f", {tally.total:,} rows"
-        servers = ", ".join(display(url) for url in options.api_url or ())
+        servers = ", ".join(redact_url(url) for url in options.api_url or ())
         facts = {
             "Input": f"{self._source.name}{total}",
             "Output": options.output,
@@ -218,14 +223,14 @@ class _Bulk:
             "Servers": "local" if options.local else options.provider or servers,
             "Parameters": ", ".join(f"{k} {v}" for k, v in self._parameters.items()),
             "Began": f"{self._began:%Y-%m-%d %H:%M}",
-            "Earlier runs": f"{tally.before:,} rows" if tally.before else "",
-            "Stopped": running.stopped,
+            "Earlier runs": f"{tally.done_before:,} rows" if tally.done_before else "",
+            "Stopped": bulk_run.stop_reason,
         }
         return {name: fact for name, fact in facts.items() if fact}
 
 
 def choose_progress(file: TextIO | None) -> Progress:
-    """Return what fits the stream: a live display on a terminal, if rich is installed."""
+    """Return a live display for a terminal if rich is installed, else `Lines`."""
     if file is not None and file.isatty() and os.environ.get("TERM") != "dumb":
         with contextlib.suppress(ModuleNotFoundError):
             from hfgen._cli.bulk.display import Display  # noqa: PLC0415 - needs rich
@@ -234,8 +239,11 @@ def choose_progress(file: TextIO | None) -> Progress:
     return Lines(file)
 
 
-def _within_limits(concurrency: int | tuple[int, int]) -> int | tuple[int, int]:
-    """Raise the limit of open files, which shells set low; return what it has room for."""
+def _fit_concurrency(concurrency: int | tuple[int, int]) -> int | tuple[int, int]:
+    """Raise the limit of open files for this concurrency; lower the concurrency if that fails.
+
+    Shells set the limit low, often to 256 or 1024.
+    """
     if sys.platform == "win32":
         return concurrency
     import resource  # noqa: PLC0415 - not on Windows
@@ -244,17 +252,17 @@ def _within_limits(concurrency: int | tuple[int, int]) -> int | tuple[int, int]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited, wanted = resource.RLIM_INFINITY, most + _OTHER_FILES
     if soft != unlimited and soft < wanted:
-        more = wanted if hard == unlimited else min(wanted, hard)
-        # Some systems have a limit beyond the limit.
+        raised = wanted if hard == unlimited else min(wanted, hard)
+        # Some systems refuse a value below the hard limit, too.
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
-            soft = more
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
         most = min(most, max(soft - _OTHER_FILES, 1))
     return (min(least, most), most) if isinstance(concurrency, tuple) else most
 
 
-def _status(running: BulkRun) -> int:
-    tally = running.tally
-    if running.stopped and tally.done != tally.total:
-        return EXIT_INTERRUPTED if running.stopped == INTERRUPTED else _STOPPED_BY_ERRORS
+def _exit_status(bulk_run: BulkRun) -> int:
+    tally = bulk_run.tally
+    if bulk_run.stop_reason and tally.done != tally.total:
+        return EXIT_INTERRUPTED if bulk_run.stop_reason == INTERRUPTED else _STOPPED_BY_ERRORS
     return _SOME_ERRORS if tally.all_errors else _DONE

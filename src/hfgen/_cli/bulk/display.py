@@ -10,7 +10,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hfgen._cli.bulk.progress import done, errors, left, resting, speed, write_past_buffers
+from hfgen._cli.bulk.progress import (
+    format_errors,
+    format_paused_servers,
+    format_rows,
+    format_speed,
+    format_time_left,
+    write_past_buffers,
+)
 
 if TYPE_CHECKING:
     from hfgen._cli.bulk.tally import View
@@ -19,9 +26,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Display:
-    """A few lines that are drawn anew in their place, and are gone at the end.
-
-    It begins with the first `show`.
+    """A few lines that are redrawn in place, and removed at the end. The first `show` draws them.
 
     Args:
         file: The terminal.
@@ -30,7 +35,7 @@ class Display:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._console = Console(file=file, highlight=False)
-        # Refreshed by `show` alone: a thread of its own would draw while the rows are counted.
+        # Only `show` redraws the lines. The thread of `auto_refresh` would compete with the run.
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -40,24 +45,24 @@ class Display:
         )
 
     def show(self, view: View, now: float) -> None:
-        """Draw it; see `Progress`."""
+        """Redraw the lines; see `Progress`."""
         self._live.start()
-        self._live.update(_drawn(view, now), refresh=True)
+        self._live.update(_draw_lines(view, now), refresh=True)
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line above the display; see `Progress`."""
         self._console.print(Text(f"hfgen: {text}"), soft_wrap=True)
 
     def close(self) -> None:
-        """Take the display away, and show the cursor again; see `Progress`."""
+        """Remove the lines, and show the cursor again; see `Progress`."""
         self._live.stop()
 
-    def abandon(self, text: str) -> None:
-        """Leave the display where it is, show the cursor, and print a line; see `Progress`."""
+    def print_in_signal_handler(self, text: str) -> None:
+        """Show the cursor, and print a line below the display; see `Progress`."""
         write_past_buffers(self._file, f"{_SHOW_CURSOR}\nhfgen: {text}\n")
 
 
-def _drawn(view: View, now: float) -> Group:
+def _draw_lines(view: View, now: float) -> Group:
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(ratio=1)
     bar.add_column(justify="right", no_wrap=True)
@@ -68,11 +73,11 @@ def _drawn(view: View, now: float) -> Group:
             pulse=view.total is None,
             animation_time=now,
         ),
-        done(view),
+        format_rows(view),
     )
-    failed = Text(errors(view), style="red" if view.errors else "")
-    lines: list[Table | Text] = [bar, Text(speed(view)), failed]
-    if view.resting:
-        lines.append(Text(resting(view), style="yellow"))
-    lines.append(Text(left(view), style="yellow" if view.stopping else "cyan"))
+    failed = Text(format_errors(view), style="red" if view.errors else "")
+    lines: list[Table | Text] = [bar, Text(format_speed(view)), failed]
+    if view.paused_servers:
+        lines.append(Text(format_paused_servers(view), style="yellow"))
+    lines.append(Text(format_time_left(view), style="yellow" if view.is_stopping else "cyan"))
     return Group(*lines)

@@ -1,4 +1,4 @@
-"""Reads rows that block, such as those of a pipe, in a thread; the event loop goes on meanwhile."""
+"""Reads rows in a thread, because reading a pipe blocks, and the event loop must go on."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _AHEAD = 256
 
 
 class ThreadedRows(Generic[T]):
-    """An async iterator over an iterator that blocks; a thread of its own goes through that.
+    """An async iterator over an iterator that blocks. A thread takes the rows from that one.
 
-    The thread reads a bounded number of rows ahead. Nothing can wake it while it waits for the next
-    one, so it is a daemon.
+    The thread reads a bounded number of rows ahead. It is a daemon, because nothing can wake it
+    while it waits for a row, and the process must be able to end.
 
     Args:
-        rows: What to go through.
+        rows: The iterator that blocks.
     """
 
     def __init__(self, rows: Iterator[T]) -> None:
@@ -55,7 +55,7 @@ class ThreadedRows(Generic[T]):
                 self._room.acquire()
                 self._ready.append(row)
                 self._notify()
-        except Exception as error:  # noqa: BLE001 - it is raised where the rows are taken
+        except Exception as error:  # noqa: BLE001 - `__anext__` raises it
             self._error = error
         self._ended = True
         self._notify()

@@ -1,11 +1,11 @@
-"""The results of a run on a Ray cluster, in place of those of `generate_many`."""
+"""The results of a run on a Ray cluster, in the form that `BulkRun` takes."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hfgen._cli import connection_arguments as where
+from hfgen._cli import connection_arguments
 from hfgen._cli.bulk.input_thread import ThreadedRows
 from hfgen._core.errors import InvalidRequestError
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from hfgen._files.row import Row
     from hfgen.ray._blocks import RayBulk
 
-# So many blocks a worker there are at least, if there are rows enough.
-_BLOCKS_OF_A_WORKER = 8
+# The rows are divided into at least this many blocks for each worker, if there are enough rows.
+_MIN_BLOCKS_PER_WORKER = 8
 
 
 class RayResults:
-    """What `BulkRun` needs of an `AsyncBulk`. To be made in an event loop.
+    """The part of `AsyncBulk` that `BulkRun` uses. It must be iterated in an event loop.
 
     Args:
-        bulk: Gives the results.
+        bulk: The results, as an iterator that blocks.
     """
 
     def __init__(self, bulk: RayBulk) -> None:
@@ -34,11 +34,11 @@ class RayResults:
 
     @property
     def statistics(self) -> BulkStatistics:
-        """What has been, as far as is known here."""
+        """Counts of the run, as far as the workers have reported."""
         return self._bulk.statistics
 
     def drain(self) -> None:
-        """Begin no further blocks; those under way end, and are handed out."""
+        """Begin no further blocks; the results of those under way still come."""
         self._bulk.drain()
 
     def __aiter__(self) -> AsyncIterator[BulkResult[Row]]:
@@ -48,22 +48,22 @@ class RayResults:
 @contextmanager
 def ray_results(
     options: argparse.Namespace,
-    reached: ClientOptions,
+    client_options: ClientOptions,
     request: Callable[[Row], Any],
     rows: Iterator[Row],
     count: int,
 ) -> Iterator[RayResults]:
-    """Give the results of the rows, which the workers of a cluster ask for.
+    """Give the results of the rows, whose requests the workers of a cluster send.
 
     Args:
-        options: The command's.
-        reached: The options of each worker's client.
+        options: The arguments of the command.
+        client_options: The options of each worker's client.
         request: Makes a row's request.
         rows: The rows.
-        count: How many there are.
+        count: The number of rows.
 
     Raises:
-        HfgenError: There is no Ray, or no connection.
+        HfgenError: Ray is not installed, or the cluster cannot be reached.
     """
     try:
         from hfgen.ray._blocks import RayBulk, connect_to_ray  # noqa: PLC0415 - optional
@@ -74,15 +74,15 @@ def ray_results(
         workers = count_workers(options.workers)
         plan = make_plan(
             request,
-            model=where.model(options).get("model"),
+            model=connection_arguments.model_field(options).get("model"),
             api_url=options.api_url,
             workers=workers,
             concurrency=options.concurrency,
             rate_limit=options.rate_limit,
             stream=not options.no_stream,
-            # What would be told of an attempt is told by other processes.
-            options={**reached, "on_retry": None},
+            # The workers are other processes, which cannot call it.
+            options={**client_options, "on_retry": None},
         )
-        size = max(min(ROWS_PER_BLOCK, count // (workers * _BLOCKS_OF_A_WORKER)), 1)
+        size = max(min(ROWS_PER_BLOCK, count // (workers * _MIN_BLOCKS_PER_WORKER)), 1)
         with RayBulk(rows, plan, workers=workers, rows_per_block=size) as bulk:
             yield RayResults(bulk)

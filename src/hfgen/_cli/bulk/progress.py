@@ -1,4 +1,7 @@
-"""What is said of a run, on standard error: a live display, or a line every now and then."""
+"""The texts about a run on standard error, and `Lines`, which prints them from time to time.
+
+`display.Display` shows the same texts live on a terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,43 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from hfgen._cli.units import duration, number
+from hfgen._cli.units import format_duration, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hfgen._cli.bulk.tally import Tally, View
 
-# Seconds between two lines: soon at first, then seldom enough for a night's log.
-_FIRST, _LAST = 2.0, 60.0
+# Seconds between the first two lines; each further pause is twice as long, up to the last value.
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 
 class Progress(Protocol):
     """Shows how far a run has come."""
 
     def show(self, view: View, now: float) -> None:
-        """Show it.
+        """Show the state of the run.
 
         Args:
-            view: What to show.
-            now: The time, in seconds.
+            view: The state.
+            now: Seconds since the start of the run.
         """
 
-    def say(self, text: str) -> None:
-        """Print a line that stays."""
+    def print_line(self, text: str) -> None:
+        """Print a line that stays on the screen."""
 
     def close(self) -> None:
-        """Leave the terminal as it was found."""
+        """Remove the display, and restore the terminal."""
 
-    def abandon(self, text: str) -> None:
-        """Close it and print a line, in the middle of whatever it is about: for signal handlers."""
+    def print_in_signal_handler(self, text: str) -> None:
+        """Restore the terminal and print a line, before the process ends at once.
+
+        The handler may have interrupted any other method, so this takes no lock and no buffer.
+        """
 
 
 class Lines:
-    """A line every now and then: for logs, and where rich is not installed.
+    """Prints a line from time to time: for logs, and where rich is not installed.
 
     Args:
         file: The stream to print to; None prints nothing.
@@ -49,19 +55,19 @@ class Lines:
         self._file = file
         self._started: float | None = None
         self._due = 0.0
-        self._pause = _FIRST
+        self._pause = _FIRST_PAUSE
 
     def show(self, view: View, now: float) -> None:
-        """Print a line if it is time for one; see `Progress`."""
+        """Print a line if the pause is over; see `Progress`."""
         if self._started is None:
             self._started, self._due = now, now + self._pause
         if now < self._due:
             return
-        self._pause = min(self._pause * 2, _LAST)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._due = now + self._pause
-        self.say(line(view))
+        self.print_line(format_line(view))
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line; see `Progress`."""
         if self._file is not None:
             print(f"hfgen: {text}", file=self._file, flush=True)
@@ -69,92 +75,101 @@ class Lines:
     def close(self) -> None:
         """Do nothing; see `Progress`."""
 
-    def abandon(self, text: str) -> None:
+    def print_in_signal_handler(self, text: str) -> None:
         """Print a line; see `Progress`."""
         if self._file is not None:
             write_past_buffers(self._file, f"hfgen: {text}\n")
 
 
 def write_past_buffers(file: TextIO, text: str) -> None:
-    """Write the text at once: a buffer that is in use takes nothing from a signal handler."""
+    """Write the text to the file descriptor. A signal handler cannot write to a buffer in use."""
     with contextlib.suppress(OSError):
         os.write(file.fileno(), text.encode())
 
 
-def line(view: View) -> str:
-    """Return all that there is to say, on one line."""
-    return ", ".join(filter(None, (f(view) for f in (done, speed, errors, resting, left))))
+def format_line(view: View) -> str:
+    """Return all parts of the state on one line."""
+    parts = (
+        format_rows(view),
+        format_speed(view),
+        format_errors(view),
+        format_paused_servers(view),
+        format_time_left(view),
+    )
+    return ", ".join(filter(None, parts))
 
 
-def speed(view: View) -> str:
-    """Return how fast it goes, and how much goes on."""
+def format_speed(view: View) -> str:
+    """Return rows and tokens a second, requests in flight, and retries."""
     return ", ".join(
         (
-            f"{number(view.rows_per_second)} rows/s",
-            f"{number(view.tokens_per_second)} tokens/s",
-            f"{number(view.in_flight)} in flight of {number(view.limit)}",
-            f"{number(view.retries)} retries",
+            f"{format_number(view.rows_per_second)} rows/s",
+            f"{format_number(view.tokens_per_second)} tokens/s",
+            f"{format_number(view.in_flight)} in flight of {format_number(view.limit)}",
+            f"{format_number(view.retries)} retries",
         )
     )
 
 
-def resting(view: View) -> str:
-    """Return which servers are left alone, and why; nothing if none is."""
-    why = f" ({view.trouble})" if view.trouble else ""
-    return f"resting: {', '.join(view.resting)}{why}" if view.resting else ""
+def format_paused_servers(view: View) -> str:
+    """Return the servers that are paused, with the last error; empty if there are none."""
+    reason = f" ({view.last_error})" if view.last_error else ""
+    return f"paused: {', '.join(view.paused_servers)}{reason}" if view.paused_servers else ""
 
 
-def left(view: View) -> str:
-    """Return how long it will take; nothing if nobody can say."""
-    if view.stopping:
-        return f"stopping, {number(view.in_flight)} still running"
+def format_time_left(view: View) -> str:
+    """Return how long the rest will take; empty if that is unknown."""
+    if view.is_stopping:
+        return f"stopping, {format_number(view.in_flight)} still running"
     if view.seconds_left is None:
         return ""
-    return f"{duration(max(round(view.seconds_left), 1))} left"
+    return f"{format_duration(max(round(view.seconds_left), 1))} left"
 
 
-def done(view: View) -> str:
-    """Return how many rows are done, of how many."""
+def format_rows(view: View) -> str:
+    """Return how many rows are finished, and of how many."""
     if view.total is None:
-        return f"{number(view.done)} rows"
+        return f"{format_number(view.done)} rows"
     share = view.done / view.total if view.total else 1.0
-    # Rounded down: 100 % is when all is done.
-    return f"{number(view.done)} of {number(view.total)} rows ({int(share * 100)}%)"
+    # Rounded down, so that 100 % means that all rows are finished.
+    return f"{format_number(view.done)} of {format_number(view.total)} rows ({int(share * 100)}%)"
 
 
-def errors(view: View) -> str:
-    """Return how many rows have errors, and of which types."""
+def format_errors(view: View) -> str:
+    """Return how many rows have an error, for each type of error."""
     count = sum(view.errors.values())
     if not count:
         return "0 errors"
-    most = sorted(view.errors.items(), key=lambda item: -item[1])
-    kinds = ", ".join(f"{name} {number(many)}" for name, many in most)
-    return f"{number(count)} error{'s' * (count > 1)} ({kinds})"
+    by_count = sorted(view.errors.items(), key=lambda item: -item[1])
+    kinds = ", ".join(f"{name} {format_number(errors)}" for name, errors in by_count)
+    return f"{format_number(count)} error{'s' * (count > 1)} ({kinds})"
 
 
-def summary(tally: Tally, seconds: float, retries: int) -> Iterator[str]:
-    """Give what has been done, in a line or two.
+def summarize(tally: Tally, seconds: float, retries: int) -> Iterator[str]:
+    """Yield one or two lines about a run that has ended.
 
     Args:
         tally: What is on the disk.
         seconds: How long the run took.
-        retries: How many attempts were made again.
+        retries: How many attempts were retries.
     """
     rows = tally.ok + tally.failed
-    done = number(tally.done)
+    done = format_number(tally.done)
     if tally.total is not None and tally.total != tally.done:
-        done += f" of {number(tally.total)}"
-    earlier = f", {number(tally.before)} of them by earlier runs" if tally.before else ""
+        done += f" of {format_number(tally.total)}"
+    earlier = (
+        f", {format_number(tally.done_before)} of them by earlier runs" if tally.done_before else ""
+    )
     failed = tally.all_errors
-    kinds = ", ".join(f"{name} {number(count)}" for name, count in failed.most_common())
+    kinds = ", ".join(f"{name} {format_number(count)}" for name, count in failed.most_common())
     yield (
-        f"{done} rows done{earlier}: {number(tally.done - failed.total())} with text, "
-        f"{number(failed.total())} with an error" + f" ({kinds})" * bool(kinds)
+        f"{done} rows done{earlier}: {format_number(tally.done - failed.total())} with text, "
+        f"{format_number(failed.total())} with an error" + f" ({kinds})" * bool(kinds)
     )
     if rows:
-        pace = max(seconds, 1e-9)
+        divisor = max(seconds, 1e-9)
         yield (
-            f"{number(rows)} rows in {duration(seconds)}: {number(rows / pace)} rows/s, "
-            f"{number(tally.tokens)} tokens, {number(tally.tokens / pace)} tokens/s, "
-            f"{number(retries)} retries"
+            f"{format_number(rows)} rows in {format_duration(seconds)}: "
+            f"{format_number(rows / divisor)} rows/s, {format_number(tally.tokens)} tokens, "
+            f"{format_number(tally.tokens / divisor)} tokens/s, {format_number(retries)} retries"
         )

@@ -1,4 +1,4 @@
-"""The command line that resumes a stopped run, as it is shown to the user."""
+"""The command line that continues a stopped run, as it is shown to the user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# These would repeat finished work.
+# Options that are left out, because they would repeat finished work.
 _ONCE = ("--restart", "--retry-errors")
 _KEY, _URL = "--api-key", "--api-url"
 _SHORTEST = len("--re")
@@ -19,38 +19,38 @@ _SHORTEST = len("--re")
 def resume_command(arguments: Sequence[str], *more: str) -> str:
     """Return the command line, for a shell.
 
-    A key is not shown, nor a URL's query; what would begin anew is left out.
+    It has neither the key nor the query of a URL, which may hold secrets.
 
     Args:
-        arguments: What the command was called with, without its name.
+        arguments: The arguments that this command was called with, without its name.
         more: Arguments to add.
     """
-    kept: list[str] = []
+    words: list[str] = []
     option = ""
-    for each in arguments:
-        if not each.startswith("--"):
-            kept.append(_shown(option, each))
+    for argument in arguments:
+        if not argument.startswith("--"):
+            words.append(_hide_secret(option, argument))
             option = ""
-        elif not any(_short_for(each, name) for name in _ONCE):
-            option, equals, value = each.partition("=")
-            kept.append(option + equals + _shown(option, value))
+        elif not any(_is_short_for(argument, name) for name in _ONCE):
+            option, equals, value = argument.partition("=")
+            words.append(option + equals + _hide_secret(option, value))
             option = "" if equals else option
-    return f"{_program()} {shlex.join([*kept, *more])}"
+    return f"{_program_name()} {shlex.join([*words, *more])}"
 
 
-def _shown(option: str, value: str) -> str:
-    if value and _short_for(option, _KEY):
+def _hide_secret(option: str, value: str) -> str:
+    if value and _is_short_for(option, _KEY):
         return "..."
-    if "?" in value and _short_for(option, _URL):
+    if "?" in value and _is_short_for(option, _URL):
         return f"{value.partition('?')[0]}?..."
     return value
 
 
-def _short_for(argument: str, name: str) -> bool:
-    # argparse takes any beginning of a name that is no beginning of another one.
+def _is_short_for(argument: str, name: str) -> bool:
+    # argparse accepts an option without its last letters, if no other one begins like that.
     return len(argument) > _SHORTEST and name.startswith(argument)
 
 
-def _program() -> str:
-    called = Path(sys.argv[0]).name
-    return f"{Path(sys.executable).name} -m hfgen" if called == "__main__.py" else called
+def _program_name() -> str:
+    name = Path(sys.argv[0]).name
+    return f"{Path(sys.executable).name} -m hfgen" if name == "__main__.py" else name

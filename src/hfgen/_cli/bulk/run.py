@@ -1,7 +1,7 @@
-"""The run: takes results from the engine, writes them in batches, counts what is on the disk.
+"""The run: takes results from the engine, and writes and counts them in batches.
 
-`BulkRun.run` is the loop; `collect_batches` groups results while a batch is written;
-`handle_stop_signals` drains the run at the first signal and ends the process at the second.
+`BulkRun.run` is the loop; `collect_batches` groups results while a batch is written. The first
+stop signal drains the run, the second one ends the process.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hfgen._cli.bulk.tally import View
 from hfgen._cli.terminal import ignore_closed_stderr
-from hfgen._core.url import display
+from hfgen._core.url import redact_url
+from hfgen._io.stop_signals import EXIT_INTERRUPTED, handle_stop_signals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
-    from types import FrameType
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 
     from hfgen._bulk.results import BulkResult, BulkStatistics
     from hfgen._cli.bulk.progress import Progress
@@ -32,95 +31,106 @@ if TYPE_CHECKING:
 # Seconds between two updates of the progress display.
 _TICK = 0.5
 INTERRUPTED = "interrupted"
-# 128 and the number of SIGINT, as a shell reports a command that Ctrl-C ended.
-EXIT_INTERRUPTED = 130
-_HANGUP = getattr(signal, "SIGHUP", None)
-_SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, _HANGUP)))
 
 T = TypeVar("T")
 
 
 class Results(Protocol):
-    """What there is of an `AsyncBulk` for a run that has an engine of another kind."""
+    """What a run needs of its engine: a part of `AsyncBulk`, which `RayResults` has, too."""
 
     @property
     def statistics(self) -> BulkStatistics:
-        """What has been."""
+        """Counts of the engine, which change while it runs."""
 
     def drain(self) -> None:
-        """Begin nothing further; what is under way ends, and is handed out."""
+        """Begin no further rows; the results of those under way still come."""
 
     def __aiter__(self) -> AsyncIterator[BulkResult[Row]]: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class BulkRun:
-    """A run.
+    """One run over the rows that are not finished yet.
 
     Attributes:
-        commit: Puts results on the disk, and returns when they are there; called in a thread.
-        tally: What is on the disk.
-        progress: Shows how far the run has come.
-        on_abandon: Called at the second stop signal, before the process ends.
-        recorder: Takes note of it for a report, None if there is to be none.
-        max_errors: How many rows may end in an error before it is stopped, None for any number.
-        stopped: Why it was stopped before its end; empty if it was not.
-        retries: How many attempts have been made again.
-        seconds: How long it has taken.
-        trouble: Why the last attempt failed that was made again.
+        commit: Writes results, and returns when they are on the disk; called in a thread.
+        tally: Counts the rows that are on the disk.
+        progress: Shows the state of the run.
+        on_second_signal: Called at the second stop signal, before the process ends.
+        recorder: Records the run for a report, None for no report.
+        max_errors: The run stops when more rows than this have an error, None for no limit.
+        stop_reason: Why the run was stopped before its end; empty if it was not.
+        retries: How many attempts were retries.
+        seconds: How long the run has taken.
+        last_error: The message of the last error that led to a retry.
     """
 
     commit: Callable[[list[BulkResult[Row]]], object]
     tally: Tally
     progress: Progress
-    on_abandon: Callable[[], object]
+    on_second_signal: Callable[[], object]
     recorder: Recorder | None = None
     max_errors: int | None = None
-    stopped: str = ""
+    stop_reason: str = ""
     retries: int = 0
     seconds: float = 0.0
-    trouble: str = ""
+    last_error: str = ""
 
     async def run(self, results: Results) -> None:
-        """Run all of it, or until it is stopped.
+        """Commit the results until there are no more, or the run is stopped.
 
         Args:
-            results: The results, as they come.
+            results: The results of the engine.
 
         Raises:
-            HfgenError: No server is there, or takes the key; the results cannot be written; the
-                rows cannot be read.
+            HfgenError: No server can be reached, or none accepts the key; the results cannot be
+                written; the rows cannot be read.
         """
         started = time.monotonic()
         loop = asyncio.get_running_loop()
 
-        def interrupted() -> None:
+        def drain() -> None:
             running = results.statistics.in_flight
             self._stop(results, INTERRUPTED)
-            self._print(f"stopping when what runs ({running}) has ended; Ctrl-C again: at once")
+            self._print_line(
+                f"stopping when the requests in flight ({running}) have ended; "
+                "Ctrl-C again stops at once"
+            )
 
-        async def watch() -> None:
+        def end_process() -> None:
+            try:
+                self.on_second_signal()
+            finally:
+                os._exit(EXIT_INTERRUPTED)
+
+        async def show_regularly() -> None:
             while True:
                 self._show(results.statistics, time.monotonic() - started)
                 await asyncio.sleep(_TICK)
 
-        with handle_stop_signals(lambda: loop.call_soon_threadsafe(interrupted), self.on_abandon):
-            watching = asyncio.create_task(watch())
+        with handle_stop_signals(
+            "SIGINT",
+            "SIGTERM",
+            "SIGHUP",
+            stop=lambda: loop.call_soon_threadsafe(drain),
+            stop_at_once=end_process,
+        ):
+            display_task = asyncio.create_task(show_regularly())
             try:
                 async with contextlib.aclosing(
                     collect_batches(self._stop_at_max_errors(results))
-                ) as finished:
-                    async for batch in finished:
+                ) as batches:
+                    async for batch in batches:
                         await asyncio.to_thread(self.commit, batch)
                         self._count(batch, time.monotonic() - started)
             finally:
                 self.seconds = time.monotonic() - started
-                watching.cancel()
+                display_task.cancel()
                 self._show(results.statistics, self.seconds)
 
     def note_retry(self, _attempt: int, _wait: float, error: HfgenError) -> None:
-        """Take note of an attempt that failed; to be passed as `on_retry`."""
-        self.trouble = " ".join(error.message.split())
+        """Remember the error of an attempt that is retried; pass this as `on_retry`."""
+        self.last_error = " ".join(error.message.split())
 
     async def _stop_at_max_errors(self, results: Results) -> AsyncIterator[BulkResult[Row]]:
         failed = 0
@@ -137,60 +147,64 @@ class BulkRun:
                 self.recorder.add(result, seconds)
 
     def _stop(self, results: Results, reason: str) -> None:
-        if not self.stopped:
-            self.stopped = reason
+        if not self.stop_reason:
+            self.stop_reason = reason
             results.drain()
 
-    def _show(self, now: BulkStatistics, seconds: float) -> None:
-        self.retries = now.retries
-        limit = now.concurrency
+    def _show(self, statistics: BulkStatistics, seconds: float) -> None:
+        self.retries = statistics.retries
+        limit = statistics.concurrency
         if self.recorder is not None:
-            self.recorder.sample(seconds, in_flight=now.in_flight, limit=limit, retries=now.retries)
-        rows, tokens = self.tally.speed(seconds)
+            self.recorder.sample(
+                seconds, in_flight=statistics.in_flight, limit=limit, retries=statistics.retries
+            )
+        rows, tokens = self.tally.measure_speed(seconds)
         view = View(
             done=self.tally.done,
             total=self.tally.total,
             rows_per_second=rows,
             tokens_per_second=tokens,
-            in_flight=now.in_flight,
+            in_flight=statistics.in_flight,
             limit=limit,
-            retries=now.retries,
+            retries=statistics.retries,
             errors=self.tally.all_errors,
-            seconds_left=self.tally.seconds_left(rows),
-            resting=tuple(_shown(server.url) for server in now.servers if server.rests),
-            trouble=self.trouble,
-            stopping=bool(self.stopped),
+            seconds_left=self.tally.estimate_seconds_left(rows),
+            paused_servers=tuple(
+                _format_server(server.url) for server in statistics.servers if server.rests
+            ),
+            last_error=self.last_error,
+            is_stopping=bool(self.stop_reason),
         )
-        # The run goes on when its terminal is closed.
+        # The run goes on after its terminal is closed.
         with ignore_closed_stderr():
             self.progress.show(view, seconds)
 
-    def _print(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         with ignore_closed_stderr():
-            self.progress.say(text)
+            self.progress.print_line(text)
 
 
-def _shown(url: str) -> str:
-    # A provider behind the router is known by its name.
-    return display(url) if "://" in url else url
+def _format_server(url: str) -> str:
+    # Providers behind the router have a name in place of a URL.
+    return redact_url(url) if "://" in url else url
 
 
 async def collect_batches(
     items: AsyncIterable[T], *, size: int = 256, seconds: float = 0.25
 ) -> AsyncGenerator[list[T]]:
-    """Give what comes, in batches; the items go on coming while a batch is dealt with.
+    """Yield the items in batches, and collect further items while the caller handles a batch.
 
-    A batch is given out when it has `size` items, when its first one is `seconds` old, or when
-    there are no more. Whoever takes long over one gets larger ones, up to twice the size; then the
-    items have to wait.
+    A batch is yielded when it has `size` items, when its first item has waited for `seconds`, or
+    when there are no more items. If the caller is slow, batches grow to twice the size; then no
+    item is taken until the next batch is.
 
     Args:
-        items: What is to come in batches.
-        size: How many items are worth a batch.
+        items: The items.
+        size: The number of items in a batch, as a rule.
         seconds: How long an item waits for others.
     """
     pending: list[T] = []
-    ready, taken = asyncio.Event(), asyncio.Event()
+    is_ready, has_room = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     async def collect() -> None:
@@ -201,67 +215,29 @@ async def collect_batches(
                 if len(pending) == 1:
                     if timer is not None:
                         timer.cancel()
-                    timer = loop.call_later(seconds, ready.set)
+                    timer = loop.call_later(seconds, is_ready.set)
                 if len(pending) >= size:
-                    ready.set()
+                    is_ready.set()
                 while len(pending) >= 2 * size:
-                    taken.clear()
-                    await taken.wait()
+                    has_room.clear()
+                    await has_room.wait()
         finally:
             if timer is not None:
                 timer.cancel()
-            ready.set()
+            is_ready.set()
 
     collector = asyncio.create_task(collect())
     try:
         while not collector.done() or pending:
-            await ready.wait()
-            ready.clear()
+            await is_ready.wait()
+            is_ready.clear()
             batch = pending.copy()
             pending.clear()
-            taken.set()
+            has_room.set()
             if batch:
                 yield batch
         await collector
     finally:
         collector.cancel()
-        # What it ends with has been raised above, or matters less than what is being raised.
+        # Its error was raised by `await collector`, or another error is being raised already.
         await asyncio.gather(collector, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def handle_stop_signals(first: Callable[[], object], last: Callable[[], object]) -> Iterator[None]:
-    """Heed SIGINT, SIGTERM and SIGHUP inside of the context; the second one ends the process.
-
-    What was ignored stays so (`nohup`).
-
-    Args:
-        first: Called at the first signal, between any two steps of the main thread: it must do no
-            more than pass it on.
-        last: Called at the second one, before the end.
-    """
-    seen = 0
-
-    def told(number: int, _: FrameType | None) -> None:
-        nonlocal seen
-        if number == _HANGUP and seen:
-            # A closed terminal sends SIGHUP twice: through the shell, and from the system.
-            return
-        seen += 1
-        try:
-            first() if seen == 1 else last()
-        finally:
-            # Exits even if `last` fails.
-            if seen > 1:
-                os._exit(EXIT_INTERRUPTED)
-
-    before = {
-        number: signal.signal(number, told)
-        for number in _SIGNALS
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

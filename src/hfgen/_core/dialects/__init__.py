@@ -1,1 +1,1 @@
-"""How each family of servers is asked, and how it answers."""
+"""The dialects: how each family of servers expects requests, and how it answers."""

@@ -1,6 +1,8 @@
-"""What a dialect is: how one family of servers wants to be asked, and how it answers. No I/O.
+"""`Dialect`: how one family of servers expects a request, and how it answers. No I/O.
 
-To add one, write a module beside `tgi` with a class of this shape.
+A dialect is made for one request. `encode_body` gives the body to post. A JSON answer goes to
+`read_answers`. For a stream, `make_event_reader` gives a reader that turns events into chunks.
+To add a dialect, write a module beside `tgi` with a class of this shape.
 """
 
 from __future__ import annotations
@@ -19,98 +21,105 @@ if TYPE_CHECKING:
     from hfgen._core.answers import Chunk, GeneratedText
     from hfgen._core.sse import Event
 
-_SHOWN = 200
-# Invalid UTF-8 inside a string is not among msgspec's own errors.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_MAX_SHOWN = 200
+# What decoding JSON may raise: msgspec has no error of its own for UTF-8 that is invalid.
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class EventReader(Protocol):
     """Reads the events of one stream, in order.
 
     Attributes:
-        complete: Whether all tokens have come.
+        is_complete: Whether all tokens have come.
     """
 
-    complete: bool
+    is_complete: bool
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         """Yield the chunks that the events complete.
 
         Raises:
             StatusError: An event reports an error.
-            MalformedStreamError: It cannot be read.
+            MalformedStreamError: An event cannot be read.
         """
 
-    def rest(self) -> Sequence[Chunk]:
-        """Return the chunks that were held back for what might follow, once nothing does."""
+    def take_rest(self) -> Sequence[Chunk]:
+        """Return the chunks that were held back until more events come; for the end of a stream."""
 
 
 class Dialect(Protocol):
-    """How one request is put to a family of servers, and how they answer it."""
+    """How one request is written for a family of servers, and how their answers are read."""
 
-    def body(self, *, stream: bool) -> bytes:
-        """Return the body that asks for what the request asks for.
+    def encode_body(self, *, stream: bool) -> bytes:
+        """Return the JSON body of the HTTP request.
 
         Raises:
-            InvalidRequestError: It cannot be asked for.
+            InvalidRequestError: The dialect, or the server, has no way to express the request.
         """
 
-    def answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
-        """Return what a JSON body, that came under these headers, answers.
+    def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
+        """Return the answers that a JSON body holds; `headers` are those of the HTTP answer.
 
         Raises:
             StatusError: The body reports an error.
-            MalformedAnswerError: It cannot be read.
+            MalformedAnswerError: The body cannot be read.
         """
 
-    def events(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> EventReader:
-        """Return a reader for the events of a new stream, that comes under these headers.
+    def make_event_reader(
+        self, headers: Headers = NO_HEADERS, *, only_text: bool = False
+    ) -> EventReader:
+        """Return a reader for the events of one stream.
 
-        Of a chunk that it is to read `only_text` of it need know nothing but `token.text` and
-        `token.special`.
+        Args:
+            headers: The headers of the HTTP answer.
+            only_text: Whether the caller needs nothing of a chunk but its `generated_text` and
+                `text` and `special` of its token. The reader may leave out the rest.
         """
 
 
-def read_non_chunk(event: Event, headers: Headers, why: str) -> bool:
-    """Take in an event that is no chunk; return whether it says that the stream is at its end.
+def read_non_chunk(event: Event, headers: Headers, problem: str) -> bool:
+    """Read an event that is no chunk; return whether it ends the stream.
+
+    Args:
+        event: The event.
+        headers: The headers of the HTTP answer.
+        problem: Why the event is no chunk, for the message of an error.
 
     Raises:
-        StatusError: It reports an error.
-        MalformedStreamError: It is nothing that is known.
+        StatusError: The event reports an error.
+        MalformedStreamError: The event is of no known kind.
     """
     data = event.data.strip()
     if not data:
         return False
     if data == b"[DONE]":
-        # Servers that end with `finish_reason: null` say only so that it is the end.
+        # Where the finish reason is null, this is the only mark of the end.
         return True
-    if fault := find_error(data):
-        raise server_errors.error_from(fault, headers=headers, body=data)
+    if report := find_error(data):
+        raise server_errors.make_status_error(report, headers=headers, body=data)
     if event.name == b"error":
-        raise server_errors.error_from(
-            server_errors.error_in_body(data), headers=headers, body=data
+        raise server_errors.make_status_error(
+            server_errors.parse_body_error(data), headers=headers, body=data
         )
     if event.name not in {b"", b"message"}:
-        # As a browser does: who does not listen to a type of event does not get it.
+        # Events of an unknown type are ignored, as browsers do.
         return False
-    raise malformed_error(data, f"an event in the stream is {why}", MalformedStreamError) from None
+    raise malformed_error(
+        data, f"an event in the stream is {problem}", MalformedStreamError
+    ) from None
 
 
 def find_error(data: bytes) -> server_errors.ReportedError | None:
     """Return the error that a body or an event reports, None if it reports none."""
     try:
-        return server_errors.error_in_json(msgspec.json.decode(data))
-    except UNREADABLE:
+        return server_errors.parse_json_error(msgspec.json.decode(data))
+    except DECODE_ERRORS:
         return None
 
 
-def preview(data: bytes) -> str:
-    """Return the bytes as a message shows them: cut to a readable length."""
-    return repr(data if len(data) <= _SHOWN else data[:_SHOWN] + b"...")
-
-
 def malformed_error(
-    data: bytes, what: str, kind: type[MalformedAnswerError] = MalformedAnswerError
+    data: bytes, problem: str, kind: type[MalformedAnswerError] = MalformedAnswerError
 ) -> MalformedAnswerError:
-    """Return the error for bytes that cannot be read as what they ought to be."""
-    return kind(f"{what}: {preview(data)}")
+    """Return the error for bytes that cannot be read; the message has the problem and the start."""
+    start = data if len(data) <= _MAX_SHOWN else data[:_MAX_SHOWN] + b"..."
+    return kind(f"{problem}: {start!r}")

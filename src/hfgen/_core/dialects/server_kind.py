@@ -1,4 +1,4 @@
-"""What is known of a server that speaks completions: which one it is, and what it serves."""
+"""`Server`: the kind of a server that speaks completions, and the models that it serves."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ class Server(msgspec.Struct, frozen=True):
     """A server that speaks completions.
 
     Attributes:
-        kind: Which one it is, None where nobody knows; "provider" for a hosted one of which only
-            OpenAI's own fields are certain.
-        models: The ids of what it serves, base models only.
-        context: How many tokens prompt and text may be together, where its list of models says.
+        kind: The software, None if unknown; "provider" for a hosted provider, which is only
+            certain to take the fields of OpenAI's own API.
+        models: The ids of the models that it serves, without adapters.
+        context: The maximum of tokens of prompt and text together, None if the server's list of
+            models does not have it.
     """
 
     kind: Kind | None = None

@@ -22,14 +22,14 @@ class StoppingCriteria:
     """Decides when a job ends, as TGI's StoppingCriteria does and in its order (utils/tokens.py).
 
     Args:
-        job: the limits and stop strings to apply.
-        eos_ids: the tokens that end a generation.
-        max_positions: the context of the model in tokens; when it is full, the reason is "length".
+        job: The limits and stop strings to apply.
+        eos_ids: The tokens that end a generation.
+        max_positions: The context of the model in tokens; when it is full, the reason is "length".
     """
 
     def __init__(self, job: Job, eos_ids: frozenset[int], max_positions: int) -> None:
         self._eos_ids = eos_ids
-        self._left = min(job.max_new_tokens, max(1, max_positions - len(job.input_ids)))
+        self._remaining = min(job.max_new_tokens, max(1, max_positions - len(job.input_ids)))
         # TGI's regular expression is the stop string and `$`, which lets a line feed follow.
         self._endings = tuple(ending for stop in job.stop for ending in (stop, stop + "\n"))
         self._longest = max(map(len, self._endings), default=0)
@@ -37,8 +37,8 @@ class StoppingCriteria:
 
     def check(self, token_id: int, text: str) -> FinishReason | None:
         """Count a generated token; return why the job ends with it, or None if it goes on."""
-        self._left -= 1
-        if self._left <= 0:
+        self._remaining -= 1
+        if self._remaining <= 0:
             return "length"
         if token_id in self._eos_ids:
             return "eos_token"

@@ -39,10 +39,10 @@ class Batcher:
     """Runs the jobs of one model on a thread of its own.
 
     Args:
-        model: what `load_checkpoint` returned. From `start` on, only the batcher's thread may use
+        model: What `load_checkpoint` returned. From `start` on, only the batcher's thread may use
             its engine.
-        max_batch: how many jobs are in the batch at the same time; the others wait in the queue.
-        chunk: how many tokens of prompts are read before the other jobs get their next token.
+        max_batch: How many jobs are in the batch at the same time; the others wait in the queue.
+        chunk: How many tokens of prompts are read before the other jobs get their next token.
     """
 
     def __init__(self, model: Model, *, max_batch: int = _MAX_BATCH, chunk: int = _CHUNK) -> None:
@@ -76,8 +76,8 @@ class Batcher:
         """Queue a job, from any thread.
 
         Args:
-            job: what to generate.
-            emit: called with each event, on the batcher's thread, which waits for it to return.
+            job: What to generate.
+            emit: Called with each event, on the batcher's thread, which waits for it to return.
                 If it raises, its job is cancelled. After `stop`, `submit` itself calls it, with
                 `Failed`.
         """
@@ -95,7 +95,7 @@ class Batcher:
         """Refuse new jobs, let the others end, and wait for the thread.
 
         Args:
-            grace: seconds after which jobs that have not ended get `Failed`.
+            grace: Seconds after which jobs that have not ended get `Failed`.
         """
         with self._changed:
             self._deadline = time.monotonic() + grace

@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,10 +68,10 @@ def load_checkpoint(path: str | Path) -> Model:
     is installed; anything else is served by transformers.
 
     Args:
-        path: a folder with config.json, tokenizer.json and safetensors files.
+        path: A folder with config.json, tokenizer.json and safetensors files.
 
     Raises:
-        CheckpointError: the folder is incomplete or damaged, or needs what is not installed.
+        CheckpointError: The folder is incomplete or damaged, or needs what is not installed.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -89,16 +89,16 @@ def load_checkpoint(path: str | Path) -> Model:
     else:
         engine, engine_name = _load_with_transformers(folder, reason), "transformers"
     return Model(
-        name=_model_name(folder),
+        name=_find_model_name(folder),
         path=folder,
         engine_name=engine_name,
         engine=engine,
         tokenizer=tokenizer,
-        eos_ids=_eos_ids(folder, config),
+        eos_ids=_read_eos_ids(folder, config),
     )
 
 
-def _model_name(folder: Path) -> str:
+def _find_model_name(folder: Path) -> str:
     """Return "owner/model" for a folder of the Hub's cache, else the folder's name.
 
     Folders of the cache are called models--owner--name/snapshots/revision.
@@ -127,18 +127,18 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _eos_ids(folder: Path, config: Mapping[str, Any]) -> frozenset[int]:
+def _read_eos_ids(folder: Path, config: Mapping[str, Any]) -> frozenset[int]:
     """Return the end tokens of generation_config.json, or of config.json where it names none.
 
     Either file may have a number or a list.
     """
     generation = read_json(folder, "generation_config.json", optional=True)
-    found = generation.get("eos_token_id")
-    if found is None:
-        found = config.get("eos_token_id")
-    ids = found if isinstance(found, list) else [] if found is None else [found]
+    value = generation.get("eos_token_id")
+    if value is None:
+        value = config.get("eos_token_id")
+    ids = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(i, int) for i in ids):
-        raise CheckpointError(f"{folder} has an eos_token_id that is not a number: {found!r}")
+        raise CheckpointError(f"{folder} has an eos_token_id that is not a number: {value!r}")
     return frozenset(ids)
 
 
@@ -182,9 +182,9 @@ def _open_tensors(folder: Path) -> Callable[[str, tuple[int, ...]], npt.NDArray[
         for file, start, entries in headers:
             if name in entries:
                 return _read_tensor(file, start, name, entries[name], shape)
-        where = files[0] if len(files) == 1 else folder / index
+        source = files[0] if len(files) == 1 else folder / index
         raise CheckpointError(
-            f"{where} has no tensor {name!r}; the weights do not belong to this config.json"
+            f"{source} has no tensor {name!r}; the weights do not belong to this config.json"
         )
 
     return read_tensor
@@ -220,11 +220,11 @@ def _read_tensor(
     """
     dtype = _DTYPES.get(entry["dtype"])
     if dtype is None:
-        _raise_wrong_tensor(
+        raise _wrong_tensor_error(
             file, name, f"the type {entry['dtype']}", f"one of {', '.join(_DTYPES)}"
         )
     if tuple(entry["shape"]) != shape:
-        _raise_wrong_tensor(
+        raise _wrong_tensor_error(
             file, name, f"the shape {entry['shape']}", f"{list(shape)} as in config.json"
         )
     offset = start + entry["data_offsets"][0]
@@ -234,5 +234,5 @@ def _read_tensor(
     return raw.astype(np.float32)
 
 
-def _raise_wrong_tensor(file: Path, name: str, found: str, wanted: str) -> NoReturn:
-    raise CheckpointError(f"{file}: tensor {name!r} has {found}; wanted {wanted}")
+def _wrong_tensor_error(file: Path, name: str, actual: str, expected: str) -> CheckpointError:
+    return CheckpointError(f"{file}: tensor {name!r} has {actual}; wanted {expected}")

@@ -21,7 +21,7 @@ class Vocabulary:
     """The texts of a tokenizer's tokens, each by itself.
 
     Args:
-        tokenizer: the tokenizer of the model.
+        tokenizer: The tokenizer of the model.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -54,8 +54,8 @@ class Detokenizer:
     between the two halves of a character does not separate them.
 
     Args:
-        vocabulary: the tokens of the model.
-        prompt_ids: the tokens of the prompt, which the generated tokens follow. Their text is not
+        vocabulary: The tokens of the model.
+        prompt_ids: The tokens of the prompt, which the generated tokens follow. Their text is not
             returned.
     """
 

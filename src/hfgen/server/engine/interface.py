@@ -50,16 +50,16 @@ class Engine(Protocol):
         """Append a chunk of at least one token to a sequence.
 
         Args:
-            sequence: what `open` returned.
-            token_ids: the chunk.
-            every_position: whether to return the logits after each token of the chunk, which the
+            sequence: What `open` returned.
+            token_ids: The chunk.
+            every_position: Whether to return the logits after each token of the chunk, which the
                 log-probabilities of a prompt need, or only those after the last token.
 
         Returns:
             An array of one row, or of as many rows as the chunk has tokens.
 
         Raises:
-            ValueError: the sequence would become longer than `max_positions`.
+            ValueError: The sequence would become longer than `max_positions`.
         """
 
     def step(self, sequences: Sequence[SequenceId], token_ids: Sequence[int]) -> Logits:
@@ -69,7 +69,7 @@ class Engine(Protocol):
             The logits after that token, one row for each sequence, in their order.
 
         Raises:
-            ValueError: a sequence would become longer than `max_positions`.
+            ValueError: A sequence would become longer than `max_positions`.
         """
 
     def close(self, sequence: SequenceId) -> None:

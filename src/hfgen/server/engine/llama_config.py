@@ -76,7 +76,7 @@ def read_json(folder: Path, name: str, *, optional: bool = False) -> dict[str, A
     """Read a file that holds a JSON object.
 
     Raises:
-        CheckpointError: the file is not a JSON object, or is missing and not optional.
+        CheckpointError: The file is not a JSON object, or is missing and not optional.
     """
     file = folder / name
     try:
@@ -98,19 +98,19 @@ def find_unsupported_setting(folder: Path, config: Mapping[str, Any]) -> str | N
     """Return a setting that NumpyLlama cannot compute, with its value, or None if there is none.
 
     Raises:
-        CheckpointError: the config is that of a Llama, but malformed.
+        CheckpointError: The config is that of a Llama, but malformed.
     """
-    kind = config.get("model_type")
-    if kind != "llama":
-        return f"model_type {kind!r}"
+    model_type = config.get("model_type")
+    if model_type != "llama":
+        return f"model_type {model_type!r}"
     rope = _rope_settings(folder, config)
-    given = {**config, **rope}
+    settings = {**config, **rope}
     for key, allowed in _EXACT.items():
-        value = given.get(key, allowed[0])
+        value = settings.get(key, allowed[0])
         if value not in allowed:
             return f"{key} {value!r}" if isinstance(value, str | float | None) else key
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    return None if kind == "default" else f"rope_scaling {kind!r}"
+    rope_type = rope.get("rope_type", rope.get("type", "default"))
+    return None if rope_type == "default" else f"rope_scaling {rope_type!r}"
 
 
 def _rope_settings(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,17 +129,17 @@ def parse_llama_config(folder: Path, config: Mapping[str, Any]) -> LlamaConfig:
     """Return the shape that a config.json describes; a null counts as absent.
 
     Raises:
-        CheckpointError: a setting is missing, has another type, or is out of bounds.
+        CheckpointError: A setting is missing, has another type, or is out of bounds.
     """
-    given = {**config, **_rope_settings(folder, config)}
-    given = {key: value for key, value in given.items() if value is not None}
-    heads, hidden = given.get("num_attention_heads"), given.get("hidden_size")
+    settings = {**config, **_rope_settings(folder, config)}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    heads, hidden = settings.get("num_attention_heads"), settings.get("hidden_size")
     # If one of these two is not a positive integer, the conversion below reports it.
     if isinstance(heads, int) and isinstance(hidden, int) and heads > 0:
-        given.setdefault("num_key_value_heads", heads)
-        given.setdefault("head_dim", hidden // heads)
+        settings.setdefault("num_key_value_heads", heads)
+        settings.setdefault("head_dim", hidden // heads)
     try:
-        return msgspec.convert(given, LlamaConfig)
+        return msgspec.convert(settings, LlamaConfig)
     except msgspec.ValidationError as error:
         raise _config_error(folder, _describe(error)) from error
 

@@ -82,22 +82,24 @@ class NumpyLlama:
     their last bits.
 
     Args:
-        config: the shape of the model.
-        tensor: called with a name and a shape; returns that tensor in float32.
+        config: The shape of the model.
+        read_tensor: Called with a name and a shape; returns that tensor in float32.
     """
 
     def __init__(
-        self, config: LlamaConfig, tensor: Callable[[str, tuple[int, ...]], _Floats]
+        self, config: LlamaConfig, read_tensor: Callable[[str, tuple[int, ...]], _Floats]
     ) -> None:
         self._config = config
         shape = (config.vocab_size, config.hidden_size)
-        self._embedding = tensor("model.embed_tokens.weight", shape)
-        self._layers = [_layer(config, tensor, i) for i in range(config.num_hidden_layers)]
+        self._embedding = read_tensor("model.embed_tokens.weight", shape)
+        self._layers = [
+            _load_layer(config, read_tensor, i) for i in range(config.num_hidden_layers)
+        ]
         tied = config.tie_word_embeddings
-        head = self._embedding if tied else tensor("lm_head.weight", shape)
-        self._head = _scaled(head, tensor("model.norm.weight", (config.hidden_size,)))
+        head = self._embedding if tied else read_tensor("lm_head.weight", shape)
+        self._head = _scaled(head, read_tensor("model.norm.weight", (config.hidden_size,)))
         self._norm_epsilon = np.float32(config.hidden_size * config.rms_norm_eps)
-        self._rotations = _rotations(config, _FIRST_CAPACITY)
+        self._rotations = _compute_rotations(config, _FIRST_CAPACITY)
         self._caches: dict[SequenceId, _Cache] = {}
         self._opened = 0
 
@@ -119,11 +121,11 @@ class NumpyLlama:
         self, sequence: SequenceId, token_ids: Sequence[int], *, every_position: bool = False
     ) -> Logits:
         hidden = self._forward([self._caches[sequence]], token_ids)
-        return _product(self._normed(hidden if every_position else hidden[-1:]), self._head)
+        return _multiply(self._normed(hidden if every_position else hidden[-1:]), self._head)
 
     def step(self, sequences: Sequence[SequenceId], token_ids: Sequence[int]) -> Logits:
         caches = [self._caches[sequence] for sequence in sequences]
-        return _product(self._normed(self._forward(caches, token_ids)), self._head)
+        return _multiply(self._normed(self._forward(caches, token_ids)), self._head)
 
     def close(self, sequence: SequenceId) -> None:
         self._caches.pop(sequence, None)
@@ -141,7 +143,7 @@ class NumpyLlama:
         # exp() of a very negative gate overflows to infinity, which gives the right result.
         with np.errstate(over="ignore"):
             for number, layer in enumerate(self._layers):
-                qkv = _product(self._normed(x), layer.query_key_value)
+                qkv = _multiply(self._normed(x), layer.query_key_value)
                 pairs = qkv[:, :rotated_width].view(np.complex64)
                 pairs = pairs.reshape(rows, rotated_heads, -1)
                 pairs *= rotations
@@ -150,14 +152,14 @@ class NumpyLlama:
                         self._attend_one(cache, number, qkv[i], attended[i])
                 else:
                     self._attend_chunk(caches[0], number, qkv, attended)
-                x += _product(attended, layer.attention_output)
-                gate_up = _product(self._normed(x), layer.gate_up)
+                x += _multiply(attended, layer.attention_output)
+                gate_up = _multiply(self._normed(x), layer.gate_up)
                 gate = gate_up[:, : config.intermediate_size]
                 gated = np.exp(-gate)
                 gated += 1
                 np.divide(gate, gated, out=gated)
                 gated *= gate_up[:, config.intermediate_size :]
-                x += _product(gated, layer.down)
+                x += _multiply(gated, layer.down)
         for cache in caches:
             cache.length += chunk
         return x
@@ -168,8 +170,8 @@ class NumpyLlama:
         if end > self.max_positions:
             raise ValueError(f"{end} tokens are more than the {self.max_positions} of the model")
         if end > len(self._rotations):
-            grown = min(max(end, 2 * len(self._rotations)), self.max_positions)
-            self._rotations = _rotations(self._config, grown)
+            capacity = min(max(end, 2 * len(self._rotations)), self.max_positions)
+            self._rotations = _compute_rotations(self._config, capacity)
         for cache in caches:
             cache.reserve(cache.length + chunk)
         positions = [cache.length + i for cache in caches for i in range(chunk)]
@@ -183,7 +185,7 @@ class NumpyLlama:
         end = cache.length + 1
         entries[:, :, cache.length] = qkv[query_width:].reshape(2, heads, width)
         weights = qkv[:query_width].reshape(heads, -1, width) @ keys[:, :, :end]
-        sums = _exponentials(weights)
+        sums = _exponentiate(weights)
         mixed = attended.reshape(heads, -1, width)
         np.matmul(weights, values[:, :end], out=mixed)
         mixed /= sums
@@ -206,7 +208,7 @@ class NumpyLlama:
             weights = part.reshape(heads, -1, width) @ keys[:, :, :end]
             future = np.triu(np.full((size, size), -np.inf, np.float32), 1)
             weights.reshape(heads, shared, size, end)[..., past + start :] += future
-            sums = _exponentials(weights)
+            sums = _exponentiate(weights)
             mixed = weights @ values[:, :end] / sums
             mixed = mixed.reshape(heads, shared, size, width).transpose(2, 0, 1, 3)
             attended[start : start + size] = mixed.reshape(size, -1)
@@ -219,7 +221,7 @@ class NumpyLlama:
         return normed
 
 
-def _exponentials(scores: _Floats) -> _Floats:
+def _exponentiate(scores: _Floats) -> _Floats:
     """Turn scores into the numerators of their softmax, in place; return the denominators."""
     scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
     np.exp(scores, out=scores)
@@ -227,7 +229,7 @@ def _exponentials(scores: _Floats) -> _Floats:
     return sums
 
 
-def _product(x: _Floats, matrix: _Floats) -> _Floats:
+def _multiply(x: _Floats, matrix: _Floats) -> _Floats:
     if len(x) > 1 and matrix.size <= _ROW_BY_ROW_LIMIT:
         product: _Floats = (x[:, None] @ matrix)[:, 0]
         return product
@@ -239,7 +241,7 @@ def _scaled(matrix: _Floats, norm: _Floats) -> _Floats:
     return np.ascontiguousarray((matrix * (norm * np.float32(norm.size**0.5))).T)
 
 
-def _rotations(config: LlamaConfig, positions: int) -> _Complexes:
+def _compute_rotations(config: LlamaConfig, positions: int) -> _Complexes:
     """Return the rotary embedding as complex numbers of modulus one: (positions, half a head).
 
     It is computed in float32, as transformers does and as models are trained.
@@ -252,22 +254,22 @@ def _rotations(config: LlamaConfig, positions: int) -> _Complexes:
     return rotations
 
 
-def _layer(
-    config: LlamaConfig, tensor: Callable[[str, tuple[int, ...]], _Floats], number: int
+def _load_layer(
+    config: LlamaConfig, read_tensor: Callable[[str, tuple[int, ...]], _Floats], number: int
 ) -> _Layer:
     hidden, inner, width = config.hidden_size, config.intermediate_size, config.head_dim
     queries, keys = config.num_attention_heads * width, config.num_key_value_heads * width
     prefix = f"model.layers.{number}."
 
     def read_matrix(name: str, outputs: int, inputs: int) -> _Floats:
-        return tensor(f"{prefix}{name}.weight", (outputs, inputs))
+        return read_tensor(f"{prefix}{name}.weight", (outputs, inputs))
 
     def interleave_heads(rows: _Floats) -> _Floats:
         heads = rows.reshape(-1, 2, width // 2, hidden)
         return heads.transpose(0, 2, 1, 3).reshape(-1, hidden)
 
     def join_matrices(norm: str, *parts: _Floats) -> _Floats:
-        return _scaled(np.concatenate(parts), tensor(f"{prefix}{norm}.weight", (hidden,)))
+        return _scaled(np.concatenate(parts), read_tensor(f"{prefix}{norm}.weight", (hidden,)))
 
     return _Layer(
         query_key_value=join_matrices(

@@ -43,7 +43,7 @@ class TransformersEngine:
     On the CPU it computes in float32; on a device in the type of the checkpoint.
 
     Args:
-        folder: a checkpoint. Nothing is downloaded, and no code in the folder is run.
+        folder: A checkpoint. Nothing is downloaded, and no code in the folder is run.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -125,19 +125,19 @@ def _require_key(handler: _Handler, key: str | None) -> _Handler:
         return handler
     expected = key.encode()
 
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    async def check_key(request: web.Request) -> web.StreamResponse:
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         # aiohttp decodes bytes that are not UTF-8 as surrogates; these never equal the key.
-        same = hmac.compare_digest(given.encode(errors="surrogateescape"), expected)
-        if scheme.lower() == "bearer" and same:
+        has_key = hmac.compare_digest(credentials.encode(errors="surrogateescape"), expected)
+        if scheme.lower() == "bearer" and has_key:
             return await handler(request)
         return web.Response(status=401)
 
-    return guarded
+    return check_key
 
 
 def _ignore_disconnect(handler: _Handler) -> _Handler:
-    async def patient(request: web.Request) -> web.StreamResponse:
+    async def suppress_disconnect(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except ConnectionError:
@@ -145,7 +145,7 @@ def _ignore_disconnect(handler: _Handler) -> _Handler:
             # This answer is never sent; raising would make aiohttp log an error of the server.
             return web.Response(status=500)
 
-    return patient
+    return suppress_disconnect
 
 
 async def _drop_server_header(_: web.Request, response: web.StreamResponse) -> None:
@@ -167,7 +167,7 @@ def _allow_origins(
     """
     allowed = None if origins is None else frozenset(origins)
 
-    async def add(request: web.Request, response: web.StreamResponse) -> None:
+    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
         headers = response.headers
         headers.add("vary", _VARY)
         origin = request.headers.get("origin")
@@ -176,4 +176,4 @@ def _allow_origins(
         elif origin in allowed:
             headers[_ALLOW_ORIGIN] = origin
 
-    return add
+    return add_headers

@@ -57,13 +57,13 @@ class Channel(Generic[_Item]):
 
     def _tick(self) -> None:
         assert self._keep_alive is not None
-        left = self._taken_at + self._keep_alive - self._loop.time()
+        remaining = self._taken_at + self._keep_alive - self._loop.time()
         # A reader that is not waiting is writing to its client, so no keep-alive is needed.
-        if left <= 0:
+        if remaining <= 0:
             if self._reader is not None:
                 self.put(None)
-            left = self._keep_alive
-        self._timer = self._loop.call_later(left, self._tick)
+            remaining = self._keep_alive
+        self._timer = self._loop.call_later(remaining, self._tick)
 
 
 class Mailbox(Generic[_Item]):

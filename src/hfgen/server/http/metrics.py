@@ -71,8 +71,8 @@ class Metrics:
     ) -> None:
         registry = self._registry = CollectorRegistry()
 
-        def token_histogram(name: str, documentation: str, most: int) -> Histogram:
-            buckets = [most / 100 * (step + 1) for step in range(100)]
+        def token_histogram(name: str, documentation: str, maximum: int) -> Histogram:
+            buckets = [maximum / 100 * (step + 1) for step in range(100)]
             return Histogram(name, documentation, registry=registry, buckets=buckets)
 
         total = limits.max_total_tokens
@@ -83,13 +83,13 @@ class Metrics:
         self._failure = Counter(
             "tgi_request_failure", "Number of failed requests", ["err"], registry=registry
         )
-        self._input = token_histogram(
+        self._input_length = token_histogram(
             "tgi_request_input_length", "Input token length per request", limits.max_input_tokens
         )
-        self._wanted = token_histogram(
+        self._max_new_tokens = token_histogram(
             "tgi_request_max_new_tokens", "Maximum new tokens per request", total
         )
-        self._generated = token_histogram(
+        self._generated_tokens = token_histogram(
             "tgi_request_generated_tokens", "Generated tokens per request", total
         )
         self._durations = {
@@ -102,12 +102,12 @@ class Metrics:
         gauge.set_function(batch_size)
 
     def count_job(self, job: Job) -> None:
-        self._input.observe(len(job.input_ids))
-        self._wanted.observe(job.max_new_tokens)
+        self._input_length.observe(len(job.input_ids))
+        self._max_new_tokens.observe(job.max_new_tokens)
 
     def count_success(self, timings: Timings) -> None:
         self._success.inc()
-        self._generated.observe(timings.generated_tokens)
+        self._generated_tokens.observe(timings.generated_tokens)
         for field, histogram in self._durations.items():
             histogram.observe(getattr(timings, field))
 
@@ -139,7 +139,7 @@ def stream_headers(prompts: Sequence[str]) -> dict[str, str]:
     """Return the headers of a stream. They are sent first, when only the prompts are known."""
     return {
         "x-compute-type": COMPUTE_TYPE,
-        "x-compute-characters": _characters(prompts),
+        "x-compute-characters": _count_characters(prompts),
         "x-accel-buffering": "no",
     }
 
@@ -153,20 +153,20 @@ def completion_headers(prompts: Sequence[str], timings: Sequence[Timings]) -> di
     """Return the headers of a completion: sums over its prompts, without `x-compute-time`."""
     return {
         "x-compute-type": COMPUTE_TYPE,
-        "x-compute-characters": _characters(prompts),
-        "x-total-time": _milliseconds(t.total for t in timings),
-        "x-validation-time": _milliseconds(t.validation for t in timings),
-        "x-queue-time": _milliseconds(t.queue for t in timings),
-        "x-inference-time": _milliseconds(t.inference for t in timings),
-        "x-time-per-token": _milliseconds(t.time_per_token for t in timings),
+        "x-compute-characters": _count_characters(prompts),
+        "x-total-time": _sum_milliseconds(t.total for t in timings),
+        "x-validation-time": _sum_milliseconds(t.validation for t in timings),
+        "x-queue-time": _sum_milliseconds(t.queue for t in timings),
+        "x-inference-time": _sum_milliseconds(t.inference for t in timings),
+        "x-time-per-token": _sum_milliseconds(t.time_per_token for t in timings),
         "x-prompt-tokens": str(sum(t.prompt_tokens for t in timings)),
         "x-generated-tokens": str(sum(t.generated_tokens for t in timings)),
     }
 
 
-def _characters(prompts: Sequence[str]) -> str:
+def _count_characters(prompts: Sequence[str]) -> str:
     return str(sum(map(len, prompts)))
 
 
-def _milliseconds(seconds: Iterable[float]) -> str:
+def _sum_milliseconds(seconds: Iterable[float]) -> str:
     return str(sum(int(value * 1000) for value in seconds))

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from hfgen.server.engine.jobs import Generated, Token
-    from hfgen.server.http.inference import Generation, GenerationGroup
+    from hfgen.server.http.generation import Generation
+    from hfgen.server.http.inference import GenerationGroup
 
 _COMPLETION = msgspec.json.Decoder(CompletionRequest)
 
@@ -156,7 +157,7 @@ async def _stream(
 
 
 async def _write_chunks(
-    service: Service, group: GenerationGroup, stream: EventStream, most: int | None
+    service: Service, group: GenerationGroup, stream: EventStream, top_count: int | None
 ) -> None:
     async for item in group:
         if item is None:
@@ -168,7 +169,7 @@ async def _write_chunks(
             continue
         if event.finish_reason is not None:
             service.metrics.count_success(generation.timings())
-        await stream.write(to_event(_make_chunk(service, generation, event, most)))
+        await stream.write(to_event(_make_chunk(service, generation, event, top_count)))
 
 
 def _error_event(error: RequestError) -> bytes:
@@ -176,12 +177,12 @@ def _error_event(error: RequestError) -> bytes:
 
 
 def _make_chunk(
-    service: Service, generation: Generation, event: Generated, most: int | None
+    service: Service, generation: Generation, event: Generated, top_count: int | None
 ) -> CompletionChunk | Completion:
     choice = Choice(
         index=generation.index,
         text=event.token.text,
-        logprobs=_make_logprobs(generation, most, since=len(generation.tokens) - 1),
+        logprobs=_make_logprobs(generation, top_count, since=len(generation.tokens) - 1),
         finish_reason=event.finish_reason or "",
     )
     created = int(time.time())
@@ -201,15 +202,18 @@ def _make_chunk(
     )
 
 
-def _make_logprobs(generation: Generation, most: int | None, *, since: int = 0) -> Logprobs | None:
+def _make_logprobs(
+    generation: Generation, top_count: int | None, *, since: int = 0
+) -> Logprobs | None:
     """Return the log-probabilities of a generation's tokens, or None if they were not requested.
 
     Args:
         generation: The generation that has the tokens.
-        most: How many of the most likely tokens to show for each position; None: not requested.
+        top_count: How many of the most likely tokens to show for each position; None: the
+            request has no `logprobs`.
         since: The index of the first token to show.
     """
-    if most is None:
+    if top_count is None:
         return None
     tokens = generation.tokens[since:]
     likeliest = generation.top_tokens[since:] or [()] * len(tokens)
@@ -217,7 +221,7 @@ def _make_logprobs(generation: Generation, most: int | None, *, since: int = 0) 
         tokens=[token.text for token in tokens],
         token_logprobs=[token.logprob for token in tokens],
         top_logprobs=[
-            _logprobs_by_text(token, top[:most])
+            _logprobs_by_text(token, top[:top_count])
             for token, top in zip(tokens, likeliest, strict=True)
         ],
         text_offset=generation.offsets[since:],

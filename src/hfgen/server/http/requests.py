@@ -142,14 +142,14 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_generate_requests(self) -> list[GenerateRequest]:
         """Return one request per choice: all choices of the first prompt, then of the next."""
-        parameters = [self._parameters(copy) for copy in range(self.choices_per_prompt)]
+        parameters = [self._make_parameters(copy) for copy in range(self.choices_per_prompt)]
         return [
             GenerateRequest(inputs=prompt, parameters=choice_parameters)
             for prompt in self.prompts
             for choice_parameters in parameters
         ]
 
-    def _parameters(self, copy: int) -> GenerateParameters:
+    def _make_parameters(self, copy: int) -> GenerateParameters:
         return GenerateParameters(
             temperature=None if self.is_greedy else self.temperature,
             repetition_penalty=self.repetition_penalty,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
     from hfgen.server.engine.jobs import Generated
-    from hfgen.server.http.inference import Generation
+    from hfgen.server.http.generation import Generation
 
 _GENERATE = msgspec.json.Decoder(GenerateRequest)
 _COMPAT = msgspec.json.Decoder(CompatGenerateRequest)

@@ -167,11 +167,11 @@ class Validator:
             if is_refused(request, p, limits):
                 raise ValidationError(message.format(p=p, limits=limits, stops=len(p.stop)))
 
-    def _limit_new_tokens(self, length: int, wanted: int | None) -> int:
+    def _limit_new_tokens(self, length: int, max_new_tokens: int | None) -> int:
         """Return how many tokens may be generated after a prompt of `length` tokens."""
         limits = self._limits
-        left = max(limits.max_total_tokens - length, 0)
-        reserved = min(left if wanted is None else wanted, _RESERVED_TOKENS)
+        room = max(limits.max_total_tokens - length, 0)
+        reserved = min(room if max_new_tokens is None else max_new_tokens, _RESERVED_TOKENS)
         if length + reserved > limits.max_total_tokens:
             raise ValidationError(
                 f"`inputs` tokens + `max_new_tokens` must be <= {limits.max_total_tokens}."
@@ -181,7 +181,7 @@ class Validator:
             raise ValidationError(
                 f"`inputs` must have less than {limits.max_input_tokens} tokens. Given: {length}"
             )
-        return left if wanted is None else min(wanted, left)
+        return room if max_new_tokens is None else min(max_new_tokens, room)
 
 
 def _make_sampling(p: GenerateParameters) -> Sampling:

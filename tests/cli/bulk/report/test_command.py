@@ -70,8 +70,8 @@ def test_a_report_that_cannot_be_written_costs_no_row(folder, tmp_path):
         process = folder.start(server.url, "--concurrency", "2", "--report", str(report))
         server.request(0, timeout=30)
         report.mkdir()
-        _, said = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert f"hfgen: no report: cannot write {report}" in said
+    assert f"hfgen: no report: cannot write {report}" in stderr
     assert [path.name for path in tmp_path.glob("run.html*")] == ["run.html"]
     check(folder.rows(), 40)

@@ -42,7 +42,7 @@ def read(text):
     return tags
 
 
-def recorded(seconds=100, *, errors=True, first=True):
+def record_run(seconds=100, *, errors=True, first=True):
     recorder = Recorder()
     for tick in range(seconds * 2):
         now = tick / 2
@@ -62,7 +62,7 @@ def recorded(seconds=100, *, errors=True, first=True):
 
 
 def test_all_plots_in_one_page_whose_parts_have_names_of_their_own():
-    text = make_page(recorded(), "in.jsonl → out.jsonl", {"Input": "in.jsonl"})
+    text = make_page(record_run(), "in.jsonl → out.jsonl", {"Input": "in.jsonl"})
     tags = read(text)
     assert tags.tags.count("svg") == 8
     assert len(tags.ids) == len(set(tags.ids))
@@ -72,7 +72,7 @@ def test_all_plots_in_one_page_whose_parts_have_names_of_their_own():
 
 
 def test_it_needs_nothing_from_elsewhere():
-    text = make_page(recorded(), "x", {})
+    text = make_page(record_run(), "x", {})
     assert "script" not in read(text).tags
     assert "@import" not in text
     links = [part.partition('"')[0] for part in text.split('href="')[1:]]
@@ -81,14 +81,14 @@ def test_it_needs_nothing_from_elsewhere():
 
 
 def test_what_others_wrote_is_text():
-    text = make_page(recorded(), "<b>x</b>", {"Model": "<i>m</i>"})
+    text = make_page(record_run(), "<b>x</b>", {"Model": "<i>m</i>"})
     assert not {"b", "i", "script"} & set(read(text).tags)
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
 
 
 @pytest.mark.parametrize("seconds", [1, 30, 600, 40_000])
 def test_runs_of_any_length(seconds):
-    text = make_page(recorded(seconds), "x", {})
+    text = make_page(record_run(seconds), "x", {})
     unit = {1: "seconds", 30: "seconds", 600: "minutes", 40_000: "hours"}[seconds]
     assert f"{unit} from the start" in text
     assert len(text) < 1_000_000
@@ -96,7 +96,7 @@ def test_runs_of_any_length(seconds):
 
 def test_only_what_there_is_to_show():
     def count(**changes):
-        return make_page(recorded(10, **changes), "x", {}).count("<svg")
+        return make_page(record_run(10, **changes), "x", {}).count("<svg")
 
     assert (count(), count(first=False)) == (8, 6)
     quiet = Recorder()

@@ -28,8 +28,8 @@ def test_what_happened_is_in_the_bin_of_its_time():
     recorder.add(good(), 1.2)
     recorder.add(bad(InvalidRequestError("no prompt")), 1.2)
     bins = recorder.timeline.bins
-    assert [each.rows for each in bins] == [1, 0, 1]
-    assert [each.tokens for each in bins] == [5, 0, 5]
+    assert [bin_.rows for bin_ in bins] == [1, 0, 1]
+    assert [bin_.tokens for bin_ in bins] == [5, 0, 5]
     assert bins[2].errors == {"InvalidRequestError": 1}
     assert recorder.seconds == 1.2
 
@@ -42,7 +42,7 @@ def test_bins_grow_wider_and_lose_nothing():
     timeline = recorder.timeline
     assert 120 < len(timeline.bins) <= 240
     assert timeline.width * 240 > 99_999 >= timeline.width * 120
-    whole = timeline.whole()
+    whole = timeline.sum_bins()
     assert (whole.rows, whole.tokens, whole.retries) == (100_000, 500_000, 9_999)
     assert (whole.in_flight, whole.limit) == (6, 8)
     assert whole.latency.count == whole.time_to_first_token.count == 100_000
@@ -53,8 +53,8 @@ def test_the_state_holds_until_more_is_known():
     recorder.sample(0.0, in_flight=9, limit=9, retries=0)
     recorder.sample(0.1, in_flight=3, limit=4, retries=0)
     recorder.sample(2.1, in_flight=1, limit=2, retries=0)
-    assert [each.in_flight for each in recorder.timeline.bins] == [9, 3, 3, 3, 3]
-    assert [each.limit for each in recorder.timeline.bins] == [9, 4, 4, 4, 4]
+    assert [bin_.in_flight for bin_ in recorder.timeline.bins] == [9, 3, 3, 3, 3]
+    assert [bin_.limit for bin_ in recorder.timeline.bins] == [9, 4, 4, 4, 4]
     recorder.sample(2.6, in_flight=1, limit=2, retries=0)
     assert recorder.timeline.bins[-1].in_flight == 1
 
@@ -78,7 +78,7 @@ def test_types_of_errors_without_end_are_put_together():
 
 
 def test_memory_does_not_grow_with_the_rows():
-    def kept(rows):
+    def measure_memory(rows):
         tracemalloc.start()
         try:
             recorder = Recorder()
@@ -89,7 +89,7 @@ def test_memory_does_not_grow_with_the_rows():
         finally:
             tracemalloc.stop()
 
-    assert kept(16_000) < 1.5 * kept(4_000)
+    assert measure_memory(16_000) < 1.5 * measure_memory(4_000)
 
 
 def of(*durations):
@@ -131,7 +131,7 @@ def test_its_size_is_bounded_whatever_comes():
 
 
 def test_merged_is_as_if_counted_by_one():
-    one, other = of(0.1, 0.2, 5.0), of(0.1, 9.0)
-    one.merge(other)
-    assert list(one.buckets()) == list(of(0.1, 0.2, 5.0, 0.1, 9.0).buckets())
-    assert one.count == 5
+    first, other = of(0.1, 0.2, 5.0), of(0.1, 9.0)
+    first.merge(other)
+    assert list(first.buckets()) == list(of(0.1, 0.2, 5.0, 0.1, 9.0).buckets())
+    assert first.count == 5

@@ -1,4 +1,4 @@
-"""What servers have really sent: events of captured streams, word for word, some left out.
+"""Captured streams of real servers: their events unchanged, with some left out.
 
 llama.cpp (b1-0c1e570), `transformers serve` and vLLM (0.32.0), all with the same small model.
 """
@@ -70,7 +70,7 @@ data: {"id":"eb97306e-abb1-4230-b9b3-e3f9f42e0fb7","choices":[{"finish_reason":"
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "said", "reason", "native", "generated"),
+    ("body", "kind", "parts", "reason", "native", "generated"),
     [
         (LLAMA_CPP, "llama.cpp", [",", ""], "length", None, 5),
         (VLLM, "vllm", [" lived", " in"], "length", None, 12),
@@ -78,10 +78,10 @@ data: {"id":"eb97306e-abb1-4230-b9b3-e3f9f42e0fb7","choices":[{"finish_reason":"
         (TRANSFORMERS, None, [" blue", ""], "stop_sequence", "stop", 17),
     ],
 )
-def test_a_stream(body, kind, said, reason, native, generated):
+def test_a_stream(body, kind, parts, reason, native, generated):
     got = chunks(body, kind=kind, stop=["blue"], top_n_tokens=2)
-    assert texts(got) == said
-    assert got[-1].generated_text == "".join(said)
+    assert texts(got) == parts
+    assert got[-1].generated_text == "".join(parts)
     details = got[-1].details
     assert (details.finish_reason, details.native_finish_reason) == (reason, native)
     assert details.generated_tokens == generated
@@ -112,6 +112,6 @@ def test_an_engine_that_dies():
 
 
 @pytest.mark.parametrize("body", [LLAMA_CPP, VLLM, TRANSFORMERS])
-def test_that_was_cut_anywhere_is_no_whole_one(body):
+def test_a_stream_that_is_cut_off_anywhere_is_incomplete(body):
     events = body.split(b"data: ")
     assert read(b"data: ".join(events[:2]))[1] is IncompleteGenerationError

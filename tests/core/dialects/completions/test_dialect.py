@@ -62,21 +62,21 @@ class TestTheEnd:
         assert [chunk.generated_text for chunk in got] == ["a"]
 
     @pytest.mark.parametrize("mark", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b"data: [DONE]"])
-    def test_done_is_one_without_a_reason(self, mark):
+    def test_done_ends_a_stream_without_a_finish_reason(self, mark):
         got = chunks(piece("a"), piece("b"), mark)
         assert texts(got) == ["a", "b", ""]
         assert got[-1].generated_text == "ab"
         assert got[-1].index == 3
         assert got[-1].details.finish_reason is None
 
-    def test_done_alone_is_an_empty_text(self):
+    def test_done_alone_gives_an_empty_text(self):
         [chunk] = chunks(done())
         assert chunk.generated_text == ""
 
-    def test_nothing_counts_after_done(self):
+    def test_events_after_done_are_ignored(self):
         assert len(chunks(piece("a", "stop"), done(), done(), piece("b"), event("?"))) == 1
 
-    def test_none_is_incomplete(self):
+    def test_without_an_end_the_stream_is_incomplete(self):
         got, error, message, text = read(piece("a"), piece("b"))
         assert error is IncompleteGenerationError
         assert texts(got) == ["a", "b"]
@@ -85,18 +85,18 @@ class TestTheEnd:
         assert read()[1] is IncompleteGenerationError
         assert read(only_usage())[1] is IncompleteGenerationError
 
-    def test_is_not_the_reason_but_what_follows_it(self):
+    def test_the_stream_ends_after_the_event_with_the_finish_reason(self):
         decoder = EventBody(Completions(), select_chunk)
         assert list(decoder.feed(piece("a", "stop"))) == []
         assert decoder.is_complete
-        [last] = decoder.rest()
+        [last] = decoder.take_rest()
         assert last.generated_text == "a"
-        assert list(decoder.rest()) == []
+        assert list(decoder.take_rest()) == []
 
 
-class TestTheReason:
+class TestTheFinishReason:
     @pytest.mark.parametrize(
-        ("native", "more", "asked", "reason"),
+        ("native", "more", "parameters", "reason"),
         [
             ("length", {}, {}, "length"),
             ("stop", {}, {}, "eos_token"),
@@ -106,7 +106,7 @@ class TestTheReason:
             ("stop", {}, {"stop": ["x"]}, "stop"),
             ("stop", {}, {"stop": ["x"], "kind": "tgi"}, "eos_token"),
             ("stop", {}, {"stop": ["b"]}, "stop_sequence"),
-            # transformers ends after the token that has the stop string in it.
+            # transformers keeps the whole token that completes the stop string.
             ("stop", {}, {"stop": ["x", "a"]}, "stop_sequence"),
             ("stop", {"stop_reason": None}, {"stop": ["x"]}, "eos_token"),
             ("stop", {"stop_reason": 2}, {"stop": ["x"]}, "eos_token"),
@@ -116,8 +116,8 @@ class TestTheReason:
             ("length", {"stop_reason": None}, {}, "length"),
         ],
     )
-    def test_in_the_terms_of_tgi(self, native, more, asked, reason):
-        details = chunks(piece("a"), piece("b", native, **more), done(), **asked)[-1].details
+    def test_in_the_terms_of_tgi(self, native, more, parameters, reason):
+        details = chunks(piece("a"), piece("b", native, **more), done(), **parameters)[-1].details
         assert details.finish_reason == reason
         assert details.native_finish_reason == (None if native == reason else native)
 
@@ -130,18 +130,18 @@ class TestTheReason:
         assert got[-1].generated_text == "a"
         assert got[-1].details.finish_reason == "eos_token"
 
-    def test_of_another_server_it_is(self):
+    def test_the_end_token_of_another_server_is_text(self):
         [last] = chunks(piece("a", "eos_token"), done(), kind="vllm")
         assert last.generated_text == "a"
         assert not last.token.special
 
     @pytest.mark.parametrize("word", ["stop_sequence", "length"])
-    def test_other_words_of_tgi_say_nothing_of_the_token(self, word):
+    def test_other_reasons_of_tgi_do_not_make_a_token_special(self, word):
         assert chunks(piece("a", word), done(), kind="tgi")[-1].generated_text == "a"
 
 
 class TestSequences:
-    def test_have_each_their_own_count_and_text(self):
+    def test_every_sequence_has_its_own_count_and_text(self):
         got = chunks(
             piece("a"),
             piece("x", index=1),
@@ -159,7 +159,7 @@ class TestSequences:
         ]
         assert [c.details.finish_reason for c in got[2:]] == ["length", "eos_token"]
         assert [c.details.input_length for c in got[2:]] == [4, 4]
-        # The usage is that of both.
+        # The usage counts both sequences.
         assert [c.details.generated_tokens for c in got[2:]] == [None, None]
 
     def test_may_come_in_one_event(self):
@@ -167,13 +167,13 @@ class TestSequences:
         got = chunks(event({"choices": choices}), done(), num_return_sequences=2)
         assert [(c.sequence, c.generated_text) for c in got] == [(0, "a"), (1, "b")]
 
-    def test_are_all_waited_for(self):
+    def test_the_stream_ends_after_all_sequences(self):
         steps = [piece("a", "stop"), piece("x", index=1)]
         assert read(*steps, num_return_sequences=2)[1] is IncompleteGenerationError
         assert read(piece("a", "stop"), num_return_sequences=2)[1] is IncompleteGenerationError
         assert chunks(*steps, done(), num_return_sequences=2)[-1].generated_text == "x"
 
-    def test_of_llama_cpp_have_each_their_own_usage(self):
+    def test_every_sequence_of_llama_cpp_has_its_own_usage(self):
         got = chunks(
             piece("a", "length", usage={**USAGE, "completion_tokens": 1}),
             piece("x", index=1),
@@ -186,10 +186,10 @@ class TestSequences:
         assert [c.details.generated_tokens for c in got if c.details] == [1, 2]
 
 
-def test_the_prompt_comes_before_the_whole_text_only():
+def test_the_prompt_comes_before_the_generated_text_only():
     got = chunks(piece(" a"), piece("b", "stop"), done(), return_full_text=True)
     assert texts(got) == [" a", "b"]
     assert got[-1].generated_text == "Once ab"
-    # Nobody asks for an echo.
+    # hfgen never sends `echo`.
     got = chunks(piece("Once", "stop"), done(), return_full_text=True, kind="vllm")
     assert got[-1].generated_text == "OnceOnce"

@@ -19,7 +19,7 @@ from hfgen.testing import done, event, fault
 
 class TestErrors:
     @pytest.mark.parametrize(
-        ("said", "kind"),
+        ("payload", "kind"),
         [
             (fault("no", server="tgi-v1"), ValidationError),
             (fault("no", server="vllm"), ServerError),
@@ -33,24 +33,26 @@ class TestErrors:
             ({"detail": "no"}, ServerError),
             ({"message": "no", "code": 400}, ValidationError),
             ({"title": "no", "status": 400}, ValidationError),
-            # As a router in front of several servers says it.
+            # The shape of a router in front of several servers.
             ({"error": {"message": "no", "code": 502}, "choices": []}, ServerError),
         ],
     )
-    def test_in_every_shape(self, said, kind):
-        assert read(event(said), done())[:2] == ([], kind)
-        got, error, _, text = read(piece("a"), event(said), piece("b", "stop"), done())
+    def test_in_every_shape(self, payload, kind):
+        assert read(event(payload), done())[:2] == ([], kind)
+        got, error, _, text = read(piece("a"), event(payload), piece("b", "stop"), done())
         assert (texts(got), error, text) == (["a"], kind, "a")
 
-    def test_in_a_field_or_an_event_of_that_name(self):
-        said = {"code": 500, "message": "no", "type": "server_error"}
-        assert read(piece("a"), b"error: " + json.dumps(said).encode() + b"\n\n")[1] is ServerError
+    def test_in_a_field_or_an_event_named_error(self):
+        payload = {"code": 500, "message": "no", "type": "server_error"}
+        assert (
+            read(piece("a"), b"error: " + json.dumps(payload).encode() + b"\n\n")[1] is ServerError
+        )
         assert read(event("no", name="error"))[1] is ServerError
 
     @pytest.mark.parametrize("error", [None, "", {}, False])
-    def test_none_at_all(self, error):
-        said = {"error": error, "choices": [{"text": "a", "finish_reason": "stop"}]}
-        assert chunks(event(said), done())[-1].generated_text == "a"
+    def test_an_error_that_is_null_or_empty(self, error):
+        payload = {"error": error, "choices": [{"text": "a", "finish_reason": "stop"}]}
+        assert chunks(event(payload), done())[-1].generated_text == "a"
 
     @pytest.mark.parametrize(
         "data",
@@ -59,7 +61,7 @@ class TestErrors:
          b'{"choices": [{"text": "\\ud83d"}]}', b'{"choices": null}', b"{" * 9_000],
         ids=lambda data: repr(data[:30]),
     )  # fmt: skip
-    def test_malformed_ones_show_it(self, data):
+    def test_malformed_events_are_shown_in_the_error(self, data):
         got, error, message, text = read(piece("a"), b"data: " + data + b"\n\n")
         assert (texts(got), error, text) == (["a"], MalformedStreamError, "a")
         assert repr(data[:20])[:-1] in message
@@ -104,8 +106,8 @@ class TestWhatServersVary:
         ],
     )
     def test_unknown_fields_of_a_choice(self, more):
-        said = event({"choices": [{"text": "\u2028é", **more}], "usage": "?", "new": 1})
-        got = chunks(said, piece("b", "length"), done())
+        payload = event({"choices": [{"text": "\u2028é", **more}], "usage": "?", "new": 1})
+        got = chunks(payload, piece("b", "length"), done())
         assert texts(got) == ["\u2028é", "b"]
 
     def test_framing(self):

@@ -1,4 +1,4 @@
-"""A request in TGI's words as the body of a completion, for each kind of server."""
+"""A request in TGI's terms as the body of a completion, for each kind of server."""
 
 import json
 
@@ -17,23 +17,23 @@ def body(parameters=None, kind=None, *, stream=False, models=(), **request):
     request = {"inputs": "Once", **request}
     if parameters is not None:
         request["parameters"] = parameters
-    return json.loads(Completions(request, Server(kind, models)).body(stream=stream))
+    return json.loads(Completions(request, Server(kind, models)).encode_body(stream=stream))
 
 
-def added(parameters, kind, **facts):
+def added_fields(parameters, kind, **facts):
     """What the parameters add to the body that there is without them."""
     plain = body({}, kind, **facts)
     both = body(parameters, kind, **facts)
     return {key: value for key, value in both.items() if plain.get(key, "none") != value}
 
 
-def refused(parameters, kind):
+def refusal(parameters, kind):
     with pytest.raises(InvalidRequestError) as caught:
         body(parameters, kind)
     return str(caught.value)
 
 
-def test_the_whole_of_it():
+def test_all_fields_of_a_body():
     assert body() == {"prompt": "Once", "max_tokens": 1024, "temperature": 1.0, "stream": False}
     assert body(stream=True, model="a/b") == {
         "prompt": "Once",
@@ -49,9 +49,9 @@ def test_options_are_dropped():
     assert body(options={"use_cache": False}) == body()
 
 
-def test_of_half_a_character_is_refused():
+def test_a_lone_surrogate_is_refused():
     with pytest.raises(InvalidRequestError):
-        Completions({"inputs": "\ud83d"}).body(stream=False)
+        Completions({"inputs": "\ud83d"}).encode_body(stream=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -61,22 +61,22 @@ def test_max_tokens_is_always_there(kind):
     assert body({"max_new_tokens": 5}, kind)["max_tokens"] == 5
 
 
-def test_vllm_cuts_what_its_context_would_be_to_what_is_left_of_it():
+def test_max_tokens_of_vllm_is_its_context():
     server = Server("vllm", ("a",), context=512)
     for parameters, limit in (({}, 512), ({"max_new_tokens": 5}, 5)):
         dialect = Completions({"inputs": "Once", "parameters": parameters}, server)
-        assert json.loads(dialect.body(stream=False))["max_tokens"] == limit
+        assert json.loads(dialect.encode_body(stream=False))["max_tokens"] == limit
 
 
 class TestModel:
     @pytest.mark.parametrize("kind", [k for k in KINDS if k != "tgi"])
-    def test_is_the_only_one_where_none_is_named(self, kind):
+    def test_is_the_only_model_if_the_request_names_none(self, kind):
         assert body({}, kind, models=("a",))["model"] == "a"
         assert body({}, kind, models=("a",), model="b")["model"] == "b"
         assert "model" not in body({}, kind, models=("a", "b"))
         assert "model" not in body({}, kind)
 
-    def test_of_tgi_would_be_an_adapter(self):
+    def test_is_not_sent_to_tgi_if_it_is_its_own(self):
         assert "model" not in body({}, "tgi", models=("a",))
         assert "model" not in body({}, "tgi", models=("a",), model="a")
         assert body({}, "tgi", models=("a",), model="b")["model"] == "b"
@@ -109,10 +109,10 @@ class TestTemperature:
             ({"temperature": 0.0}, 0.0),
         ],
     )
-    def test_is_greedy_where_tgi_is(self, parameters, temperature):
+    def test_is_0_if_tgi_would_not_sample(self, parameters, temperature):
         assert body(parameters)["temperature"] == temperature
 
-    def test_typical_p_is_sampling(self):
+    def test_typical_p_means_sampling(self):
         assert body({"typical_p": 0.5}, "llama.cpp")["temperature"] == 1.0
 
 
@@ -127,70 +127,72 @@ REGEXES = {"vllm": {"structured_outputs": {"regex": "a|b"}}, "sglang": {"regex":
 @pytest.mark.parametrize("kind", KINDS)
 class TestFields:
     @pytest.mark.parametrize("name", ["seed", "frequency_penalty", "presence_penalty", "min_p"])
-    def test_of_the_same_name_and_unknown_ones(self, kind, name):
-        assert added({name: 1}, kind) == {name: 1}
+    def test_fields_of_the_same_name_and_unknown_ones(self, kind, name):
+        assert added_fields({name: 1}, kind) == {name: 1}
 
     def test_top_p(self, kind):
-        assert added({"top_p": 0.5}, kind) == {"top_p": 0.5, "temperature": 1.0}
+        assert added_fields({"top_p": 0.5}, kind) == {"top_p": 0.5, "temperature": 1.0}
 
     def test_top_k(self, kind):
         if kind in {"tgi", "ollama"}:
-            assert "top_k" in refused({"top_k": 5}, kind)
+            assert "top_k" in refusal({"top_k": 5}, kind)
         else:
-            assert added({"top_k": 5}, kind) == {"top_k": 5, "temperature": 1.0}
+            assert added_fields({"top_k": 5}, kind) == {"top_k": 5, "temperature": 1.0}
 
     def test_typical_p(self, kind):
         if kind == "llama.cpp":
-            assert added({"typical_p": 0.5}, kind)["typical_p"] == 0.5
+            assert added_fields({"typical_p": 0.5}, kind)["typical_p"] == 0.5
         else:
-            assert "typical_p" in refused({"typical_p": 0.5}, kind)
+            assert "typical_p" in refusal({"typical_p": 0.5}, kind)
 
     def test_repetition_penalty(self, kind):
         if kind == "ollama":
-            assert "repetition_penalty" in refused({"repetition_penalty": 1.2}, kind)
+            assert "repetition_penalty" in refusal({"repetition_penalty": 1.2}, kind)
             return
         name = "repeat_penalty" if kind == "llama.cpp" else "repetition_penalty"
-        assert added({"repetition_penalty": 1.2}, kind) == {name: 1.2}
+        assert added_fields({"repetition_penalty": 1.2}, kind) == {name: 1.2}
 
-    def test_stop_stays_in_the_text_where_that_can_be_had(self, kind):
-        assert added({"stop": ["a", "b"]}, kind) == {"stop": ["a", "b"]} | KEEPS_STOP.get(kind, {})
-        assert added({"stop": []}, kind) == {}
+    def test_stop_strings_stay_in_the_text(self, kind):
+        assert added_fields({"stop": ["a", "b"]}, kind) == {"stop": ["a", "b"]} | KEEPS_STOP.get(
+            kind, {}
+        )
+        assert added_fields({"stop": []}, kind) == {}
 
     def test_truncate(self, kind):
         if kind == "vllm":
-            asked = {"truncate_prompt_tokens": 5, "truncation_side": "left"}
-            assert added({"truncate": 5}, kind) == asked
+            fields = {"truncate_prompt_tokens": 5, "truncation_side": "left"}
+            assert added_fields({"truncate": 5}, kind) == fields
         else:
-            assert "truncate" in refused({"truncate": 5}, kind)
+            assert "truncate" in refusal({"truncate": 5}, kind)
 
     def test_num_return_sequences(self, kind):
-        assert added({"num_return_sequences": 1}, kind) == {}
+        assert added_fields({"num_return_sequences": 1}, kind) == {}
         if kind in {"tgi", "ollama"}:
-            assert "num_return_sequences" in refused({"num_return_sequences": 2}, kind)
+            assert "num_return_sequences" in refusal({"num_return_sequences": 2}, kind)
         else:
-            assert added({"num_return_sequences": 2}, kind) == {"n": 2}
+            assert added_fields({"num_return_sequences": 2}, kind) == {"n": 2}
 
     def test_best_of(self, kind):
-        assert added({"best_of": 1}, kind) == {}
+        assert added_fields({"best_of": 1}, kind) == {}
         if kind in {None, "provider"}:
-            assert added({"best_of": 2}, kind) == {"best_of": 2}
+            assert added_fields({"best_of": 2}, kind) == {"best_of": 2}
         else:
-            assert "best_of" in refused({"best_of": 2}, kind)
+            assert "best_of" in refusal({"best_of": 2}, kind)
 
     def test_max_time(self, kind):
         if kind == "llama.cpp":
-            assert added({"max_time": 1.5}, kind) == {"t_max_predict_ms": 1500}
+            assert added_fields({"max_time": 1.5}, kind) == {"t_max_predict_ms": 1500}
         else:
-            assert "max_time" in refused({"max_time": 1.5}, kind)
+            assert "max_time" in refusal({"max_time": 1.5}, kind)
 
     def test_adapter_id(self, kind):
         if kind not in {"vllm", "tgi", "sglang"}:
-            assert "adapter_id" in refused({"adapter_id": "x"}, kind)
+            assert "adapter_id" in refusal({"adapter_id": "x"}, kind)
 
     @pytest.mark.parametrize("name", ["decoder_input_details", "watermark"])
-    def test_what_only_tgi_has(self, kind, name):
-        assert added({name: False}, kind) == {}
-        assert name in refused({name: True}, kind)
+    def test_parameters_that_only_tgi_has(self, kind, name):
+        assert added_fields({name: False}, kind) == {}
+        assert name in refusal({name: True}, kind)
 
     @pytest.mark.parametrize(
         ("parameters", "count"),
@@ -203,16 +205,16 @@ class TestFields:
     )
     def test_details(self, kind, parameters, count):
         ids = {"return_token_ids": True} if kind in {"vllm", "sglang"} else {}
-        assert added(parameters, kind) == {"logprobs": count} | ids
+        assert added_fields(parameters, kind) == {"logprobs": count} | ids
 
     @pytest.mark.parametrize("parameters", [{"details": False}, {"top_n_tokens": 0}])
     def test_no_details(self, kind, parameters):
-        assert added(parameters, kind) == {}
+        assert added_fields(parameters, kind) == {}
 
     @pytest.mark.parametrize("value", [True, False])
     def test_return_full_text(self, kind, value):
-        # It is hfgen that puts the prompt there.
-        assert added({"return_full_text": value}, kind) == {}
+        # hfgen puts the prompt before the text itself.
+        assert added_fields({"return_full_text": value}, kind) == {}
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -228,19 +230,19 @@ class TestFields:
     def test_grammar_that_is_a_schema(self, kind, name, value):
         parameters = {"grammar": {"type": name, "value": value}}
         if kind in GRAMMARS:
-            assert added(parameters, kind) == GRAMMARS[kind]
+            assert added_fields(parameters, kind) == GRAMMARS[kind]
         elif kind == "sglang":
-            [(field, schema)] = added(parameters, kind).items()
+            [(field, schema)] = added_fields(parameters, kind).items()
             assert (field, json.loads(schema)) == ("json_schema", SCHEMA)
         else:
-            assert "grammar" in refused(parameters, kind)
+            assert "grammar" in refusal(parameters, kind)
 
     def test_grammar_that_is_a_regular_expression(self, kind):
         parameters = {"grammar": {"type": "regex", "value": "a|b"}}
         if kind in REGEXES:
-            assert added(parameters, kind) == REGEXES[kind]
+            assert added_fields(parameters, kind) == REGEXES[kind]
         else:
-            assert "grammar" in refused(parameters, kind)
+            assert "grammar" in refusal(parameters, kind)
 
     @pytest.mark.parametrize(
         "grammar",
@@ -253,20 +255,20 @@ class TestFields:
             {"type": "regex", "value": SCHEMA},
         ],
     )
-    def test_what_is_no_grammar(self, kind, grammar):
-        assert "grammar" in refused({"grammar": grammar}, kind)
+    def test_an_invalid_grammar(self, kind, grammar):
+        assert "grammar" in refusal({"grammar": grammar}, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_refusal_names_the_field_and_the_server_and_what_to_do(kind):
-    message = refused({"watermark": True}, kind)
+    message = refusal({"watermark": True}, kind)
     assert message.startswith("request.parameters.watermark: ")
     names = {None: "unknown kind", "provider": "provider", "sglang": "SGLang", "vllm": "vLLM"}
     assert names.get(kind, kind).lower() in message.lower()
     assert "leave it out" in message
 
 
-def test_what_is_passed_through_wins_but_for_prompt_and_stream():
+def test_unknown_parameters_win_except_prompt_and_stream():
     sent = body({"max_tokens": 7, "stream": True, "prompt": "x", "logit_bias": {"5": 1}})
     assert sent["max_tokens"] == 7
     assert sent["logit_bias"] == {"5": 1}

@@ -14,12 +14,14 @@ USAGE = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
 END = "</s>"
 
 
-def answers(said, kind=None, inputs="a b", **parameters):
+def answers(payload, kind=None, inputs="a b", **parameters):
     dialect = Completions({"inputs": inputs, "parameters": parameters}, Server(kind))
-    return dialect.answers(said if isinstance(said, bytes) else json.dumps(said).encode())
+    return dialect.read_answers(
+        payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    )
 
 
-def said(*texts, usage=USAGE, **more):
+def completion(*texts, usage=USAGE, **more):
     choices = [
         {"index": i, "text": text, "logprobs": None, "finish_reason": "length", **more}
         for i, text in enumerate(texts)
@@ -50,7 +52,7 @@ def content(*tokens):
 
 class TestAnswers:
     def test_have_the_text_and_the_details(self):
-        [answer] = answers(said(" c"))
+        [answer] = answers(completion(" c"))
         assert answer.to_dict() == {
             "generated_text": " c",
             "details": {
@@ -64,14 +66,14 @@ class TestAnswers:
         }
 
     def test_are_in_the_order_of_their_indices(self):
-        many = said("x", "y", "z")
-        many["choices"].reverse()
-        got = answers(many, num_return_sequences=3)
+        payload = completion("x", "y", "z")
+        payload["choices"].reverse()
+        got = answers(payload, num_return_sequences=3)
         assert [answer.generated_text for answer in got] == ["x", "y", "z"]
         assert {answer.details.generated_tokens for answer in got} == {None}
 
-    def test_of_which_several_count_their_tokens(self):
-        got = answers(said("xy", "xy", logprobs=lists("x", "y")))
+    def test_several_answers_count_their_own_tokens(self):
+        got = answers(completion("xy", "xy", logprobs=lists("x", "y")))
         assert [answer.details.generated_tokens for answer in got] == [2, 2]
 
     @pytest.mark.parametrize(
@@ -89,12 +91,12 @@ class TestAnswers:
             (None, {}, None),
         ],
     )
-    def test_reason(self, native, more, reason):
+    def test_the_finish_reason(self, native, more, reason):
         choice = {"text": " c", **more, "finish_reason": native}
         [answer] = answers({"choices": [choice]}, stop=["x"])
         assert answer.details.finish_reason == reason
-        changed = native not in {reason, ""}
-        assert answer.details.native_finish_reason == (native if changed else None)
+        is_translated = native not in {reason, ""}
+        assert answer.details.native_finish_reason == (native if is_translated else None)
 
     @pytest.mark.parametrize(
         "more",
@@ -120,7 +122,7 @@ class TestAnswers:
         ],
         ids=lambda body: repr(body[:40]),
     )  # fmt: skip
-    def test_that_are_none_are_an_error_that_shows_them(self, body):
+    def test_invalid_answers_are_shown_in_the_error(self, body):
         with pytest.raises(MalformedAnswerError) as caught:
             answers(body)
         assert repr(body[:20])[:-1] in str(caught.value)
@@ -136,14 +138,14 @@ class TestAnswers:
             ({"choices": [], "error": {"message": "no"}}, ServerError),
         ],
     )
-    def test_that_are_errors(self, body, kind):
+    def test_errors(self, body, kind):
         with pytest.raises(kind, match="no"):
             answers(body)
 
 
 class TestTokens:
     @pytest.mark.parametrize(
-        ("logprobs", "ids", "known"),
+        ("logprobs", "ids", "expected_ids"),
         [
             (lists(" c", " d"), None, [None, None]),
             (lists(" c", " d"), [5, 6], [5, 6]),
@@ -152,20 +154,22 @@ class TestTokens:
             (content(" c", " d"), None, [0, 1]),
         ],
     )
-    def test_are_read_in_both_shapes(self, logprobs, ids, known):
-        [answer] = answers(said(" c d", logprobs=logprobs, token_ids=ids))
+    def test_are_read_in_both_shapes(self, logprobs, ids, expected_ids):
+        [answer] = answers(completion(" c d", logprobs=logprobs, token_ids=ids))
         assert answer.details.tokens == [
             Token(id=number, text=text, logprob=-1.0)
-            for text, number in zip([" c", " d"], known, strict=True)
+            for text, number in zip([" c", " d"], expected_ids, strict=True)
         ]
         assert answer.details.top_tokens is None
 
     def test_with_their_likeliest_alternatives(self):
-        one = said(" c", logprobs=lists(" c"), token_ids=[5])
+        payload = completion(" c", logprobs=lists(" c"), token_ids=[5])
         assert [[(t.text, t.id) for t in top] for top in
-                answers(one, top_n_tokens=2)[0].details.top_tokens] == [
+                answers(payload, top_n_tokens=2)[0].details.top_tokens] == [
                     [("!", None), (" c", 5)]]  # fmt: skip
-        [top] = answers(said(" c", logprobs=content(" c")), top_n_tokens=2)[0].details.top_tokens
+        [top] = answers(completion(" c", logprobs=content(" c")), top_n_tokens=2)[
+            0
+        ].details.top_tokens
         assert top == [Token(id=9, text="!", logprob=-0.5)]
 
     @pytest.mark.parametrize(
@@ -177,42 +181,42 @@ class TestTokens:
             {"tokens": [" c"], "token_logprobs": [None], "top_logprobs": [None], "content": None},
         ],
     )
-    def test_of_partial_lists(self, logprobs):
-        [answer] = answers(said(" c", logprobs=logprobs), top_n_tokens=2)
+    def test_lists_of_different_lengths(self, logprobs):
+        [answer] = answers(completion(" c", logprobs=logprobs), top_n_tokens=2)
         assert answer.details.tokens == [Token(text=" c")]
         assert answer.details.top_tokens == [[]]
 
-    def test_of_which_the_end_is_special(self):
+    def test_the_end_token_is_special(self):
         ended = {"finish_reason": "stop", "stop_reason": None}
-        [answer] = answers(said(" c", logprobs=lists(" c", END), **ended))
+        [answer] = answers(completion(" c", logprobs=lists(" c", END), **ended))
         assert [(t.text, t.special) for t in answer.details.tokens] == [(" c", False), (END, True)]
-        [answer] = answers(said(" c", logprobs=lists(" c", END), finish_reason="length"))
+        [answer] = answers(completion(" c", logprobs=lists(" c", END), finish_reason="length"))
         assert [t.special for t in answer.details.tokens] == [False, False]
 
 
 class TestFullText:
     @pytest.mark.parametrize("kind", [None, "vllm", "sglang", "provider", "tgi", "llama.cpp"])
     @pytest.mark.parametrize("text", [" c", "a b"])
-    def test_is_the_prompt_and_the_text_also_one_that_repeats_it(self, kind, text):
-        [answer] = answers(said(text), kind, return_full_text=True)
+    def test_is_prompt_and_text_even_if_the_text_repeats_the_prompt(self, kind, text):
+        [answer] = answers(completion(text), kind, return_full_text=True)
         assert answer.generated_text == "a b" + text
 
-    def test_is_not_there_where_it_was_not_asked_for(self):
-        assert answers(said(" c"))[0].generated_text == " c"
-        assert answers(said("a b"))[0].generated_text == "a b"
+    def test_is_not_added_without_return_full_text(self):
+        assert answers(completion(" c"))[0].generated_text == " c"
+        assert answers(completion("a b"))[0].generated_text == "a b"
 
-    def test_of_an_empty_prompt(self):
-        assert answers(said("c"), inputs="", return_full_text=True)[0].generated_text == "c"
+    def test_with_an_empty_prompt(self):
+        assert answers(completion("c"), inputs="", return_full_text=True)[0].generated_text == "c"
 
 
 @pytest.mark.parametrize(
     "more",
     [{"token_ids": [5, 6]}, {"logprobs": {"tokens": ["token_id:5"], "token_logprobs": [-1.0]}}],
 )
-def test_in_answer_to_a_stream_no_text_is_lost_for_its_tokens(more):
-    said = {"choices": [{"text": " upon a", "finish_reason": "length", **more}]}
+def test_a_json_answer_to_a_stream_request_loses_no_text(more):
+    payload = {"choices": [{"text": " upon a", "finish_reason": "length", **more}]}
     decoder = JsonBody(
         Completions({"inputs": "Once", "parameters": {"details": True}}), select_text
     )
-    assert list(decoder.feed(json.dumps(said).encode())) == []
+    assert list(decoder.feed(json.dumps(payload).encode())) == []
     assert list(decoder.finish()) == [" upon a"]

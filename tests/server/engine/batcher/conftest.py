@@ -1,4 +1,4 @@
-"""A batcher that always stops, what came of its jobs, and an engine that does as it is told."""
+"""A batcher that is always stopped, records of its jobs, and an engine that tests control."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Record:
-    """What came of a job."""
+    """The events of a job."""
 
     events: list[Event] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -75,7 +75,7 @@ class Record:
         return "".join(token.text for token in self.tokens if not token.special)
 
 
-class Station:
+class JobRunner:
     """A batcher, with the jobs submitted to it."""
 
     def __init__(self, batcher: Batcher) -> None:
@@ -91,14 +91,14 @@ class Station:
 
 
 @pytest.fixture
-def station() -> Iterator[Callable[..., Station]]:
+def start_runner() -> Iterator[Callable[..., JobRunner]]:
     batchers = []
 
-    def start(model: Any, **options: Any) -> Station:
+    def start(model: Any, **options: Any) -> JobRunner:
         batcher = Batcher(model, **options)
         batcher.start()
         batchers.append(batcher)
-        return Station(batcher)
+        return JobRunner(batcher)
 
     yield start
     for batcher in batchers:
@@ -106,9 +106,9 @@ def station() -> Iterator[Callable[..., Station]]:
 
 
 class CountingEngine:
-    """Counts up from the last token, and does as it is told: waits, or fails.
+    """Counts up from the last token; a test can make it wait or fail.
 
-    Each call takes a ticket where the engine is gated. `log` has what was done.
+    While `gated` is set, each call takes a ticket. `log` has the calls.
     """
 
     vocab_size = 300
@@ -158,16 +158,16 @@ class CountingEngine:
 
 
 @pytest.fixture
-def counting(model):
+def counting_model(model):
     return replace(model, engine=CountingEngine(), eos_ids=frozenset({250}))
 
 
 @pytest.fixture
 def wait_until():
-    def until(condition):
+    def wait(condition):
         deadline = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.001)
 
-    return until
+    return wait

@@ -1,4 +1,4 @@
-"""Jobs that share the engine: who is served when, and that nobody notices."""
+"""Jobs that share the engine: their order, and that each gets the tokens it would get alone."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def random_job(rng, job):
     )
 
 
-def test_48_jobs_that_come_and_go_get_what_they_get_alone(station, model, job, wait_until):
+def test_48_jobs_that_come_and_go_get_what_they_get_alone(start_runner, model, job, wait_until):
     rng = random.Random(4)
     jobs = [random_job(rng, job) for _ in range(48)]
     cancelled = set(rng.sample(range(48), 10))
-    alone = station(model, max_batch=1, chunk=32)
-    wanted = [alone.run(one) for one in jobs]
-    crowd = station(model, max_batch=12, chunk=32)
+    alone = start_runner(model, max_batch=1, chunk=32)
+    expected = [alone.run(single_job) for single_job in jobs]
+    shared = start_runner(model, max_batch=12, chunk=32)
     records = []
-    for i, one in enumerate(jobs):
-        records.append(crowd.submit(one))
+    for i, single_job in enumerate(jobs):
+        records.append(shared.submit(single_job))
         if i in cancelled:
             records[i].wait(rng.randrange(3))
             records[i].submitted.cancel()
@@ -44,21 +44,21 @@ def test_48_jobs_that_come_and_go_get_what_they_get_alone(station, model, job, w
     for i, record in enumerate(records):
         if i not in cancelled:
             # Events and not ids alone: log-probabilities are the same to the last bit.
-            assert record.result().events[1:] == wanted[i].events[1:]
-            assert record.started.prefill == wanted[i].started.prefill
+            assert record.result().events[1:] == expected[i].events[1:]
+            assert record.started.prefill == expected[i].started.prefill
         else:
-            assert record.tokens == wanted[i].tokens[: len(record.tokens)]
-    wait_until(lambda: crowd.batcher.batch_size == 0)
+            assert record.tokens == expected[i].tokens[: len(record.tokens)]
+    wait_until(lambda: shared.batcher.batch_size == 0)
 
 
-def test_a_long_prompt_is_read_between_the_tokens_of_others(station, counting, job):
-    engine = counting.engine
-    here = station(counting, chunk=10)
+def test_a_long_prompt_is_read_between_the_tokens_of_others(start_runner, counting_model, job):
+    engine = counting_model.engine
+    runner = start_runner(counting_model, chunk=10)
     engine.gated = True
-    first = here.submit(job(1, max_new_tokens=30))
+    first = runner.submit(job(1, max_new_tokens=30))
     engine.tickets.release(3)
     first.wait(3)
-    second = here.submit(job(*[5] * 45, max_new_tokens=1))
+    second = runner.submit(job(*[5] * 45, max_new_tokens=1))
     engine.gated = False
     engine.tickets.release(1)
     first.result()
@@ -69,13 +69,13 @@ def test_a_long_prompt_is_read_between_the_tokens_of_others(station, counting, j
     assert kinds[:10] == ["extend", "step"] * 5
 
 
-def test_short_prompts_are_read_together(station, counting, job):
-    engine = counting.engine
+def test_short_prompts_are_read_together(start_runner, counting_model, job):
+    engine = counting_model.engine
     engine.gated = True
-    here = station(counting, chunk=10)
-    here.submit(job(1, max_new_tokens=1))
+    runner = start_runner(counting_model, chunk=10)
+    runner.submit(job(1, max_new_tokens=1))
     assert engine.entered.acquire(timeout=30)
-    others = [here.submit(job(*[i] * 4, max_new_tokens=2)) for i in range(1, 5)]
+    others = [runner.submit(job(*[i] * 4, max_new_tokens=2)) for i in range(1, 5)]
     engine.gated = False
     engine.tickets.release(1)
     for record in others:
@@ -84,29 +84,29 @@ def test_short_prompts_are_read_together(station, counting, job):
     assert kinds == ["extend"] * 4 + ["step"] + ["extend"] + ["step"]
 
 
-def test_jobs_beyond_the_batch_wait_in_line(station, counting, job, wait_until):
-    engine = counting.engine
+def test_jobs_beyond_the_batch_wait_in_the_queue(start_runner, counting_model, job, wait_until):
+    engine = counting_model.engine
     engine.gated = True
-    here = station(counting, max_batch=2)
-    records = [here.submit(job(i, max_new_tokens=3)) for i in range(1, 6)]
-    wait_until(lambda: here.batcher.batch_size == 2)
-    assert here.batcher.queue_size == 3
+    runner = start_runner(counting_model, max_batch=2)
+    records = [runner.submit(job(i, max_new_tokens=3)) for i in range(1, 6)]
+    wait_until(lambda: runner.batcher.batch_size == 2)
+    assert runner.batcher.queue_size == 3
     engine.gated = False
     engine.tickets.release(1)
     assert [record.result().ids[0] for record in records] == [2, 3, 4, 5, 6]
-    wait_until(lambda: here.batcher.batch_size == 0)
-    assert here.batcher.queue_size == 0
+    wait_until(lambda: runner.batcher.batch_size == 0)
+    assert runner.batcher.queue_size == 0
     assert max(len(entry) for entry in engine.log if entry[0] == "step") == 3
 
 
-def test_cancelling_frees_the_place(station, counting, job, wait_until):
-    engine = counting.engine
+def test_cancelling_frees_the_place(start_runner, counting_model, job, wait_until):
+    engine = counting_model.engine
     engine.gated = True
-    here = station(counting, max_batch=1)
-    running = here.submit(job(1, max_new_tokens=900))
+    runner = start_runner(counting_model, max_batch=1)
+    running = runner.submit(job(1, max_new_tokens=900))
     engine.tickets.release(5)
     running.wait(5)
-    queued, patient = (here.submit(job(i, max_new_tokens=2)) for i in (50, 60))
+    queued, patient = (runner.submit(job(i, max_new_tokens=2)) for i in (50, 60))
     queued.submitted.cancel()
     running.submitted.cancel()
     engine.gated = False
@@ -117,11 +117,11 @@ def test_cancelling_frees_the_place(station, counting, job, wait_until):
     wait_until(lambda: not engine.open_sequences)
 
 
-def test_cancelling_while_the_prompt_is_read(station, counting, job, wait_until):
-    engine = counting.engine
+def test_cancelling_while_the_prompt_is_read(start_runner, counting_model, job, wait_until):
+    engine = counting_model.engine
     engine.gated = True
-    here = station(counting, chunk=10)
-    record = here.submit(job(*[5] * 500))
+    runner = start_runner(counting_model, chunk=10)
+    record = runner.submit(job(*[5] * 500))
     assert engine.entered.acquire(timeout=30)
     record.submitted.cancel()
     engine.gated = False
@@ -131,11 +131,11 @@ def test_cancelling_while_the_prompt_is_read(station, counting, job, wait_until)
     assert record.events == []
 
 
-def test_the_bundled_model_tells_a_story(station, bundled, job):
+def test_the_bundled_model_tells_a_story(start_runner, bundled, job):
     prompt = bundled.tokenizer.encode("Once upon a time").ids
-    here = station(bundled)
+    runner = start_runner(bundled)
     records = [
-        here.submit(job(*prompt, max_new_tokens=450, do_sample=True, temperature=0.5, seed=i))
+        runner.submit(job(*prompt, max_new_tokens=450, do_sample=True, temperature=0.5, seed=i))
         for i in range(4)
     ]
     for record in records:

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file with facts, plots and errors, which needs no other file."""
+"""The report of a run: one HTML file with facts, plots and errors, which needs no other files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfgen._cli.bulk.report.recorder import Recorder
-from hfgen._cli.units import duration, number
+from hfgen._cli.units import format_duration, format_number
 from hfgen._core.errors import BulkFileError
 from hfgen._files.extras import explain_missing
 
@@ -34,43 +34,43 @@ _IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
 
 class Report:
-    """A page that is written at the end.
+    """A page that is written at the end of a run.
 
     Args:
         name: The path of the page.
-        others: The run's own files, none of which it may be.
+        run_files: The files of the run, which the page must not overwrite.
 
     Attributes:
         path: The same, as a path.
-        recorder: To be told of the run while it goes on.
+        recorder: Records the run while it goes on.
 
     Raises:
-        BulkFileError: What draws it is not installed, or there can be no such file.
+        BulkFileError: matplotlib is not installed, or the page cannot be written there.
     """
 
-    def __init__(self, name: str, others: Iterable[Path]) -> None:
+    def __init__(self, name: str, run_files: Iterable[Path]) -> None:
         self.path = Path(name)
-        if self.path.resolve() in others:
+        if self.path.resolve() in run_files:
             raise BulkFileError(f"the report would overwrite {name}: choose another name for it")
         if self.path.is_dir() or not os.access(self.path.absolute().parent, os.W_OK | os.X_OK):
-            raise BulkFileError(f"cannot write {name}: there is no folder for it, or no right to")
+            raise BulkFileError(f"cannot write {name}: its folder is missing or not writable")
         with explain_missing("--report", "report"):
             import hfgen._cli.bulk.report.plots  # noqa: F401, PLC0415 - needs matplotlib
         self.recorder = Recorder()
 
     def write(self, title: str, facts: Mapping[str, str]) -> None:
-        """Write it, in the place of an older one.
+        """Write the page; it replaces an older one.
 
         Args:
-            title: Its heading.
-            facts: What else to say of the run, by name.
+            title: The heading.
+            facts: Further facts about the run, by name.
 
         Raises:
-            BulkFileError: It cannot be written.
+            BulkFileError: The page cannot be written.
         """
         new = self.path.with_name(f"{self.path.name}.new")
         try:
-            # Names of files need not be Unicode.
+            # Names of files may contain bytes that are not Unicode.
             document = make_page(self.recorder, title, facts).encode(errors="replace")
             new.write_bytes(document)
             new.replace(self.path)
@@ -83,78 +83,79 @@ def make_page(recorder: Recorder, title: str, facts: Mapping[str, str]) -> str:
     """Return the page, as HTML.
 
     Args:
-        recorder: What was noted of the run.
+        recorder: The record of the run.
         title: The heading.
-        facts: What else to say of the run, by name.
+        facts: Further facts about the run, by name.
     """
-    from hfgen._cli.bulk.report.plots import plots  # noqa: PLC0415 - needs matplotlib
+    from hfgen._cli.bulk.report.plots import draw_plots  # noqa: PLC0415 - needs matplotlib
 
-    whole = recorder.timeline.whole()
+    total = recorder.timeline.sum_bins()
     return "\n".join(
         (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width">',
             f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
             f"<h1>{escape(title)}</h1>",
-            f'<div class="side">{_table(facts.items())}{_table(_speed(recorder, whole))}',
-            f"{_delays(whole)}</div>",
-            *_errors(recorder, whole),
+            f'<div class="side">{_format_table(facts.items())}',
+            _format_table(_list_totals(recorder, total)),
+            f"{_format_delays(total)}</div>",
+            *_format_errors(recorder, total),
             "<h2>Plots</h2>",
             '<div class="plots">',
-            *(_figure(place, *plot) for place, plot in enumerate(plots(recorder))),
+            *(_format_figure(index, *plot) for index, plot in enumerate(draw_plots(recorder))),
             "</div></body></html>\n",
         )
     )
 
 
-def _speed(recorder: Recorder, whole: Bin) -> Iterator[tuple[str, str]]:
+def _list_totals(recorder: Recorder, total: Bin) -> Iterator[tuple[str, str]]:
     seconds = max(recorder.seconds, 1e-9)
-    yield "Took", duration(recorder.seconds)
-    yield "Rows with text", number(whole.rows)
-    yield "Rows with errors", number(sum(whole.errors.values()))
-    yield "Rows/s", number((whole.rows + sum(whole.errors.values())) / seconds)
-    yield "Tokens", number(whole.tokens)
-    yield "Tokens/s", number(whole.tokens / seconds)
-    yield "Retries", number(whole.retries)
-    yield "Most in flight", number(whole.in_flight)
+    yield "Took", format_duration(recorder.seconds)
+    yield "Rows with text", format_number(total.rows)
+    yield "Rows with errors", format_number(sum(total.errors.values()))
+    yield "Rows/s", format_number((total.rows + sum(total.errors.values())) / seconds)
+    yield "Tokens", format_number(total.tokens)
+    yield "Tokens/s", format_number(total.tokens / seconds)
+    yield "Retries", format_number(total.retries)
+    yield "Most in flight", format_number(total.in_flight)
 
 
-def _delays(whole: Bin) -> str:
+def _format_delays(total: Bin) -> str:
     shares = {"5 %": 0.05, "median": 0.5, "95 %": 0.95, "99 %": 0.99}
     head = "".join(f"<th>{name}</th>" for name in shares)
     rows = (
-        ("Latency", whole.latency),
-        ("Time to first token", whole.time_to_first_token),
+        ("Latency", total.latency),
+        ("Time to first token", total.time_to_first_token),
     )
-    body = "".join(_quantiles(name, histogram, shares.values()) for name, histogram in rows)
+    body = "".join(_format_quantiles(name, histogram, shares.values()) for name, histogram in rows)
     return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
-def _quantiles(name: str, histogram: Histogram, shares: Iterable[float]) -> str:
+def _format_quantiles(name: str, histogram: Histogram, shares: Iterable[float]) -> str:
     found = [histogram.quantile(share) for share in shares]
-    cells = "".join(f"<td>{'' if x is None else duration(x)}</td>" for x in found)
+    cells = "".join(f"<td>{'' if x is None else format_duration(x)}</td>" for x in found)
     return f"<tr><th>{name}</th>{cells}</tr>"
 
 
-def _errors(recorder: Recorder, whole: Bin) -> Iterator[str]:
-    if not whole.errors:
+def _format_errors(recorder: Recorder, total: Bin) -> Iterator[str]:
+    if not total.errors:
         return
     yield "<h2>Errors</h2><table><tr><th>type</th><th>rows</th><th>the first one</th></tr>"
-    for name, count in sorted(whole.errors.items(), key=lambda item: -item[1]):
+    for name, count in sorted(total.errors.items(), key=lambda item: -item[1]):
         message = escape(recorder.messages.get(name, ""))
         yield (
-            f'<tr><td>{escape(name)}</td><td class="number">{number(count)}</td>'
+            f'<tr><td>{escape(name)}</td><td class="number">{format_number(count)}</td>'
             f"<td>{message}</td></tr>"
         )
     yield "</table>"
 
 
-def _table(facts: Iterable[tuple[str, str]]) -> str:
+def _format_table(facts: Iterable[tuple[str, str]]) -> str:
     rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts)
     return f"<table>{rows}</table>"
 
 
-def _figure(place: int, title: str, svg: str) -> str:
-    # Each drawing numbers its parts from one, and all are parts of one document here.
-    own = _IDS.sub(rf"\g<1>plot{place}-", svg)
+def _format_figure(index: int, title: str, svg: str) -> str:
+    # The plots use the same ids; in one document, ids must be unique.
+    own = _IDS.sub(rf"\g<1>plot{index}-", svg)
     return f"<figure><figcaption>{escape(title)}</figcaption>{own}</figure>"

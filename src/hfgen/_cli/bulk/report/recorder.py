@@ -1,4 +1,4 @@
-"""Records a run while it goes on, for the page at its end. The size of the record is bounded.
+"""Records a run for the page that is written at its end. The size of the record is bounded.
 
 `Recorder` adds each result and sample to a `Timeline`: at most 240 bins of time, which grow wider
 as the run grows longer. A `Bin` keeps counts, and a `Histogram` of durations.
@@ -14,29 +14,30 @@ if TYPE_CHECKING:
 
     from hfgen._bulk.results import BulkResult
 
-# Characters of a message that the page shows.
-_MESSAGE = 300
-# What one plot can show. Even, so that bins can be merged two by two.
-_MOST_BINS = 240
+# Characters of an error message that are kept.
+_MAX_MESSAGE = 300
+# As many bins as a plot can show. Even, so that bins can be merged in pairs.
+_MAX_BINS = 240
+# Seconds that a bin spans at first.
 _FIRST_WIDTH = 0.5
-# Names of errors are few; should they be many, the rest goes under one name.
-_MOST_NAMES = 24
+# Types of errors that are counted by name; further ones are counted under `_OTHERS`.
+_MAX_NAMES = 24
 _OTHERS = "others"
-# Each bucket is so much wider than the one before: quantiles are off by at most half of it.
+# Each bucket is wider than the one before by this factor; a quantile is off by half a bucket.
 _GROWTH = 1.08
 _LOG_GROWTH = math.log(_GROWTH)
-# Seconds; what is shorter counts as this, so that there are few hundred buckets for any duration.
-_LEAST = 1e-4
-_MOST = 1e6
+# Durations are counted within these bounds, in seconds: this gives 300 buckets at most.
+_MIN_SECONDS = 1e-4
+_MAX_SECONDS = 1e6
 
 
 class Recorder:
-    """Takes note of results, and of samples in between.
+    """Records results, and samples of the run's state.
 
     Attributes:
-        timeline: What happened when.
-        messages: For each type of error the message of the first one.
-        seconds: How far the run has come, in seconds from its start.
+        timeline: What has happened, in bins of time.
+        messages: The message of the first error of each type.
+        seconds: The time of the last record, in seconds from the start of the run.
     """
 
     def __init__(self) -> None:
@@ -46,20 +47,20 @@ class Recorder:
         self._retries = 0
 
     def add(self, result: BulkResult[Any], seconds: float) -> None:
-        """Take note of a finished row.
+        """Record a finished row.
 
         Args:
             result: The row's result.
-            seconds: When, from the start of the run.
+            seconds: The time, in seconds from the start of the run.
         """
         self.seconds = max(self.seconds, seconds)
-        bin_ = self.timeline.at(seconds)
+        bin_ = self.timeline.bin_at(seconds)
         if result.error is not None:
             name = type(result.error).__name__
-            bin_.fail({name: 1})
-            if len(self.messages) < _MOST_NAMES:
+            bin_.add_errors({name: 1})
+            if len(self.messages) < _MAX_NAMES:
                 message = " ".join(result.error.message.split())
-                self.messages.setdefault(name, message[:_MESSAGE])
+                self.messages.setdefault(name, message[:_MAX_MESSAGE])
             return
         bin_.rows += 1
         bin_.tokens += result.generated_tokens or 0
@@ -69,16 +70,16 @@ class Recorder:
             bin_.time_to_first_token.add(result.time_to_first_token)
 
     def sample(self, seconds: float, *, in_flight: int, limit: int, retries: int) -> None:
-        """Take note of the state of the run.
+        """Record the state of the run.
 
         Args:
-            seconds: When, from the start of the run.
+            seconds: The time, in seconds from the start of the run.
             in_flight: How many requests are under way.
-            limit: How many may be.
-            retries: How many attempts have been made again, from the start on.
+            limit: How many requests may be under way.
+            retries: How many attempts were retries, since the start of the run.
         """
         self.seconds = max(self.seconds, seconds)
-        bin_ = self.timeline.at(seconds)
+        bin_ = self.timeline.bin_at(seconds)
         bin_.in_flight = max(bin_.in_flight, in_flight)
         bin_.limit = max(bin_.limit, limit)
         bin_.retries += retries - self._retries
@@ -90,14 +91,14 @@ class Bin:
     """What happened in a span of time.
 
     Attributes:
-        rows: How many rows have got their text.
-        tokens: How many tokens these have.
-        latency: How long their last attempts took.
-        time_to_first_token: How long they took until the first token.
+        rows: How many rows got their text.
+        tokens: How many tokens these texts have.
+        latency: How long the last attempts of these rows took.
+        time_to_first_token: How long these attempts took until the first token.
         errors: How many rows ended in an error, by the error's type.
-        retries: How many attempts were made again.
-        in_flight: The most requests that were seen under way at once.
-        limit: The most that were allowed at once.
+        retries: How many attempts were retries.
+        in_flight: The most requests under way at once, in any sample.
+        limit: The most requests allowed at once, in any sample.
     """
 
     __slots__ = (
@@ -121,33 +122,33 @@ class Bin:
         self.in_flight = in_flight
         self.limit = limit
 
-    def fail(self, errors: Mapping[str, int]) -> None:
+    def add_errors(self, errors: Mapping[str, int]) -> None:
         """Count rows that ended in errors, by type."""
         for name, count in errors.items():
-            known = name in self.errors or len(self.errors) < _MOST_NAMES
-            key = name if known else _OTHERS
+            has_room = name in self.errors or len(self.errors) < _MAX_NAMES
+            key = name if has_room else _OTHERS
             self.errors[key] = self.errors.get(key, 0) + count
 
     def merge(self, other: Bin) -> None:
-        """Add what happened in another one."""
+        """Add the counts of another bin."""
         self.rows += other.rows
         self.tokens += other.tokens
         self.latency.merge(other.latency)
         self.time_to_first_token.merge(other.time_to_first_token)
-        self.fail(other.errors)
+        self.add_errors(other.errors)
         self.retries += other.retries
         self.in_flight = max(self.in_flight, other.in_flight)
         self.limit = max(self.limit, other.limit)
 
 
 class Timeline:
-    """Bins of equal width, from 0 on.
+    """Bins of equal width, from the start of the run on.
 
     Attributes:
-        width: Seconds that each of them spans.
+        width: Seconds that each bin spans.
         bins: The bins, at most 240, up to the last one in which something happened.
-        in_flight: How many requests were under way when last seen: so many are until more is known.
-        limit: How many were allowed when last seen.
+        in_flight: How many requests were under way in the last sample. New bins begin with this.
+        limit: How many requests were allowed in the last sample. New bins begin with this.
     """
 
     def __init__(self) -> None:
@@ -156,21 +157,21 @@ class Timeline:
         self.in_flight = 0
         self.limit = 0
 
-    def at(self, seconds: float) -> Bin:
-        """Return the bin of a time, in seconds from the start."""
-        while seconds >= self.width * _MOST_BINS:
+    def bin_at(self, seconds: float) -> Bin:
+        """Return the bin for a time, in seconds from the start."""
+        while seconds >= self.width * _MAX_BINS:
             self._widen()
-        place = int(seconds / self.width)
-        while len(self.bins) <= place:
+        index = int(seconds / self.width)
+        while len(self.bins) <= index:
             self.bins.append(Bin(self.in_flight, self.limit))
-        return self.bins[place]
+        return self.bins[index]
 
-    def whole(self) -> Bin:
-        """Return all bins in one."""
-        whole = Bin()
-        for each in self.bins:
-            whole.merge(each)
-        return whole
+    def sum_bins(self) -> Bin:
+        """Return one bin with the counts of all."""
+        total = Bin()
+        for bin_ in self.bins:
+            total.merge(bin_)
+        return total
 
     def _widen(self) -> None:
         for even, odd in zip(self.bins[::2], self.bins[1::2], strict=False):
@@ -196,33 +197,35 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count a duration."""
-        place = math.floor(math.log(min(max(seconds, _LEAST), _MOST)) / _LOG_GROWTH)
-        self._buckets[place] = self._buckets.get(place, 0) + 1
+        index = math.floor(math.log(min(max(seconds, _MIN_SECONDS), _MAX_SECONDS)) / _LOG_GROWTH)
+        self._buckets[index] = self._buckets.get(index, 0) + 1
         self.count += 1
         self.total += seconds
 
     def merge(self, other: Histogram) -> None:
-        """Count all that another one has counted."""
-        for place, count in other._buckets.items():
-            self._buckets[place] = self._buckets.get(place, 0) + count
+        """Add the counts of another histogram."""
+        for index, count in other._buckets.items():
+            self._buckets[index] = self._buckets.get(index, 0) + count
         self.count += other.count
         self.total += other.total
 
     def quantile(self, share: float) -> float | None:
-        """Return the duration that this share of all is not above, None if there is none.
+        """Return the duration that this share of all durations does not exceed.
+
+        None if the histogram is empty.
 
         Args:
-            share: From 0 to 1: 0.5 for the median.
+            share: From 0 to 1; 0.5 gives the median.
         """
         rank = share * self.count
-        seen = 0
+        count_so_far = 0
         for lower, upper, count in self.buckets():
-            seen += count
-            if seen >= rank:
+            count_so_far += count
+            if count_so_far >= rank:
                 return math.sqrt(lower * upper)
         return None
 
     def buckets(self) -> Iterator[tuple[float, float, int]]:
-        """Give each bucket that is not empty: from and to, in seconds, and its count."""
-        for place in sorted(self._buckets):
-            yield _GROWTH**place, _GROWTH ** (place + 1), self._buckets[place]
+        """Yield each bucket that is not empty: its bounds in seconds, and its count."""
+        for index in sorted(self._buckets):
+            yield _GROWTH**index, _GROWTH ** (index + 1), self._buckets[index]

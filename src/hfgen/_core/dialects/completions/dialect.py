@@ -10,7 +10,7 @@ import msgspec
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
-from hfgen._core.dialects.base import UNREADABLE, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
 from hfgen._core.dialects.completions.request import make_body
 from hfgen._core.dialects.completions.response import (
     Choice,
@@ -18,13 +18,13 @@ from hfgen._core.dialects.completions.response import (
     RequestedOutput,
     TokenReport,
     Usage,
-    as_special,
     decode_completion,
-    finish_reason,
-    is_silent,
+    has_no_text,
     mark_end_token,
-    report_tokens,
-    tokens,
+    mark_special,
+    read_piece_tokens,
+    read_token_reports,
+    translate_finish_reason,
 )
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.headers import NO_HEADERS, Headers
@@ -33,16 +33,15 @@ from hfgen._core.request import encode_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from hfgen._core.dialects.completions.response import Choice
     from hfgen._core.sse import Event
 
 
 class Completions:
-    """`{prompt, max_tokens, stream, …}` in; choices out.
+    """The dialect: a request becomes `{prompt, max_tokens, stream, …}`, an answer has choices.
 
     Args:
         request: The normalised request.
-        server: What is known of the server, which decides what it can be asked for.
+        server: What is known of the server. Servers differ in the parameters that they take.
     """
 
     def __init__(
@@ -51,61 +50,51 @@ class Completions:
         self._request = request
         self._server = server
 
-    def body(self, *, stream: bool) -> bytes:
+    def encode_body(self, *, stream: bool) -> bytes:
         return encode_json(make_body(self._request, self._server, stream=stream))
 
-    def answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
+    def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
-            said = decode_completion(body)
-        except UNREADABLE as error:
-            said, why = Completion(), str(error)
+            completion = decode_completion(body)
+        except DECODE_ERRORS as error:
+            completion, problem = Completion(), str(error)
         else:
-            why = "it has no choices"
-        choices = said.choices or []
-        if said.error or not choices or any(c.text is msgspec.UNSET for c in choices):
-            if fault := find_error(body):
-                raise server_errors.error_from(fault, headers=headers, body=body)
-            why = "a choice has no text" if choices else why
-            raise malformed_error(body, f"the answer is no completion ({why})")
-        usage = said.usage or Usage()
+            problem = "it has no choices"
+        choices = completion.choices or []
+        if completion.error or not choices or any(c.text is msgspec.UNSET for c in choices):
+            if report := find_error(body):
+                raise server_errors.make_status_error(report, headers=headers, body=body)
+            problem = "a choice has no text" if choices else problem
+            raise malformed_error(body, f"the answer is no completion ({problem})")
+        usage = completion.usage or Usage()
         choices.sort(key=lambda choice: choice.index or 0)
-        return [_generated_text(choice, usage, self._asked(), len(choices)) for choice in choices]
+        output = RequestedOutput.of(self._request, self._server.kind)
+        return [_make_generated_text(choice, usage, output, len(choices)) for choice in choices]
 
-    def events(
+    def make_event_reader(
         self, headers: Headers = NO_HEADERS, *, only_text: bool = False
     ) -> CompletionsEvents:
-        # What ends a sequence takes more than its text.
+        # The text alone does not show where a sequence ends, so everything is read regardless.
         del only_text
-        return CompletionsEvents(self._asked(), headers)
-
-    def _asked(self) -> RequestedOutput:
-        parameters = self._request.get("parameters") or {}
-        return RequestedOutput(
-            prompt=self._request.get("inputs", ""),
-            returns_prompt=bool(parameters.get("return_full_text")),
-            stop=tuple(parameters.get("stop") or ()),
-            top=parameters.get("top_n_tokens") or 0,
-            count=parameters.get("num_return_sequences") or 1,
-            most=parameters.get("max_new_tokens"),
-            kind=self._server.kind,
-        )
+        return CompletionsEvents(RequestedOutput.of(self._request, self._server.kind), headers)
 
 
 class CompletionsEvents:
-    """The events of one stream.
+    """The reader of the events of one stream.
 
-    What ends a sequence is held back until the usage has come, or `[DONE]`, or the end.
+    The last chunk of each sequence is held back until its details are known: until the usage
+    comes, or `[DONE]`, or the end of the stream.
     """
 
-    __slots__ = ("_asked", "_headers", "_is_done", "_sequences", "_usage", "complete")
+    __slots__ = ("_headers", "_is_done", "_output", "_sequences", "_usage", "is_complete")
 
-    def __init__(self, asked: RequestedOutput, headers: Headers = NO_HEADERS) -> None:
-        self._asked = asked
+    def __init__(self, output: RequestedOutput, headers: Headers = NO_HEADERS) -> None:
+        self._output = output
         self._headers = headers
         self._sequences: dict[int, SequenceReader] = {}
         self._usage = Usage()
         self._is_done = False
-        self.complete = False
+        self.is_complete = False
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         return chain.from_iterable(map(self._read, events))
@@ -114,180 +103,186 @@ class CompletionsEvents:
         if self._is_done:
             return ()
         try:
-            said = decode_completion(event.data)
-        except UNREADABLE as error:
+            completion = decode_completion(event.data)
+        except DECODE_ERRORS as error:
             return self._read_other(event, str(error))
-        usage = said.usage
-        if said.error or (said.choices is None and usage is None):
+        usage = completion.usage
+        if completion.error or (completion.choices is None and usage is None):
             return self._read_other(event, "it has no choices")
         chunks: list[Chunk] = []
-        choices = said.choices or []
+        choices = completion.choices or []
         for choice in choices:
-            chunks += self._sequence(choice.index or 0).take(choice)
+            chunks += self._get_sequence(choice.index or 0).take(choice)
         if any(choice.finish_reason for choice in choices):
             ended = sum(sequence.has_ended for sequence in self._sequences.values())
-            self.complete = ended == len(self._sequences) >= self._asked.count
+            self.is_complete = ended == len(self._sequences) >= self._output.sequence_count
         if usage is not None:
-            chunks += self._with_usage(usage, choices)
+            chunks += self._take_usage(usage, choices)
         return chunks
 
-    def rest(self) -> Sequence[Chunk]:
+    def take_rest(self) -> Sequence[Chunk]:
         return [
             chunk
             for number in sorted(self._sequences)
-            for chunk in self._sequences[number].finish(self._usage, is_its_own=self._is_only)
+            for chunk in self._sequences[number].finish(
+                self._usage, covers_one=self._has_one_sequence
+            )
         ]
 
     @property
-    def _is_only(self) -> bool:
-        return len(self._sequences) == 1 == self._asked.count
+    def _has_one_sequence(self) -> bool:
+        return len(self._sequences) == 1 == self._output.sequence_count
 
-    def _with_usage(self, usage: Usage, choices: list[Choice]) -> Sequence[Chunk]:
-        """Return the chunks that have waited for the usage."""
+    def _take_usage(self, usage: Usage, choices: list[Choice]) -> Sequence[Chunk]:
+        """Remember the usage; return the chunks that were held back until it came."""
         self._usage = usage
         chunks: list[Chunk] = []
-        # Of several sequences these two tell the usage of each, along with its end.
-        if len(choices) == 1 and self._asked.kind in {"tgi", "llama.cpp"}:
-            sequence = self._sequence(choices[0].index or 0)
-            chunks += sequence.finish(usage, is_its_own=True) if sequence.has_ended else ()
-        if self.complete:
-            chunks += self.rest()
+        # These two servers report the usage of each sequence in the event that ends it.
+        if len(choices) == 1 and self._output.kind in {"tgi", "llama.cpp"}:
+            sequence = self._get_sequence(choices[0].index or 0)
+            chunks += sequence.finish(usage, covers_one=True) if sequence.has_ended else ()
+        if self.is_complete:
+            chunks += self.take_rest()
         return chunks
 
-    def _sequence(self, number: int) -> SequenceReader:
+    def _get_sequence(self, number: int) -> SequenceReader:
         if number not in self._sequences:
-            self._sequences[number] = SequenceReader(number, self._asked)
+            self._sequences[number] = SequenceReader(number, self._output)
         return self._sequences[number]
 
-    def _read_other(self, event: Event, why: str) -> Sequence[Chunk]:
-        if not read_non_chunk(event, self._headers, f"no completion ({why})"):
+    def _read_other(self, event: Event, problem: str) -> Sequence[Chunk]:
+        if not read_non_chunk(event, self._headers, f"no completion ({problem})"):
             return ()
-        self._is_done = self.complete = True
-        self._sequences = self._sequences or {0: SequenceReader(0, self._asked)}
-        return self.rest()
+        self._is_done = self.is_complete = True
+        self._sequences = self._sequences or {0: SequenceReader(0, self._output)}
+        return self.take_rest()
 
 
-def _generated_text(
-    choice: Choice, usage: Usage, asked: RequestedOutput, count: int
+def _make_generated_text(
+    choice: Choice, usage: Usage, output: RequestedOutput, count: int
 ) -> GeneratedText:
     generated = choice.text if isinstance(choice.text, str) else ""
-    why = finish_reason(choice, generated, asked)
-    said = report_tokens(choice.logprobs, choice.token_ids, asked.top)
-    said = mark_end_token(said, generated, why) or said
-    tokens = [token.token for token in said]
+    finish_reason = translate_finish_reason(choice, generated, output)
+    reports = read_token_reports(choice.logprobs, choice.token_ids, output.top_count)
+    reports = mark_end_token(reports, generated, finish_reason) or reports
+    tokens = [report.token for report in reports]
     return GeneratedText(
-        generated_text=asked.whole(generated),
+        generated_text=output.add_prompt(generated),
         details=Details(
-            finish_reason=why,
+            finish_reason=finish_reason,
             native_finish_reason=(choice.finish_reason or None)
-            if choice.finish_reason != why
+            if choice.finish_reason != finish_reason
             else None,
             generated_tokens=usage.completion_tokens if count == 1 else len(tokens) or None,
             input_length=usage.prompt_tokens,
             tokens=tokens,
-            top_tokens=[token.top or [] for token in said] if asked.top and tokens else None,
+            top_tokens=[r.top or [] for r in reports] if output.top_count and tokens else None,
         ),
     )
 
 
 class SequenceReader:
-    """One sequence, of which the last chunk carries the whole text.
+    """The reader of one sequence of a stream; its last chunk carries the whole text.
 
     Args:
-        number: Its number among those of the stream.
-        asked: What was asked for.
+        number: The number of the sequence, from 0.
+        output: What the request asks for.
     """
 
     __slots__ = (
-        "_asked",
         "_count",
+        "_finish_reason",
         "_held",
-        "_is_given",
-        "_native",
+        "_is_finished",
+        "_native_reason",
         "_number",
+        "_output",
         "_texts",
-        "_tokens",
-        "_why",
+        "_token_count",
         "has_ended",
     )
 
-    def __init__(self, number: int, asked: RequestedOutput) -> None:
+    def __init__(self, number: int, output: RequestedOutput) -> None:
         self._number = number
-        self._asked = asked
+        self._output = output
         self._texts: list[str] = []
         self._count = 0
-        # How many tokens these are, None if some of them are just pieces of text.
-        self._tokens: int | None = 0
+        # The number of tokens so far; None if some pieces came without a list of their tokens.
+        self._token_count: int | None = 0
+        # The chunk that may turn out to be the last one.
         self._held: Chunk | None = None
-        self._why: str | None = None
-        self._native: str | None = None
-        # Whether the last chunk has been handed out.
-        self._is_given = False
+        self._finish_reason: str | None = None
+        self._native_reason: str | None = None
+        # Whether the last chunk has been returned.
+        self._is_finished = False
         self.has_ended = False
 
     def take(self, choice: Choice) -> list[Chunk]:
-        """Return the chunks that this piece completes."""
+        """Return the chunks that this piece of the sequence completes."""
         text = choice.text if isinstance(choice.text, str) else ""
-        native = choice.finish_reason or None
-        if self.has_ended and (self._is_given or not text):
-            # Some say the end twice, the second time with the usage.
+        native_reason = choice.finish_reason or None
+        if self.has_ended and (self._is_finished or not text):
+            # Some servers report the end twice, the second time with the usage.
             return []
-        why = None
-        if native is not None:
-            why = finish_reason(choice, "".join([*self._texts, text]), self._asked)
-            self._why, self._native, self.has_ended = why, native, True
-        said = tokens(choice, text, why, self._asked)
-        if self._tokens is not None:
-            # The end of the text is a token too, though it has none.
-            is_end = not said and why == "eos_token"
-            self._tokens = None if text and not said else self._tokens + len(said) + is_end
-        if not said and (text or (native is not None and self._held is None)):
-            said = [TokenReport(Token(text=text))]
-        chunks = [self._chunk(token) for token in said]
+        finish_reason = None
+        if native_reason is not None:
+            whole = "".join([*self._texts, text])
+            finish_reason = translate_finish_reason(choice, whole, self._output)
+            self._finish_reason, self._native_reason = finish_reason, native_reason
+            self.has_ended = True
+        reports = read_piece_tokens(choice, text, finish_reason, self._output)
+        if self._token_count is not None:
+            # The end-of-sequence token counts, also where the server does not list it.
+            extra = not reports and finish_reason == "eos_token"
+            unlisted = text and not reports
+            self._token_count = None if unlisted else self._token_count + len(reports) + extra
+        if not reports and (text or (native_reason is not None and self._held is None)):
+            reports = [TokenReport(Token(text=text))]
+        chunks = [self._make_chunk(report) for report in reports]
         if self._held is not None:
             chunks.insert(0, self._held)
             self._held = None
-        # llama.cpp and transformers say that it was cut in an event of its own; in TGI's stream it
-        # is said with the last token, which is this one if as many have come as may.
-        # One without text may be the end of the text, and nobody misses it meanwhile.
+        # llama.cpp and transformers report the finish reason "length" in an event of its own, TGI
+        # with the last token. So hold a token back that reaches the maximum. A token without text
+        # may be the end-of-sequence token, so hold it back too; the caller misses no text.
         if chunks and (
-            self.has_ended or self._count == self._asked.most or is_silent(chunks[-1].token)
+            self.has_ended
+            or self._count == self._output.max_tokens
+            or has_no_text(chunks[-1].token)
         ):
             self._held = chunks.pop()
         return chunks
 
-    def finish(self, usage: Usage, *, is_its_own: bool) -> list[Chunk]:
-        """Return the last chunk, if it has not been handed out.
+    def finish(self, usage: Usage, *, covers_one: bool) -> list[Chunk]:
+        """Return the last chunk, or nothing if it has been returned before.
 
         Args:
-            usage: What the server said of the number of tokens.
-            is_its_own: Whether all of that is this sequence.
+            usage: The numbers of tokens that the server reported.
+            covers_one: Whether these are the numbers of this sequence alone.
         """
-        if self._is_given:
+        if self._is_finished:
             return []
-        self._is_given = True
-        # All that it has said is gone already where the server gave no reason for the end.
-        last = self._held or self._chunk(TokenReport(Token(text="")))
-        if self._why == "eos_token" and is_silent(last.token):
-            last = msgspec.structs.replace(last, token=as_special(last.token))
+        self._is_finished = True
+        # Where the server gave no finish reason, all chunks have been returned: add an empty one.
+        last = self._held or self._make_chunk(TokenReport(Token(text="")))
+        if self._finish_reason == "eos_token" and has_no_text(last.token):
+            last = msgspec.structs.replace(last, token=mark_special(last.token))
         self._held = None
-        counted = usage.completion_tokens if is_its_own else None
+        count = usage.completion_tokens if covers_one else None
+        is_same = self._native_reason == self._finish_reason
         details = StreamDetails(
-            finish_reason=self._why,
-            native_finish_reason=self._native if self._native != self._why else None,
-            generated_tokens=(self._tokens or None) if counted is None else counted,
+            finish_reason=self._finish_reason,
+            native_finish_reason=None if is_same else self._native_reason,
+            generated_tokens=(self._token_count or None) if count is None else count,
             input_length=usage.prompt_tokens,
         )
-        changes: dict[str, Any] = {
-            "generated_text": self._asked.whole("".join(self._texts)),
-            "details": details,
-        }
-        return [msgspec.structs.replace(last, **changes)]
+        text = self._output.add_prompt("".join(self._texts))
+        return [msgspec.structs.replace(last, generated_text=text, details=details)]
 
-    def _chunk(self, said: TokenReport) -> Chunk:
+    def _make_chunk(self, report: TokenReport) -> Chunk:
         self._count += 1
-        if not said.token.special:
-            self._texts.append(said.token.text)
+        if not report.token.special:
+            self._texts.append(report.token.text)
         return Chunk(
-            index=self._count, token=said.token, top_tokens=said.top, sequence=self._number
+            index=self._count, token=report.token, top_tokens=report.top, sequence=self._number
         )

@@ -1,4 +1,4 @@
-"""A request in TGI's words to the body of an OpenAI-compatible completion. No I/O.
+"""`make_body`: a request in TGI's terms as the body of an OpenAI-compatible completion. No I/O.
 
 Sources: vLLM `vllm/entrypoints/openai/completion/protocol.py`; SGLang
 `python/sglang/srt/entrypoints/openai/protocol.py`; llama.cpp `tools/server/README.md`; TGI
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from hfgen._core.dialects.server_kind import Kind, Server
 
 
+# Parameters with the same name and meaning in both.
 _SAME = ("frequency_penalty", "seed", "top_p")
-# What asks for these is in the body under other names, or is what the server does anyway.
+# Parameters that are not copied into the body: it has them under other names, or servers do what
+# they ask for anyway.
 _TRANSLATED = frozenset(
     {
         *_SAME,
@@ -36,7 +38,8 @@ _TRANSLATED = frozenset(
         "max_time",
         "num_return_sequences",
         "repetition_penalty",
-        # hfgen has the prompt. An `echo` would have to be told from a text that repeats it.
+        # hfgen puts the prompt before the text itself. With `echo`, it could not tell the echo
+        # from a generated text that repeats the prompt.
         "return_full_text",
         "stop",
         "temperature",
@@ -47,43 +50,43 @@ _TRANSLATED = frozenset(
         "watermark",
     }
 )
-# TGI and Ollama take no notice of a field that they do not know, so it must not get to them.
+# TGI and Ollama silently ignore a field that they do not know, so hfgen refuses the parameter.
 _WITHOUT_TOP_K: tuple[Kind, ...] = ("tgi", "ollama")
 _WITHOUT_REPETITION_PENALTY: tuple[Kind, ...] = ("ollama",)
 _WITHOUT_N: tuple[Kind, ...] = ("tgi", "ollama")
-# All that is left of the context, which is TGI's own default; None is JSON's null.
+# The `max_tokens` that stands for "the rest of the context", TGI's default. None is JSON's null.
 _NO_LIMIT: dict[Kind | None, int | None] = {"tgi": None, "llama.cpp": -1}
-# Where there is no word for that: the default of TGI's OpenAPI document.
+# For servers without such a value: the default that TGI's OpenAPI document names.
 _LIMIT = 1024
 _SGLANG_BASE = "default"
 
 
 def make_body(request: Mapping[str, Any], server: Server, *, stream: bool) -> dict[str, Any]:
-    """Return the body, as a dict.
+    """Return the body as a dict.
 
     Raises:
-        InvalidRequestError: The server is not known to do what the request asks for.
+        InvalidRequestError: The server is not known to take a parameter of the request.
     """
     parameters: dict[str, Any] = request.get("parameters") or {}
     prompt = request.get("inputs", "")
     body: dict[str, Any] = {"prompt": prompt}
-    if (model := _model(request, parameters, server)) is not None:
+    if (model := _choose_model(request, parameters, server)) is not None:
         body["model"] = model
-    body["max_tokens"] = _limit(parameters, server)
-    body["temperature"] = _temperature(request, parameters)
+    body["max_tokens"] = _choose_limit(parameters, server)
+    body["temperature"] = _choose_temperature(request, parameters)
     body |= {name: parameters[name] for name in _SAME if parameters.get(name) is not None}
     for name, translate in _TRANSLATIONS.items():
         if parameters.get(name) is not None:
             body |= translate(parameters[name], server.kind)
-    body |= _details(parameters, server.kind)
+    body |= _translate_details(parameters, server.kind)
     body |= {k: v for k, v in parameters.items() if k not in _TRANSLATED and v is not None}
     body |= {"prompt": prompt, "stream": stream}
-    # vLLM refuses the options where there is no stream.
+    # vLLM refuses `stream_options` in a request without a stream.
     return body | {"stream_options": {"include_usage": True}} if stream else body
 
 
 def is_sampled(parameters: Mapping[str, Any]) -> bool:
-    """Return whether TGI would draw tokens with these parameters instead of taking the likeliest.
+    """Tell whether TGI would draw tokens with these parameters instead of taking the likeliest.
 
     Source: TGI `router/src/validation.rs` and `server/text_generation_server/utils/tokens.py`.
     """
@@ -97,10 +100,12 @@ def is_sampled(parameters: Mapping[str, Any]) -> bool:
     )
 
 
-def _model(request: Mapping[str, Any], parameters: Mapping[str, Any], server: Server) -> str | None:
+def _choose_model(
+    request: Mapping[str, Any], parameters: Mapping[str, Any], server: Server
+) -> str | None:
     model: str | None = request.get("model")
     if server.kind == "tgi":
-        # It would take the name of its own model for the id of an adapter.
+        # TGI would take the name of its own model for the id of an adapter.
         model = None if model in server.models else model
     elif model is None and len(server.models) == 1:
         model = server.models[0]
@@ -111,41 +116,41 @@ def _model(request: Mapping[str, Any], parameters: Mapping[str, Any], server: Se
         return f"{model or _SGLANG_BASE}:{adapter}"
     if server.kind in {"vllm", "tgi"}:
         return adapter
-    what = "leave it out, or pass the name under which the server has the adapter as `model`"
-    raise unsupported_parameter_error("adapter_id", server.kind, what)
+    remedy = "leave it out, or pass the name under which the server has the adapter as `model`"
+    raise unsupported_parameter_error("adapter_id", server.kind, remedy)
 
 
-def _limit(parameters: Mapping[str, Any], server: Server) -> int | None:
+def _choose_limit(parameters: Mapping[str, Any], server: Server) -> int | None:
     limit: int | None = parameters.get("max_new_tokens")
     if limit is not None:
         return limit
     if server.kind == "vllm" and server.context is not None:
-        # It cuts this to what the prompt leaves. With null it fails or, from mid-2026 on, generates
-        # 16 tokens (its pull requests 44721 and 45491).
+        # vLLM reduces this to what the prompt leaves. With null, vLLM fails or, from mid-2026 on,
+        # generates 16 tokens (its pull requests 44721 and 45491).
         return server.context
     return _NO_LIMIT.get(server.kind, _LIMIT)
 
 
-def _temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
-    # TGI samples where there are no parameters at all, and not where there are none in them.
+def _choose_temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
+    # TGI samples if `parameters` is absent, and does not if it is an empty object.
     if request.get("parameters") is not None and not is_sampled(parameters):
         return 0.0
     temperature: float | None = parameters.get("temperature")
     return 1.0 if temperature is None else temperature
 
 
-def _details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
-    """Return what asks for tokens, of which only log-probabilities tell on most servers."""
+def _translate_details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
+    """Return the fields that ask for tokens: most servers list them with log-probabilities only."""
     top = parameters.get("top_n_tokens") or (1 if parameters.get("details") else 0)
     if not top:
         return {}
     return {"logprobs": top} | ({"return_token_ids": True} if kind in {"vllm", "sglang"} else {})
 
 
-def _stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:
+def _translate_stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:
     if not stop:
         return {}
-    # As in TGI, where the text keeps what it was stopped by.
+    # In TGI the text keeps the stop string, so ask these servers to keep it too.
     keeps: dict[Kind | None, dict[str, Any]] = {
         "vllm": {"include_stop_str_in_output": True},
         "sglang": {"no_stop_trim": True},
@@ -153,19 +158,19 @@ def _stop(stop: list[str], kind: Kind | None) -> dict[str, Any]:
     return {"stop": stop} | keeps.get(kind, {})
 
 
-def _top_k(top_k: int, kind: Kind | None) -> dict[str, Any]:
+def _translate_top_k(top_k: int, kind: Kind | None) -> dict[str, Any]:
     if kind in _WITHOUT_TOP_K:
         raise unsupported_parameter_error("top_k", kind, "leave it out, or use `top_p`")
     return {"top_k": top_k}
 
 
-def _typical_p(typical_p: float, kind: Kind | None) -> dict[str, Any]:
+def _translate_typical_p(typical_p: float, kind: Kind | None) -> dict[str, Any]:
     if kind != "llama.cpp":
         raise unsupported_parameter_error("typical_p", kind, "leave it out, or use `top_p`")
     return {"typical_p": typical_p}
 
 
-def _repetition_penalty(penalty: float, kind: Kind | None) -> dict[str, Any]:
+def _translate_repetition_penalty(penalty: float, kind: Kind | None) -> dict[str, Any]:
     if kind in _WITHOUT_REPETITION_PENALTY:
         raise unsupported_parameter_error(
             "repetition_penalty", kind, "leave it out, or use `frequency_penalty`"
@@ -173,16 +178,16 @@ def _repetition_penalty(penalty: float, kind: Kind | None) -> dict[str, Any]:
     return {"repeat_penalty" if kind == "llama.cpp" else "repetition_penalty": penalty}
 
 
-def _truncate(truncate: int, kind: Kind | None) -> dict[str, Any]:
+def _translate_truncate(truncate: int, kind: Kind | None) -> dict[str, Any]:
     if kind != "vllm":
         raise unsupported_parameter_error(
             "truncate", kind, "cut the prompt to length before it is sent"
         )
-    # TGI keeps the end of a prompt; a vLLM that does not know the side yet passes over it.
+    # TGI keeps the end of a prompt. Older versions of vLLM ignore `truncation_side`.
     return {"truncate_prompt_tokens": truncate, "truncation_side": "left"}
 
 
-def _n(count: int, kind: Kind | None) -> dict[str, Any]:
+def _translate_n(count: int, kind: Kind | None) -> dict[str, Any]:
     if count == 1:
         return {}
     if kind in _WITHOUT_N:
@@ -192,7 +197,7 @@ def _n(count: int, kind: Kind | None) -> dict[str, Any]:
     return {"n": count}
 
 
-def _best_of(count: int, kind: Kind | None) -> dict[str, Any]:
+def _translate_best_of(count: int, kind: Kind | None) -> dict[str, Any]:
     if count == 1:
         return {}
     if kind not in {None, "provider"}:
@@ -202,7 +207,7 @@ def _best_of(count: int, kind: Kind | None) -> dict[str, Any]:
     return {"best_of": count}
 
 
-def _max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
+def _translate_max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
     if kind != "llama.cpp":
         raise unsupported_parameter_error(
             "max_time", kind, "bound the call by `timeout`, or by `max_new_tokens`"
@@ -210,10 +215,10 @@ def _max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
     return {"t_max_predict_ms": round(seconds * 1000)}
 
 
-def _never(name: str, what: str) -> Callable[[Any, Kind | None], dict[str, Any]]:
+def _make_refusal(name: str, remedy: str) -> Callable[[Any, Kind | None], dict[str, Any]]:
     def translate(value: Any, kind: Kind | None) -> dict[str, Any]:
         if value:
-            raise unsupported_parameter_error(name, kind, what)
+            raise unsupported_parameter_error(name, kind, remedy)
         return {}
 
     return translate
@@ -223,7 +228,7 @@ _SCHEMAS = frozenset({"json", "json_object", "json_schema"})
 
 _BY_SCHEMA: dict[Kind | None, Callable[[Any], dict[str, Any]]] = {
     "vllm": lambda schema: {"structured_outputs": {"json": schema}},
-    # A text, unlike everywhere else.
+    # SGLang takes the schema as a string, the others as an object.
     "sglang": lambda schema: {"json_schema": encode_json(schema).decode()},
     "llama.cpp": lambda schema: {"json_schema": schema},
 }
@@ -233,13 +238,8 @@ _BY_REGEX: dict[Kind | None, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def grammar_fields(asked: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
-    """Return the fields that ask for the grammar.
-
-    Raises:
-        InvalidRequestError: The server is not known to take it, or it is no grammar.
-    """
-    name, value = asked.get("type"), asked.get("value")
+def _translate_grammar(grammar: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
+    name, value = grammar.get("type"), grammar.get("value")
     if name == "regex":
         if not isinstance(value, str):
             raise InvalidRequestError("request.parameters.grammar.value: a regex is a string")
@@ -253,10 +253,10 @@ def grammar_fields(asked: Mapping[str, Any], kind: Kind | None) -> dict[str, Any
         raise InvalidRequestError(f"request.parameters.grammar.type: there is none named {name!r}")
     if kind not in _BY_SCHEMA:
         raise unsupported_parameter_error("grammar", kind, "leave it out and say it in the prompt")
-    return _BY_SCHEMA[kind](_schema(name, value))
+    return _BY_SCHEMA[kind](_read_schema(name, value))
 
 
-def _schema(name: str, value: Any) -> Mapping[str, Any]:
+def _read_schema(name: str, value: Any) -> Mapping[str, Any]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
@@ -264,7 +264,7 @@ def _schema(name: str, value: Any) -> Mapping[str, Any]:
             raise InvalidRequestError(
                 f"request.parameters.grammar.value: the schema is no JSON: {error}"
             ) from None
-    # TGI has the schema of this type inside an object, with a name for it.
+    # For this type, TGI takes an object with the schema and a name for it.
     if name == "json_schema" and isinstance(value, Mapping):
         value = value.get("schema", value)
     if not isinstance(value, Mapping):
@@ -274,7 +274,7 @@ def _schema(name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-_NAMES: dict[Kind | None, str] = {
+_REASONS: dict[Kind | None, str] = {
     None: "a server of unknown kind, through its /v1/completions, is not known to take it",
     "provider": "a hosted provider, through its completions, is not known to take it",
     "tgi": "TGI does not take it on /v1/completions, only on its own routes (kind 'tgi')",
@@ -285,31 +285,30 @@ _NAMES: dict[Kind | None, str] = {
 }
 
 
-def unsupported_parameter_error(
-    name: str, kind: Kind | None, what_to_do: str
-) -> InvalidRequestError:
-    """Return the error for a parameter.
+def unsupported_parameter_error(name: str, kind: Kind | None, remedy: str) -> InvalidRequestError:
+    """Return the error for a parameter that a server does not take.
 
     Args:
         name: The name of the parameter.
         kind: The kind of the server.
-        what_to_do: What the caller can do about it, as an imperative.
+        remedy: What the caller can do about it, as an imperative.
     """
-    return InvalidRequestError(f"request.parameters.{name}: {_NAMES[kind]}; {what_to_do}")
+    return InvalidRequestError(f"request.parameters.{name}: {_REASONS[kind]}; {remedy}")
 
 
+# Each parameter that has another name in a completion, with the function that returns its fields.
 _TRANSLATIONS: dict[str, Callable[[Any, Kind | None], dict[str, Any]]] = {
-    "stop": _stop,
-    "top_k": _top_k,
-    "typical_p": _typical_p,
-    "repetition_penalty": _repetition_penalty,
-    "truncate": _truncate,
-    "num_return_sequences": _n,
-    "best_of": _best_of,
-    "max_time": _max_time,
-    "grammar": grammar_fields,
-    "decoder_input_details": _never(
-        "decoder_input_details", "leave it out; only TGI's own routes tell of the prompt's tokens"
+    "stop": _translate_stop,
+    "top_k": _translate_top_k,
+    "typical_p": _translate_typical_p,
+    "repetition_penalty": _translate_repetition_penalty,
+    "truncate": _translate_truncate,
+    "num_return_sequences": _translate_n,
+    "best_of": _translate_best_of,
+    "max_time": _translate_max_time,
+    "grammar": _translate_grammar,
+    "decoder_input_details": _make_refusal(
+        "decoder_input_details", "leave it out; only TGI's own routes return the prompt's tokens"
     ),
-    "watermark": _never("watermark", "leave it out; only TGI's own routes mark a text"),
+    "watermark": _make_refusal("watermark", "leave it out; only TGI's own routes mark a text"),
 }

@@ -8,21 +8,21 @@ TEXTS = ["Once upon a time", "é 😶‍🌫️ 東京 — né Zoë", "<|endofte
 
 
 @pytest.mark.parametrize("route", ["", "/", "/v1", "/v1/completions"])
-def test_info(side, server, client, like, route):
+def test_info(side, server, client, profile, route):
     info = side.call(client.info, api_url=server.url + route)
-    assert info.server == like.kind
-    if like.kind == "tgi":
+    assert info.server == profile.kind
+    if profile.kind == "tgi":
         assert info.max_total_tokens == 512
         return
-    assert info.model_id == like.model
-    assert info["models"] if like.model else info["models"] == []
-    assert info.max_total_tokens == (512 if like.kind else None)
-    assert (info.version is not None) == (like.kind is not None)
+    assert info.model_id == profile.model
+    assert info["models"] if profile.model else info["models"] == []
+    assert info.max_total_tokens == (512 if profile.kind else None)
+    assert (info.version is not None) == (profile.kind is not None)
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
-def test_tokenize(side, server, client, like, local_server, text):
-    if not like.tokenizes:
+def test_tokenize(side, server, client, profile, local_server, text):
+    if not profile.can_tokenize:
         with pytest.raises(hfgen.InvalidRequestError, match="tokenize"):
             side.call(client.tokenize, text)
         return
