@@ -177,6 +177,10 @@ def _check_fetch(value: Any) -> Any:
     return value
 
 
+# Headers that say where a body ends. A wrong one makes the rest of the body a second request.
+_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
+
+
 def _check_headers(value: Any) -> Headers:
     if not isinstance(value, Mapping):
         raise InvalidRequestError(f"headers must be a mapping, not {type(value).__name__}")
@@ -185,6 +189,8 @@ def _check_headers(value: Any) -> Headers:
             raise InvalidRequestError(f"headers must map strings to strings; see {name!r}")
         if not name.isascii() or not name.isprintable() or set(name) & set(" :") or not name:
             raise InvalidRequestError(f"{name!r} cannot be the name of a header")
+        if name.lower() in _FRAMING_HEADERS:
+            raise InvalidRequestError(f"the header {name!r} follows from the body; leave it out")
         if not content.isascii() or not content.replace("\t", " ").isprintable():
             raise InvalidRequestError(f"the value of header {name!r} must be printable ASCII")
     return Headers(value)

@@ -1,5 +1,6 @@
 """What is particular to an adapter: what it takes, and what of a client it leaves alone."""
 
+import gc
 import inspect
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+from aiohttp import BasicAuth
 
 import hfgen
 from helpers.http_proxy import LittleProxy
@@ -230,14 +232,52 @@ class TestRequests:
 
 
 class TestAiohttp:
-    @pytest.mark.parametrize("name", ["Authorization", "cookie", "auth"])
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-    async def test_a_session_with_credentials_is_refused(self, name):
-        own = {"auth": aiohttp.BasicAuth("me", KEY)} if name == "auth" else {"headers": {name: KEY}}
-        async with aiohttp.ClientSession(**own) as session:
-            with pytest.raises(hfgen.InvalidRequestError, match="api_key=") as caught:
-                from_aiohttp(session)
-        assert KEY not in str(caught.value)
+    async def test_secrets_of_the_session_are_not_sent(self, serve):
+        other = serve(ANSWER)
+        server = serve(answer(b"", status=307, location=f"{other.url}/generate"))
+        secrets = {"x-api-key": KEY, "CF-Access-Client-Secret": KEY, "Authorization": KEY}
+        for own in ({"headers": secrets, "cookies": {"a": KEY}}, {"auth": BasicAuth("me", KEY)}):
+            jar = aiohttp.CookieJar(unsafe=True)
+            async with aiohttp.ClientSession(cookie_jar=jar, **own) as session:
+                client = hfgen.AsyncClient(fetch=from_aiohttp(session), dialect="tgi")
+                await client.run("x", api_url=server.url)
+        for request in (*server.requests, *other.requests):
+            assert KEY not in str(request.headers)
+            assert "authorization" not in request.headers
+
+    async def test_passwords_of_a_netrc_are_not_sent(self, serve, tmp_path, monkeypatch):
+        netrc = tmp_path / "netrc"
+        netrc.write_text(f"default login me password {KEY}")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        server = serve(ANSWER)
+        async with aiohttp.ClientSession(trust_env=True) as session:
+            client = hfgen.AsyncClient(fetch=from_aiohttp(session), dialect="tgi")
+            await client.run("x", api_url=server.url, api_key="mine")
+            await client.run("x", api_url=server.url)
+        assert [r.headers.get("authorization") for r in server.requests] == ["Bearer mine", None]
+
+    async def test_trust_env_is_the_proxy_of_the_environment(self, serve, monkeypatch):
+        server = serve(ANSWER)
+        with LittleProxy() as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url)
+            async with aiohttp.ClientSession(trust_env=True) as session:
+                client = hfgen.AsyncClient(fetch=from_aiohttp(session), dialect="tgi")
+                await client.run("x", api_url=server.url)
+        assert len(proxy.request_lines) == 1
+
+    async def test_a_fetch_that_is_dropped_leaves_the_session_open(self, serve):
+        server = serve(ANSWER)
+        async with aiohttp.ClientSession() as session:
+            for _ in range(2):
+                client = hfgen.AsyncClient(fetch=from_aiohttp(session), dialect="tgi")
+                await client.run("x", api_url=server.url)
+                del client
+                gc.collect()
+        assert server.connections == 1
+        with pytest.raises(hfgen.HfgenError, match="session is closed"):
+            await hfgen.AsyncClient(fetch=from_aiohttp(session)).run("x", api_url=server.url)
 
     async def test_statuses_are_hfgens_to_judge(self, serve):
         server = serve(as_json({"error": "no"}, 404))

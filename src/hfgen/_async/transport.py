@@ -63,14 +63,8 @@ class AsyncTransport:
         session, responses, _ = (
             self._sessions.get(asyncio.get_running_loop()) or await self._open_session()
         )
-        is_secure = request.url[:6].lower() == "https:"
-        options: dict[str, Any] = {}
-        if proxy is not None:
-            options = {"proxy": URL(proxy.url), "proxy_headers": proxy.headers if is_secure else {}}
-            if not is_secure:
-                # The proxy gets the request itself, without a CONNECT before it.
-                request = replace(request, headers=Headers(request.headers) | proxy.headers)
-        if is_secure or (proxy and proxy.url.startswith("https:")):
+        request, options = proxy_options(request, proxy)
+        if request.url[:6].lower() == "https:" or (proxy and proxy.url.startswith("https:")):
             options["ssl"] = self._context
         response = await send_request(session, request, through=proxy, **options)
         responses.add(response)
@@ -138,6 +132,19 @@ class _Connection(ResponseHandler):
         if is_lost and is_unanswered and self._requests > 1:
             exc = _StaleConnectionError()
         super().set_exception(exc, *cause)
+
+
+def proxy_options(
+    request: FetchRequest, proxy: Proxy | None
+) -> tuple[FetchRequest, dict[str, Any]]:
+    """Return the request as it goes through the proxy, and aiohttp's options for it."""
+    if proxy is None:
+        return request, {}
+    if request.url[:6].lower() == "https:":
+        return request, {"proxy": URL(proxy.url), "proxy_headers": proxy.headers}
+    # The proxy gets the request itself, without a CONNECT before it.
+    request = replace(request, headers=Headers(request.headers) | proxy.headers)
+    return request, {"proxy": URL(proxy.url), "proxy_headers": {}}
 
 
 async def send_request(

@@ -93,6 +93,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         Raises:
             HfgenError: The rest was asked for, and the last attempt failed.
         """
+        error.hide_secrets(context.find_secrets())
         resumption = self.verb.resumption
         rest = resumption.prepare_rest(error) if resumption is not None else None
         if resumption is None or rest is None:

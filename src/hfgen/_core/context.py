@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from hfgen._core.errors import InvalidRequestError
 from hfgen._core.fetch import FetchRequest
-from hfgen._core.headers import NO_HEADERS, Headers
+from hfgen._core.headers import NO_HEADERS, Headers, find_secrets
 from hfgen._core.url import is_endpoint, is_router, redact_url
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from hfgen._core.target import Target
     from hfgen._core.timeout import Timeout
     from hfgen._io.signal import AbortSignal
+
+
+_HUGGING_FACE = "https://huggingface.co/"
 
 
 class Environment(Protocol):
@@ -93,6 +97,15 @@ class CallContext(msgspec.Struct, frozen=True):
             InvalidRequestError: The options do not fit the URL.
         """
         return self._make_request(url, self._make_headers(url, stream=stream), body)
+
+    def find_secrets(self) -> list[str]:
+        """Return the key, and the values of headers that may be secret."""
+        key = self.settings.api_key
+        if key is None:
+            # A key that cannot be sent has not been sent.
+            with suppress(InvalidRequestError):
+                key = self.environment.find_key(_HUGGING_FACE)
+        return find_secrets({"authorization": key or "", **self.settings.headers})
 
     def _make_request(self, url: str, headers: Headers, body: bytes | None = None) -> FetchRequest:
         timeout = self.settings.timeout

@@ -30,7 +30,7 @@ from hfgen._core.errors import (
     drop_tracebacks,
 )
 from hfgen._core.fetch import FetchRequest, FetchResponse
-from hfgen._core.headers import Headers
+from hfgen._core.headers import Headers, find_secrets
 from hfgen._core.url import check_url, encode_url, is_endpoint, may_carry_credentials, redact_url
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def converse(
                 raise (yield from _read_status_error(request, response, clock))
             return (yield from accept(partial(_will_retry, retry, retries, clock), response))
         except HfgenError as failure:
+            failure.hide_secrets(find_secrets(request.headers))
             error = failure
 
 

@@ -29,13 +29,15 @@ The errors that a stream raises have in `text` what had been generated before.
 from __future__ import annotations
 
 import builtins
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from hfgen._core.headers import Headers, parse_retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # The headers in which servers and proxies send the id of a request. The first one present counts.
 _REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-requestid", "x-amz-cf-id", "cf-ray")
 
@@ -53,6 +55,13 @@ class HfgenError(Exception):
         self.message = message
         self.text = text
 
+    def hide_secrets(self, secrets: Iterable[str]) -> None:
+        """Replace secrets by `***` in the message, because servers quote keys in their errors."""
+        for secret in secrets:
+            if secret in self.message:
+                self.message = self.message.replace(secret, "***")
+                self.args = (self.message, *self.args[1:])
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__.copy())
 
@@ -62,6 +71,11 @@ def _restore(kind: type[HfgenError], args: tuple[Any, ...], state: dict[str, Any
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+def replace_control_characters(text: str) -> str:
+    """Return the text of a server as it can be printed: a terminal acts on control characters."""
+    return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def drop_tracebacks(error: BaseException | None) -> None:
@@ -152,6 +166,13 @@ class StatusError(HfgenError):
         self.headers = Headers(headers or {})
         self.body = body
         self.error_type = error_type
+
+    def hide_secrets(self, secrets: Iterable[str]) -> None:
+        """Replace secrets by `***` in the message and the body."""
+        secrets = list(secrets)
+        super().hide_secrets(secrets)
+        for secret in secrets:
+            self.body = self.body.replace(secret.encode(), b"***")
 
     @property
     def request_id(self) -> str | None:

@@ -9,6 +9,8 @@ from typing import Any
 
 # A header whose name contains one of these may hold a secret.
 _SECRET = re.compile(r"auth|cookie|key|secret|token")
+# Characters of a secret that is hidden in texts: a shorter one may be an ordinary word.
+_MIN_SECRET = 8
 
 
 class Headers(Mapping[str, str]):
@@ -48,6 +50,14 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         shown = {n: "***" if _SECRET.search(n) else v for n, v in self._values.items()}
         return f"Headers({shown!r})"
+
+
+def find_secrets(headers: Mapping[str, str]) -> list[str]:
+    """Return the values of headers that may be secret, without the scheme of `authorization`."""
+    values = {n: v for n, v in Headers(headers).items() if _SECRET.search(n)}
+    if "authorization" in values:
+        values["authorization"] = values["authorization"].rpartition(" ")[2]
+    return [value for value in values.values() if len(value) >= _MIN_SECRET]
 
 
 NO_HEADERS = Headers({})

@@ -220,6 +220,7 @@ def _extract_text(body: bytes) -> str:
 
 
 def _shorten(text: str) -> str:
+    text = errors.replace_control_characters(text)
     return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}…"
 
 

@@ -11,7 +11,8 @@ import sys
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from hfgen._core.errors import ConnectError, TimeoutError  # noqa: A004
+from hfgen._core.errors import ConnectError, drop_tracebacks, replace_control_characters
+from hfgen._core.errors import TimeoutError as HfgenTimeoutError
 from hfgen._core.url import redact_url
 
 if TYPE_CHECKING:
@@ -57,11 +58,13 @@ def connection_error(
     message = failure.value.format(server=server, reason=reason)
     error: HfgenError
     if failure is ConnectionFailure.CONNECT_TIMEOUT:
-        error = TimeoutError(message, phase="connect")
+        error = HfgenTimeoutError(message, phase="connect")
     elif failure is ConnectionFailure.READ_TIMEOUT:
-        error = TimeoutError(message)
+        error = HfgenTimeoutError(message)
     else:
         error = ConnectError(message)
+    # The frames of a traceback hold the request, and the key with it.
+    drop_tracebacks(cause)
     error.__cause__ = cause
     return error
 
@@ -82,7 +85,7 @@ def root_cause(error: BaseException) -> Exception | None:
 
 def one_line(error: object) -> str:
     """Return the message of an error, or its class name if it has none; as one line of text."""
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = replace_control_characters(" ".join(str(error).split())) or type(error).__name__
     # The message may quote what a server sent, of any length.
     return message if len(message) <= _MAX_REASON else f"{message[:_MAX_REASON]} ..."
 

@@ -4,9 +4,8 @@
 requests; `from_aiohttp` a session of aiohttp; `from_asgi` an ASGI application, which then answers
 in process, without a socket. The caller closes the client; hfgen does not.
 
-Credentials that the client holds are not sent, because hfgen follows redirects itself and sends a
-key only to the host it is for. Pass `api_key=` and `headers=` to hfgen. (The cookies and harmless
-headers of an aiohttp session are sent; aiohttp adds them to each request.)
+Headers, cookies and credentials of the client are not sent, because hfgen follows redirects itself
+and sends a key only to the host it is for. Pass `api_key=` and `headers=` to hfgen.
 """
 
 from hfgen.fetch._aiohttp import from_aiohttp

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
-from hfgen._core.errors import InvalidRequestError
+from hfgen._core.errors import HfgenError
+from hfgen._io.connecting import proxy_from_environment
 
 if TYPE_CHECKING:
     import aiohttp
 
     from hfgen._core.fetch import AsyncFetch, FetchRequest, FetchResponse
 
-# Headers that are secrets. A session would send its own ones to the target of a redirect, too.
-_SECRET = ("authorization", "cookie", "proxy-authorization")
-
 
 def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
     """Return a `fetch` for `AsyncClient` that sends requests through a session of aiohttp.
 
-    It uses the session's connector: its proxy, TLS, resolver and limits. The session's timeouts
-    and its `raise_for_status` are not used; its cookies and harmless headers are sent. It works in
-    one event loop, that of the session.
+    It uses the session's connector (its TLS, resolver and limits), its proxy, `trust_env` and trace
+    configurations. The session's headers, cookies, `auth`, timeouts and `raise_for_status` are not
+    used, and neither are passwords of a `.netrc`. It works in one event loop, that of the session.
 
     Args:
         session: An `aiohttp.ClientSession`; the caller closes it.
 
     Raises:
         TypeError: `session` is none.
-        InvalidRequestError: The session has credentials of its own, which could leak by a redirect.
     """
     import aiohttp  # noqa: PLC0415 - not before it is used
 
@@ -35,15 +33,39 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
         raise TypeError(
             f"from_aiohttp takes an aiohttp.ClientSession, not {type(session).__name__}"
         )
-    if session.auth is not None or any(name in session.headers for name in _SECRET):
-        raise InvalidRequestError(
-            "the session has credentials of its own, which it would send wherever a redirect "
-            "leads; pass api_key= or headers= to hfgen in their place"
-        )
-    from hfgen._async.transport import send_request, to_fetch_response  # noqa: PLC0415 - imports aiohttp
+    from hfgen._async.transport import proxy_options, send_request, to_fetch_response  # noqa: PLC0415 - imports aiohttp
+
+    bare: aiohttp.ClientSession | None = None
 
     async def fetch(request: FetchRequest) -> FetchResponse:
-        response: Any = await send_request(session, request)
+        nonlocal bare
+        if session.closed:
+            raise HfgenError("the aiohttp session is closed")
+        if bare is None:
+            bare = _make_bare_session(session)
+            # A session that is collected with a connector warns that it has not been closed.
+            weakref.finalize(fetch, bare.detach)
+        proxy = proxy_from_environment(request.url) if session.trust_env else None
+        request, options = proxy_options(request, proxy)
+        response: Any = await send_request(bare, request, through=proxy, **options)
         return to_fetch_response(response, request)
 
     return fetch
+
+
+def _make_bare_session(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Return a session on the same connector that adds no headers of its own.
+
+    hfgen follows redirects itself, and aiohttp would send the headers of the caller's session,
+    among them keys, to the target of a redirect.
+    """
+    import aiohttp  # noqa: PLC0415
+
+    return aiohttp.ClientSession(
+        connector=session.connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=session.trace_configs,
+        proxy=session._default_proxy,  # noqa: SLF001 - there is no property
+        proxy_auth=session._default_proxy_auth,  # noqa: SLF001
+    )
