@@ -8,7 +8,7 @@ import pytest
 
 import hfgen
 from helpers.scripted_answers import answer, as_json, events, token
-from hfgen.testing import Cut, event
+from hfgen.testing import Cut, Hang, event
 
 KEY = "hf_a_secret_key_of_somebody"
 ERROR = {"error": f"Invalid key {KEY}: Bearer {KEY}"}
@@ -94,3 +94,36 @@ def test_a_terminal_does_not_act_on_an_error(side, serve, status, content):
     body = {"error": text} if content is as_json else text.encode()
     error = failure_of(side, "run", serve(content(body, status=status)), max_retries=0)
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in str(error))
+
+
+SECRET = "s3cr3t-of-the-query"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        None,
+        answer(Cut()),
+        events(token("a"), Hang()),
+        events(token("a")),
+        as_json({}),
+        as_json([1]),
+        as_json({"error": "no"}, 401),
+        as_json({"error": "no"}, 404),
+        as_json({"error": "no"}, 503),
+        answer(b"", status=307, location=f"ftp://other/?key={SECRET}"),
+        answer(b"", status=307, location=f"http://127.0.0.1:9/?key={SECRET}"),
+        answer(b"", status=307, location=f"?key={SECRET}"),
+        answer(b"x", framing="length", content_encoding="br"),
+        answer(b"x", framing="length", content_encoding="gzip"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "stream"])
+@pytest.mark.parametrize("dialect", ["auto", "tgi"])
+def test_no_error_shows_a_secret_of_the_url(side, serve, script, verb, dialect):
+    base = serve(script).url if script else "http://127.0.0.1:9"
+    options = {"max_retries": 0, "timeout": 0.1, "dialect": dialect}
+    error = failure_of(side, verb, None, api_url=f"{base}/x?key={SECRET}", **options)
+    while error is not None:
+        assert SECRET not in str(error)
+        error = error.__cause__ or error.__context__

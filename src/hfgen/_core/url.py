@@ -58,19 +58,21 @@ def _check_url(url: str, source: str) -> None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise InvalidRequestError(f"{source} is no URL: {url.rpartition('@')[2]!r}") from None
+        raise InvalidRequestError(f"{source} is no URL: {_without_secrets(url)!r}") from None
     if parts.username is not None or parts.password is not None:
         # The message does not show the URL, which holds a secret.
         raise InvalidRequestError(
             f"{source} must not hold a user name or password; pass api_key= or headers= instead"
         )
     if parts.scheme not in _DEFAULT_PORTS or not host or not _HOST.fullmatch(host):
-        shown = url.rpartition("@")[2]
         raise InvalidRequestError(
-            f"{source} must start with http:// or https:// and name a host, not {shown!r}"
+            f"{source} must start with http:// or https:// and name a host, "
+            f"not {_without_secrets(url)!r}"
         )
     if not url.isprintable() or " " in url:
-        raise InvalidRequestError(f"{source} must not hold spaces or control characters: {url!r}")
+        raise InvalidRequestError(
+            f"{source} must not hold spaces or control characters: {_without_secrets(url)!r}"
+        )
     if host in _RETIRED:
         raise InvalidRequestError(
             f"{host} is gone (it answers 410); its successor is {_RETIRED[host]}"
@@ -122,6 +124,11 @@ def redact_url(url: str) -> str:
     """Return the URL without the parts that may be secret: credentials, query and fragment."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _without_secrets(url: str) -> str:
+    """Return what `redact_url` does, as far as it can be told of a text that is no URL."""
+    return re.split("[?#]", url.rpartition("@")[2])[0]
 
 
 def may_carry_credentials(source: str, target: str) -> bool:

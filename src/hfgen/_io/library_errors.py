@@ -55,7 +55,9 @@ def connection_error(
         cause: The error to chain. It must not hold a key.
     """
     server = redact_url(request.url) + (f" through the proxy {proxy}" if proxy else "")
-    message = failure.value.format(server=server, reason=reason)
+    # Libraries quote the URL in some messages.
+    shown_reason = str(reason).replace(request.url, redact_url(request.url))
+    message = failure.value.format(server=server, reason=shown_reason)
     error: HfgenError
     if failure is ConnectionFailure.CONNECT_TIMEOUT:
         error = HfgenTimeoutError(message, phase="connect")
