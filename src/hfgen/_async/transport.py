@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import re
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
@@ -341,8 +342,10 @@ def _to_hfgen_error(
         reason, cause = f"{error.status} {one_line(error.message)}", None
     elif isinstance(error, aiohttp.ClientResponseError):
         failure = ConnectionFailure.BROKEN
+        # aiohttp quotes the header, which may hold a cookie.
+        message = re.split(": b['\"]", one_line(error.message))[0]
         # Not chained: it holds the headers of the request, and the key with them.
-        reason, cause = f"what came is no HTTP ({one_line(error.message)})", None
+        reason, cause = f"what came is no HTTP ({message})", None
     else:
         failure, reason = ConnectionFailure.BROKEN, one_line(error)
         if not isinstance(getattr(error, "message", ""), str):

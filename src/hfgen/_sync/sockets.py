@@ -13,6 +13,7 @@ import builtins
 import contextlib
 import http.client
 import os
+import re
 import socket
 import ssl
 import struct
@@ -190,6 +191,7 @@ class Response(http.client.HTTPResponse):
             self.fp = file
             if current_call.cuttable is not None:
                 current_call.cuttable.has_answer = lines.has_begun
+        _check_framing(self.headers)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield a chunked body as it arrives; close the response at its end.
@@ -216,6 +218,15 @@ class Response(http.client.HTTPResponse):
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         self.close()
+
+
+def _check_framing(headers: http.client.HTTPMessage) -> None:
+    """Raise `ValueError` if headers do not say clearly where the body ends, as aiohttp does."""
+    lengths = headers.get_all("content-length", [])
+    if lengths and "transfer-encoding" in headers:
+        raise ValueError("Content-Length beside Transfer-Encoding")
+    if len(lengths) > 1 or not all(re.fullmatch("[0-9]+", length) for length in lengths):
+        raise ValueError("Content-Length is not a number, or is there more than once")
 
 
 class CuttableConnection(HTTPConnection):
