@@ -2,8 +2,9 @@
 
 import socket
 import threading
+import time
 
-from hfgen import Client
+from hfgen import Client, Timeout
 from hfgen.testing import generated
 
 
@@ -47,3 +48,26 @@ def test_a_body_of_any_size_arrives_whole(serve):
         for size in (1, 60_000, 70_000, 3_000_000):
             client.run("x" * size)
     assert sizes == [1, 60_000, 70_000, 3_000_000]
+
+
+def test_the_limit_for_connecting_does_not_apply_to_sending():
+    size = 30_000_000
+    answer = b'HTTP/1.1 200 OK\r\ncontent-length: 26\r\n\r\n[{"generated_text": "ok"}]'
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            # The body is larger than the buffers of both sockets, so that the client has to wait.
+            time.sleep(0.5)
+            left = size
+            while left > 0:
+                left -= len(connection.recv(1_000_000))
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve)
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/generate"
+        with Client(api_url=url, timeout=Timeout(connect=0.1), max_retries=0) as client:
+            assert client.run("x" * size)[0].generated_text == "ok"
+        server.join()

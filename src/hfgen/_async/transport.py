@@ -298,7 +298,7 @@ class _Pieces:
                 # A RuntimeError is for a client that was closed meanwhile.
                 self._failure = _to_hfgen_error(error, self._request)
                 # When a connection breaks, aiohttp does not return what had arrived before.
-                piece = self._content._read_nowait(-1)  # type: ignore[assignment] # noqa: SLF001 - no other way
+                piece = self._content._read_nowait(-1)  # noqa: SLF001 - no other way
             if piece:
                 return piece
             if self._failure is None and self._ends_with_connection:
