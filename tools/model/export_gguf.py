@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-_BUNDLED = Path(__file__).parents[2] / "src" / "hfgen" / "server" / "bundled"
+_BUNDLED = Path(__file__).resolve().parents[2] / "src" / "hfgen" / "server" / "bundled"
 _ARCHITECTURE = gguf.MODEL_ARCH.LLAMA
 
 
