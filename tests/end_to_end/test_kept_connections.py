@@ -5,10 +5,12 @@ import struct
 import threading
 import time
 
+import aiohttp
 import pytest
 
 import hfgen
 from helpers.byte_server import http, serving
+from hfgen.fetch import from_aiohttp
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -89,3 +91,17 @@ def test_bytes_that_arrive_between_requests_are_no_answer(side):
             # The loop of the async side reads what has arrived.
             side.sleep(0.05)
     assert numbers == [1, 1, 1]
+
+
+async def test_a_session_of_aiohttp_has_such_connections():
+    def answer(connection, number):
+        if number == 1:
+            connection.sendall(http("right"))
+        return number == 1
+
+    with serving(answer) as (url, numbers):
+        async with aiohttp.ClientSession() as session:
+            client = hfgen.AsyncClient(api_url=url, max_retries=0, fetch=from_aiohttp(session))
+            for _ in range(3):
+                assert (await client.run("hi"))[0].generated_text == "right"
+    assert numbers == [1, 2, 1, 2, 1]

@@ -89,17 +89,22 @@ class AsyncTransport:
         for other in list(self._sessions):
             if other.is_closed():
                 self._sessions.pop(other, None)
-        connector = aiohttp.TCPConnector(limit=0)
-        connector._factory = partial(_Connection, loop)  # type: ignore[assignment] # noqa: SLF001
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        session = open_session(aiohttp.TCPConnector(limit=0), connector_owner=True)
         responses: _Responses = WeakSet()
         guard = _guard(loop, session, responses, self._sessions)
         held = self._sessions[loop] = session, responses, guard
         await anext(guard)
         return held
+
+
+def open_session(connector: aiohttp.BaseConnector | None, **options: Any) -> aiohttp.ClientSession:
+    """Return a session that sends nothing but requests, over connections of the class below."""
+    if connector is not None:
+        loop = asyncio.get_running_loop()
+        connector._factory = partial(_Connection, loop)  # type: ignore[assignment] # noqa: SLF001
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), **options
+    )
 
 
 class _StaleConnectionError(aiohttp.ServerDisconnectedError):

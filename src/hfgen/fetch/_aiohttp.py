@@ -33,7 +33,12 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
         raise TypeError(
             f"from_aiohttp takes an aiohttp.ClientSession, not {type(session).__name__}"
         )
-    from hfgen._async.transport import proxy_options, send_request, to_fetch_response  # noqa: PLC0415 - imports aiohttp
+    from hfgen._async.transport import (  # noqa: PLC0415 - imports aiohttp
+        open_session,
+        proxy_options,
+        send_request,
+        to_fetch_response,
+    )
 
     bare: aiohttp.ClientSession | None = None
 
@@ -42,7 +47,15 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
         if session.closed:
             raise HfgenError("the aiohttp session is closed")
         if bare is None:
-            bare = _make_bare_session(session)
+            # Not the caller's session: hfgen follows redirects itself, and aiohttp would send the
+            # headers of that session, among them keys, to the target of a redirect.
+            bare = open_session(
+                session.connector,
+                connector_owner=False,
+                trace_configs=session.trace_configs,
+                proxy=session._default_proxy,  # noqa: SLF001 - there is no property
+                proxy_auth=session._default_proxy_auth,  # noqa: SLF001
+            )
             # A session that is collected with a connector warns that it has not been closed.
             weakref.finalize(fetch, bare.detach)
         proxy = proxy_from_environment(request.url) if session.trust_env else None
@@ -51,21 +64,3 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
         return to_fetch_response(response, request)
 
     return fetch
-
-
-def _make_bare_session(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
-    """Return a session on the same connector that adds no headers of its own.
-
-    hfgen follows redirects itself, and aiohttp would send the headers of the caller's session,
-    among them keys, to the target of a redirect.
-    """
-    import aiohttp  # noqa: PLC0415
-
-    return aiohttp.ClientSession(
-        connector=session.connector,
-        connector_owner=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=session.trace_configs,
-        proxy=session._default_proxy,  # noqa: SLF001 - there is no property
-        proxy_auth=session._default_proxy_auth,  # noqa: SLF001
-    )
