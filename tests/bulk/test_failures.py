@@ -28,6 +28,7 @@ def connect_error(cause):
         (status(413, hfgen.ValidationError), Failure.ROW),
         (status(422, hfgen.ValidationError), Failure.ROW),
         (hfgen.InvalidRequestError("no"), Failure.ROW),
+        (hfgen.ContentFilterError("filtered", text="a"), Failure.ROW),
         (status(424, hfgen.GenerationError), Failure.UNCLEAR),
         (status(408), Failure.UNCLEAR),
         (hfgen.IncompleteGenerationError("cut", text="a"), Failure.UNCLEAR),

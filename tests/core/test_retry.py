@@ -43,6 +43,7 @@ def test_lasting_statuses(status):
         (hfgen.InvalidRequestError("wrong"), False),
         (hfgen.IncompleteGenerationError("nothing"), True),
         (hfgen.IncompleteGenerationError("part", text="part"), False),
+        (hfgen.ContentFilterError("nothing"), False),
         (hfgen.OverloadedError("too busy", status=500), True),
         (hfgen.OverloadedError("full", status=429, text="part"), False),
         (hfgen.TimeoutError("slow", phase="first_token"), False),

@@ -25,6 +25,7 @@ from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Opened, Peek, Read
 from hfgen._core.dialects.base import malformed_error
 from hfgen._core.errors import (
     ConnectError,
+    ContentFilterError,
     HfgenError,
     IncompleteGenerationError,
     InvalidRequestError,
@@ -225,7 +226,12 @@ def _peek_first_chunk(
                 # Only comments so far. Peeked bytes are buffered, so stop at a limit.
                 problem = f"{size} bytes have come, and no token among them (max_event_bytes)"
                 return _Start(pieces, error=malformed_error(piece, problem, MalformedStreamError))
-    except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
+    except (
+        StatusError,
+        MalformedStreamError,
+        IncompleteGenerationError,
+        ContentFilterError,
+    ) as error:
         return _Start(pieces, error=error)
     except (ConnectError, TimeoutError) as error:
         failure = events.ending_error(error)

@@ -101,7 +101,7 @@ class TestTheFinishReason:
             ("length", {}, {}, "length"),
             ("stop", {}, {}, "eos_token"),
             ("eos", {}, {}, "eos_token"),
-            ("abort", {}, {}, "abort"),
+            ("repetition", {}, {}, "repetition"),
             ("stop_sequence", {}, {"kind": "tgi"}, "stop_sequence"),
             ("stop", {}, {"stop": ["x"]}, "stop"),
             ("stop", {}, {"stop": ["x"], "kind": "tgi"}, "eos_token"),

@@ -26,6 +26,7 @@ from hfgen._core.dialects.completions.response import (
     read_token_reports,
     translate_finish_reason,
 )
+from hfgen._core.dialects.finish_reasons import unfinished_text_error
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
@@ -33,6 +34,7 @@ from hfgen._core.request import encode_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hfgen._core.errors import HfgenError
     from hfgen._core.sse import Event
 
 
@@ -61,6 +63,9 @@ class Completions:
         else:
             problem = "it has no choices"
         choices = completion.choices or []
+        for choice in choices:
+            if (failure := _find_failure(choice, body, headers)) is not None:
+                raise failure
         if completion.error or not choices or any(c.text is msgspec.UNSET for c in choices):
             if report := find_error(body):
                 raise server_errors.make_status_error(report, headers=headers, body=body)
@@ -99,7 +104,7 @@ class CompletionsEvents:
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         return chain.from_iterable(map(self._read, events))
 
-    def _read(self, event: Event) -> Sequence[Chunk]:
+    def _read(self, event: Event) -> Iterable[Chunk]:
         if self._is_done:
             return ()
         try:
@@ -111,9 +116,19 @@ class CompletionsEvents:
             return self._read_other(event, "it has no choices")
         chunks: list[Chunk] = []
         choices = completion.choices or []
+        has_end = False
         for choice in choices:
-            chunks += self._get_sequence(choice.index or 0).take(choice)
-        if any(choice.finish_reason for choice in choices):
+            sequence = self._get_sequence(choice.index or 0)
+            if choice.finish_reason or choice.error:
+                failure = _find_failure(choice, event.data, self._headers)
+                if failure is not None:
+                    # The text of the piece counts, but it does not complete the sequence.
+                    choice.finish_reason = None
+                    chunks += [*sequence.take(choice), *sequence.release()]
+                    return _raise_after(chunks, failure)
+                has_end = True
+            chunks += sequence.take(choice)
+        if has_end:
             ended = sum(sequence.has_ended for sequence in self._sequences.values())
             self.is_complete = ended == len(self._sequences) >= self._output.sequence_count
         if usage is not None:
@@ -156,6 +171,19 @@ class CompletionsEvents:
         self._is_done = self.is_complete = True
         self._sequences = self._sequences or {0: SequenceReader(0, self._output)}
         return self.take_rest()
+
+
+def _find_failure(choice: Choice, body: bytes, headers: Headers) -> HfgenError | None:
+    """Return the error to raise if a choice says that its text is not whole."""
+    text = choice.text if isinstance(choice.text, str) else ""
+    return unfinished_text_error(
+        choice.finish_reason, choice.error, text=text, headers=headers, body=body
+    )
+
+
+def _raise_after(chunks: list[Chunk], error: HfgenError) -> Iterator[Chunk]:
+    yield from chunks
+    raise error
 
 
 def _make_generated_text(
@@ -251,6 +279,12 @@ class SequenceReader:
             or has_no_text(chunks[-1].token)
         ):
             self._held = chunks.pop()
+        return chunks
+
+    def release(self) -> list[Chunk]:
+        """Return the chunk that was held back, as one in the middle of the sequence."""
+        chunks = [] if self._held is None else [self._held]
+        self._held = None
         return chunks
 
     def finish(self, usage: Usage, *, covers_one: bool) -> list[Chunk]:

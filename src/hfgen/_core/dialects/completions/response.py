@@ -131,6 +131,8 @@ class Choice(msgspec.Struct):
     # The stop string or end token that ended the text, as vLLM and as SGLang name the field.
     stop_reason: object = UNSET
     matched_stop: object = UNSET
+    # What went wrong in this sequence, as OpenRouter reports it.
+    error: object = None
 
 
 class Completion(msgspec.Struct):
