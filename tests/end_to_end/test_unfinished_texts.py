@@ -75,11 +75,12 @@ EMPTY = {
 }
 
 
-@pytest.mark.parametrize("case", EMPTY)
-@pytest.mark.parametrize("verb", VERBS)
+# A stream that a JSON answer was opened for is not tried again: its body is read after that.
+CASES = [(case, verb) for case in EMPTY for verb in VERBS if "whole" not in case or verb == "run"]
+
+
+@pytest.mark.parametrize(("case", "verb"), CASES)
 def test_a_generation_that_broke_off_before_its_first_token_is_tried_again(side, serve, verb, case):
-    if case.endswith("whole") and verb != "run":
-        pytest.skip("a stream that has been opened is not tried again")
     server = serve(*EMPTY[case])
     dialect = "completions" if case.startswith("completions") else "tgi"
     request = {"inputs": "x", "model": "m", "parameters": {"max_new_tokens": 9}}

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
@@ -28,6 +29,7 @@ from hfgen._core.dialects.completions.response import (
 )
 from hfgen._core.dialects.finish_reasons import unfinished_text_error
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
+from hfgen._core.errors import MalformedStreamError
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
 
@@ -66,7 +68,7 @@ class Completions:
         for choice in choices:
             if (failure := _find_failure(choice, body, headers)) is not None:
                 raise failure
-        if completion.error or not choices or any(c.text is msgspec.UNSET for c in choices):
+        if completion.error or not choices or any(c.text is UNSET for c in choices):
             if report := find_error(body):
                 raise server_errors.make_status_error(report, headers=headers, body=body)
             problem = "a choice has no text" if choices else problem
@@ -91,13 +93,25 @@ class CompletionsEvents:
     comes, or `[DONE]`, or the end of the stream.
     """
 
-    __slots__ = ("_headers", "_is_done", "_output", "_sequences", "_usage", "is_complete")
+    __slots__ = (
+        "_has_text",
+        "_headers",
+        "_is_done",
+        "_output",
+        "_sequences",
+        "_textless",
+        "_usage",
+        "is_complete",
+    )
 
     def __init__(self, output: RequestedOutput, headers: Headers = NO_HEADERS) -> None:
         self._output = output
         self._headers = headers
         self._sequences: dict[int, SequenceReader] = {}
         self._usage = Usage()
+        # Whether a choice has had the field `text`, and the first event in which one lacked it.
+        self._has_text = False
+        self._textless: bytes | None = None
         self._is_done = False
         self.is_complete = False
 
@@ -119,6 +133,10 @@ class CompletionsEvents:
         has_end = False
         for choice in choices:
             sequence = self._get_sequence(choice.index or 0)
+            if choice.text is UNSET:
+                self._note_missing_text(choice, event)
+            else:
+                self._has_text = True
             if choice.finish_reason or choice.error:
                 failure = _find_failure(choice, event.data, self._headers)
                 if failure is not None:
@@ -129,6 +147,7 @@ class CompletionsEvents:
                 has_end = True
             chunks += sequence.take(choice)
         if has_end:
+            self._check_texts()
             ended = sum(sequence.has_ended for sequence in self._sequences.values())
             self.is_complete = ended == len(self._sequences) >= self._output.sequence_count
         if usage is not None:
@@ -165,9 +184,21 @@ class CompletionsEvents:
             self._sequences[number] = SequenceReader(number, self._output)
         return self._sequences[number]
 
+    def _note_missing_text(self, choice: Choice, event: Event) -> None:
+        # LiteLLM's proxy leaves an empty text out of the last piece of a sequence.
+        if self._textless is None and (choice.is_chat or not choice.finish_reason):
+            self._textless = event.data
+
+    def _check_texts(self) -> None:
+        """Raise an error if the stream has choices but no text, so that its end says nothing."""
+        if self._textless is not None and not self._has_text:
+            problem = "the stream is no completion (its choices have no text)"
+            raise malformed_error(self._textless, problem, MalformedStreamError)
+
     def _read_other(self, event: Event, problem: str) -> Sequence[Chunk]:
         if not read_non_chunk(event, self._headers, f"no completion ({problem})"):
             return ()
+        self._check_texts()
         self._is_done = self.is_complete = True
         self._sequences = self._sequences or {0: SequenceReader(0, self._output)}
         return self.take_rest()

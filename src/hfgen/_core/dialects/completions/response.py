@@ -133,6 +133,14 @@ class Choice(msgspec.Struct):
     matched_stop: object = UNSET
     # What went wrong in this sequence, as OpenRouter reports it.
     error: object = None
+    # Chats have these in place of a text.
+    delta: object = UNSET
+    message: object = UNSET
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether this is a choice of a chat, not of a completion."""
+        return self.delta is not UNSET or self.message is not UNSET
 
 
 class Completion(msgspec.Struct):
