@@ -54,6 +54,7 @@ def connect_error(cause):
         (status(429, hfgen.OverloadedError), Failure.OVERLOAD),
         (status(500, hfgen.OverloadedError), Failure.OVERLOAD),
         (status(503, hfgen.ServerError), Failure.OVERLOAD),
+        (status(529, hfgen.OverloadedError), Failure.OVERLOAD),
         (status(503, hfgen.ModelLoadingError), Failure.LOADING),
         (status(400, hfgen.StreamingNotSupportedError), Failure.NOT_STREAMABLE),
         (hfgen.HfgenError("the client is closed"), Failure.FATAL),

@@ -22,7 +22,7 @@ def test_two_retries_by_default():
     assert waits == [True, True, False, False]
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 502, 503, 504, 529])
 def test_transient_statuses(status):
     assert Retry().wait(0, status_error(status)) is not None
 

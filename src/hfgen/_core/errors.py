@@ -12,7 +12,7 @@
     │   ├── ValidationError           400, 413, 422
     │   ├── StreamingNotSupportedError
     │   ├── RateLimitError            429
-    │   ├── OverloadedError           429 `overloaded`, a full queue, a model too busy
+    │   ├── OverloadedError           429 `overloaded`, 529, a full queue, a model too busy
     │   ├── GenerationError           424
     │   └── ServerError               5xx
     │       └── ModelLoadingError     503 while the model loads
@@ -189,7 +189,7 @@ class RateLimitError(StatusError):
 
 
 class OverloadedError(StatusError):
-    """The server has too many requests from all callers (TGI's `overloaded`, a full queue)."""
+    """The server has too many requests from all callers (TGI's `overloaded`, 529, a full queue)."""
 
 
 class GenerationError(StatusError):

@@ -34,7 +34,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """When a call that has failed before its first token is tried again.
 
     Tried again are connections that could not be made or broke, the statuses 408, 409, 425, 429,
-    502, 503 and 504, a server that reports that it is overloaded, under any status and also
+    502, 503, 504 and 529, a server that reports that it is overloaded, under any status and also
     inside a stream, and a generation that broke off before its first token
     (`IncompleteGenerationError`). Not tried again are other errors, aborted calls, and answers of
     which a token has come.
