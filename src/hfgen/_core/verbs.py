@@ -207,24 +207,28 @@ def _peek_first_chunk(
     events: EventBody[Any], response: FetchResponse, max_event_bytes: int
 ) -> Conversation[_Start]:
     """Read until the first chunk has come, or something that takes its place."""
+    # Peeked bytes are buffered, so comments may not go on for ever.
+    limit = 2 * max_event_bytes
     pieces: list[bytes] = []
     size = 0
     try:
         while True:
             piece: bytes | None = yield Peek(response)
+            rest = b""
             if piece is None:
                 chunks = events.finish_chunks()
             else:
                 pieces.append(piece)
-                chunks = events.read_chunks(piece)
+                # Look no further than the limit, so that it does not depend on the sizes of pieces.
+                rest = piece[limit - size :]
+                chunks = events.read_chunks(piece[: limit - size])
             for first in chunks:
-                return _Start(pieces, chain((first,), chunks))
+                return _Start(pieces, chain((first,), chunks, _read_later(events, rest)))
             if piece is None or events.has_ended:
                 return _Start(pieces)
             size += len(piece)
-            if size > 2 * max_event_bytes:
-                # Only comments so far. Peeked bytes are buffered, so stop at a limit.
-                problem = f"{size} bytes have come, and no token among them (max_event_bytes)"
+            if rest:
+                problem = f"{limit} bytes have come, and no token among them (max_event_bytes)"
                 return _Start(pieces, error=malformed_error(piece, problem, MalformedStreamError))
     except (
         StatusError,
@@ -238,6 +242,12 @@ def _peek_first_chunk(
         if failure is not None and failure is not error:
             failure.__cause__ = error
         return _Start(pieces, error=failure, break_error=error)
+
+
+def _read_later(events: EventBody[Any], piece: bytes) -> Iterator[Chunk]:
+    """Yield the chunks of a piece. It is decoded when the first of them is wanted."""
+    if piece:
+        yield from events.read_chunks(piece)
 
 
 def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
