@@ -609,3 +609,9 @@ def test_a_json_error_under_200():
         conversation.send(json.dumps({"error": "full", "error_type": "overloaded"}).encode())
     # The error has the headers of the answer under a status of 200, too.
     assert caught.value.request_id == "r7"
+
+
+@pytest.mark.parametrize("parameters", [{"num_return_sequences": 2}, {"n": 2}])
+def test_the_texts_of_several_sequences_would_be_mixed(parameters):
+    with pytest.raises(hfgen.InvalidRequestError, match="stream_tokens gives one text"):
+        Texts({"inputs": "x", "parameters": parameters}, Settings())

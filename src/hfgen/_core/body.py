@@ -189,7 +189,8 @@ class JsonBody(Generic[T]):
     """The decoder of a JSON body that answers a request for a stream.
 
     Its items are made of a chunk for each token, or of one chunk if the answer lists no tokens. A
-    body of more than `MAX_ANSWER_BYTES` raises `MalformedStreamError`.
+    body of more than `MAX_ANSWER_BYTES`, or of more answers than `max_answers`, raises
+    `MalformedStreamError`.
     """
 
     is_complete = False
@@ -199,9 +200,12 @@ class JsonBody(Generic[T]):
         dialect: Dialect,
         select: Callable[[Chunk], T | None],
         headers: Headers = NO_HEADERS,
+        *,
+        max_answers: int = 1,
     ) -> None:
         self._dialect = dialect
         self._headers = headers
+        self._max_answers = max_answers
         self._select = select
         self._pieces: list[bytes] = []
         self._size = 0
@@ -215,7 +219,11 @@ class JsonBody(Generic[T]):
         return iter(())
 
     def finish(self) -> Iterator[T]:
-        answers = self._dialect.read_answers(b"".join(self._pieces), self._headers)
+        body = b"".join(self._pieces)
+        answers = self._dialect.read_answers(body, self._headers)
+        if len(answers) > self._max_answers:
+            problem = f"{len(answers)} answers have come, and {self._max_answers} asked for"
+            raise malformed_error(body, problem, MalformedStreamError)
         for sequence, answer in enumerate(answers):
             for chunk in chunks_from_answer(answer, sequence):
                 if (item := self._select(chunk)) is not None:

@@ -26,7 +26,7 @@ _BREAK_TYPES = frozenset({"incomplete_generation", "incomplete_generation_stream
 # With these parameters, prompt and text so far do not determine how the generation goes on.
 _INEXACT = ("grammar", "truncate", "watermark")
 # Nor with a value above 1 of these.
-_COUNTS = ("best_of", "num_return_sequences")
+_COUNTS = ("best_of", "n", "num_return_sequences")
 
 
 class Resumption:

@@ -34,6 +34,7 @@ from hfgen._core.errors import (
     TimeoutError,  # noqa: A004
 )
 from hfgen._core.headers import Headers, media_type
+from hfgen._core.request import count_sequences
 from hfgen._core.resume import Resumption
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class _Items(Generic[T]):
     def __init__(self, request: Mapping[str, Any], settings: Settings) -> None:
         self._max_event_bytes = settings.max_event_bytes
         self.resumption: Resumption | None = None
+        self._sequence_count = count_sequences(request)
         self._select = self.select
         if settings.resume:
             select, resumption = self.select, Resumption(request)
@@ -111,18 +113,19 @@ class _Items(Generic[T]):
         self, dialect: Dialect, _: WillRetry, response: FetchResponse
     ) -> Conversation[Opened[T]]:
         select, max_event_bytes = self._select, self._max_event_bytes
+        max_answers = self._sequence_count
         headers = Headers(response.headers)
         kind = media_type(headers)
         if kind == "text/html":
             page: bytes = yield Read(response, MAX_ERROR_BYTES)
             raise malformed_error(page, "the server answered with a web page", MalformedStreamError)
         if kind == "application/json" or kind.endswith("+json"):
-            return Opened(response, JsonBody(dialect, select, headers))
+            return Opened(response, JsonBody(dialect, select, headers, max_answers=max_answers))
         events = EventBody(dialect, select, headers, max_event_bytes=max_event_bytes)
         start = yield from _peek_first_chunk(events, response, max_event_bytes)
         if isinstance(start.error, IncompleteGenerationError) and _is_json(start.pieces):
             # JSON without a JSON content type.
-            body = JsonBody(dialect, select, headers)
+            body = JsonBody(dialect, select, headers, max_answers=max_answers)
             return Opened(response, body, _feed_all(body, start.pieces), start.break_error)
         if start.error is not None:
             yield Drop(response)
@@ -147,8 +150,7 @@ class Texts(_Items[str]):
 
     def __init__(self, request: Mapping[str, Any], settings: Settings) -> None:
         super().__init__(request, settings)
-        parameters = request.get("parameters") or {}
-        if (parameters.get("num_return_sequences") or 1) > 1:
+        if self._sequence_count > 1:
             raise InvalidRequestError(
                 "stream_tokens gives one text; for several (num_return_sequences) use run, or "
                 "stream, whose chunks say in `sequence` which one they belong to"

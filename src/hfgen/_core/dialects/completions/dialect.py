@@ -181,6 +181,12 @@ class CompletionsEvents:
 
     def _get_sequence(self, number: int) -> SequenceReader:
         if number not in self._sequences:
+            # An index that stands for anything else would take one text apart.
+            if len(self._sequences) >= self._output.sequence_count:
+                raise MalformedStreamError(
+                    "the stream has more sequences than were asked for "
+                    f"({self._output.sequence_count}): a choice has index {number}"
+                )
             self._sequences[number] = SequenceReader(number, self._output)
         return self._sequences[number]
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from hfgen._core.answers import Token
+from hfgen._core.request import count_sequences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -268,7 +269,7 @@ class RequestedOutput(msgspec.Struct, frozen=True):
             returns_prompt=bool(parameters.get("return_full_text")),
             stop=tuple(parameters.get("stop") or ()),
             top_count=parameters.get("top_n_tokens") or 0,
-            sequence_count=parameters.get("num_return_sequences") or 1,
+            sequence_count=count_sequences(request),
             max_tokens=parameters.get("max_new_tokens"),
             kind=kind,
         )
