@@ -22,9 +22,10 @@ from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.sse import MAX_EVENT_BYTES, EventDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from hfgen._core.dialects.base import Dialect
+    from hfgen._core.dialects.base import Dialect, EventReader
+    from hfgen._core.sse import Event
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class EventBody(Generic[T]):
         select: Makes an item of a chunk, or returns None to skip the chunk.
         headers: The headers of the HTTP answer.
         max_event_bytes: How much data an event may have.
+        whole_characters: Whether to hold the tokens of a character back until it is whole.
     """
 
     def __init__(
@@ -99,11 +101,14 @@ class EventBody(Generic[T]):
         headers: Headers = NO_HEADERS,
         *,
         max_event_bytes: int = MAX_EVENT_BYTES,
+        whole_characters: bool = False,
     ) -> None:
         self._events = EventDecoder(max_event_bytes)
         # Decoding only the texts of tokens is faster.
         self._only_text = select is select_text
         self._reader = dialect.make_event_reader(headers, only_text=self._only_text)
+        if whole_characters:
+            self._reader = _WholeCharacterReader(self._reader)
         self._select = select
         self._texts: list[str] = []
         # The chunks whose items the stream takes at present.
@@ -183,6 +188,36 @@ class EventBody(Generic[T]):
         return IncompleteGenerationError(
             f"{cause} before the last event; `text` has what came", text=self.text
         )
+
+
+class _WholeCharacterReader:
+    """An event reader that holds the tokens of a character back until it is whole.
+
+    A character may consist of several tokens; all but the last of them have an empty text. If the
+    stream breaks between them, the text so far has nothing of the character, so the rest of the
+    generation begins with all of its tokens.
+    """
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+        self._held: list[Chunk] = []
+
+    @property
+    def is_complete(self) -> bool:
+        return self._reader.is_complete
+
+    def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
+        return self._hold_back(self._reader.read(events))
+
+    def take_rest(self) -> Sequence[Chunk]:
+        return list(self._hold_back(self._reader.take_rest()))
+
+    def _hold_back(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            self._held.append(chunk)
+            if chunk.token.text or chunk.token.special or chunk.generated_text is not None:
+                released, self._held = self._held, []
+                yield from released
 
 
 class JsonBody(Generic[T]):
