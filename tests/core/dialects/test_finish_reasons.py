@@ -16,7 +16,13 @@ BROKEN = [
     "abort", "ABORT", "aborted", "canceled", "cancelled", "error", "timeout",
     "insufficient_system_resource", "network_error",
 ]  # fmt: skip
-FILTERED = ["content_filter", "sensitive", "content_filtered", "guardrail_intervened"]
+FILTERED = [
+    "content_filter",
+    "content-filter",
+    "sensitive",
+    "content_filtered",
+    "guardrail_intervened",
+]
 WHOLE = ["length", "stop", "eos_token", "stop_sequence", "repetition", "load", "something_new", ""]
 CLASSES = {
     **dict.fromkeys(BROKEN, hfgen.IncompleteGenerationError),

@@ -54,7 +54,7 @@ def unfinished_text_error(
     if error:
         report: Any = server_errors.parse_json_error({"error": error})
         return server_errors.make_status_error(report, headers=headers, body=body, text=text)
-    word = finish_reason.lower() if isinstance(finish_reason, str) else ""
+    word = finish_reason.lower().replace("-", "_") if isinstance(finish_reason, str) else ""
     if word in _BROKEN:
         return IncompleteGenerationError(
             f"the server broke the generation off (finish reason {finish_reason!r}); "
