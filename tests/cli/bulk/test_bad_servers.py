@@ -26,6 +26,11 @@ from hfgen.testing import (
 
 _HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
+_ANTHROPIC_OVERLOAD = {
+    "type": "error",
+    "error": {"type": "overloaded_error", "message": "Overloaded"},
+}
+
 # What goes wrong once, given the right text; then the same prompt is answered.
 FAILURES = {
     "html, 502": lambda _: status(502, _HTML, headers={"content-type": "text/html"}),
@@ -38,6 +43,7 @@ FAILURES = {
     "429": lambda _: status(429, "slow down"),
     "full, in-band": lambda _: overloaded(in_band=True),
     "full, in-band, sglang": lambda _: overloaded(in_band=True, server="sglang"),
+    "full, in-band, anthropic": lambda _: events(event(_ANTHROPIC_OVERLOAD, name="error")),
     "loading": lambda _: loading(0.05),
     "an error in a 200": lambda _: as_json(fault("out of memory")),
     "an error before tokens": lambda _: events(fault("out of memory")),
