@@ -14,6 +14,8 @@ from hfgen.testing import (
     Hang,
     Pause,
     as_json,
+    done,
+    events,
     generated,
     loading,
     overloaded,
@@ -202,6 +204,42 @@ class TestTryingAgain:
         assert result.error.text == "a"
         assert result.attempts == 4
         assert result.generated_text is None
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize("reason", ["abort", "cancelled", "error"])
+    def test_a_generation_that_the_server_broke_off(self, side, serve, reason, stream):
+        def give(text, finish_reason):
+            details = {"finish_reason": finish_reason, "generated_tokens": 1}
+            return tokens(text, details=details) if stream else generated(text, details=details)
+
+        server = serve(give("a", reason), give("ab", "length"))
+        (result,) = collect_results(side, server, ["x"], stream=stream)
+        assert (result.generated_text, result.attempts) == ("ab", 2)
+        (result,) = collect_results(
+            side, serve(give("a", reason)), ["x"], stream=stream, max_retries=1
+        )
+        assert isinstance(result.error, hfgen.IncompleteGenerationError)
+        assert (result.error.text, result.attempts) == ("a", 2)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_an_error_beside_a_text(self, side, serve, stream):
+        def give(text, **more):
+            answer = {"choices": [{"index": 0, "text": text, "finish_reason": "stop", **more}]}
+            return events(answer, done()) if stream else as_json(answer)
+
+        server = serve(give("a", error={"code": 502, "message": "gone"}), give("ab"))
+        client = side.client(api_url=server.url, dialect="completions", retry=QUICK)
+        request = {"inputs": "x", "model": "m", "parameters": {"max_new_tokens": 2}}
+        (result,) = side.collect(client.generate_many([request], stream=stream))
+        assert (result.generated_text, result.attempts) == ("ab", 2)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_not_a_text_that_a_policy_cut(self, side, serve, stream):
+        details = {"finish_reason": "content_filter", "generated_tokens": 1}
+        answer = tokens("a", details=details) if stream else generated("a", details=details)
+        (result,) = collect_results(side, serve(answer), ["x"], stream=stream)
+        assert isinstance(result.error, hfgen.ContentFilterError)
+        assert (result.error.text, result.attempts, result.ok) == ("a", 1, False)
 
     def test_what_takes_too_long(self, side, serve):
         server = serve(tokens("a", Hang()), STORY)

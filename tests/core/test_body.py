@@ -258,6 +258,15 @@ class TestJsonBody:
         assert items[1].details.seed == 5
         assert items[0].top_tokens[0].text == " a"
 
+    def test_more_answers_than_were_asked_for_are_an_error(self):
+        body = b'[{"generated_text": "a"}, {"generated_text": "x"}]'
+        items, error, message, _ = whole(body)
+        assert (items, error) == ([], MalformedStreamError)
+        assert "2 answers have come, and 1 asked for" in message
+        [*items], error, *_ = every_way(lambda: JsonBody(TGI(), select_chunk, max_answers=2), body)
+        assert [(chunk.sequence, chunk.generated_text) for chunk in items] == [(0, "a"), (1, "x")]
+        assert error is None
+
     def test_an_error_object(self):
         assert whole(b'{"error": "full", "error_type": "overloaded"}')[1] is OverloadedError
 

@@ -1,11 +1,13 @@
 """The conversation with each step made by the test: no server, no clock, no event loop."""
 
 import json
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 
 import hfgen
+from helpers.byte_cuts import same_every_way
 from helpers.conversations import StoppedClock, accept_with
 from helpers.scripted_answers import token
 from hfgen import ConnectError, FetchRequest, FetchResponse
@@ -15,8 +17,10 @@ from hfgen._core.body import EventBody, JsonBody, RawBody
 from hfgen._core.conversation import Drop, Peek, Read, Send
 from hfgen._core.conversation import converse as conversation_of
 from hfgen._core.dialects.completions import Completions
+from hfgen._core.dialects.tgi import TGI
 from hfgen._core.headers import Headers
 from hfgen._core.retry import Retry
+from hfgen._core.settings import Settings
 from hfgen._core.verbs import RawBytes, Run, Texts
 from hfgen.testing import done, event
 
@@ -260,6 +264,33 @@ class TestPeeking:
         assert list(opened.ready) == (["a"] if items else [piece])
         # `finish` is called although `accept` has seen the end already.
         assert list(opened.decoder.finish()) == []
+
+    @pytest.mark.parametrize("noise", [b":\n", b": keepalive\n\n", b"event: ping\ndata: 1\n\n"])
+    def test_what_comes_before_the_first_token_counts_however_it_is_cut(self, noise):
+        first, last = event({"token": {"text": "a"}}), event(token("b", last="ab"))
+        accept = partial(Texts({}, Settings(max_event_bytes=150)).accept, TGI())
+
+        def read(pieces):
+            conversation, answer = self.look(accept, max_retries=0)
+            pieces = iter([*pieces, None])
+            try:
+                while conversation.send(next(pieces)) == Peek(answer):
+                    pass
+                conversation.send(None)
+            except StopIteration as stop:
+                decoder, rest = stop.value.decoder, [piece for piece in pieces if piece]
+                ready = list(stop.value.ready)
+                return [*ready, *(text for piece in rest for text in decoder.feed(piece))]
+            except hfgen.MalformedStreamError as error:
+                return error.message.partition(":")[0]
+
+        for size in (250, 265, 267, 268, 269, 270, 300, 500):
+            before = (noise * size)[: size - len(noise)] + b"\n" * len(noise)
+            assert len(before) == size
+            fits = len(before + first) <= 300
+            problem = "300 bytes have come, and no token among them (max_event_bytes)"
+            found = same_every_way(before + first + last, read)
+            assert found == (["a", "b"] if fits else problem)
 
     def test_an_end_without_token(self):
         conversation, _ = self.look(accept_with(Texts, Completions({})))
@@ -578,3 +609,9 @@ def test_a_json_error_under_200():
         conversation.send(json.dumps({"error": "full", "error_type": "overloaded"}).encode())
     # The error has the headers of the answer under a status of 200, too.
     assert caught.value.request_id == "r7"
+
+
+@pytest.mark.parametrize("parameters", [{"num_return_sequences": 2}, {"n": 2}])
+def test_the_texts_of_several_sequences_would_be_mixed(parameters):
+    with pytest.raises(hfgen.InvalidRequestError, match="stream_tokens gives one text"):
+        Texts({"inputs": "x", "parameters": parameters}, Settings())

@@ -76,7 +76,7 @@ def test_a_second_break():
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"grammar": {"type": "regex", "value": "a"}}, {"best_of": 2}, {"truncate": 5},
+        {"grammar": {"type": "regex", "value": "a"}}, {"best_of": 2}, {"n": 2}, {"truncate": 5},
         {"watermark": True}, {"stop": ["a time"]}, {"stop": ["x", " a."]}, {"stop": ["a"]},
         {"stop": ["upon"]}, {"stop": [" upon a"]}, {"max_new_tokens": 2},
     ],

@@ -22,7 +22,7 @@ def test_two_retries_by_default():
     assert waits == [True, True, False, False]
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 502, 503, 504, 529])
 def test_transient_statuses(status):
     assert Retry().wait(0, status_error(status)) is not None
 
@@ -43,6 +43,7 @@ def test_lasting_statuses(status):
         (hfgen.InvalidRequestError("wrong"), False),
         (hfgen.IncompleteGenerationError("nothing"), True),
         (hfgen.IncompleteGenerationError("part", text="part"), False),
+        (hfgen.ContentFilterError("nothing"), False),
         (hfgen.OverloadedError("too busy", status=500), True),
         (hfgen.OverloadedError("full", status=429, text="part"), False),
         (hfgen.TimeoutError("slow", phase="first_token"), False),

@@ -36,6 +36,26 @@ GONE = (
 BUSY = "Model too busy, unable to get response in less than 120 second(s)"
 TOO_LONG = "the request exceeds the available context size"
 
+# The types of errors of Anthropic's API, with their statuses.
+ANTHROPIC_ERRORS = [
+    ("overloaded_error", 529, hfgen.OverloadedError),
+    ("invalid_request_error", 400, hfgen.ValidationError),
+    ("authentication_error", 401, hfgen.AuthenticationError),
+    ("billing_error", 402, hfgen.StatusError),
+    ("permission_error", 403, hfgen.PermissionDeniedError),
+    ("not_found_error", 404, hfgen.NotFoundError),
+    ("request_too_large", 413, hfgen.ValidationError),
+    ("rate_limit_error", 429, hfgen.RateLimitError),
+    ("api_error", 500, hfgen.ServerError),
+    ("timeout_error", 504, hfgen.ServerError),
+    ("a_new_error", 500, hfgen.ServerError),
+]
+
+
+def anthropic(kind):
+    return {"type": "error", "error": {"type": kind, "message": "m"}}
+
+
 # status, body, class, what the message holds, error_type, estimated_time
 FAILED = [
     # TGI
@@ -86,6 +106,14 @@ FAILED = [
      "exceed_context_size_error", None),
     (429, {"error": {"message": "m", "type": "insufficient_quota", "code": "quota"}},
      hfgen.RateLimitError, "m", "insufficient_quota", None),
+    # Anthropic
+    (529, anthropic("overloaded_error"), hfgen.OverloadedError, "m", "overloaded_error", None),
+    (500, anthropic("overloaded_error"), hfgen.OverloadedError, "m", "overloaded_error", None),
+    (529, b"", hfgen.OverloadedError, "529", None, None),
+    # The status says more than a type that may come under several.
+    (404, anthropic("invalid_request_error"), hfgen.NotFoundError, "m", "invalid_request_error",
+     None),
+    (503, anthropic("rate_limit_error"), hfgen.ServerError, "m", "rate_limit_error", None),
     # Others
     (422, {"detail": "not so"}, hfgen.ValidationError, "not so", None, None),
     (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, hfgen.ValidationError,
@@ -136,6 +164,10 @@ IN_BAND = [
      20.0),
     ({"error": {"message": "m", "code": "quota", "type": None}}, hfgen.ServerError, 500, "m", None,
      None),
+    *[
+        (anthropic(kind), error, status, "m", kind, None)
+        for kind, status, error in ANTHROPIC_ERRORS
+    ],
     ({"detail": "not so"}, hfgen.ServerError, 500, "not so", None, None),
     ({"message": "m", "status": 401}, hfgen.AuthenticationError, 401, "m", None, None),
 ]  # fmt: skip

@@ -11,9 +11,10 @@ from hfgen import FetchResponse
 from hfgen._async.transport import AsyncTransport
 from hfgen._io.connecting import ConnectionOptions
 from hfgen._sync.transport import SyncTransport
-from hfgen.testing import Cut, Hang
+from hfgen.testing import Cut, Hang, done
 
 STORY = ["Once", " upon", " a", " time"]
+QUICK = hfgen.Retry(max_retries=3, backoff=0.0)
 BREAKS = {
     "closed": [Cut()],
     "reset": [Cut(reset=True)],
@@ -104,6 +105,71 @@ def test_other_errors_are_not_resumed(side, serve):
         side.collect(side.stream_tokens(server, resume=True))
     assert caught.value.text == "Once"
     assert len(server.requests) == 1
+
+
+# Tokens with their ids. A character of several tokens has its text in the last of them.
+CHARACTERS = [
+    (1, "Once"), (2, ""), (3, "é"), (4, ""), (5, ""), (6, ""), (7, "🙂"), (8, " b"), (9, ""),
+    (10, "à"), (11, ""), (12, ""),
+]  # fmt: skip
+
+
+def continue_after(text, speaks, limit):
+    """Return what a model that knows only `CHARACTERS` makes of a prompt that ends with `text`."""
+    rest = list(CHARACTERS)
+    for _, token_text in CHARACTERS:
+        if not text:
+            break
+        text = text.removeprefix(token_text)
+        rest.pop(0)
+    steps = []
+    for place, (token_id, token_text) in enumerate(rest[:limit], start=1):
+        is_last = place == limit
+        if speaks == "completions":
+            reason = "length" if is_last else None
+            choice = {"index": 0, "text": token_text, "token_ids": [token_id]}
+            steps.append({"choices": [{**choice, "finish_reason": reason}]})
+            continue
+        step = token(token_text, index=place, last="?" if is_last else None)
+        step["token"]["id"] = token_id
+        if is_last:
+            step["generated_text"] = "".join(text for _, text in rest[:limit])
+            step["details"] = {"finish_reason": "length", "generated_tokens": limit}
+        steps.append(step)
+    return steps
+
+
+@pytest.mark.parametrize("speaks", ["tgi", "completions"])
+@pytest.mark.parametrize("limit", [4, 7, 12])
+def test_a_break_inside_a_character_of_several_tokens(side, serve, speaks, limit):
+    counts = iter([])
+
+    def answer_prompt(request):
+        body = request.json
+        prompt = body.get("inputs") or body["prompt"]
+        left = body["parameters"]["max_new_tokens"] if "inputs" in body else body["max_tokens"]
+        steps = continue_after(prompt.removeprefix("Tell: "), speaks, left)
+        count = next(counts, None)
+        ending = [Cut()] if count is not None else [done()] if speaks == "completions" else []
+        return events(*steps[:count], *ending)
+
+    server = serve(answer_prompt)
+    request = {"inputs": "Tell: ", "model": "m", "parameters": {"max_new_tokens": limit}}
+    options = {"api_url": server.url, "dialect": speaks, "resume": True, "retry": QUICK}
+    if speaks == "completions":
+        request["parameters"]["details"] = True
+    expected = CHARACTERS[:limit]
+    for count in range(1, limit):
+        for cuts in ([count], [count, 1], [count, 3]):
+            counts = iter(cuts)
+            chunks = side.collect(side.stream(None, request, **options))
+            assert [(chunk.token.id, chunk.token.text) for chunk in chunks] == expected
+            assert [chunk.index for chunk in chunks] == list(range(1, limit + 1))
+            assert chunks[-1].generated_text == "".join(text for _, text in expected)
+            assert chunks[-1].details.generated_tokens == limit
+    counts = iter([5])
+    texts = side.collect(side.stream_tokens(None, request, **options))
+    assert texts == [text for _, text in expected]
 
 
 @pytest.mark.parametrize("verb", ["run", "stream_bytes"])

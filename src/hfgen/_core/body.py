@@ -22,9 +22,10 @@ from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.sse import MAX_EVENT_BYTES, EventDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from hfgen._core.dialects.base import Dialect
+    from hfgen._core.dialects.base import Dialect, EventReader
+    from hfgen._core.sse import Event
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class EventBody(Generic[T]):
         select: Makes an item of a chunk, or returns None to skip the chunk.
         headers: The headers of the HTTP answer.
         max_event_bytes: How much data an event may have.
+        whole_characters: Whether to hold the tokens of a character back until it is whole.
     """
 
     def __init__(
@@ -99,11 +101,14 @@ class EventBody(Generic[T]):
         headers: Headers = NO_HEADERS,
         *,
         max_event_bytes: int = MAX_EVENT_BYTES,
+        whole_characters: bool = False,
     ) -> None:
         self._events = EventDecoder(max_event_bytes)
         # Decoding only the texts of tokens is faster.
         self._only_text = select is select_text
         self._reader = dialect.make_event_reader(headers, only_text=self._only_text)
+        if whole_characters:
+            self._reader = _WholeCharacterReader(self._reader)
         self._select = select
         self._texts: list[str] = []
         # The chunks whose items the stream takes at present.
@@ -185,11 +190,42 @@ class EventBody(Generic[T]):
         )
 
 
+class _WholeCharacterReader:
+    """An event reader that holds the tokens of a character back until it is whole.
+
+    A character may consist of several tokens; all but the last of them have an empty text. If the
+    stream breaks between them, the text so far has nothing of the character, so the rest of the
+    generation begins with all of its tokens.
+    """
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+        self._held: list[Chunk] = []
+
+    @property
+    def is_complete(self) -> bool:
+        return self._reader.is_complete
+
+    def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
+        return self._hold_back(self._reader.read(events))
+
+    def take_rest(self) -> Sequence[Chunk]:
+        return list(self._hold_back(self._reader.take_rest()))
+
+    def _hold_back(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            self._held.append(chunk)
+            if chunk.token.text or chunk.token.special or chunk.generated_text is not None:
+                released, self._held = self._held, []
+                yield from released
+
+
 class JsonBody(Generic[T]):
     """The decoder of a JSON body that answers a request for a stream.
 
     Its items are made of a chunk for each token, or of one chunk if the answer lists no tokens. A
-    body of more than `MAX_ANSWER_BYTES` raises `MalformedStreamError`.
+    body of more than `MAX_ANSWER_BYTES`, or of more answers than `max_answers`, raises
+    `MalformedStreamError`.
     """
 
     is_complete = False
@@ -199,9 +235,12 @@ class JsonBody(Generic[T]):
         dialect: Dialect,
         select: Callable[[Chunk], T | None],
         headers: Headers = NO_HEADERS,
+        *,
+        max_answers: int = 1,
     ) -> None:
         self._dialect = dialect
         self._headers = headers
+        self._max_answers = max_answers
         self._select = select
         self._pieces: list[bytes] = []
         self._size = 0
@@ -215,7 +254,11 @@ class JsonBody(Generic[T]):
         return iter(())
 
     def finish(self) -> Iterator[T]:
-        answers = self._dialect.read_answers(b"".join(self._pieces), self._headers)
+        body = b"".join(self._pieces)
+        answers = self._dialect.read_answers(body, self._headers)
+        if len(answers) > self._max_answers:
+            problem = f"{len(answers)} answers have come, and {self._max_answers} asked for"
+            raise malformed_error(body, problem, MalformedStreamError)
         for sequence, answer in enumerate(answers):
             for chunk in chunks_from_answer(answer, sequence):
                 if (item := self._select(chunk)) is not None:

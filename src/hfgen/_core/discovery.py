@@ -40,7 +40,7 @@ _KINDS: dict[str, Kind] = {
 # The statuses of a server without such a route, or with a different route at this URL.
 _MISSING_ROUTE = frozenset({404, 405, 422})
 # The server may answer later, so these must not be remembered as its answer.
-_TEMPORARY = frozenset({429, 500, 502, 503, 504})
+_TEMPORARY = frozenset({429, 500, 502, 503, 504, 529})
 
 
 def find_targets(url: str, context: CallContext) -> Conversation[tuple[Target, ...]]:

@@ -12,18 +12,19 @@
     │   ├── ValidationError           400, 413, 422
     │   ├── StreamingNotSupportedError
     │   ├── RateLimitError            429
-    │   ├── OverloadedError           429 `overloaded`, a full queue, a model too busy
+    │   ├── OverloadedError           429 `overloaded`, 529, a full queue, a model too busy
     │   ├── GenerationError           424
     │   └── ServerError               5xx
     │       └── ModelLoadingError     503 while the model loads
-    ├── IncompleteGenerationError     a stream ended before its last event
+    ├── IncompleteGenerationError     a generation broke off before its end
+    ├── ContentFilterError            the server held back the rest of a text under its policy
     ├── MalformedAnswerError          the body of an answer cannot be read
     │   └── MalformedStreamError      the same in the middle of a stream
     ├── StreamClosedError             reading from a stream that has been closed
     ├── BulkFileError                 a file of a bulk run cannot be read or written
     └── LocalServerError              the local server cannot be started (`hfgen.server`)
 
-The errors that a stream raises have in `text` what had been generated before.
+An error has in `text` what had been generated before it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class HfgenError(Exception):
 
     Attributes:
         message: What went wrong, and what to do about it if that is known.
-        text: In a stream, the text generated before the error; elsewhere empty.
+        text: What the server had generated before the error, as far as it came; empty if nothing
+            came.
     """
 
     def __init__(self, message: str, *, text: str = "") -> None:
@@ -208,7 +210,7 @@ class RateLimitError(StatusError):
 
 
 class OverloadedError(StatusError):
-    """The server has too many requests from all callers (TGI's `overloaded`, a full queue)."""
+    """The server has too many requests from all callers (TGI's `overloaded`, 529, a full queue)."""
 
 
 class GenerationError(StatusError):
@@ -233,7 +235,19 @@ class ModelLoadingError(ServerError):
 
 
 class IncompleteGenerationError(HfgenError):
-    """A stream ended, cleanly or not, before its last event: `text` is not the whole answer."""
+    """A generation broke off: `text` is not the whole answer.
+
+    A stream ended before its last event, cleanly or not; or the server named a finish reason by
+    which it broke the generation off ("abort", "cancelled", "error", "timeout" and the like).
+    """
+
+
+class ContentFilterError(HfgenError):
+    """The server held back the rest of a text under its content policy.
+
+    `text` is not the whole answer. The finish reason was "content_filter", or another word for it.
+    The same request would be filtered again, so it is not tried again.
+    """
 
 
 class MalformedAnswerError(HfgenError):

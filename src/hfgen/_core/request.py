@@ -135,6 +135,16 @@ def normalize_request(request: RequestLike) -> dict[str, Any]:
     return body
 
 
+def count_sequences(request: Mapping[str, Any]) -> int:
+    """Return how many texts a normalised request asks for.
+
+    It does so by `num_return_sequences`, or by OpenAI's `n`, which is sent as it is.
+    """
+    parameters = request.get("parameters") or {}
+    count = parameters.get("n")
+    return count if isinstance(count, int) else parameters.get("num_return_sequences") or 1
+
+
 def encode_json(body: Mapping[str, Any]) -> bytes:
     """Return the body as JSON.
 

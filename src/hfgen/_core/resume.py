@@ -1,6 +1,7 @@
 """`Resumption`: how a stream continues after it broke (`resume=True`). No I/O.
 
-1. Every chunk of the stream passes through `take_chunk`, which records it.
+1. Every chunk of the stream passes through `take_chunk`, which records it. `EventBody` holds the
+   tokens of a character back until it is whole, so what is recorded is what the text has.
 2. The stream breaks. `prepare_rest` returns a request for the rest, whose prompt ends with the text
    so far; or None, if the rest would not be exactly what is missing.
 3. `Call.resume` sends that request, after a wait as `Retry` says.
@@ -26,7 +27,7 @@ _BREAK_TYPES = frozenset({"incomplete_generation", "incomplete_generation_stream
 # With these parameters, prompt and text so far do not determine how the generation goes on.
 _INEXACT = ("grammar", "truncate", "watermark")
 # Nor with a value above 1 of these.
-_COUNTS = ("best_of", "num_return_sequences")
+_COUNTS = ("best_of", "n", "num_return_sequences")
 
 
 class Resumption:

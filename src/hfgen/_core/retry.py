@@ -34,9 +34,10 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """When a call that has failed before its first token is tried again.
 
     Tried again are connections that could not be made or broke, the statuses 408, 409, 425, 429,
-    502, 503 and 504, and a server that reports that it is overloaded, under any status and also
-    inside a stream. Not tried again are other errors, aborted calls, and streams that have given a
-    token.
+    502, 503, 504 and 529, a server that reports that it is overloaded, under any status and also
+    inside a stream, and a generation that broke off before its first token
+    (`IncompleteGenerationError`). Not tried again are other errors, aborted calls, and answers of
+    which a token has come.
 
     Attributes:
         max_retries: How many attempts may follow the first one.
@@ -129,7 +130,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 def _is_transient(error: HfgenError) -> bool:
     """Tell whether another attempt may succeed."""
     if error.text:
-        # The stream has given tokens already.
+        # Tokens have come already.
         return False
     if isinstance(error, StatusError):
         return find_meaning(error.status).is_transient or isinstance(error, OverloadedError)

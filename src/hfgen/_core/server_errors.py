@@ -4,7 +4,8 @@
 `make_status_error` chooses the class, and returns the error to raise.
 
 The shapes: TGI's `{error, error_type}`; the hosted API's `{error: [..]}` and `estimated_time`;
-OpenAI's and vLLM's `{error: {message, type, code}}`, older vLLM's `{object: "error", message}`;
+OpenAI's and vLLM's `{error: {message, type, code}}`, Anthropic's `{error: {message, type}}`, older
+vLLM's `{object: "error", message}`;
 FastAPI's `{detail}`; `{message}`; problem+json (RFC 9457); and the pages of proxies.
 """
 
@@ -35,11 +36,28 @@ _BY_TYPE: dict[str, tuple[int, type[errors.StatusError]]] = {
     "incomplete_generation_stream": (500, errors.ServerError),
     "stream_serialization_error": (500, errors.ServerError),
     "overloaded": (429, errors.OverloadedError),
+    # Anthropic's, with a status of their own.
+    "overloaded_error": (529, errors.OverloadedError),
     "service_unavailable": (503, errors.OverloadedError),
     "template_error": (422, errors.ValidationError),
     "missing_template_variable": (422, errors.ValidationError),
     "tool_error": (422, errors.ValidationError),
     "validation": (422, errors.ValidationError),
+}
+
+# The statuses of other types, for events that have none. Under a status they say no more than it
+# does. Sources: the errors in the documentation of Anthropic's API and of OpenAI's.
+_STATUS_BY_TYPE = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "timeout_error": 504,
 }
 
 # Patterns in messages, for what neither status nor type tells apart, with the statuses that such a
@@ -154,12 +172,13 @@ def _classify(report: ReportedError, status: int | None) -> tuple[int, type[erro
     status = status or report.status
     if report.estimated_time is not None:
         return status or 503, errors.ModelLoadingError
-    if by_type := _BY_TYPE.get((report.error_type or "").lower()):
+    error_type = (report.error_type or "").lower()
+    if by_type := _BY_TYPE.get(error_type):
         return status or by_type[0], by_type[1]
     for pattern, statuses, kind in _BY_MESSAGE:
         if pattern.search(report.message) and (status is None or status in statuses):
             return status or statuses[0], kind
-    status = status or 500
+    status = status or _STATUS_BY_TYPE.get(error_type, 500)
     return status, find_meaning(status).error
 
 

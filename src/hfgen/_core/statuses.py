@@ -45,6 +45,8 @@ STATUSES = {
     502: StatusMeaning(errors.ServerError, is_transient=True, blame="server"),
     503: StatusMeaning(errors.ServerError, is_transient=True, blame="load"),
     504: StatusMeaning(errors.ServerError, is_transient=True, blame="server"),
+    # Anthropic's, for a server with too much to do.
+    529: StatusMeaning(errors.OverloadedError, is_transient=True, blame="load"),
 }
 _SERVER_ERROR = StatusMeaning(errors.ServerError, is_transient=False, blame="server")
 _OTHER = StatusMeaning(errors.StatusError, is_transient=False, blame="caller")

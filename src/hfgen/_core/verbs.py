@@ -25,6 +25,7 @@ from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Opened, Peek, Read
 from hfgen._core.dialects.base import malformed_error
 from hfgen._core.errors import (
     ConnectError,
+    ContentFilterError,
     HfgenError,
     IncompleteGenerationError,
     InvalidRequestError,
@@ -33,6 +34,7 @@ from hfgen._core.errors import (
     TimeoutError,  # noqa: A004
 )
 from hfgen._core.headers import Headers, media_type
+from hfgen._core.request import count_sequences
 from hfgen._core.resume import Resumption
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ class _Items(Generic[T]):
     def __init__(self, request: Mapping[str, Any], settings: Settings) -> None:
         self._max_event_bytes = settings.max_event_bytes
         self.resumption: Resumption | None = None
+        self._sequence_count = count_sequences(request)
         self._select = self.select
         if settings.resume:
             select, resumption = self.select, Resumption(request)
@@ -110,18 +113,25 @@ class _Items(Generic[T]):
         self, dialect: Dialect, _: WillRetry, response: FetchResponse
     ) -> Conversation[Opened[T]]:
         select, max_event_bytes = self._select, self._max_event_bytes
+        max_answers = self._sequence_count
         headers = Headers(response.headers)
         kind = media_type(headers)
         if kind == "text/html":
             page: bytes = yield Read(response, MAX_ERROR_BYTES)
             raise malformed_error(page, "the server answered with a web page", MalformedStreamError)
         if kind == "application/json" or kind.endswith("+json"):
-            return Opened(response, JsonBody(dialect, select, headers))
-        events = EventBody(dialect, select, headers, max_event_bytes=max_event_bytes)
+            return Opened(response, JsonBody(dialect, select, headers, max_answers=max_answers))
+        events = EventBody(
+            dialect,
+            select,
+            headers,
+            max_event_bytes=max_event_bytes,
+            whole_characters=self.resumption is not None,
+        )
         start = yield from _peek_first_chunk(events, response, max_event_bytes)
         if isinstance(start.error, IncompleteGenerationError) and _is_json(start.pieces):
             # JSON without a JSON content type.
-            body = JsonBody(dialect, select, headers)
+            body = JsonBody(dialect, select, headers, max_answers=max_answers)
             return Opened(response, body, _feed_all(body, start.pieces), start.break_error)
         if start.error is not None:
             yield Drop(response)
@@ -146,8 +156,7 @@ class Texts(_Items[str]):
 
     def __init__(self, request: Mapping[str, Any], settings: Settings) -> None:
         super().__init__(request, settings)
-        parameters = request.get("parameters") or {}
-        if (parameters.get("num_return_sequences") or 1) > 1:
+        if self._sequence_count > 1:
             raise InvalidRequestError(
                 "stream_tokens gives one text; for several (num_return_sequences) use run, or "
                 "stream, whose chunks say in `sequence` which one they belong to"
@@ -206,32 +215,47 @@ def _peek_first_chunk(
     events: EventBody[Any], response: FetchResponse, max_event_bytes: int
 ) -> Conversation[_Start]:
     """Read until the first chunk has come, or something that takes its place."""
+    # Peeked bytes are buffered, so comments may not go on for ever.
+    limit = 2 * max_event_bytes
     pieces: list[bytes] = []
     size = 0
     try:
         while True:
             piece: bytes | None = yield Peek(response)
+            rest = b""
             if piece is None:
                 chunks = events.finish_chunks()
             else:
                 pieces.append(piece)
-                chunks = events.read_chunks(piece)
+                # Look no further than the limit, so that it does not depend on the sizes of pieces.
+                rest = piece[limit - size :]
+                chunks = events.read_chunks(piece[: limit - size])
             for first in chunks:
-                return _Start(pieces, chain((first,), chunks))
+                return _Start(pieces, chain((first,), chunks, _read_later(events, rest)))
             if piece is None or events.has_ended:
                 return _Start(pieces)
             size += len(piece)
-            if size > 2 * max_event_bytes:
-                # Only comments so far. Peeked bytes are buffered, so stop at a limit.
-                problem = f"{size} bytes have come, and no token among them (max_event_bytes)"
+            if rest:
+                problem = f"{limit} bytes have come, and no token among them (max_event_bytes)"
                 return _Start(pieces, error=malformed_error(piece, problem, MalformedStreamError))
-    except (StatusError, MalformedStreamError, IncompleteGenerationError) as error:
+    except (
+        StatusError,
+        MalformedStreamError,
+        IncompleteGenerationError,
+        ContentFilterError,
+    ) as error:
         return _Start(pieces, error=error)
     except (ConnectError, TimeoutError) as error:
         failure = events.ending_error(error)
         if failure is not None and failure is not error:
             failure.__cause__ = error
         return _Start(pieces, error=failure, break_error=error)
+
+
+def _read_later(events: EventBody[Any], piece: bytes) -> Iterator[Chunk]:
+    """Yield the chunks of a piece. It is decoded when the first of them is wanted."""
+    if piece:
+        yield from events.read_chunks(piece)
 
 
 def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:

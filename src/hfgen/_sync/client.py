@@ -55,6 +55,8 @@ class Client:
             ConnectError: There was no connection to the server, or it broke.
             TimeoutError: A limit of `timeout` passed.
             AbortError: `signal` was aborted.
+            IncompleteGenerationError: The server broke the generation off.
+            ContentFilterError: The server held back the rest of the text under its policy.
             MalformedAnswerError: The answer is not of a known form.
         """
         refuse_resume(options)

@@ -26,6 +26,11 @@ from hfgen.testing import (
 
 _HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
+_ANTHROPIC_OVERLOAD = {
+    "type": "error",
+    "error": {"type": "overloaded_error", "message": "Overloaded"},
+}
+
 # What goes wrong once, given the right text; then the same prompt is answered.
 FAILURES = {
     "html, 502": lambda _: status(502, _HTML, headers={"content-type": "text/html"}),
@@ -38,12 +43,14 @@ FAILURES = {
     "429": lambda _: status(429, "slow down"),
     "full, in-band": lambda _: overloaded(in_band=True),
     "full, in-band, sglang": lambda _: overloaded(in_band=True, server="sglang"),
+    "full, in-band, anthropic": lambda _: events(event(_ANTHROPIC_OVERLOAD, name="error")),
     "loading": lambda _: loading(0.05),
     "an error in a 200": lambda _: as_json(fault("out of memory")),
     "an error before tokens": lambda _: events(fault("out of memory")),
     "an error after tokens": lambda text: tokens(*text.split(), fault("out of memory")),
     "a list of errors": lambda text: tokens(text, fault("out of memory", server="hosted")),
     "an error object": lambda text: tokens(text, fault("gone", server="vllm", code=500), done()),
+    "aborted": lambda text: tokens(text, finish_reason="abort"),
     "no last event": lambda text: tokens(*text.split(), ends=False),
     "no token at all": lambda _: events(comment("keepalive")),
     "closed in a chunk": lambda text: tokens(text).at(30, Cut()),
@@ -165,6 +172,24 @@ def test_a_server_that_is_slow_to_come_gets_its_share(folder):
         assert done_.returncode == 0, done_.stderr
         assert len(second.requests) > 3
     check(folder.rows(), 300)
+
+
+def test_texts_that_stay_unfinished_are_rows_with_an_error(folder):
+    reasons = {0: "abort", 1: "content_filter", 2: "length"}
+    folder.write(prompts(3))
+
+    def give(request):
+        reason = reasons[int(request.json["inputs"].split()[-1])]
+        return tokens("a", "b", finish_reason=reason)
+
+    with ScriptedServer(give) as server:
+        done_ = folder.run(server.url, "--max-retries", "1")
+        assert done_.returncode == 3
+        assert len(server.requests) == 4
+    rows = {row["id"]: row for row in folder.rows()}
+    assert rows[0]["error"]["type"] == "IncompleteGenerationError"
+    assert rows[1]["error"]["type"] == "ContentFilterError"
+    assert [rows[number].get("generated_text") for number in range(3)] == [None, None, "ab"]
 
 
 def test_no_server_is_an_error_at_once(folder):

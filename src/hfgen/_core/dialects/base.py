@@ -33,7 +33,8 @@ class EventReader(Protocol):
         is_complete: Whether all tokens have come.
     """
 
-    is_complete: bool
+    @property
+    def is_complete(self) -> bool: ...
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         """Yield the chunks that the events complete.

@@ -10,12 +10,14 @@ import msgspec
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, GeneratedText, attach_raw
 from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.finish_reasons import unfinished_text_error
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hfgen._core.errors import HfgenError
     from hfgen._core.sse import Event
 
 _T = TypeVar("_T")
@@ -33,10 +35,22 @@ class _ChunkText(msgspec.Struct, gc=False):
     generated_text: str | None = None
 
 
+class _EndDetails(msgspec.Struct, gc=False):
+    finish_reason: object = None
+
+
+class _End(msgspec.Struct, gc=False):
+    """The fields of an answer, or of a last event, that tell whether its text is whole."""
+
+    details: _EndDetails | None = None
+    error: object = None
+
+
 # Each is made once, since making a decoder takes long.
 _chunk = msgspec.json.Decoder(Chunk)
 _text: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_ChunkText)
 _answer = msgspec.json.Decoder(GeneratedText)
+_end = msgspec.json.Decoder(_End)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -58,11 +72,15 @@ class TGI:
             items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
             if not items:
                 raise malformed_error(body, "the answer holds no generation")
-            return [attach_raw(_decode_leniently(_answer, item), bytes(item)) for item in items]
+            answers = [attach_raw(_decode_leniently(_answer, item), bytes(item)) for item in items]
         except DECODE_ERRORS as error:
             if report := find_error(body):
                 raise server_errors.make_status_error(report, headers=headers, body=body) from None
             raise malformed_error(body, f"the answer is no generation ({error})") from None
+        for answer, item in zip(answers, items, strict=True):
+            if (failure := _find_failure(item, answer.generated_text, headers)) is not None:
+                raise failure
+        return answers
 
     def make_event_reader(
         self, headers: Headers = NO_HEADERS, *, only_text: bool = False
@@ -96,14 +114,35 @@ class TGIEvents:
                 if read_non_chunk(event, self._headers, f"no chunk ({error})"):
                     self.is_complete = True
                 continue
+            if chunk.generated_text is not None:
+                if (failure := _find_failure(data, "", self._headers)) is not None:
+                    if chunk.token.text:
+                        # A token as any other: it does not complete the text.
+                        yield msgspec.structs.replace(chunk, generated_text=None)
+                    raise failure
+                self.is_complete = True
             if not only_text:
                 attach_raw(chunk, data)
-            if chunk.generated_text is not None:
-                self.is_complete = True
             yield chunk
 
     def take_rest(self) -> Sequence[Chunk]:
         return ()
+
+
+def _find_failure(data: bytes | msgspec.Raw, text: str, headers: Headers) -> HfgenError | None:
+    """Return the error to raise if an answer, or a last event, says that its text is not whole."""
+    try:
+        end = _end.decode(data)
+    except DECODE_ERRORS:
+        # What is wrong there is in a field that the caller does not need.
+        return None
+    return unfinished_text_error(
+        end.details and end.details.finish_reason,
+        end.error,
+        text=text,
+        headers=headers,
+        body=bytes(data),
+    )
 
 
 def _decode_leniently(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T:

@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.completion_streams import USAGE, chunks, only_usage, piece, read, texts
-from hfgen import IncompleteGenerationError
+from hfgen import IncompleteGenerationError, MalformedStreamError
 from hfgen._core.body import EventBody, select_chunk
 from hfgen._core.dialects.completions import Completions
 from hfgen.testing import done, event
@@ -101,7 +101,7 @@ class TestTheFinishReason:
             ("length", {}, {}, "length"),
             ("stop", {}, {}, "eos_token"),
             ("eos", {}, {}, "eos_token"),
-            ("abort", {}, {}, "abort"),
+            ("repetition", {}, {}, "repetition"),
             ("stop_sequence", {}, {"kind": "tgi"}, "stop_sequence"),
             ("stop", {}, {"stop": ["x"]}, "stop"),
             ("stop", {}, {"stop": ["x"], "kind": "tgi"}, "eos_token"),
@@ -172,6 +172,32 @@ class TestSequences:
         assert read(*steps, num_return_sequences=2)[1] is IncompleteGenerationError
         assert read(piece("a", "stop"), num_return_sequences=2)[1] is IncompleteGenerationError
         assert chunks(*steps, done(), num_return_sequences=2)[-1].generated_text == "x"
+
+    @pytest.mark.parametrize(
+        ("steps", "first"),
+        [
+            # An index that counts tokens, and one that stands for a text of its own.
+            ([piece("a"), piece("b", index=1), piece("c", "stop", index=2)], ["a"]),
+            ([piece("a"), piece("x", index=1), piece("b", "stop")], ["a"]),
+            ([piece("a", index=5), piece("b", "stop", index=6)], ["a"]),
+            ([event({"choices": [{"index": i, "text": "ab"[i]} for i in (0, 1)]})], []),
+        ],
+    )
+    def test_that_were_not_asked_for_are_an_error(self, steps, first):
+        got, error, message, text = read(*steps, done())
+        assert (texts(got), error, text) == (first, MalformedStreamError, "".join(first))
+        assert "more sequences than were asked for (1)" in message
+        steps = [piece("a"), piece("x", index=1), *steps, piece("z", index=9)]
+        assert read(*steps, num_return_sequences=2)[1] is MalformedStreamError
+
+    @pytest.mark.parametrize("number", [1, 7])
+    def test_the_only_one_may_have_any_index(self, number):
+        got = chunks(piece("a", index=number), piece("b", "stop", index=number), done())
+        assert (texts(got), got[-1].generated_text) == (["a", "b"], "ab")
+
+    def test_are_asked_for_by_n_too(self):
+        got = chunks(piece("a", "stop"), piece("x", "stop", index=1), done(), n=2)
+        assert [(c.sequence, c.generated_text) for c in got] == [(0, "a"), (1, "x")]
 
     def test_every_sequence_of_llama_cpp_has_its_own_usage(self):
         got = chunks(

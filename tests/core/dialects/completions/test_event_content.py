@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from helpers.completion_streams import chunks, only_usage, piece, read, texts
+from helpers.completion_streams import USAGE, chunks, only_usage, piece, read, texts
 from hfgen import (
+    IncompleteGenerationError,
     MalformedStreamError,
     ModelLoadingError,
     OverloadedError,
@@ -65,6 +66,46 @@ class TestErrors:
         got, error, message, text = read(piece("a"), b"data: " + data + b"\n\n")
         assert (texts(got), error, text) == (["a"], MalformedStreamError, "a")
         assert repr(data[:20])[:-1] in message
+
+
+def delta(content, finish_reason=None, **fields):
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish_reason}
+    return event({"object": "chat.completion.chunk", "choices": [choice | fields]})
+
+
+class TestChoicesWithoutText:
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            [delta("a"), delta("b"), delta(None, "stop"), only_usage(), done()],
+            [delta("a"), delta("b", "stop")],
+            [delta("a"), done()],
+            [delta("ab", "stop"), done()],
+            [event({"choices": [{"index": 0, "message": {"content": "ab"}}]}), done()],
+            [event({"choices": [{"index": 0, "content": "ab"}]}), done()],
+            [event({"choices": [{"index": 0}]}), event({"choices": [{"finish_reason": "stop"}]})],
+        ],
+    )
+    def test_are_no_completion(self, steps):
+        got, error, message, text = read(*steps)
+        assert (got, error, text) == ([], MalformedStreamError, "")
+        assert "its choices have no text" in message
+        # The start of the first event shows which kind of server it is.
+        assert repr(steps[0][6:30])[:-1] in message
+
+    def test_that_break_off_are_incomplete(self):
+        assert read(delta("a"), delta("b"))[1] is IncompleteGenerationError
+
+    @pytest.mark.parametrize(
+        "first", [b"", piece(""), piece("", usage=USAGE), piece(None)], ids=repr
+    )
+    @pytest.mark.parametrize("end", [b"", done(), only_usage() + done()], ids=repr)
+    def test_the_last_one_may_have_none(self, first, end):
+        # LiteLLM's proxy leaves out fields that are empty.
+        last = event({"choices": [{"index": 0, "finish_reason": "stop"}]})
+        [chunk] = chunks(first, last, end)
+        assert chunk.generated_text == ""
+        assert chunks(first, piece("a"), last, end)[-1].generated_text == "a"
 
 
 class TestWhatServersVary:

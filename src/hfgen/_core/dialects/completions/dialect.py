@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
@@ -26,13 +27,16 @@ from hfgen._core.dialects.completions.response import (
     read_token_reports,
     translate_finish_reason,
 )
+from hfgen._core.dialects.finish_reasons import unfinished_text_error
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
+from hfgen._core.errors import MalformedStreamError
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hfgen._core.errors import HfgenError
     from hfgen._core.sse import Event
 
 
@@ -61,7 +65,10 @@ class Completions:
         else:
             problem = "it has no choices"
         choices = completion.choices or []
-        if completion.error or not choices or any(c.text is msgspec.UNSET for c in choices):
+        for choice in choices:
+            if (failure := _find_failure(choice, body, headers)) is not None:
+                raise failure
+        if completion.error or not choices or any(c.text is UNSET for c in choices):
             if report := find_error(body):
                 raise server_errors.make_status_error(report, headers=headers, body=body)
             problem = "a choice has no text" if choices else problem
@@ -86,20 +93,32 @@ class CompletionsEvents:
     comes, or `[DONE]`, or the end of the stream.
     """
 
-    __slots__ = ("_headers", "_is_done", "_output", "_sequences", "_usage", "is_complete")
+    __slots__ = (
+        "_has_text",
+        "_headers",
+        "_is_done",
+        "_output",
+        "_sequences",
+        "_textless",
+        "_usage",
+        "is_complete",
+    )
 
     def __init__(self, output: RequestedOutput, headers: Headers = NO_HEADERS) -> None:
         self._output = output
         self._headers = headers
         self._sequences: dict[int, SequenceReader] = {}
         self._usage = Usage()
+        # Whether a choice has had the field `text`, and the first event in which one lacked it.
+        self._has_text = False
+        self._textless: bytes | None = None
         self._is_done = False
         self.is_complete = False
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         return chain.from_iterable(map(self._read, events))
 
-    def _read(self, event: Event) -> Sequence[Chunk]:
+    def _read(self, event: Event) -> Iterable[Chunk]:
         if self._is_done:
             return ()
         try:
@@ -111,9 +130,24 @@ class CompletionsEvents:
             return self._read_other(event, "it has no choices")
         chunks: list[Chunk] = []
         choices = completion.choices or []
+        has_end = False
         for choice in choices:
-            chunks += self._get_sequence(choice.index or 0).take(choice)
-        if any(choice.finish_reason for choice in choices):
+            sequence = self._get_sequence(choice.index or 0)
+            if choice.text is UNSET:
+                self._note_missing_text(choice, event)
+            else:
+                self._has_text = True
+            if choice.finish_reason or choice.error:
+                failure = _find_failure(choice, event.data, self._headers)
+                if failure is not None:
+                    # The text of the piece counts, but it does not complete the sequence.
+                    choice.finish_reason = None
+                    chunks += [*sequence.take(choice), *sequence.release()]
+                    return _raise_after(chunks, failure)
+                has_end = True
+            chunks += sequence.take(choice)
+        if has_end:
+            self._check_texts()
             ended = sum(sequence.has_ended for sequence in self._sequences.values())
             self.is_complete = ended == len(self._sequences) >= self._output.sequence_count
         if usage is not None:
@@ -147,15 +181,46 @@ class CompletionsEvents:
 
     def _get_sequence(self, number: int) -> SequenceReader:
         if number not in self._sequences:
+            # An index that stands for anything else would take one text apart.
+            if len(self._sequences) >= self._output.sequence_count:
+                raise MalformedStreamError(
+                    "the stream has more sequences than were asked for "
+                    f"({self._output.sequence_count}): a choice has index {number}"
+                )
             self._sequences[number] = SequenceReader(number, self._output)
         return self._sequences[number]
+
+    def _note_missing_text(self, choice: Choice, event: Event) -> None:
+        # LiteLLM's proxy leaves an empty text out of the last piece of a sequence.
+        if self._textless is None and (choice.is_chat or not choice.finish_reason):
+            self._textless = event.data
+
+    def _check_texts(self) -> None:
+        """Raise an error if the stream has choices but no text, so that its end says nothing."""
+        if self._textless is not None and not self._has_text:
+            problem = "the stream is no completion (its choices have no text)"
+            raise malformed_error(self._textless, problem, MalformedStreamError)
 
     def _read_other(self, event: Event, problem: str) -> Sequence[Chunk]:
         if not read_non_chunk(event, self._headers, f"no completion ({problem})"):
             return ()
+        self._check_texts()
         self._is_done = self.is_complete = True
         self._sequences = self._sequences or {0: SequenceReader(0, self._output)}
         return self.take_rest()
+
+
+def _find_failure(choice: Choice, body: bytes, headers: Headers) -> HfgenError | None:
+    """Return the error to raise if a choice says that its text is not whole."""
+    text = choice.text if isinstance(choice.text, str) else ""
+    return unfinished_text_error(
+        choice.finish_reason, choice.error, text=text, headers=headers, body=body
+    )
+
+
+def _raise_after(chunks: list[Chunk], error: HfgenError) -> Iterator[Chunk]:
+    yield from chunks
+    raise error
 
 
 def _make_generated_text(
@@ -251,6 +316,12 @@ class SequenceReader:
             or has_no_text(chunks[-1].token)
         ):
             self._held = chunks.pop()
+        return chunks
+
+    def release(self) -> list[Chunk]:
+        """Return the chunk that was held back, as one in the middle of the sequence."""
+        chunks = [] if self._held is None else [self._held]
+        self._held = None
         return chunks
 
     def finish(self, usage: Usage, *, covers_one: bool) -> list[Chunk]:

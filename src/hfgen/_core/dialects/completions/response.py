@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from hfgen._core.answers import Token
+from hfgen._core.request import count_sequences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -119,6 +120,19 @@ def _pad(values: Sequence[_T] | None, length: int) -> list[_T | None]:
     return [*values, *[None] * (length - len(values))]
 
 
+class PieceToken(msgspec.Struct):
+    """The token of a piece of a stream, in together's own shape of an event.
+
+    Source: `types/completion_chunk.py` in github.com/togethercomputer/together-py. `text` is
+    optional here, since the text of the choice is the same.
+    """
+
+    id: int | None = None
+    text: str | None = None
+    logprob: float | None = None
+    special: bool = False
+
+
 class Choice(msgspec.Struct):
     """One of the sequences: all of it in an answer, a piece of it in an event."""
 
@@ -131,6 +145,18 @@ class Choice(msgspec.Struct):
     # The stop string or end token that ended the text, as vLLM and as SGLang name the field.
     stop_reason: object = UNSET
     matched_stop: object = UNSET
+    # What went wrong in this sequence, as OpenRouter reports it.
+    error: object = None
+    # Chats have these in place of a text.
+    delta: object = UNSET
+    message: object = UNSET
+    # together has it beside the choices.
+    token: PieceToken | None = None
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether this is a choice of a chat, not of a completion."""
+        return self.delta is not UNSET or self.message is not UNSET
 
 
 class Completion(msgspec.Struct):
@@ -139,10 +165,17 @@ class Completion(msgspec.Struct):
     choices: list[Choice] | None = None
     usage: Usage | None = None
     error: object = None
+    # together's fields of the only choice.
+    token: PieceToken | None = None
+    finish_reason: str | None = None
 
 
 _completion = msgspec.json.Decoder(Completion)
-_STRUCTS: dict[str, type[msgspec.Struct]] = {"logprobs": Logprobs, "usage": Usage}
+_STRUCTS: dict[str, type[msgspec.Struct]] = {
+    "logprobs": Logprobs,
+    "token": PieceToken,
+    "usage": Usage,
+}
 
 
 def decode_completion(data: bytes) -> Completion:
@@ -152,14 +185,30 @@ def decode_completion(data: bytes) -> Completion:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: The data is no completion.
     """
     try:
-        return _completion.decode(data)
+        completion = _completion.decode(data)
     except msgspec.ValidationError:
         document = msgspec.json.decode(data)
         if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
             raise
         fields = _select_valid_fields(document, Completion)
         fields["choices"] = [_select_choice_fields(choice) for choice in document["choices"]]
-        return msgspec.convert(fields, Completion)
+        completion = msgspec.convert(fields, Completion)
+    if completion.token is not None or completion.finish_reason:
+        _place_outer_fields(completion)
+    return completion
+
+
+def _place_outer_fields(completion: Completion) -> None:
+    """Copy into the only choice the fields that together puts beside the choices."""
+    choices, token = completion.choices or [], completion.token
+    if len(choices) != 1:
+        return
+    choice = choices[0]
+    choice.finish_reason = choice.finish_reason or completion.finish_reason
+    if token is not None:
+        choice.token = token
+        if not isinstance(choice.text, str) and token.text is not None:
+            choice.text = token.text
 
 
 def _select_choice_fields(choice: Any) -> Any:
@@ -220,7 +269,7 @@ class RequestedOutput(msgspec.Struct, frozen=True):
             returns_prompt=bool(parameters.get("return_full_text")),
             stop=tuple(parameters.get("stop") or ()),
             top_count=parameters.get("top_n_tokens") or 0,
-            sequence_count=parameters.get("num_return_sequences") or 1,
+            sequence_count=count_sequences(request),
             max_tokens=parameters.get("max_new_tokens"),
             kind=kind,
         )
@@ -270,6 +319,10 @@ def read_piece_tokens(
         output: What the request asks for.
     """
     reports = read_token_reports(choice.logprobs, choice.token_ids, output.top_count)
+    if (token := choice.token) is not None:
+        top = reports[0].top if len(reports) == 1 else None
+        known = Token(id=token.id, text=text, logprob=token.logprob, special=token.special)
+        return [TokenReport(known, top)]
     # TGI's own stream has the end-of-sequence token in the text, and no other mark of it.
     if text and choice.finish_reason == "eos_token" and output.kind in {None, "tgi"}:
         reports = fit_text(reports or [TokenReport(Token(text=text))], text)
