@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from helpers.sampled_parameters import SAMPLED
 from hfgen import InvalidRequestError, MalformedAnswerError, MalformedStreamError
 from hfgen._core.dialects.tgi import TGI
 from hfgen._core.sse import Event
@@ -24,9 +25,25 @@ class TestBody:
         body = TGI({"inputs": "x", "parameters": {"top_k": 1}}).encode_body(stream=stream)
         assert json.loads(body) == {
             "inputs": "x",
-            "parameters": {"top_k": 1},
+            "parameters": {"top_k": 1, "do_sample": True},
             "stream": stream,
         }
+
+    @pytest.mark.parametrize(("parameters", "is_drawn"), SAMPLED)
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_says_whether_tokens_are_drawn(self, parameters, is_drawn, stream):
+        request = (
+            {"inputs": "x"} if parameters is None else {"inputs": "x", "parameters": parameters}
+        )
+        sent = json.loads(TGI(request).encode_body(stream=stream))["parameters"]
+        given = parameters or {}
+        assert sent.pop("do_sample") is is_drawn
+        given = {name: value for name, value in given.items() if name != "do_sample"}
+        if not is_drawn:
+            # With these, TGI would draw tokens.
+            drawing = {"temperature", "top_k", "top_p", "typical_p"}
+            given = {name: value for name, value in given.items() if name not in drawing}
+        assert sent == given
 
     def test_is_utf8(self):
         assert '"é\u2028👩"'.encode() in TGI({"inputs": "é\u2028👩"}).encode_body(stream=False)

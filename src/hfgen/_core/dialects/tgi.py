@@ -11,7 +11,7 @@ from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, GeneratedText, attach_raw
 from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
 from hfgen._core.headers import NO_HEADERS, Headers
-from hfgen._core.request import encode_json
+from hfgen._core.request import encode_json, resolve_sampling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,7 +51,10 @@ class TGI:
         self._request = request
 
     def encode_body(self, *, stream: bool) -> bytes:
-        return encode_json({**self._request, "stream": stream})
+        # Always with `do_sample`: TGI draws tokens if `parameters` is absent, and transformers
+        # pipelines do as the generation config of the model says.
+        parameters = resolve_sampling(self._request.get("parameters") or {})
+        return encode_json({**self._request, "parameters": parameters, "stream": stream})
 
     def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from helpers.sampled_parameters import SAMPLED
 from hfgen import InvalidRequestError
 from hfgen._core.dialects.completions import Completions
 from hfgen._core.dialects.server_kind import Server
@@ -34,12 +35,12 @@ def refusal(parameters, kind):
 
 
 def test_all_fields_of_a_body():
-    assert body() == {"prompt": "Once", "max_tokens": 1024, "temperature": 1.0, "stream": False}
+    assert body() == {"prompt": "Once", "max_tokens": 1024, "temperature": 0.0, "stream": False}
     assert body(stream=True, model="a/b") == {
         "prompt": "Once",
         "model": "a/b",
         "max_tokens": 1024,
-        "temperature": 1.0,
+        "temperature": 0.0,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -90,30 +91,16 @@ class TestModel:
 
 
 class TestTemperature:
-    @pytest.mark.parametrize(
-        ("parameters", "temperature"),
-        [
-            (None, 1.0),
-            ({}, 0.0),
-            ({"max_new_tokens": 5, "seed": 1}, 0.0),
-            ({"do_sample": False}, 0.0),
-            ({"temperature": 1.0}, 0.0),
-            ({"top_p": 1.0}, 0.0),
-            ({"top_k": -1}, 0.0),
-            ({"do_sample": True}, 1.0),
-            ({"do_sample": True, "temperature": 1.0}, 1.0),
-            ({"top_k": 5}, 1.0),
-            ({"top_p": 0.5}, 1.0),
-            ({"temperature": 0.7}, 0.7),
-            ({"temperature": 0.7, "do_sample": False}, 0.7),
-            ({"temperature": 0.0}, 0.0),
-        ],
-    )
-    def test_is_0_if_tgi_would_not_sample(self, parameters, temperature):
-        assert body(parameters)["temperature"] == temperature
+    @pytest.mark.parametrize(("parameters", "is_drawn"), SAMPLED)
+    def test_is_0_if_no_token_is_drawn(self, parameters, is_drawn):
+        kind = "llama.cpp" if "typical_p" in (parameters or {}) else None
+        expected = (parameters or {}).get("temperature", 1.0) if is_drawn else 0.0
+        assert body(parameters, kind)["temperature"] == expected
 
-    def test_typical_p_means_sampling(self):
-        assert body({"typical_p": 0.5}, "llama.cpp")["temperature"] == 1.0
+    def test_what_draws_tokens_is_left_out_if_none_is_drawn(self):
+        drawing = {"top_k": 5, "top_p": 0.5, "typical_p": 0.5}
+        for off in ({"do_sample": False}, {"temperature": 0.0}):
+            assert body({**drawing, **off}, "ollama") == body({}, "ollama")
 
 
 KEEPS_STOP = {"vllm": {"include_stop_str_in_output": True}, "sglang": {"no_stop_trim": True}}

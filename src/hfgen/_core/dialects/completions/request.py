@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hfgen._core.errors import InvalidRequestError
-from hfgen._core.request import encode_json
+from hfgen._core.request import encode_json, resolve_sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,13 +67,13 @@ def make_body(request: Mapping[str, Any], server: Server, *, stream: bool) -> di
     Raises:
         InvalidRequestError: The server is not known to take a parameter of the request.
     """
-    parameters: dict[str, Any] = request.get("parameters") or {}
+    parameters = resolve_sampling(request.get("parameters") or {})
     prompt = request.get("inputs", "")
     body: dict[str, Any] = {"prompt": prompt}
     if (model := _choose_model(request, parameters, server)) is not None:
         body["model"] = model
     body["max_tokens"] = _choose_limit(parameters, server)
-    body["temperature"] = _choose_temperature(request, parameters)
+    body["temperature"] = _choose_temperature(parameters)
     body |= {name: parameters[name] for name in _SAME if parameters.get(name) is not None}
     for name, translate in _TRANSLATIONS.items():
         if parameters.get(name) is not None:
@@ -83,21 +83,6 @@ def make_body(request: Mapping[str, Any], server: Server, *, stream: bool) -> di
     body |= {"prompt": prompt, "stream": stream}
     # vLLM refuses `stream_options` in a request without a stream.
     return body | {"stream_options": {"include_usage": True}} if stream else body
-
-
-def is_sampled(parameters: Mapping[str, Any]) -> bool:
-    """Tell whether TGI would draw tokens with these parameters instead of taking the likeliest.
-
-    Source: TGI `router/src/validation.rs` and `server/text_generation_server/utils/tokens.py`.
-    """
-    temperature, top_k = parameters.get("temperature"), parameters.get("top_k")
-    return bool(
-        parameters.get("do_sample")
-        or (temperature is not None and temperature != 1)
-        # Servers that speak completions take 0 or -1 for all tokens.
-        or (top_k is not None and top_k > 0)
-        or any((parameters.get(name) or 1) < 1 for name in ("top_p", "typical_p"))
-    )
 
 
 def _choose_model(
@@ -131,12 +116,9 @@ def _choose_limit(parameters: Mapping[str, Any], server: Server) -> int | None:
     return _NO_LIMIT.get(server.kind, _LIMIT)
 
 
-def _choose_temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
-    # TGI samples if `parameters` is absent, and does not if it is an empty object.
-    if request.get("parameters") is not None and not is_sampled(parameters):
-        return 0.0
-    temperature: float | None = parameters.get("temperature")
-    return 1.0 if temperature is None else temperature
+def _choose_temperature(parameters: Mapping[str, Any]) -> float:
+    # Without it, servers draw tokens. With 0, they take the likeliest.
+    return parameters.get("temperature", 1.0) if parameters["do_sample"] else 0.0
 
 
 def _translate_details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
