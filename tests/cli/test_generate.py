@@ -24,7 +24,8 @@ def test_streams_the_text(hfgen):
         done = hfgen("generate", "Hi", "--api-url", server.url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Once upon\n", "")
     body = server.requests[0].json
-    assert body == {"inputs": "Hi", "parameters": {"return_full_text": False}, "stream": True}
+    parameters = {"return_full_text": False, "do_sample": False}
+    assert body == {"inputs": "Hi", "parameters": parameters, "stream": True}
 
 
 def test_shows_each_token_as_it_comes(hfgen):

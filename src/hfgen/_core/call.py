@@ -63,7 +63,9 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
             InvalidRequestError: The request cannot be sent as the options say.
             HfgenError: The error of the last attempt.
         """
-        plan = routing.plan_route(self.request, context.settings, context.environment)
+        plan = routing.plan_route(
+            self.request, context.settings, context.environment, is_counted=self.is_counted
+        )
         targets = context.targets.get(plan.key) or plan.targets
         if not targets:
             # What TGI's dialect cannot express, no dialect can. Fail before a server is asked.

@@ -9,7 +9,20 @@ import msgspec
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, GeneratedText, attach_raw
-from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.base import (
+    DECODE_ERRORS,
+    check_sequence_count,
+    find_error,
+    malformed_error,
+    read_non_chunk,
+)
+from hfgen._core.dialects.server_kind import (
+    NOT_IN_TGI,
+    UNKNOWN,
+    Server,
+    unsupported_parameter_error,
+)
+from hfgen._core.errors import IncompleteGenerationError, MalformedAnswerError
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json, resolve_sampling
 
@@ -45,15 +58,24 @@ class TGI:
 
     Args:
         request: The normalised request.
+        server: What is known of the server. Others than TGI speak the dialect too: transformers
+            pipelines behind the Inference Toolkit, or behind the Inference API.
     """
 
-    def __init__(self, request: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self, request: Mapping[str, Any] = MappingProxyType({}), server: Server = UNKNOWN
+    ) -> None:
         self._request = request
+        self._server = server
+        self._parameters: Mapping[str, Any] = request.get("parameters") or {}
+        self._sequence_count: int = self._parameters.get("num_return_sequences") or 1
 
     def encode_body(self, *, stream: bool) -> bytes:
+        if self._server.kind == "tgi":
+            _refuse_ignored(self._parameters)
         # Always with `do_sample`: TGI draws tokens if `parameters` is absent, and transformers
-        # pipelines do as the generation config of the model says.
-        parameters = resolve_sampling(self._request.get("parameters") or {})
+        # pipelines draw them unless the request says otherwise.
+        parameters = resolve_sampling(self._parameters)
         return encode_json({**self._request, "parameters": parameters, "stream": stream})
 
     def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
@@ -61,26 +83,31 @@ class TGI:
             items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
             if not items:
                 raise malformed_error(body, "the answer holds no generation")
-            return [attach_raw(_decode_leniently(_answer, item), bytes(item)) for item in items]
+            answers = [attach_raw(_decode_leniently(_answer, item), bytes(item)) for item in items]
         except DECODE_ERRORS as error:
             if report := find_error(body):
                 raise server_errors.make_status_error(report, headers=headers, body=body) from None
             raise malformed_error(body, f"the answer is no generation ({error})") from None
+        check_sequence_count(len(answers), self._sequence_count, MalformedAnswerError)
+        return answers
 
     def make_event_reader(
         self, headers: Headers = NO_HEADERS, *, only_text: bool = False
     ) -> TGIEvents:
-        return TGIEvents(headers, only_text=only_text)
+        return TGIEvents(headers, only_text=only_text, sequence_count=self._sequence_count)
 
 
 class TGIEvents:
     """The reader of the events of one stream; the event with the generated text is the last."""
 
-    __slots__ = ("_headers", "_only_text", "is_complete")
+    __slots__ = ("_headers", "_only_text", "_sequence_count", "is_complete")
 
-    def __init__(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> None:
+    def __init__(
+        self, headers: Headers = NO_HEADERS, *, only_text: bool = False, sequence_count: int = 1
+    ) -> None:
         self._headers = headers
         self._only_text = only_text
+        self._sequence_count = sequence_count
         self.is_complete = False
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
@@ -102,11 +129,23 @@ class TGIEvents:
             if not only_text:
                 attach_raw(chunk, data)
             if chunk.generated_text is not None:
+                if self._sequence_count > 1:
+                    # A stream in this dialect has one sequence.
+                    yield chunk
+                    check_sequence_count(1, self._sequence_count, IncompleteGenerationError)
                 self.is_complete = True
             yield chunk
 
     def take_rest(self) -> Sequence[Chunk]:
         return ()
+
+
+def _refuse_ignored(parameters: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequestError` for a parameter that TGI would ignore in silence."""
+    for name, remedy in NOT_IN_TGI.items():
+        value = parameters.get(name)
+        if value is not None and not (name == "num_return_sequences" and value == 1):
+            raise unsupported_parameter_error(name, "tgi", remedy)
 
 
 def _decode_leniently(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T:

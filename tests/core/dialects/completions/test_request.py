@@ -9,7 +9,7 @@ from hfgen import InvalidRequestError
 from hfgen._core.dialects.completions import Completions
 from hfgen._core.dialects.server_kind import Server
 
-KINDS = [None, "tgi", "vllm", "sglang", "llama.cpp", "ollama", "provider"]
+KINDS = [None, "tgi", "vllm", "sglang", "llama.cpp", "ollama", "transformers", "provider"]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 JSON_SCHEMA = json.dumps(SCHEMA)
 
@@ -26,6 +26,15 @@ def added_fields(parameters, kind, **facts):
     plain = body({}, kind, **facts)
     both = body(parameters, kind, **facts)
     return {key: value for key, value in both.items() if plain.get(key, "none") != value}
+
+
+def drawn_fields(kind, **values):
+    """What makes a server draw tokens: a temperature, and for one kind a generation config."""
+    if kind != "transformers":
+        return {**values, "temperature": 1.0}
+    own = {"top_p": values.pop("top_p")} if "top_p" in values else {}
+    config = json.dumps({"do_sample": True, **values}, separators=(",", ":"))
+    return {**own, "temperature": 1.0, "generation_config": config}
 
 
 def refusal(parameters, kind):
@@ -118,23 +127,31 @@ class TestFields:
         assert added_fields({name: 1}, kind) == {name: 1}
 
     def test_top_p(self, kind):
-        assert added_fields({"top_p": 0.5}, kind) == {"top_p": 0.5, "temperature": 1.0}
+        assert added_fields({"top_p": 0.5}, kind) == drawn_fields(kind, top_p=0.5)
+
+    def test_do_sample(self, kind):
+        assert added_fields({"do_sample": True}, kind) == drawn_fields(kind)
+        assert added_fields({"do_sample": False}, kind) == {}
 
     def test_top_k(self, kind):
         if kind in {"tgi", "ollama"}:
             assert "top_k" in refusal({"top_k": 5}, kind)
         else:
-            assert added_fields({"top_k": 5}, kind) == {"top_k": 5, "temperature": 1.0}
+            assert added_fields({"top_k": 5}, kind) == drawn_fields(kind, top_k=5)
 
     def test_typical_p(self, kind):
-        if kind == "llama.cpp":
-            assert added_fields({"typical_p": 0.5}, kind)["typical_p"] == 0.5
+        if kind in {"llama.cpp", "transformers"}:
+            assert added_fields({"typical_p": 0.5}, kind) == drawn_fields(kind, typical_p=0.5)
         else:
             assert "typical_p" in refusal({"typical_p": 0.5}, kind)
 
     def test_repetition_penalty(self, kind):
         if kind == "ollama":
             assert "repetition_penalty" in refusal({"repetition_penalty": 1.2}, kind)
+            return
+        if kind == "transformers":
+            config = added_fields({"repetition_penalty": 1.2}, kind).pop("generation_config")
+            assert json.loads(config) == {"do_sample": False, "repetition_penalty": 1.2}
             return
         name = "repeat_penalty" if kind == "llama.cpp" else "repetition_penalty"
         assert added_fields({"repetition_penalty": 1.2}, kind) == {name: 1.2}
@@ -154,7 +171,7 @@ class TestFields:
 
     def test_num_return_sequences(self, kind):
         assert added_fields({"num_return_sequences": 1}, kind) == {}
-        if kind in {"tgi", "ollama"}:
+        if kind in {"tgi", "ollama", "transformers"}:
             assert "num_return_sequences" in refusal({"num_return_sequences": 2}, kind)
         else:
             assert added_fields({"num_return_sequences": 2}, kind) == {"n": 2}
@@ -191,6 +208,9 @@ class TestFields:
         ],
     )
     def test_details(self, kind, parameters, count):
+        if kind in {"ollama", "transformers"} and parameters.get("top_n_tokens"):
+            assert "top_n_tokens" in refusal(parameters, kind)
+            return
         ids = {"return_token_ids": True} if kind in {"vllm", "sglang"} else {}
         assert added_fields(parameters, kind) == {"logprobs": count} | ids
 
@@ -253,6 +273,13 @@ def test_a_refusal_names_the_field_and_the_server_and_what_to_do(kind):
     names = {None: "unknown kind", "provider": "provider", "sglang": "SGLang", "vllm": "vLLM"}
     assert names.get(kind, kind).lower() in message.lower()
     assert "leave it out" in message
+
+
+@pytest.mark.parametrize("name", ["num_return_sequences", "max_time"])
+def test_what_no_route_of_tgi_takes_is_not_sent_to_its_own_routes_either(name):
+    message = refusal({name: 2}, "tgi")
+    assert "TGI does not take it" in message
+    assert "own routes" not in message
 
 
 def test_unknown_parameters_win_except_prompt_and_stream():

@@ -10,7 +10,13 @@ import msgspec
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
-from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.base import (
+    DECODE_ERRORS,
+    check_sequence_count,
+    find_error,
+    malformed_error,
+    read_non_chunk,
+)
 from hfgen._core.dialects.completions.request import make_body
 from hfgen._core.dialects.completions.response import (
     Choice,
@@ -27,6 +33,7 @@ from hfgen._core.dialects.completions.response import (
     translate_finish_reason,
 )
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
+from hfgen._core.errors import IncompleteGenerationError, MalformedAnswerError
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
 
@@ -69,6 +76,7 @@ class Completions:
         usage = completion.usage or Usage()
         choices.sort(key=lambda choice: choice.index or 0)
         output = RequestedOutput.of(self._request, self._server.kind)
+        check_sequence_count(len(choices), output.sequence_count, MalformedAnswerError)
         return [_make_generated_text(choice, usage, output, len(choices)) for choice in choices]
 
     def make_event_reader(
@@ -99,7 +107,7 @@ class CompletionsEvents:
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         return chain.from_iterable(map(self._read, events))
 
-    def _read(self, event: Event) -> Sequence[Chunk]:
+    def _read(self, event: Event) -> Iterable[Chunk]:
         if self._is_done:
             return ()
         try:
@@ -150,12 +158,18 @@ class CompletionsEvents:
             self._sequences[number] = SequenceReader(number, self._output)
         return self._sequences[number]
 
-    def _read_other(self, event: Event, problem: str) -> Sequence[Chunk]:
+    def _read_other(self, event: Event, problem: str) -> Iterable[Chunk]:
         if not read_non_chunk(event, self._headers, f"no completion ({problem})"):
             return ()
-        self._is_done = self.is_complete = True
+        self._is_done = True
         self._sequences = self._sequences or {0: SequenceReader(0, self._output)}
-        return self.take_rest()
+        return self._end()
+
+    def _end(self) -> Iterator[Chunk]:
+        yield from self.take_rest()
+        requested = self._output.sequence_count
+        check_sequence_count(len(self._sequences), requested, IncompleteGenerationError)
+        self.is_complete = True
 
 
 def _make_generated_text(
