@@ -212,11 +212,18 @@ class ModelLoadingError(ServerError):
 
 
 class IncompleteGenerationError(HfgenError):
-    """A stream ended, cleanly or not, before its last event: `text` is not the whole answer."""
+    """A stream ended, cleanly or not, before its last event: `text` is not the whole answer.
+
+    Also if it has fewer texts than `num_return_sequences` asks for.
+    """
 
 
 class MalformedAnswerError(HfgenError):
-    """The body of an answer cannot be read as a generation; the message shows its start."""
+    """The body of an answer is not the generation that was asked for.
+
+    It cannot be read, and the message shows its start; or it has fewer texts than
+    `num_return_sequences` asks for.
+    """
 
 
 class MalformedStreamError(MalformedAnswerError):

@@ -1,7 +1,7 @@
 """`GenerationRequest`: the requests that callers pass, their checks, and their JSON.
 
 Names and meanings are those of TGI's `GenerateParameters` (its OpenAPI document, 3.3). The last two
-parameters are for the transformers pipelines of the Inference API and the Inference Toolkit.
+parameters are for the transformers pipelines of the Inference Toolkit, and for completions.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class GenerateParameters(TypedDict, total=False):
     """Mark the text as generated (https://arxiv.org/abs/2301.10226)."""
 
     max_time: float | None
-    """Seconds after which to stop generating. Transformers pipelines only."""
+    """Seconds after which to stop generating. Transformers pipelines and llama.cpp only."""
     num_return_sequences: int | None
-    """Return this many sequences. Transformers pipelines only."""
+    """Return this many sequences; not on TGI. They differ if tokens are drawn: see `do_sample`."""
 
 
 class _Required(TypedDict):

@@ -55,7 +55,8 @@ class Client:
             ConnectError: There was no connection to the server, or it broke.
             TimeoutError: A limit of `timeout` passed.
             AbortError: `signal` was aborted.
-            MalformedAnswerError: The answer is not of a known form.
+            MalformedAnswerError: The answer is not of a known form, or has fewer texts than
+                `num_return_sequences` asks for.
         """
         refuse_resume(options)
         return self._session.run(Run, request, options)
