@@ -28,6 +28,13 @@ def test_streams_the_text(hfgen):
     assert body == {"inputs": "Hi", "parameters": parameters, "stream": True}
 
 
+def test_a_temperature_of_1_draws_tokens(hfgen):
+    with ScriptedServer(STORY) as server:
+        hfgen("generate", "Hi", "--temperature", "1.0", "--api-url", server.url)
+    parameters = server.requests[0].json["parameters"]
+    assert (parameters["temperature"], parameters["do_sample"]) == (1.0, True)
+
+
 def test_shows_each_token_as_it_comes(hfgen):
     with ScriptedServer(events(token("Once"), Hang())) as server:
         process = hfgen.start("generate", "Hi", "--api-url", server.url)

@@ -131,6 +131,7 @@ class TestFields:
 
     def test_do_sample(self, kind):
         assert added_fields({"do_sample": True}, kind) == drawn_fields(kind)
+        assert added_fields({"temperature": 1.0}, kind) == drawn_fields(kind)
         assert added_fields({"do_sample": False}, kind) == {}
 
     def test_top_k(self, kind):
