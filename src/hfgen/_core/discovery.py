@@ -6,8 +6,8 @@ Only TGI has `GET /info` (its router/src/server.rs). All servers have `GET /v1/m
 (Ollama, openai/openai.go), in TGI the id of the model, and in `transformers serve` a list of the
 parts of that id (transformers, src/transformers/cli/serving/model_manager.py).
 
-What is asked for is optional. A server that fails at these routes, for whatever reason that lasts,
-is one of unknown kind.
+What is asked for is optional: a server that answers with an error that lasts, also a 500, is one of
+unknown kind.
 """
 
 from __future__ import annotations
