@@ -138,12 +138,42 @@ class TestAnswers:
         assert server.request().json["parameters"]["details"] is True
         assert result.answers[0].details.tokens == []
 
+    @pytest.mark.parametrize(("speaks", "has_details"), [("tgi", True), (None, False)])
+    def test_are_counted_only_if_the_server_is_known_to_do_that(
+        self, side, serve, speaks, has_details
+    ):
+        # Not only TGI speaks its dialect: the Inference Toolkit refuses `details`.
+        def respond(request):
+            return STORY if request.method == "POST" else status(404)
+
+        server = serve(respond, speaks=speaks)
+        client = side.client(api_url=f"{server.url}/any", dialect="tgi")
+        (result,) = side.collect(client.generate_many(["x"]))
+        assert result.error is None
+        assert ("details" in server.requests[-1].json["parameters"]) is has_details
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_that_are_fewer_than_asked_for_are_an_error(self, side, serve, stream, whole):
+        def respond(request):
+            if request.method == "GET":
+                return status(404)
+            return as_json([{"generated_text": "a"}]) if whole else tokens("a", "b")
+
+        server = serve(respond, speaks=None)
+        client = side.client(api_url=f"{server.url}/any", dialect="tgi", retry=QUICK)
+        row = {"inputs": "x", "parameters": {"num_return_sequences": 2}}
+        (result,) = side.collect(client.generate_many([row], stream=stream))
+        assert "1 of 2 texts" in result.error.message
+        assert result.answers == []
+
     def test_have_no_details_if_the_row_forbids_them(self, side, serve):
         server = serve(tokens("a"))
         collect_results(
             side, server, [{"inputs": "x", "parameters": {"details": False, "seed": 1}}]
         )
-        assert server.request().json["parameters"] == {"details": False, "seed": 1}
+        sent = server.request().json["parameters"]
+        assert sent == {"details": False, "seed": 1, "do_sample": False}
 
     @pytest.mark.parametrize("stream", [True, False])
     def test_have_their_tokens_if_a_row_asks(self, side, serve, stream):

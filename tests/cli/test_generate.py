@@ -24,7 +24,15 @@ def test_streams_the_text(hfgen):
         done = hfgen("generate", "Hi", "--api-url", server.url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Once upon\n", "")
     body = server.requests[0].json
-    assert body == {"inputs": "Hi", "parameters": {"return_full_text": False}, "stream": True}
+    parameters = {"return_full_text": False, "do_sample": False}
+    assert body == {"inputs": "Hi", "parameters": parameters, "stream": True}
+
+
+def test_a_temperature_of_1_draws_tokens(hfgen):
+    with ScriptedServer(STORY) as server:
+        hfgen("generate", "Hi", "--temperature", "1.0", "--api-url", server.url)
+    parameters = server.requests[0].json["parameters"]
+    assert (parameters["temperature"], parameters["do_sample"]) == (1.0, True)
 
 
 def test_shows_each_token_as_it_comes(hfgen):

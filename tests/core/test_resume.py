@@ -29,10 +29,11 @@ def test_the_request_for_the_rest():
     }
 
 
-def test_no_parameters_are_added():
+def test_a_request_without_parameters():
     resumption = Resumption({"inputs": "Once", "model": "m"})
     resumption.take_chunk(chunk(" upon"))
-    assert resumption.make_request(BROKE) == {"inputs": "Once upon", "model": "m"}
+    rest = resumption.make_request(BROKE)
+    assert rest == {"inputs": "Once upon", "model": "m", "parameters": {}}
 
 
 def test_chunks_before_the_break_are_unchanged():

@@ -1,6 +1,7 @@
 """Where a call goes, and in which dialect: by its URL, by its options, by asking the server."""
 
 import json
+import re
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import hfgen
 from helpers.scripted_answers import answer
 from helpers.scripted_routes import answer_by_route, request_lines
 from helpers.sync_and_async import reply
-from hfgen.testing import as_json, done, events, status, tokens
+from hfgen.testing import Cut, as_json, done, events, status, tokens
 
 MODELS = {
     "object": "list",
@@ -203,9 +204,12 @@ class TestByAsking:
         assert side.run(None, REQUEST, api_url=server.url, retry=retry)
         assert request_lines(server) == ["GET /info", "GET /info", "POST /"]
 
-    def test_a_failed_question_is_not_remembered(self, side, serve):
+    @pytest.mark.parametrize(
+        ("failure", "kind"), [(503, hfgen.ServerError), (401, hfgen.AuthenticationError)]
+    )
+    def test_a_failed_question_is_not_remembered(self, side, serve, failure, kind):
         for end in ("", "/v1"):
-            script = [status(500)]
+            script = [status(failure)]
 
             def respond(request, script=script):
                 is_question = request.method == "GET"
@@ -213,11 +217,29 @@ class TestByAsking:
                     return script.pop()
                 return answer_by_route(v1_models=MODELS, v1_completions=COMPLETED)(request)
 
-            client = side.client(api_url=serve(respond, speaks=None).url + end)
+            client = side.client(api_url=serve(respond, speaks=None).url + end, max_retries=0)
             request = {"inputs": "x", "parameters": {"truncate": 4}}
-            with pytest.raises(hfgen.ServerError):
+            route = "v1/models" if end else "info"
+            with pytest.raises(kind, match=rf"GET http.*/{route} asked what the server is"):
                 side.call(client.run, request)
             assert side.call(client.run, request)[0].generated_text == "a"
+
+    @pytest.mark.parametrize("failure", [400, 403, 404, 500, 501, 505])
+    @pytest.mark.parametrize("end", ["", "/v1"])
+    def test_the_answer_is_optional(self, side, serve, failure, end):
+        # `transformers serve` without a cache of the Hub: its list of models is a 500.
+        routes = {"v1_models": status(failure), "v1_completions": COMPLETED}
+        server = serve(answer_by_route(**routes), speaks=None)
+        for _ in range(2):
+            [text] = side.run(None, "x", api_url=server.url + end)
+            assert text.generated_text == "a"
+        assert request_lines(server).count("GET /v1/models") == 1
+
+    @pytest.mark.parametrize(("end", "route"), [("", "info"), ("/v1", "v1/models")])
+    def test_the_error_of_a_question_that_is_not_answered_names_it(self, side, end, route):
+        match = f"GET http://127.0.0.1:9/{route} asked what the server is"
+        with pytest.raises(hfgen.ConnectError, match=re.escape(match)):
+            side.run(None, "x", api_url=f"http://127.0.0.1:9{end}", max_retries=0)
 
     def test_a_request_that_cannot_be_sent_asks_nothing(self, side, serve):
         server = serve(as_json(GENERATED), speaks=None)
@@ -253,6 +275,18 @@ class TestKindsOfServers:
             side.run(None, request_, api_url=f"{server.url}/v1")
         assert request_lines(server) == ["GET /v1/models", *["POST /v1/completions"] * 2]
 
+    @pytest.mark.parametrize("drawing", [{"temperature": 1.0}, {"do_sample": True}, {"top_p": 0.9}])
+    def test_the_kind_is_asked_for_if_tokens_are_drawn(self, side, serve, drawing):
+        # A temperature alone does not make all servers draw tokens.
+        server = serve(answer_by_route(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
+        request = {**REQUEST, "parameters": {"max_new_tokens": 5, **drawing}}
+        side.run(None, request, api_url=f"{server.url}/v1")
+        assert request_lines(server) == ["GET /v1/models", "POST /v1/completions"]
+        server = serve(answer_by_route(v1_models=MODELS, v1_completions=COMPLETED), speaks=None)
+        request = {**REQUEST, "parameters": {"max_new_tokens": 5, "do_sample": False}}
+        side.run(None, request, api_url=f"{server.url}/v1")
+        assert request_lines(server) == ["POST /v1/completions"]
+
     def test_an_unknown_kind(self, side, serve):
         server = serve(answer_by_route(v1_completions=COMPLETED), speaks=None)
         side.run(None, "x", api_url=f"{server.url}/v1")
@@ -273,6 +307,32 @@ class TestKindsOfServers:
         server = serve(answer_by_route(v1_models=models, v1_completions=COMPLETED), speaks=None)
         with pytest.raises(hfgen.InvalidRequestError, match=r"grammar.*llama\.cpp"):
             side.run(None, request, api_url=server.url)
+
+    def test_transformers_serve(self, side, serve):
+        # Its `owned_by` is the id of the model, split.
+        models = {"data": [{"id": "owner/name", "owned_by": ["owner", "name"]}]}
+        server = serve(answer_by_route(v1_models=models, v1_completions=COMPLETED), speaks=None)
+        request = {**REQUEST, "parameters": {"max_new_tokens": 5, "temperature": 1.0, "top_k": 3}}
+        for end in ("", "/v1"):
+            side.run(None, request, api_url=server.url + end)
+            sent = server.requests[-1].json
+            assert json.loads(sent["generation_config"]) == {"do_sample": True, "top_k": 3}
+            assert sent["temperature"] == 1.0
+            with pytest.raises(hfgen.InvalidRequestError, match=r"`transformers serve` does not"):
+                side.run(None, TWO, api_url=server.url + end)
+
+    @pytest.mark.parametrize("parameters", [{"num_return_sequences": 2}, {"max_time": 1.0}])
+    @pytest.mark.parametrize("path", ["", "/", "/generate", "/generate_stream", "/other"])
+    @pytest.mark.parametrize("verb", ["run", "stream"])
+    def test_what_tgi_ignores_is_refused_on_all_of_its_routes(
+        self, side, serve, parameters, path, verb
+    ):
+        server = serve(tokens("a"))
+        request = {"inputs": "x", "parameters": parameters}
+        options = {"dialect": "tgi"} if path == "/other" else {}
+        with pytest.raises(hfgen.InvalidRequestError, match="TGI does not take it"):
+            getattr(side, verb)(None, request, api_url=server.url + path, **options)
+        assert [r for r in server.requests if r.method == "POST"] == []
 
 
 TWO = {**REQUEST, "parameters": {"max_new_tokens": 5, "num_return_sequences": 2}}
@@ -307,6 +367,31 @@ class TestSeveralSequences:
         ]  # fmt: skip
         assert [c.generated_text for c in chunks] == [None, None, "aA", "bB"]
 
+    @pytest.mark.parametrize(("path", "one"), [("/v1", COMPLETED), ("", [GENERATED])])
+    @pytest.mark.parametrize("verb", ["run", "stream"])
+    def test_fewer_than_asked_for_are_an_error(self, side, serve, path, one, verb):
+        # The server is unknown, and may take the parameter.
+        server = serve(answer_by_route(v1_completions=as_json(one), root=as_json(one)), speaks=None)
+        with pytest.raises(hfgen.MalformedAnswerError, match=r"1 of 2 texts.*ask so many times"):
+            side.outcome(verb, None, request=TWO, api_url=server.url + path)
+
+    @pytest.mark.parametrize(
+        ("path", "end"), [("/v1", [done()]), ("/v1", []), ("", [])], ids=["done", "no done", "tgi"]
+    )
+    @pytest.mark.parametrize("verb", ["run", "stream"])
+    def test_fewer_in_a_stream_are_an_error(self, side, serve, path, end, verb):
+        steps = [
+            {"choices": [{"index": 0, "text": "a", "finish_reason": None}]},
+            {"choices": [{"index": 0, "text": "b", "finish_reason": "length"}]},
+        ]
+        stream = events(*steps, *end) if path else tokens("a", "b")
+        server = serve(answer_by_route(v1_completions=stream, root=stream), speaks=None)
+        with pytest.raises(hfgen.IncompleteGenerationError) as caught:
+            side.outcome(verb, None, request=TWO, api_url=server.url + path, max_retries=0)
+        if end or not path:
+            assert caught.value.text == "ab"
+            assert "1 of 2 texts" in caught.value.message
+
     def test_stream_tokens_is_refused(self, side, serve):
         server = serve(tokens("a"))
         with pytest.raises(hfgen.InvalidRequestError, match="sequence"):
@@ -314,8 +399,6 @@ class TestSeveralSequences:
 
 
 def test_a_break_after_the_last_token_still_gives_it(side, serve):
-    from hfgen.testing import Cut  # noqa: PLC0415
-
     end = {"choices": [{"text": "b", "finish_reason": "length"}]}
     server = serve(events({"choices": [{"text": "a"}]}, end, Cut()), speaks="vllm")
     chunks = side.collect(side.stream(None, REQUEST, api_url=server.url))

@@ -54,6 +54,56 @@ def test_answers(side, local_server, request_):
     assert completion.details.generated_tokens == native.details.generated_tokens
 
 
+class TestSampling:
+    """The same parameters draw tokens, or do not, on both routes of a server."""
+
+    def _texts(self, side, local_server, parameters):
+        request = {"inputs": "Once upon a time"}
+        if parameters is not None:
+            request["parameters"] = parameters
+        return {
+            side.run(None, request, api_url=local_server.url + route)[0].generated_text
+            for route in ("/generate", "/v1", "")
+        } | {
+            side.collect(side.stream(None, request, api_url=local_server.url + route))[
+                -1
+            ].generated_text
+            for route in ("/generate", "/v1")
+        }
+
+    @pytest.mark.parametrize(
+        "drawing",
+        [{"temperature": 1.0}, {"do_sample": True}, {"top_p": 0.95}],
+        ids=["temperature", "do_sample", "top_p"],
+    )
+    def test_is_as_the_parameters_say(self, side, local_server, drawing):
+        texts = set()
+        for seed in (1, 2, 3):
+            parameters = {**drawing, "seed": seed, "max_new_tokens": 16, "return_full_text": False}
+            (text,) = self._texts(side, local_server, parameters)
+            texts.add(text)
+        assert len(texts) > 1
+
+    def test_is_off_if_they_do_not_ask_for_it(self, side, local_server):
+        texts = [
+            self._texts(
+                side, local_server, {**off, "max_new_tokens": 16, "return_full_text": False}
+            )
+            for off in ({}, {"seed": 5}, {"temperature": 0}, {"do_sample": False, "top_p": 0.9})
+        ]
+        assert len(set().union(*texts)) == 1
+
+    def test_is_off_without_parameters(self, side, local_server):
+        for route in ("/generate", "/v1"):
+            url = local_server.url + route
+            first, second = (side.run(None, "The end.", api_url=url) for _ in range(2))
+            assert first[0].generated_text == second[0].generated_text
+            chunks = side.collect(side.stream(None, "Once upon a time", api_url=url))
+            assert chunks[-1].generated_text == "".join(
+                c.token.text for c in chunks if not c.token.special
+            )
+
+
 def test_tokens_of_a_text(side, local_server):
     client = side.client(api_url=local_server.url)
     tokens = side.call(client.tokenize, TEXT)

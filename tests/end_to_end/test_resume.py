@@ -45,7 +45,7 @@ def test_a_broken_stream_is_resumed(side, serve, how, count):
     assert chunks[-1].generated_text == "Once upon a time"
     assert server.requests[1].json == {
         "inputs": "Tell" + "".join(STORY[:count]),
-        "parameters": {"max_new_tokens": 9 - count, "stop": ["END"]},
+        "parameters": {"max_new_tokens": 9 - count, "stop": ["END"], "do_sample": False},
         "stream": True,
     }
     assert side.collect(side.stream_tokens(server, request, resume=True)) == STORY

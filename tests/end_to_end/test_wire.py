@@ -11,6 +11,8 @@ from hfgen.testing import Cut, Hang, Pause, ScriptedAnswer, event
 
 STORY = (token("Once"), token(" upon"), token("</s>", special=True, last="Once upon"))
 SSE = {"content-type": "text/event-stream"}
+# What every request of TGI's dialect says, unless it asks for tokens to be drawn.
+GREEDY = {"parameters": {"do_sample": False}}
 
 
 def read_until_error(side, stream):
@@ -31,7 +33,7 @@ class TestVerbs:
         assert side.run(server)[0].generated_text == "Once upon"
         request = server.request()
         assert (request.method, request.path) == ("POST", "/generate")
-        assert request.json == {"inputs": "Once", "stream": False}
+        assert request.json == {"inputs": "Once", **GREEDY, "stream": False}
         assert request.headers["content-type"] == "application/json"
 
     def test_stream(self, side, serve):
@@ -40,7 +42,7 @@ class TestVerbs:
         assert stream.status == 200
         assert stream.headers["Content-Type"] == "text/event-stream"
         assert [chunk.to_dict() for chunk in side.collect(stream)] == list(STORY)
-        assert server.request().json == {"inputs": "Once", "stream": True}
+        assert server.request().json == {"inputs": "Once", **GREEDY, "stream": True}
 
     def test_stream_tokens(self, side, serve):
         assert side.collect(side.stream_tokens(serve(events(*STORY)))) == ["Once", " upon"]

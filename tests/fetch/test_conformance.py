@@ -251,7 +251,7 @@ class TestRedirects:
         assert server.request().headers["authorization"] == f"Bearer {KEY}"
         asked = target.request()
         assert (asked.method, asked.path, asked.json) == (
-            "POST", "/b", {"inputs": "Once", "stream": False}
+            "POST", "/b", {"inputs": "Once", "parameters": {"do_sample": False}, "stream": False}
         )  # fmt: skip
         assert KEY not in str(asked.headers)
 

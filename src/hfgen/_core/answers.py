@@ -245,7 +245,8 @@ class ServerInfo(Answer, frozen=True, kw_only=True, eq=False):
     """A server's description of itself. Other fields that it sends are in `to_dict`, and by key.
 
     Attributes:
-        server: The software: "tgi", "vllm", "sglang", "llama.cpp", "ollama"; None if unknown.
+        server: The software: "tgi", "vllm", "sglang", "llama.cpp", "ollama", "transformers" (which
+            is `transformers serve`); None if unknown.
         model_id: The model that the server serves, None if there are several.
         version: The server's version, None if unknown.
         max_input_tokens: The maximum of tokens in a prompt, None if unknown.

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from hfgen._core import discovery, routing
 from hfgen._core.conversation import Opened, converse
 from hfgen._core.dialects.tgi import TGI
-from hfgen._core.errors import HfgenError, StatusError
+from hfgen._core.errors import HfgenError, StatusError, hide_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,9 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
             InvalidRequestError: The request cannot be sent as the options say.
             HfgenError: The error of the last attempt.
         """
-        plan = routing.plan_route(self.request, context.settings, context.environment)
+        plan = routing.plan_route(
+            self.request, context.settings, context.environment, is_counted=self.is_counted
+        )
         targets = context.targets.get(plan.key) or plan.targets
         if not targets:
             # What TGI's dialect cannot express, no dialect can. Fail before a server is asked.
@@ -93,7 +95,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         Raises:
             HfgenError: The rest was asked for, and the last attempt failed.
         """
-        error.hide_secrets(context.find_secrets())
+        hide_secrets(error, context.find_secrets())
         resumption = self.verb.resumption
         rest = resumption.prepare_rest(error) if resumption is not None else None
         if resumption is None or rest is None:

@@ -122,7 +122,9 @@ class CallContext(msgspec.Struct, frozen=True):
     def _make_headers(self, url: str, *, stream: bool = False) -> Headers:
         settings = self.settings
         headers = {
-            "accept": "text/event-stream, application/json" if stream else "application/json",
+            # A stream has two types, since a server may answer with JSON. They are not listed:
+            # the Inference Toolkit refuses a list, and `text/event-stream` too.
+            "accept": "*/*" if stream else "application/json",
             # A server that compresses would hold events back until a block is full.
             "accept-encoding": "identity",
             "user-agent": self.environment.user_agent,

@@ -28,6 +28,7 @@ from hfgen._core.errors import (
     StatusError,
     TimeoutError,  # noqa: A004
     drop_tracebacks,
+    hide_secrets,
 )
 from hfgen._core.fetch import FetchRequest, FetchResponse
 from hfgen._core.headers import Headers, find_secrets
@@ -173,7 +174,7 @@ def converse(
                 raise (yield from _read_status_error(request, response, clock))
             return (yield from accept(partial(_will_retry, retry, retries, clock), response))
         except HfgenError as failure:
-            failure.hide_secrets(find_secrets(request.headers))
+            hide_secrets(failure, find_secrets(request.headers))
             error = failure
 
 
@@ -184,7 +185,7 @@ def _will_retry(retry: Retry, retries: int, clock: Clock, error: HfgenError) -> 
 def _mention_requested_wait(error: HfgenError, retry: Retry) -> HfgenError:
     requested = retry.find_requested_wait(error)
     if requested is not None and requested > retry.max_wait:
-        _add_hint(
+        add_hint(
             error, f"the server asks to be left alone for {requested:g} s; max_wait allows less"
         )
     return error
@@ -261,10 +262,11 @@ def _read_status_error(
     elif response.status in {404, 405, 410}:
         hint = f"the request went to {redact_url(request.url)}"
     if hint:
-        _add_hint(error, hint)
+        add_hint(error, hint)
     return error
 
 
-def _add_hint(error: HfgenError, hint: str) -> None:
+def add_hint(error: HfgenError, hint: str) -> None:
+    """Add a hint, in brackets, to the message of an error."""
     error.message = f"{error.message} ({hint})"
     error.args = (error.message, *error.args[1:])

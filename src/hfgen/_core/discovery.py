@@ -3,7 +3,11 @@
 Only TGI has `GET /info` (its router/src/server.rs). All servers have `GET /v1/models`, where
 `owned_by` tells them apart: "vllm" (vllm/entrypoints/openai/models/protocol.py), "sglang"
 (sglang/srt/entrypoints/openai/protocol.py), "llamacpp" (llama.cpp, tools/server), "library"
-(Ollama, openai/openai.go), and in TGI the id of the model.
+(Ollama, openai/openai.go), in TGI the id of the model, and in `transformers serve` a list of the
+parts of that id (transformers, src/transformers/cli/serving/model_manager.py).
+
+What is asked for is optional: a server that answers with an error that lasts, also a 500, is one of
+unknown kind.
 """
 
 from __future__ import annotations
@@ -13,13 +17,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read, converse
-from hfgen._core.dialects.server_kind import UNKNOWN, Server
-from hfgen._core.errors import AuthenticationError, ModelLoadingError, StatusError
+from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read, add_hint, converse
+from hfgen._core.dialects.server_kind import TGI_SERVER, UNKNOWN, Server
+from hfgen._core.errors import (
+    AuthenticationError,
+    ConnectError,
+    ModelLoadingError,
+    OverloadedError,
+    StatusError,
+    TimeoutError,  # noqa: A004
+)
 from hfgen._core.headers import Headers, media_type
 from hfgen._core.server_errors import is_tgi_error
+from hfgen._core.statuses import find_meaning
 from hfgen._core.target import Target
-from hfgen._core.url import extend_url, replace_route
+from hfgen._core.url import extend_url, redact_url, replace_route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,8 +51,6 @@ _KINDS: dict[str, Kind] = {
 }
 # The statuses of a server without such a route, or with a different route at this URL.
 _MISSING_ROUTE = frozenset({404, 405, 422})
-# The server may answer later, so these must not be remembered as its answer.
-_TEMPORARY = frozenset({429, 500, 502, 503, 504, 529})
 
 
 def find_targets(url: str, context: CallContext) -> Conversation[tuple[Target, ...]]:
@@ -48,7 +58,7 @@ def find_targets(url: str, context: CallContext) -> Conversation[tuple[Target, .
     tgi = Target(dialect="tgi", url=url)
     info, models = yield from ask_info(url, context)
     if info is not None:
-        return (tgi,)
+        return (replace(tgi, server=TGI_SERVER),)
     server = identify_server(models)
     completions = Target(
         dialect="completions", url=extend_url(url, "v1/completions"), server=server or UNKNOWN
@@ -64,10 +74,16 @@ def find_server(target: Target, context: CallContext) -> Conversation[tuple[Targ
     return (replace(target, server=identify_server(models) or UNKNOWN),)
 
 
+def find_tgi_server(target: Target, context: CallContext) -> Conversation[tuple[Target, ...]]:
+    """Ask a server that speaks TGI's dialect whether it is TGI; return the target with that."""
+    info = yield from _read_info(target.url, context)
+    return (target if info is None else replace(target, server=TGI_SERVER),)
+
+
 def ask_info(url: str, context: CallContext) -> Conversation[tuple[Any, Any]]:
     """Return the documents of `/info` and None if the server is TGI, else None and `/v1/models`."""
-    info = yield from read_document(context.make_get_request(extend_url(url, "info")), context)
-    if isinstance(info, dict) and isinstance(info.get("model_id"), str):
+    info = yield from _read_info(url, context)
+    if info is not None:
         return info, None
     models = yield from read_document(
         context.make_get_request(extend_url(url, "v1/models")), context
@@ -75,11 +91,19 @@ def ask_info(url: str, context: CallContext) -> Conversation[tuple[Any, Any]]:
     return None, models
 
 
+def _read_info(url: str, context: CallContext) -> Conversation[dict[str, Any] | None]:
+    """Return the document of `/info` if the server is TGI, else None."""
+    info = yield from read_document(context.make_get_request(extend_url(url, "info")), context)
+    is_tgi = isinstance(info, dict) and isinstance(info.get("model_id"), str)
+    return info if is_tgi else None
+
+
 def read_document(request: FetchRequest, context: CallContext) -> Conversation[Any]:
     """Read a JSON document; return None if the server does not have it.
 
     Raises:
-        StatusError: The server refuses the key, or is not able to answer now.
+        StatusError: The server refuses the key, or is not able to answer now: it may answer
+            later, so None must not be remembered. The message names the request.
         ConnectError: The server cannot be reached.
         TimeoutError: The server took too long.
     """
@@ -87,12 +111,17 @@ def read_document(request: FetchRequest, context: CallContext) -> Conversation[A
         return (
             yield from converse(request, context.settings.retry, accept_document, context.clock)
         )
-    except (AuthenticationError, ModelLoadingError):
+    except (StatusError, ConnectError, TimeoutError) as error:
+        if isinstance(error, StatusError) and not _may_pass(error):
+            return None
+        add_hint(error, f"GET {redact_url(request.url)} asked what the server is")
         raise
-    except StatusError as error:
-        if error.status in _TEMPORARY:
-            raise
-        return None
+
+
+def _may_pass(error: StatusError) -> bool:
+    """Tell whether the server may answer later, or to another key."""
+    passes = isinstance(error, AuthenticationError | ModelLoadingError | OverloadedError)
+    return passes or find_meaning(error.status).is_transient
 
 
 def try_targets(
@@ -124,7 +153,11 @@ def identify_server(document: Any) -> Server | None:
     if not entries:
         return UNKNOWN if not models else None
     owner = entries[0].get("owned_by")
-    kind: Kind | None = "tgi" if owner == entries[0]["id"] else _KINDS.get(str(owner))
+    kind: Kind | None = _KINDS.get(owner) if isinstance(owner, str) else None
+    if owner == entries[0]["id"]:
+        kind = "tgi"
+    elif any(isinstance(m.get("owned_by"), list) for m in entries):
+        kind = "transformers"
     # vLLM and SGLang list adapters too, with the model that an adapter belongs to as `parent`.
     bases = [m for m in entries if m.get("parent") is None]
     lengths = [m.get("max_model_len") for m in bases]

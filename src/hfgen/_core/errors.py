@@ -57,13 +57,6 @@ class HfgenError(Exception):
         self.message = message
         self.text = text
 
-    def hide_secrets(self, secrets: Iterable[str]) -> None:
-        """Replace secrets by `***` in the message, because servers quote keys in their errors."""
-        for secret in secrets:
-            if secret in self.message:
-                self.message = self.message.replace(secret, "***")
-                self.args = (self.message, *self.args[1:])
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__.copy())
 
@@ -78,6 +71,15 @@ def _restore(kind: type[HfgenError], args: tuple[Any, ...], state: dict[str, Any
 def replace_control_characters(text: str) -> str:
     """Return the text of a server as it can be printed: a terminal acts on control characters."""
     return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def hide_secrets(error: HfgenError, secrets: Iterable[str]) -> None:
+    """Replace secrets by `***` in the message and the body: servers quote keys in their errors."""
+    for secret in secrets:
+        error.message = error.message.replace(secret, "***")
+        if isinstance(error, StatusError):
+            error.body = error.body.replace(secret.encode(), b"***")
+    error.args = (error.message, *error.args[1:])
 
 
 def drop_tracebacks(error: BaseException | None) -> None:
@@ -169,13 +171,6 @@ class StatusError(HfgenError):
         self.body = body
         self.error_type = error_type
 
-    def hide_secrets(self, secrets: Iterable[str]) -> None:
-        """Replace secrets by `***` in the message and the body."""
-        secrets = list(secrets)
-        super().hide_secrets(secrets)
-        for secret in secrets:
-            self.body = self.body.replace(secret.encode(), b"***")
-
     @property
     def request_id(self) -> str | None:
         return next((self.headers[n] for n in _REQUEST_ID_HEADERS if n in self.headers), None)
@@ -238,7 +233,8 @@ class IncompleteGenerationError(HfgenError):
     """A generation broke off: `text` is not the whole answer.
 
     A stream ended before its last event, cleanly or not; or the server named a finish reason by
-    which it broke the generation off ("abort", "cancelled", "error", "timeout" and the like).
+    which it broke the generation off ("abort", "cancelled", "error", "timeout" and the like); or
+    there are fewer texts than `num_return_sequences` asks for.
     """
 
 
@@ -251,7 +247,11 @@ class ContentFilterError(HfgenError):
 
 
 class MalformedAnswerError(HfgenError):
-    """The body of an answer cannot be read as a generation; the message shows its start."""
+    """The body of an answer is not the generation that was asked for.
+
+    It cannot be read, and the message shows its start; or it has fewer texts than
+    `num_return_sequences` asks for.
+    """
 
 
 class MalformedStreamError(MalformedAnswerError):

@@ -1,7 +1,7 @@
 """`GenerationRequest`: the requests that callers pass, their checks, and their JSON.
 
 Names and meanings are those of TGI's `GenerateParameters` (its OpenAPI document, 3.3). The last two
-parameters are for the transformers pipelines of the Inference API and the Inference Toolkit.
+parameters are for the transformers pipelines of the Inference Toolkit, and for completions.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class GenerateParameters(TypedDict, total=False):
     details: bool | None
     """Return `details`: tokens, finish reason, seed."""
     do_sample: bool | None
-    """Draw tokens instead of taking the likeliest. Any of temperature, top_k, top_p and
-    typical_p switches it on. With no parameters at all, TGI samples."""
+    """Draw tokens instead of taking the likeliest. Left out: true if temperature, top_k, top_p or
+    typical_p is given, or a `seed` for several sequences; else false. The same on every server."""
     frequency_penalty: float | None
     """Lower a token's logit by this much for each time it has occurred; -2 to 2."""
     grammar: Grammar | None
@@ -55,7 +55,8 @@ class GenerateParameters(TypedDict, total=False):
     """End the generation when one of these is generated; TGI keeps it in the text, and takes at
     most 4."""
     temperature: float | None
-    """Divide the logits by this before drawing; above 0."""
+    """Divide the logits by this before drawing; above 0. With 0, no token is drawn, but the
+    likeliest is taken."""
     top_k: int | None
     """Draw from this many of the likeliest tokens only; above 0."""
     top_n_tokens: int | None
@@ -71,9 +72,9 @@ class GenerateParameters(TypedDict, total=False):
     """Mark the text as generated (https://arxiv.org/abs/2301.10226)."""
 
     max_time: float | None
-    """Seconds after which to stop generating. Transformers pipelines only."""
+    """Seconds after which to stop generating. Transformers pipelines and llama.cpp only."""
     num_return_sequences: int | None
-    """Return this many sequences. Transformers pipelines only."""
+    """Return this many sequences; not on TGI. They differ if tokens are drawn: see `do_sample`."""
 
 
 class _Required(TypedDict):
@@ -96,6 +97,8 @@ RequestLike: TypeAlias = GenerationRequest | Mapping[str, Any] | str
 """What the four verbs take: a `GenerationRequest`, another mapping of its shape, or a prompt."""
 
 _PARAMETERS = frozenset(GenerateParameters.__annotations__)
+# These say how a token is drawn. Naming one asks for tokens to be drawn.
+_DRAWING = ("temperature", "top_k", "top_p", "typical_p")
 _TOP_LEVEL = ("inputs", "model", "options", "parameters")
 
 
@@ -143,6 +146,39 @@ def count_sequences(request: Mapping[str, Any]) -> int:
     parameters = request.get("parameters") or {}
     count = parameters.get("n")
     return count if isinstance(count, int) else parameters.get("num_return_sequences") or 1
+
+
+def is_sampled(parameters: Mapping[str, Any]) -> bool:
+    """Tell whether tokens are drawn; else each is the likeliest one (greedy decoding).
+
+    This rule holds for every server, though servers have rules of their own: each dialect writes
+    into its bodies what makes the server follow this one.
+
+    - With a `temperature` of 0, no token is drawn.
+    - Else `do_sample` decides, if it is given.
+    - Else tokens are drawn if `temperature`, `top_k`, `top_p` or `typical_p` is given, whatever its
+      value, or a `seed` for several sequences.
+    """
+    if parameters.get("temperature") == 0:
+        return False
+    do_sample: bool | None = parameters.get("do_sample")
+    if do_sample is not None:
+        return do_sample
+    if any(parameters.get(name) is not None for name in _DRAWING):
+        return True
+    count = max(parameters.get(name) or 1 for name in ("best_of", "n", "num_return_sequences"))
+    return count > 1 and parameters.get("seed") is not None
+
+
+def resolve_sampling(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with a `do_sample` that is what `is_sampled` tells.
+
+    If no token is drawn, what says how tokens are drawn is left out: TGI would draw for it.
+    """
+    if is_sampled(parameters):
+        return {**parameters, "do_sample": True}
+    rest = {name: value for name, value in parameters.items() if name not in _DRAWING}
+    return {**rest, "do_sample": False}
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:

@@ -96,9 +96,8 @@ class Resumption:
                 return None
             parameters["max_new_tokens"] = max_tokens - self._count
         self._earlier_texts, self._earlier_count = len(self._texts), self._count
-        request = {**self._request, "inputs": self._request["inputs"] + self.text}
-        # Add no empty `parameters`: TGI samples if they are absent, and not if they are empty.
-        return {**request, "parameters": parameters} if "parameters" in request else request
+        inputs = self._request["inputs"] + self.text
+        return {**self._request, "inputs": inputs, "parameters": parameters}
 
     def _is_exact(self) -> bool:
         parameters = self._parameters

@@ -9,7 +9,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hfgen._core import discovery, providers
 from hfgen._core.conversation import Ask
+from hfgen._core.dialects.server_kind import NOT_IN_TGI, TGI_SERVER
 from hfgen._core.errors import InvalidRequestError
+from hfgen._core.request import is_sampled
 from hfgen._core.target import Target
 from hfgen._core.url import (
     DEFAULT_API_URL,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 # The last part of a path to which OpenAI's clients append "completions".
 _OPENAI_BASE = re.compile(r"v\d+|openai")
 _ROUTES = re.compile(r"/(generate|generate_stream|v1|(v1/)?(chat/)?completions)?/?$")
-# Parameters that every server that speaks completions takes in the same way.
+# Parameters that every server that speaks completions takes in the same way, if no token is drawn.
 _COMMON_PARAMETERS = frozenset(
     {"do_sample", "frequency_penalty", "max_new_tokens", "seed", "temperature", "top_p"}
 )
@@ -54,9 +56,19 @@ class Plan(NamedTuple):
 
 
 def plan_route(  # noqa: PLR0911 - one return for each kind of URL
-    request: Mapping[str, Any], settings: Settings, environment: Environment
+    request: Mapping[str, Any],
+    settings: Settings,
+    environment: Environment,
+    *,
+    is_counted: bool = False,
 ) -> Plan:
     """Return where a normalised request goes.
+
+    Args:
+        request: The request.
+        settings: The options of the call.
+        environment: The settings from the environment.
+        is_counted: Whether to ask for the finish reason and the number of tokens.
 
     Raises:
         InvalidRequestError: The options contradict each other, or one is missing.
@@ -83,7 +95,7 @@ def plan_route(  # noqa: PLR0911 - one return for each kind of URL
     if path.endswith("/chat/completions"):
         raise InvalidRequestError("hfgen completes text: pass /v1/completions, without the chat")
     if dialect == "tgi":
-        return Plan((url, dialect), (Target(dialect="tgi", url=url),))
+        return _plan_tgi(url, request, is_counted=is_counted)
     if name == "completions":
         return _plan_completions(url, request)
     if dialect == "completions" or name == "v1":
@@ -132,6 +144,7 @@ def _make_tgi_target(url: str) -> Target:
         dialect="tgi",
         url=replace_route(url, "generate"),
         stream_url=replace_route(url, "generate_stream"),
+        server=TGI_SERVER,
     )
 
 
@@ -150,12 +163,22 @@ def _select_dialect(targets: tuple[Target, ...], dialect: str) -> tuple[Target, 
     return tuple(target for target in targets if dialect in {"auto", target.dialect})
 
 
+def _plan_tgi(url: str, request: Mapping[str, Any], *, is_counted: bool) -> Plan:
+    target = Target(dialect="tgi", url=url)
+    parameters = request.get("parameters") or {}
+    if not is_counted and not parameters.keys() & NOT_IN_TGI.keys():
+        return Plan((url, "tgi"), (target,))
+    # Not only TGI speaks its dialect, and servers differ in these parameters and in `details`.
+    return Plan((url, "tgi"), (), partial(discovery.find_tgi_server, target))
+
+
 def _plan_completions(url: str, request: Mapping[str, Any]) -> Plan:
     target = Target(dialect="completions", url=url)
     parameters = request.get("parameters") or {}
     # Other parameters have no effect if they are off or empty.
     used = {name for name, value in parameters.items() if value or name in _COMMON_PARAMETERS}
-    if "model" in request and "max_new_tokens" in parameters and used <= _COMMON_PARAMETERS:
+    is_common = used <= _COMMON_PARAMETERS and not is_sampled(parameters)
+    if "model" in request and "max_new_tokens" in parameters and is_common:
         return Plan((url, "common"), (target,))
     # Servers differ in the other parameters, so the kind of the server must be known.
     return Plan((url, "all"), (), partial(discovery.find_server, target))

@@ -35,7 +35,7 @@ def read_info(context: CallContext) -> Conversation[ServerInfo]:
 
     Raises:
         InvalidRequestError: The options name the router or a provider, which are no single server.
-        NotFoundError: The server has neither `/info` nor `/v1/models`.
+        NotFoundError: The server tells neither at `/info` nor at `/v1/models` what it is.
     """
     base = routing.find_server_url(context.settings, context.environment)
     info, models = yield from discovery.ask_info(base, context)
@@ -44,7 +44,7 @@ def read_info(context: CallContext) -> Conversation[ServerInfo]:
     server = discovery.identify_server(models)
     if server is None:
         raise NotFoundError(
-            f"{redact_url(base)} has neither /info nor /v1/models to tell what it is", status=404
+            f"neither /info nor /v1/models of {redact_url(base)} tells what it is", status=404
         )
     document = {"models": models["data"]}
     details: dict[str, Any] = {}

@@ -24,7 +24,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         dialect: The dialect that the route speaks.
         url: The URL to post to.
         stream_url: The URL to post to for a stream, if it is a different one.
-        server: What is known of a server that speaks completions.
+        server: What is known of the server.
         model: The server's own name for the model, None if it is the caller's.
         model_in_url: Whether to leave the model out of the body, because the URL names it.
     """
@@ -45,7 +45,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
         Args:
             request: The normalised request.
-            is_counted: Whether to ask for the finish reason and the number of tokens.
+            is_counted: Whether to ask for the finish reason and the number of tokens, if the server
+                is known to take the parameter. The Inference Toolkit refuses it.
         """
         if self.model is not None:
             request = {**request, "model": self.model}
@@ -56,7 +57,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             return Completions(request, self.server)
         if self.model_in_url:
             request = {key: value for key, value in request.items() if key != "model"}
-        if is_counted:
+        if is_counted and self.server.kind == "tgi":
             parameters = {"details": True, **request.get("parameters", {})}
             request = {**request, "parameters": parameters}
-        return TGI(request)
+        return TGI(request, self.server)

@@ -57,7 +57,8 @@ class Client:
             AbortError: `signal` was aborted.
             IncompleteGenerationError: The server broke the generation off.
             ContentFilterError: The server held back the rest of the text under its policy.
-            MalformedAnswerError: The answer is not of a known form.
+            MalformedAnswerError: The answer is not of a known form, or has fewer texts than
+                `num_return_sequences` asks for.
         """
         refuse_resume(options)
         return self._session.run(Run, request, options)

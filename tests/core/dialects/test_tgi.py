@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from helpers.sampled_parameters import SAMPLED
 from hfgen import InvalidRequestError, MalformedAnswerError, MalformedStreamError
+from hfgen._core.dialects.server_kind import Server
 from hfgen._core.dialects.tgi import TGI
 from hfgen._core.sse import Event
 
@@ -24,9 +26,40 @@ class TestBody:
         body = TGI({"inputs": "x", "parameters": {"top_k": 1}}).encode_body(stream=stream)
         assert json.loads(body) == {
             "inputs": "x",
-            "parameters": {"top_k": 1},
+            "parameters": {"top_k": 1, "do_sample": True},
             "stream": stream,
         }
+
+    @pytest.mark.parametrize(("parameters", "is_drawn"), SAMPLED)
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_says_whether_tokens_are_drawn(self, parameters, is_drawn, stream):
+        request = (
+            {"inputs": "x"} if parameters is None else {"inputs": "x", "parameters": parameters}
+        )
+        sent = json.loads(TGI(request).encode_body(stream=stream))["parameters"]
+        given = parameters or {}
+        assert sent.pop("do_sample") is is_drawn
+        given = {name: value for name, value in given.items() if name != "do_sample"}
+        if not is_drawn:
+            # With these, TGI would draw tokens.
+            drawing = {"temperature", "top_k", "top_p", "typical_p"}
+            given = {name: value for name, value in given.items() if name not in drawing}
+        assert sent == given
+
+    @pytest.mark.parametrize("parameters", [{"num_return_sequences": 2}, {"max_time": 1.5}])
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_with_what_tgi_ignores_is_refused(self, parameters, stream):
+        request = {"inputs": "x", "parameters": parameters}
+        (name,) = parameters
+        with pytest.raises(InvalidRequestError, match=rf"{name}: TGI does not take it .*; "):
+            TGI(request, Server("tgi")).encode_body(stream=stream)
+        # Transformers pipelines speak the dialect too, and take these.
+        sent = json.loads(TGI(request).encode_body(stream=stream))["parameters"]
+        assert sent.items() >= parameters.items()
+
+    def test_with_one_sequence_is_sent(self):
+        request = {"inputs": "x", "parameters": {"num_return_sequences": 1}}
+        assert TGI(request, Server("tgi")).encode_body(stream=False)
 
     def test_is_utf8(self):
         assert '"é\u2028👩"'.encode() in TGI({"inputs": "é\u2028👩"}).encode_body(stream=False)

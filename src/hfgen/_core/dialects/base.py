@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from hfgen._core import server_errors
-from hfgen._core.errors import MalformedAnswerError, MalformedStreamError
+from hfgen._core.errors import (
+    IncompleteGenerationError,
+    MalformedAnswerError,
+    MalformedStreamError,
+)
 from hfgen._core.headers import NO_HEADERS, Headers
 
 if TYPE_CHECKING:
@@ -116,6 +120,26 @@ def find_error(data: bytes) -> server_errors.ReportedError | None:
         return server_errors.parse_json_error(msgspec.json.decode(data))
     except DECODE_ERRORS:
         return None
+
+
+def check_sequence_count(
+    count: int, requested: int, kind: type[MalformedAnswerError | IncompleteGenerationError]
+) -> None:
+    """Check that a server gave as many sequences as `num_return_sequences` asks for.
+
+    Args:
+        count: How many it gave.
+        requested: How many the request asks for.
+        kind: The class of the error.
+
+    Raises:
+        MalformedAnswerError, IncompleteGenerationError: It gave fewer.
+    """
+    if count < requested:
+        raise kind(
+            f"the server gave {count} of {requested} texts: it seems to ignore "
+            "num_return_sequences; ask so many times, with a `seed` for each"
+        )
 
 
 def malformed_error(

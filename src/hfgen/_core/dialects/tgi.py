@@ -9,10 +9,23 @@ import msgspec
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, GeneratedText, attach_raw
-from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.base import (
+    DECODE_ERRORS,
+    check_sequence_count,
+    find_error,
+    malformed_error,
+    read_non_chunk,
+)
 from hfgen._core.dialects.finish_reasons import unfinished_text_error
+from hfgen._core.dialects.server_kind import (
+    NOT_IN_TGI,
+    UNKNOWN,
+    Server,
+    unsupported_parameter_error,
+)
+from hfgen._core.errors import IncompleteGenerationError, MalformedAnswerError
 from hfgen._core.headers import NO_HEADERS, Headers
-from hfgen._core.request import encode_json
+from hfgen._core.request import count_sequences, encode_json, resolve_sampling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,13 +72,25 @@ class TGI:
 
     Args:
         request: The normalised request.
+        server: What is known of the server. Others than TGI speak the dialect too: transformers
+            pipelines behind the Inference Toolkit, or behind the Inference API.
     """
 
-    def __init__(self, request: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self, request: Mapping[str, Any] = MappingProxyType({}), server: Server = UNKNOWN
+    ) -> None:
         self._request = request
+        self._server = server
+        self._parameters: Mapping[str, Any] = request.get("parameters") or {}
+        self._sequence_count = count_sequences(request)
 
     def encode_body(self, *, stream: bool) -> bytes:
-        return encode_json({**self._request, "stream": stream})
+        if self._server.kind == "tgi":
+            _refuse_ignored(self._parameters)
+        # Always with `do_sample`: TGI draws tokens if `parameters` is absent, and transformers
+        # pipelines draw them unless the request says otherwise.
+        parameters = resolve_sampling(self._parameters)
+        return encode_json({**self._request, "parameters": parameters, "stream": stream})
 
     def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
@@ -80,22 +105,26 @@ class TGI:
         for answer, item in zip(answers, items, strict=True):
             if (failure := _find_failure(item, answer.generated_text, headers)) is not None:
                 raise failure
+        check_sequence_count(len(answers), self._sequence_count, MalformedAnswerError)
         return answers
 
     def make_event_reader(
         self, headers: Headers = NO_HEADERS, *, only_text: bool = False
     ) -> TGIEvents:
-        return TGIEvents(headers, only_text=only_text)
+        return TGIEvents(headers, only_text=only_text, sequence_count=self._sequence_count)
 
 
 class TGIEvents:
     """The reader of the events of one stream; the event with the generated text is the last."""
 
-    __slots__ = ("_headers", "_only_text", "is_complete")
+    __slots__ = ("_headers", "_only_text", "_sequence_count", "is_complete")
 
-    def __init__(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> None:
+    def __init__(
+        self, headers: Headers = NO_HEADERS, *, only_text: bool = False, sequence_count: int = 1
+    ) -> None:
         self._headers = headers
         self._only_text = only_text
+        self._sequence_count = sequence_count
         self.is_complete = False
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
@@ -120,6 +149,10 @@ class TGIEvents:
                         # A token as any other: it does not complete the text.
                         yield msgspec.structs.replace(chunk, generated_text=None)
                     raise failure
+                if self._sequence_count > 1:
+                    # A stream in this dialect has one sequence.
+                    yield chunk if only_text else attach_raw(chunk, data)
+                    check_sequence_count(1, self._sequence_count, IncompleteGenerationError)
                 self.is_complete = True
             if not only_text:
                 attach_raw(chunk, data)
@@ -143,6 +176,14 @@ def _find_failure(data: bytes | msgspec.Raw, text: str, headers: Headers) -> Hfg
         headers=headers,
         body=bytes(data),
     )
+
+
+def _refuse_ignored(parameters: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequestError` for a parameter that TGI would ignore in silence."""
+    for name, remedy in NOT_IN_TGI.items():
+        value = parameters.get(name)
+        if value is not None and not (name == "num_return_sequences" and value == 1):
+            raise unsupported_parameter_error(name, "tgi", remedy)
 
 
 def _decode_leniently(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T:

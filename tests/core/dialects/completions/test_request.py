@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from helpers.sampled_parameters import SAMPLED
 from hfgen import InvalidRequestError
 from hfgen._core.dialects.completions import Completions
 from hfgen._core.dialects.server_kind import Server
 
-KINDS = [None, "tgi", "vllm", "sglang", "llama.cpp", "ollama", "provider"]
+KINDS = [None, "tgi", "vllm", "sglang", "llama.cpp", "ollama", "transformers", "provider"]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 JSON_SCHEMA = json.dumps(SCHEMA)
 
@@ -27,6 +28,15 @@ def added_fields(parameters, kind, **facts):
     return {key: value for key, value in both.items() if plain.get(key, "none") != value}
 
 
+def drawn_fields(kind, **values):
+    """What makes a server draw tokens: a temperature, and for one kind a generation config."""
+    if kind != "transformers":
+        return {**values, "temperature": 1.0}
+    own = {"top_p": values.pop("top_p")} if "top_p" in values else {}
+    config = json.dumps({"do_sample": True, **values}, separators=(",", ":"))
+    return {**own, "temperature": 1.0, "generation_config": config}
+
+
 def refusal(parameters, kind):
     with pytest.raises(InvalidRequestError) as caught:
         body(parameters, kind)
@@ -34,12 +44,12 @@ def refusal(parameters, kind):
 
 
 def test_all_fields_of_a_body():
-    assert body() == {"prompt": "Once", "max_tokens": 1024, "temperature": 1.0, "stream": False}
+    assert body() == {"prompt": "Once", "max_tokens": 1024, "temperature": 0.0, "stream": False}
     assert body(stream=True, model="a/b") == {
         "prompt": "Once",
         "model": "a/b",
         "max_tokens": 1024,
-        "temperature": 1.0,
+        "temperature": 0.0,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -90,30 +100,16 @@ class TestModel:
 
 
 class TestTemperature:
-    @pytest.mark.parametrize(
-        ("parameters", "temperature"),
-        [
-            (None, 1.0),
-            ({}, 0.0),
-            ({"max_new_tokens": 5, "seed": 1}, 0.0),
-            ({"do_sample": False}, 0.0),
-            ({"temperature": 1.0}, 0.0),
-            ({"top_p": 1.0}, 0.0),
-            ({"top_k": -1}, 0.0),
-            ({"do_sample": True}, 1.0),
-            ({"do_sample": True, "temperature": 1.0}, 1.0),
-            ({"top_k": 5}, 1.0),
-            ({"top_p": 0.5}, 1.0),
-            ({"temperature": 0.7}, 0.7),
-            ({"temperature": 0.7, "do_sample": False}, 0.7),
-            ({"temperature": 0.0}, 0.0),
-        ],
-    )
-    def test_is_0_if_tgi_would_not_sample(self, parameters, temperature):
-        assert body(parameters)["temperature"] == temperature
+    @pytest.mark.parametrize(("parameters", "is_drawn"), SAMPLED)
+    def test_is_0_if_no_token_is_drawn(self, parameters, is_drawn):
+        kind = "llama.cpp" if "typical_p" in (parameters or {}) else None
+        expected = (parameters or {}).get("temperature", 1.0) if is_drawn else 0.0
+        assert body(parameters, kind)["temperature"] == expected
 
-    def test_typical_p_means_sampling(self):
-        assert body({"typical_p": 0.5}, "llama.cpp")["temperature"] == 1.0
+    def test_what_draws_tokens_is_left_out_if_none_is_drawn(self):
+        drawing = {"top_k": 5, "top_p": 0.5, "typical_p": 0.5}
+        for off in ({"do_sample": False}, {"temperature": 0.0}):
+            assert body({**drawing, **off}, "ollama") == body({}, "ollama")
 
 
 KEEPS_STOP = {"vllm": {"include_stop_str_in_output": True}, "sglang": {"no_stop_trim": True}}
@@ -131,23 +127,32 @@ class TestFields:
         assert added_fields({name: 1}, kind) == {name: 1}
 
     def test_top_p(self, kind):
-        assert added_fields({"top_p": 0.5}, kind) == {"top_p": 0.5, "temperature": 1.0}
+        assert added_fields({"top_p": 0.5}, kind) == drawn_fields(kind, top_p=0.5)
+
+    def test_do_sample(self, kind):
+        assert added_fields({"do_sample": True}, kind) == drawn_fields(kind)
+        assert added_fields({"temperature": 1.0}, kind) == drawn_fields(kind)
+        assert added_fields({"do_sample": False}, kind) == {}
 
     def test_top_k(self, kind):
         if kind in {"tgi", "ollama"}:
             assert "top_k" in refusal({"top_k": 5}, kind)
         else:
-            assert added_fields({"top_k": 5}, kind) == {"top_k": 5, "temperature": 1.0}
+            assert added_fields({"top_k": 5}, kind) == drawn_fields(kind, top_k=5)
 
     def test_typical_p(self, kind):
-        if kind == "llama.cpp":
-            assert added_fields({"typical_p": 0.5}, kind)["typical_p"] == 0.5
+        if kind in {"llama.cpp", "transformers"}:
+            assert added_fields({"typical_p": 0.5}, kind) == drawn_fields(kind, typical_p=0.5)
         else:
             assert "typical_p" in refusal({"typical_p": 0.5}, kind)
 
     def test_repetition_penalty(self, kind):
         if kind == "ollama":
             assert "repetition_penalty" in refusal({"repetition_penalty": 1.2}, kind)
+            return
+        if kind == "transformers":
+            config = added_fields({"repetition_penalty": 1.2}, kind).pop("generation_config")
+            assert json.loads(config) == {"do_sample": False, "repetition_penalty": 1.2}
             return
         name = "repeat_penalty" if kind == "llama.cpp" else "repetition_penalty"
         assert added_fields({"repetition_penalty": 1.2}, kind) == {name: 1.2}
@@ -167,7 +172,7 @@ class TestFields:
 
     def test_num_return_sequences(self, kind):
         assert added_fields({"num_return_sequences": 1}, kind) == {}
-        if kind in {"tgi", "ollama"}:
+        if kind in {"tgi", "ollama", "transformers"}:
             assert "num_return_sequences" in refusal({"num_return_sequences": 2}, kind)
         else:
             assert added_fields({"num_return_sequences": 2}, kind) == {"n": 2}
@@ -204,6 +209,9 @@ class TestFields:
         ],
     )
     def test_details(self, kind, parameters, count):
+        if kind in {"ollama", "transformers"} and parameters.get("top_n_tokens"):
+            assert "top_n_tokens" in refusal(parameters, kind)
+            return
         ids = {"return_token_ids": True} if kind in {"vllm", "sglang"} else {}
         assert added_fields(parameters, kind) == {"logprobs": count} | ids
 
@@ -266,6 +274,13 @@ def test_a_refusal_names_the_field_and_the_server_and_what_to_do(kind):
     names = {None: "unknown kind", "provider": "provider", "sglang": "SGLang", "vllm": "vLLM"}
     assert names.get(kind, kind).lower() in message.lower()
     assert "leave it out" in message
+
+
+@pytest.mark.parametrize("name", ["num_return_sequences", "max_time"])
+def test_what_no_route_of_tgi_takes_is_not_sent_to_its_own_routes_either(name):
+    message = refusal({name: 2}, "tgi")
+    assert "TGI does not take it" in message
+    assert "own routes" not in message
 
 
 def test_unknown_parameters_win_except_prompt_and_stream():

@@ -11,7 +11,13 @@ from msgspec import UNSET
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
-from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.base import (
+    DECODE_ERRORS,
+    check_sequence_count,
+    find_error,
+    malformed_error,
+    read_non_chunk,
+)
 from hfgen._core.dialects.completions.request import make_body
 from hfgen._core.dialects.completions.response import (
     Choice,
@@ -29,7 +35,11 @@ from hfgen._core.dialects.completions.response import (
 )
 from hfgen._core.dialects.finish_reasons import unfinished_text_error
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
-from hfgen._core.errors import MalformedStreamError
+from hfgen._core.errors import (
+    IncompleteGenerationError,
+    MalformedAnswerError,
+    MalformedStreamError,
+)
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
 
@@ -76,6 +86,7 @@ class Completions:
         usage = completion.usage or Usage()
         choices.sort(key=lambda choice: choice.index or 0)
         output = RequestedOutput.of(self._request, self._server.kind)
+        check_sequence_count(len(choices), output.sequence_count, MalformedAnswerError)
         return [_make_generated_text(choice, usage, output, len(choices)) for choice in choices]
 
     def make_event_reader(
@@ -201,13 +212,19 @@ class CompletionsEvents:
             problem = "the stream is no completion (its choices have no text)"
             raise malformed_error(self._textless, problem, MalformedStreamError)
 
-    def _read_other(self, event: Event, problem: str) -> Sequence[Chunk]:
+    def _read_other(self, event: Event, problem: str) -> Iterable[Chunk]:
         if not read_non_chunk(event, self._headers, f"no completion ({problem})"):
             return ()
         self._check_texts()
-        self._is_done = self.is_complete = True
+        self._is_done = True
         self._sequences = self._sequences or {0: SequenceReader(0, self._output)}
-        return self.take_rest()
+        return self._end()
+
+    def _end(self) -> Iterator[Chunk]:
+        yield from self.take_rest()
+        requested = self._output.sequence_count
+        check_sequence_count(len(self._sequences), requested, IncompleteGenerationError)
+        self.is_complete = True
 
 
 def _find_failure(choice: Choice, body: bytes, headers: Headers) -> HfgenError | None:

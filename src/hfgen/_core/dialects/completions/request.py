@@ -2,7 +2,7 @@
 
 Sources: vLLM `vllm/entrypoints/openai/completion/protocol.py`; SGLang
 `python/sglang/srt/entrypoints/openai/protocol.py`; llama.cpp `tools/server/README.md`; TGI
-`router/src/lib.rs`; Ollama `openai/openai.go`.
+`router/src/lib.rs`; Ollama `openai/openai.go`; transformers `src/transformers/cli/serving/`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hfgen._core.dialects.server_kind import NOT_IN_TGI, unsupported_parameter_error
 from hfgen._core.errors import InvalidRequestError
-from hfgen._core.request import encode_json
+from hfgen._core.request import encode_json, resolve_sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +51,14 @@ _TRANSLATED = frozenset(
         "watermark",
     }
 )
-# TGI and Ollama silently ignore a field that they do not know, so hfgen refuses the parameter.
+# These servers ignore some fields in silence, so hfgen refuses the parameters.
 _WITHOUT_TOP_K: tuple[Kind, ...] = ("tgi", "ollama")
 _WITHOUT_REPETITION_PENALTY: tuple[Kind, ...] = ("ollama",)
-_WITHOUT_N: tuple[Kind, ...] = ("tgi", "ollama")
+_WITHOUT_N: tuple[Kind, ...] = ("tgi", "ollama", "transformers")
+_WITHOUT_LOGPROBS: tuple[Kind, ...] = ("ollama", "transformers")
+# What `transformers serve` takes in its field `generation_config` only. Without that, the
+# generation config of the model decides whether tokens are drawn, at any temperature but 0.
+_IN_GENERATION_CONFIG = ("do_sample", "repetition_penalty", "top_k", "typical_p")
 # The `max_tokens` that stands for "the rest of the context", TGI's default. None is JSON's null.
 _NO_LIMIT: dict[Kind | None, int | None] = {"tgi": None, "llama.cpp": -1}
 # For servers without such a value: the default that TGI's OpenAPI document names.
@@ -67,37 +72,25 @@ def make_body(request: Mapping[str, Any], server: Server, *, stream: bool) -> di
     Raises:
         InvalidRequestError: The server is not known to take a parameter of the request.
     """
-    parameters: dict[str, Any] = request.get("parameters") or {}
+    parameters = resolve_sampling(request.get("parameters") or {})
     prompt = request.get("inputs", "")
     body: dict[str, Any] = {"prompt": prompt}
     if (model := _choose_model(request, parameters, server)) is not None:
         body["model"] = model
     body["max_tokens"] = _choose_limit(parameters, server)
-    body["temperature"] = _choose_temperature(request, parameters)
+    body["temperature"] = _choose_temperature(parameters)
     body |= {name: parameters[name] for name in _SAME if parameters.get(name) is not None}
+    has_config = server.kind == "transformers"
     for name, translate in _TRANSLATIONS.items():
-        if parameters.get(name) is not None:
+        if parameters.get(name) is not None and not (has_config and name in _IN_GENERATION_CONFIG):
             body |= translate(parameters[name], server.kind)
+    if has_config:
+        body |= _make_generation_config(parameters)
     body |= _translate_details(parameters, server.kind)
     body |= {k: v for k, v in parameters.items() if k not in _TRANSLATED and v is not None}
     body |= {"prompt": prompt, "stream": stream}
     # vLLM refuses `stream_options` in a request without a stream.
     return body | {"stream_options": {"include_usage": True}} if stream else body
-
-
-def is_sampled(parameters: Mapping[str, Any]) -> bool:
-    """Tell whether TGI would draw tokens with these parameters instead of taking the likeliest.
-
-    Source: TGI `router/src/validation.rs` and `server/text_generation_server/utils/tokens.py`.
-    """
-    temperature, top_k = parameters.get("temperature"), parameters.get("top_k")
-    return bool(
-        parameters.get("do_sample")
-        or (temperature is not None and temperature != 1)
-        # Servers that speak completions take 0 or -1 for all tokens.
-        or (top_k is not None and top_k > 0)
-        or any((parameters.get(name) or 1) < 1 for name in ("top_p", "typical_p"))
-    )
 
 
 def _choose_model(
@@ -131,16 +124,27 @@ def _choose_limit(parameters: Mapping[str, Any], server: Server) -> int | None:
     return _NO_LIMIT.get(server.kind, _LIMIT)
 
 
-def _choose_temperature(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
-    # TGI samples if `parameters` is absent, and does not if it is an empty object.
-    if request.get("parameters") is not None and not is_sampled(parameters):
-        return 0.0
-    temperature: float | None = parameters.get("temperature")
-    return 1.0 if temperature is None else temperature
+def _choose_temperature(parameters: Mapping[str, Any]) -> float:
+    # Without it, servers draw tokens. With 0, they take the likeliest.
+    return parameters.get("temperature", 1.0) if parameters["do_sample"] else 0.0
+
+
+def _make_generation_config(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    values = {
+        name: parameters[name] for name in _IN_GENERATION_CONFIG if parameters.get(name) is not None
+    }
+    # A temperature of 0 says it already.
+    if values == {"do_sample": False}:
+        return {}
+    return {"generation_config": encode_json(values).decode()}
 
 
 def _translate_details(parameters: Mapping[str, Any], kind: Kind | None) -> dict[str, Any]:
     """Return the fields that ask for tokens: most servers list them with log-probabilities only."""
+    if kind in _WITHOUT_LOGPROBS and parameters.get("top_n_tokens"):
+        raise unsupported_parameter_error(
+            "top_n_tokens", kind, "leave it out; the server reports no log-probabilities"
+        )
     top = parameters.get("top_n_tokens") or (1 if parameters.get("details") else 0)
     if not top:
         return {}
@@ -191,9 +195,8 @@ def _translate_n(count: int, kind: Kind | None) -> dict[str, Any]:
     if count == 1:
         return {}
     if kind in _WITHOUT_N:
-        raise unsupported_parameter_error(
-            "num_return_sequences", kind, "ask so many times, with a `seed` for each"
-        )
+        name = "num_return_sequences"
+        raise unsupported_parameter_error(name, kind, NOT_IN_TGI[name])
     return {"n": count}
 
 
@@ -209,9 +212,7 @@ def _translate_best_of(count: int, kind: Kind | None) -> dict[str, Any]:
 
 def _translate_max_time(seconds: float, kind: Kind | None) -> dict[str, Any]:
     if kind != "llama.cpp":
-        raise unsupported_parameter_error(
-            "max_time", kind, "bound the call by `timeout`, or by `max_new_tokens`"
-        )
+        raise unsupported_parameter_error("max_time", kind, NOT_IN_TGI["max_time"])
     return {"t_max_predict_ms": round(seconds * 1000)}
 
 
@@ -272,28 +273,6 @@ def _read_schema(name: str, value: Any) -> Mapping[str, Any]:
             "request.parameters.grammar.value: a JSON schema is a mapping, or a string of one"
         )
     return value
-
-
-_REASONS: dict[Kind | None, str] = {
-    None: "a server of unknown kind, through its /v1/completions, is not known to take it",
-    "provider": "a hosted provider, through its completions, is not known to take it",
-    "tgi": "TGI does not take it on /v1/completions, only on its own routes (kind 'tgi')",
-    "vllm": "vLLM does not take it (kind 'vllm')",
-    "sglang": "SGLang does not take it (kind 'sglang')",
-    "llama.cpp": "llama.cpp does not take it (kind 'llama.cpp')",
-    "ollama": "Ollama does not take it (kind 'ollama')",
-}
-
-
-def unsupported_parameter_error(name: str, kind: Kind | None, remedy: str) -> InvalidRequestError:
-    """Return the error for a parameter that a server does not take.
-
-    Args:
-        name: The name of the parameter.
-        kind: The kind of the server.
-        remedy: What the caller can do about it, as an imperative.
-    """
-    return InvalidRequestError(f"request.parameters.{name}: {_REASONS[kind]}; {remedy}")
 
 
 # Each parameter that has another name in a completion, with the function that returns its fields.

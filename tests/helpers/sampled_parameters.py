@@ -1,0 +1,28 @@
+"""Parameters of requests, and whether tokens are drawn with them: the rule of `is_sampled`."""
+
+SAMPLED = (
+    (None, False),
+    ({}, False),
+    ({"max_new_tokens": 5}, False),
+    ({"seed": 1}, False),
+    ({"seed": 1, "num_return_sequences": 1}, False),
+    ({"num_return_sequences": 3}, False),
+    ({"repetition_penalty": 1.5}, False),
+    ({"seed": 1, "num_return_sequences": 3}, True),
+    ({"seed": 1, "best_of": 2}, True),
+    ({"temperature": 1.0}, True),
+    ({"temperature": 1}, True),
+    ({"temperature": 0.7}, True),
+    ({"top_p": 1.0}, True),
+    ({"top_p": 0.5}, True),
+    ({"top_k": -1}, True),
+    ({"top_k": 5}, True),
+    ({"typical_p": 0.5}, True),
+    ({"do_sample": True}, True),
+    ({"do_sample": True, "temperature": 1.0}, True),
+    ({"do_sample": False}, False),
+    ({"do_sample": False, "temperature": 0.7}, False),
+    ({"do_sample": False, "top_p": 0.5, "top_k": 5}, False),
+    ({"temperature": 0.0}, False),
+    ({"temperature": 0, "do_sample": True}, False),
+)
