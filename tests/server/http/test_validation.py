@@ -43,6 +43,7 @@ REFUSALS = [
     ({"top_k": -1}, "`top_k` must be strictly positive"),
     ({"max_new_tokens": 0}, "`max_new_tokens` must be strictly positive"),
     ({"stop": tuple("abcde")}, "`stop` supports up to 4 stop sequences. Given: 5"),
+    ({"stop": ("a", "")}, "`stop` cannot contain an empty string"),
     (
         {"best_of": 2, "do_sample": True, "seed": 1},
         "`seed` must not be set when `best_of` > 1",

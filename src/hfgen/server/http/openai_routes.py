@@ -7,7 +7,8 @@ usage; and `[DONE]` comes after all prompts, even after errors.
 
 TGI ignores `logprobs` and `n`. Here they work as in vLLM: each of the `n` choices is a generation
 of its own, and log-probabilities have the shape of OpenAI's older API (vLLM,
-`vllm/entrypoints/openai/`, `CompletionLogProbs`).
+`vllm/entrypoints/openai/`, `CompletionLogProbs`). TGI also ignores `echo`, `best_of` and others.
+Here a request that asks for something with them is refused.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def _find_errors(payload: CompletionRequest) -> list[RequestError]:
             )
         if payload.is_greedy:
             errors.append(ValidationError("you must use sampling when `n` is > 1"))
+    errors += [ValidationError(f"`{name}` is not supported") for name in payload.unsupported_fields]
     return errors
 
 

@@ -25,10 +25,10 @@ from hfgen.server.http.answers import (
     to_event,
 )
 from hfgen.server.http.body import EventStream, error_response, json_response, read_json
-from hfgen.server.http.errors import GenerationError, RequestError
+from hfgen.server.http.errors import GenerationError, RequestError, ValidationError
 from hfgen.server.http.inference import SERVICE, Service
 from hfgen.server.http.metrics import generation_headers
-from hfgen.server.http.requests import CompatGenerateRequest, GenerateRequest
+from hfgen.server.http.requests import GenerateRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from hfgen.server.http.generation import Generation
 
 _GENERATE = msgspec.json.Decoder(GenerateRequest)
-_COMPAT = msgspec.json.Decoder(CompatGenerateRequest)
 
 
 async def generate(request: web.Request) -> web.StreamResponse:
     payload = await read_json(request, _GENERATE)
+    if payload.stream:
+        return _refuse("`stream` is not supported here: post to `/generate_stream`, or to `/`")
     try:
         generation, headers = await _generate(request.app[SERVICE], payload)
     except RequestError as error:
@@ -53,11 +54,14 @@ async def generate(request: web.Request) -> web.StreamResponse:
 
 
 async def generate_stream(request: web.Request) -> web.StreamResponse:
-    return await _stream(request, await read_json(request, _GENERATE))
+    payload = await read_json(request, _GENERATE)
+    if payload.stream is False:
+        return _refuse("`stream` is always true here: post to `/generate`, or to `/`")
+    return await _stream(request, payload)
 
 
 async def compat_generate(request: web.Request) -> web.StreamResponse:
-    payload = await read_json(request, _COMPAT)
+    payload = await read_json(request, _GENERATE)
     # The route `/` echoes the prompt by default, as the Hub's text-generation API does.
     if payload.parameters.return_full_text is None:
         parameters = msgspec.structs.replace(payload.parameters, return_full_text=True)
@@ -72,9 +76,16 @@ async def compat_generate(request: web.Request) -> web.StreamResponse:
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
+    """Tokenize a prompt. The parameters of a generation are accepted, as they change no token."""
     payload = await read_json(request, _GENERATE)
+    if payload.parameters.truncate is not None:
+        return _refuse("`truncate` is not supported by `/tokenize`")
     encoding = await request.app[SERVICE].validator.encode(payload.inputs)
     return json_response(_make_simple_tokens(encoding, payload.inputs))
+
+
+def _refuse(detail: str) -> web.StreamResponse:
+    return error_response(ValidationError(detail))
 
 
 async def _generate(

@@ -71,6 +71,8 @@ _CHECKS: tuple[tuple[_Check, str], ...] = (
         lambda _, p, limits: len(p.stop) > limits.max_stop_sequences,
         "`stop` supports up to {limits.max_stop_sequences} stop sequences. Given: {stops}",
     ),
+    # TGI ends the generation after any first token. vLLM refuses it.
+    (lambda _, p, __: "" in p.stop, "`stop` cannot contain an empty string"),
     (
         lambda _, p, __: _best_of(p) > 1 and p.seed is not None,
         "`seed` must not be set when `best_of` > 1",
