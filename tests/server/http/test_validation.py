@@ -193,11 +193,6 @@ async def test_more_than_1024_new_tokens_end_with_the_context(byte_tokenizer):
         await room("x" * 1000, 5000)
 
 
-async def test_a_long_prompt_is_tokenized_on_another_thread(validate):
-    job = await validate("y" * 100_000 + "abc", truncate=20)
-    assert len(job.input_ids) == 20
-
-
 @pytest.mark.parametrize(
     ("max_best_of", "words"),
     [

@@ -8,6 +8,7 @@ shutdown the application first lets running generations end (`Inference.drain`).
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
@@ -92,8 +93,12 @@ def build_app(service: Service, shutdown: Shutdown) -> web.Application:
     async def drain(_: web.Application) -> None:
         await service.inference.drain(shutdown.grace, shutdown.hurry)
 
+    async def close_tokenizer(_: web.Application) -> None:
+        await asyncio.to_thread(service.validator.tokenizer.close)
+
     # When `on_shutdown` runs, aiohttp has closed the listening socket and the idle connections.
     app.on_shutdown.append(drain)
+    app.on_cleanup.append(close_tokenizer)
     app.on_response_prepare.append(_drop_server_header)
     app.on_response_prepare.append(_allow_origins(service.options.cors_allow_origin))
     return app

@@ -6,7 +6,6 @@ Source: text-generation-inference, `router/src/server.rs` (`compat_generate`, `g
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,22 +18,20 @@ from hfgen.server.http.answers import (
     Details,
     ErrorResponse,
     GenerateResponse,
-    SimpleToken,
     StreamDetails,
     StreamEvent,
     to_event,
 )
 from hfgen.server.http.body import EventStream, error_response, json_response, read_json
-from hfgen.server.http.errors import GenerationError, RequestError, ValidationError
+from hfgen.server.http.errors import GenerationError, OverloadedError, RequestError, ValidationError
 from hfgen.server.http.inference import SERVICE, Service
 from hfgen.server.http.metrics import generation_headers
 from hfgen.server.http.requests import GenerateRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from aiohttp import web
-    from tokenizers import Encoding
 
     from hfgen.server.engine.jobs import Generated
     from hfgen.server.http.generation import Generation
@@ -80,8 +77,13 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
     payload = await read_json(request, _GENERATE)
     if payload.parameters.truncate is not None:
         return _refuse("`truncate` is not supported by `/tokenize`")
-    encoding = await request.app[SERVICE].validator.encode(payload.inputs)
-    return json_response(_make_simple_tokens(encoding, payload.inputs))
+    service = request.app[SERVICE]
+    try:
+        with service.inference.open_group() as group:
+            group.take_permit()
+            return json_response(await service.validator.tokenizer.tokenize(payload.inputs))
+    except OverloadedError as error:
+        return error_response(error)
 
 
 def _refuse(detail: str) -> web.StreamResponse:
@@ -200,15 +202,3 @@ def _make_stream_event(
         generated_text=(payload.inputs if parameters.return_full_text else "") + generation.text,
         details=details if parameters.details else None,
     )
-
-
-def _make_simple_tokens(encoding: Encoding, text: str) -> list[SimpleToken]:
-    # The tokenizer's offsets count characters in Python. In Rust, and so in TGI's answer, they
-    # count bytes.
-    at: Sequence[int] = range(len(text) + 1)
-    if not text.isascii():
-        at = list(accumulate((len(char.encode()) for char in text), initial=0))
-    return [
-        SimpleToken(token_id, text[start:stop], at[start], at[stop])
-        for token_id, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True)
-    ]

@@ -7,7 +7,6 @@ which settings make a generation sample.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,18 +14,15 @@ from typing import TYPE_CHECKING, TypeAlias
 from hfgen.server._options import Limits
 from hfgen.server.engine.jobs import Job, Sampling
 from hfgen.server.http.errors import ValidationError
+from hfgen.server.http.prompt_tokenizer import PromptTokenizer
 from hfgen.server.http.requests import GenerateParameters, GenerateRequest
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 
 # TGI reserves room for at most this many new tokens at first, so it checks only these against the
 # context. A request may ask for more; its answer then ends where the context ends.
 _RESERVED_TOKENS = 1024
-
-# A prompt of up to this many characters is tokenized on the event loop, in about a millisecond. A
-# longer one is tokenized on another thread, so that it does not hold up other streams.
-_MAX_INLINE_CHARACTERS = 4_000
 
 _Check: TypeAlias = Callable[[GenerateRequest, GenerateParameters, Limits], bool]
 
@@ -115,10 +111,14 @@ _STREAM_CHECKS: tuple[tuple[_Check, str], ...] = (
 
 
 class Validator:
-    """Turns requests into jobs, or refuses them with a `ValidationError`."""
+    """Turns requests into jobs, or refuses them with a `ValidationError`.
+
+    Attributes:
+        tokenizer: The tokenizer of the prompts.
+    """
 
     def __init__(self, tokenizer: Tokenizer, limits: Limits) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = PromptTokenizer(tokenizer)
         self._limits = limits
 
     def check_best_of(self, best_of: int) -> None:
@@ -133,12 +133,6 @@ class Validator:
         """Refuse parameters that cannot be used in a stream."""
         self._check(_STREAM_CHECKS, request)
 
-    async def encode(self, text: str) -> Encoding:
-        """Tokenize a text, with the special tokens that the model expects around a prompt."""
-        if len(text) > _MAX_INLINE_CHARACTERS:
-            return await asyncio.to_thread(self._tokenizer.encode, text)
-        return self._tokenizer.encode(text)
-
     async def validate(self, request: GenerateRequest) -> Job:
         """Return the job for a request. Each call draws a new seed if the request has none.
 
@@ -147,7 +141,7 @@ class Validator:
         """
         p = request.parameters
         self._check(_CHECKS, request)
-        ids = (await self.encode(request.inputs)).ids
+        ids = await self.tokenizer.encode(request.inputs)
         if p.truncate is not None:
             ids = ids[-p.truncate :]
         if not ids:  # some tokenizers strip white space, and nothing may be left
