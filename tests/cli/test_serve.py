@@ -1,11 +1,17 @@
 """`hfgen serve`, in a process of its own."""
 
+import dataclasses
+import resource
 import signal
+import socket
+import sys
 import urllib.request
 
 import pytest
 
 from hfgen import AuthenticationError, Client
+from hfgen._cli.serve import LIMITS, TIME_LIMITS
+from hfgen.server import ServerOptions
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -62,3 +68,45 @@ def test_only_the_origins_that_it_is_told_of_may_ask(hfgen):
             assert response.headers["access-control-allow-origin"] == allowed
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 0
+
+
+def test_the_limits_have_the_defaults_of_the_options():
+    defaults = {field.name: field.default for field in dataclasses.fields(ServerOptions)}
+    for name, (default, _) in {**LIMITS, **TIME_LIMITS}.items():
+        assert default == defaults[name]
+
+
+def test_limits_reach_the_server(hfgen):
+    process = hfgen.start("serve", "--port", "0", "--max-total-tokens", "20", "--max-best-of", "1")
+    with Client(api_url=process.stderr.readline().split()[3]) as client:
+        info = client.info().to_dict()
+    assert (info["max_total_tokens"], info["max_input_tokens"], info["max_best_of"]) == (20, 19, 1)
+
+
+def test_a_limit_out_of_its_range(hfgen):
+    done = hfgen("serve", "--idle-timeout", "0")
+    assert done.returncode == 1
+    assert done.stderr == "hfgen: error: idle_timeout must be more than 0 seconds\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is Linux's")
+def test_the_limit_of_open_files_is_raised_and_survived(hfgen):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        process = hfgen.start("serve", "--port", "0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    url = process.stderr.readline().split()[3]
+    raised, _ = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    assert raised == (1024 + 64 if hard == resource.RLIM_INFINITY else min(1024 + 64, hard))
+    # From here on, the process can open a few files only.
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (40, hard))
+    host, port = url.removeprefix("http://").split(":")
+    idle = [socket.create_connection((host, int(port))) for _ in range(60)]
+    with Client(api_url=url, max_retries=0) as client:
+        assert client.run({"inputs": "Once", "parameters": {"max_new_tokens": 3}})
+    for connection in idle:
+        connection.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30) == ("", "")

@@ -8,6 +8,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
+# Options of `ServerOptions` with their defaults. They are not imported, as asyncio would be, too.
+LIMITS: dict[str, tuple[int | None, str]] = {
+    "max_concurrent_requests": (128, "most generations at once; more are answered with status 429"),
+    "max_batch": (64, "most generations that the engine runs side by side; the others wait"),
+    "max_best_of": (2, "highest best_of of a request"),
+    "max_stop_sequences": (4, "most stop strings of a request"),
+    "max_top_n_tokens": (5, "highest top_n_tokens of a request"),
+    "max_input_tokens": (None, "longest prompt, in tokens"),
+    "max_total_tokens": (None, "longest prompt with its answer, in tokens"),
+    "max_connections": (1024, "most connections; a new one takes the place of an idle one"),
+}
+TIME_LIMITS: dict[str, tuple[float, str]] = {
+    "idle_timeout": (75, "time after which a connection without a request is closed"),
+    "client_timeout": (60, "time that a client may take to send the body of a request"),
+    "grace": (10, "time that running generations have to finish after a stop signal"),
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own arguments."""
@@ -24,24 +41,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--api-key", help="the key that clients must send (default: none)")
     parser.add_argument(
-        "--max-concurrent-requests",
-        type=int,
-        default=128,
-        help="largest number of requests at once; more are answered with status 429 (default: 128)",
-    )
-    parser.add_argument(
         "--cors-allow-origin",
         action="append",
         metavar="ORIGIN",
         help="let web pages of this origin use the server; repeatable (default: any, as with TGI)",
     )
-    parser.add_argument(
-        "--grace",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="time that running generations have to finish after a stop signal (default: 10)",
-    )
+    group = parser.add_argument_group("limits")
+    for name, (limit, summary) in LIMITS.items():
+        group.add_argument(
+            _flag(name),
+            type=int,
+            default=limit,
+            metavar="N",
+            help=f"{summary} (default: {limit or 'what the model can'})",
+        )
+    for name, (seconds, summary) in TIME_LIMITS.items():
+        group.add_argument(
+            _flag(name),
+            type=float,
+            default=seconds,
+            metavar="SECONDS",
+            help=f"{summary} (default: {seconds})",
+        )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def run(options: argparse.Namespace) -> None:
@@ -53,9 +78,8 @@ def run(options: argparse.Namespace) -> None:
         host=options.host,
         port=options.port,
         api_key=options.api_key,
-        max_concurrent_requests=options.max_concurrent_requests,
         cors_allow_origin=options.cors_allow_origin,
-        grace=options.grace,
+        **{name: getattr(options, name) for name in (*LIMITS, *TIME_LIMITS)},
         on_ready=lambda url: print(
             f"serving {options.model} on {url} (Ctrl-C stops it)", file=sys.stderr, flush=True
         ),

@@ -6,7 +6,8 @@ message, in which order. The part of a message after a colon is serde's there an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import asyncio
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from hfgen.server.http.connections import Connection
     from hfgen.server.http.errors import RequestError
 
 # The default of TGI's `--payload-limit`, in bytes.
@@ -32,14 +34,20 @@ async def read_json(request: web.Request, decoder: msgspec.json.Decoder[_Request
     """Read and decode the JSON body of a request.
 
     Raises:
-        web.HTTPException: The body cannot be read: 415, 413, 400 or 422 with a plain-text reason.
+        web.HTTPException: The body cannot be read: 415, 413, 408, 400 or 422 with a plain-text
+            reason.
     """
     if not _is_json(request.content_type):
         raise web.HTTPUnsupportedMediaType(
             text="Expected request with `Content-Type: application/json`"
         )
+    connection = cast("Connection", request.protocol)
     try:
-        body = await request.read()
+        async with asyncio.timeout(connection.client_timeout):
+            with connection.waiting():
+                body = await request.read()
+    except TimeoutError as error:
+        raise _too_late_error(connection.client_timeout) from error
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large_error() from error
     except web.RequestPayloadError as error:
@@ -73,6 +81,14 @@ def _too_large_error() -> web.HTTPException:
         actual_size=PAYLOAD_LIMIT + 1,
         text="Failed to buffer the request body: length limit exceeded",
     )
+
+
+def _too_late_error(seconds: float) -> web.HTTPException:
+    error = web.HTTPRequestTimeout(
+        text=f"Failed to buffer the request body: it has not arrived within {seconds:g} seconds"
+    )
+    error.force_close()
+    return error
 
 
 def _is_json(content_type: str) -> bool:
