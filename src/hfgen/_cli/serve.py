@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
+from hfgen._cli.connection_arguments import read_key_file
+from hfgen._cli.serve_log import FORMATS, LEVELS, configure_log
+
 if TYPE_CHECKING:
     import argparse
+
+_logger = logging.getLogger("hfgen.server")
 
 # Options of `ServerOptions` with their defaults. They are not imported, as asyncio would be, too.
 LIMITS: dict[str, tuple[int | None, str]] = {
@@ -39,12 +46,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, default=8080, help="port; 0 takes a free one (default: 8080)"
     )
-    parser.add_argument("--api-key", help="the key that clients must send (default: none)")
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="the key that clients must send, which the list of processes shows "
+        "(default: HFGEN_API_KEY, else none)",
+    )
+    keys.add_argument(
+        "--api-key-file",
+        dest="api_key",
+        type=read_key_file,
+        metavar="FILE",
+        help="file that has the key and nothing else",
+    )
     parser.add_argument(
         "--cors-allow-origin",
         action="append",
         metavar="ORIGIN",
         help="let web pages of this origin use the server; repeatable (default: any, as with TGI)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        default="info",
+        help="lowest level of what is logged; each request is logged at info (default: info)",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        default="text",
+        help="lines for people, or a JSON object a line (default: text)",
     )
     group = parser.add_argument_group("limits")
     for name, (limit, summary) in LIMITS.items():
@@ -73,14 +105,26 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     from hfgen.server import serve  # noqa: PLC0415 - optional
 
+    configure_log(
+        level="debug" if options.debug else options.log_level, log_format=options.log_format
+    )
+    environment_key = os.environ.get("HFGEN_API_KEY", "").strip() or None
+
+    def announce(url: str) -> None:
+        sentence = f"serving {options.model} on {url} (Ctrl-C stops it)"
+        if options.log_format == "json":
+            _logger.info("%s", sentence, extra={"fields": {"model": options.model, "url": url}})
+        else:
+            print(sentence, file=sys.stderr, flush=True)
+        if options.api_key is None and environment_key is not None:
+            _logger.info("clients must send the key of HFGEN_API_KEY")
+
     serve(
         model=options.model,
         host=options.host,
         port=options.port,
-        api_key=options.api_key,
+        api_key=environment_key if options.api_key is None else options.api_key,
         cors_allow_origin=options.cors_allow_origin,
         **{name: getattr(options, name) for name in (*LIMITS, *TIME_LIMITS)},
-        on_ready=lambda url: print(
-            f"serving {options.model} on {url} (Ctrl-C stops it)", file=sys.stderr, flush=True
-        ),
+        on_ready=announce,
     )

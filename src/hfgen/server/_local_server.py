@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from hfgen.server.engine.batcher import Batcher
     from hfgen.server.engine.checkpoint import Model
+
+_logger = logging.getLogger("hfgen.server")
 
 # Seconds in which the last bytes must be sent after every generation has ended.
 _FLUSH = 2.0
@@ -208,7 +212,7 @@ async def _serve_until_stopped(
         # Started only now, since the clean-up below stops it once `setup` has succeeded.
         batcher.start()
         assert runner.server is not None
-        connections = Connections(runner.server, options, access_log=None)
+        connections = Connections(runner.server, options)
         await connections.start(listener)
         try:
             ready(shutdown)
@@ -270,11 +274,20 @@ def _open_listener(options: ServerOptions) -> Iterator[socket.socket]:
         raise LocalServerError(
             f"cannot listen on {options.host}:{options.port}: {reason}"
         ) from error
+    if options.api_key is None and not _is_loopback(listener):
+        _logger.warning(
+            "everyone who reaches %s can use this server: it asks for no key (api_key)",
+            _format_url(listener),
+        )
     try:
         yield listener
     except BaseException:
         listener.close()
         raise
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def _format_url(listener: socket.socket) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from aiohttp import web
 
-from hfgen.server.http.answers import ErrorResponse, to_json
+from hfgen.server.http.answers import ErrorResponse, to_event, to_json
 from hfgen.server.http.metrics import stream_headers
+from hfgen.server.http.request_log import ERROR
 from hfgen.server.http.requests import UnreadableBodyError, decode_request
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from hfgen.server.http.answers import OpenAIError
     from hfgen.server.http.connections import Connection
     from hfgen.server.http.errors import RequestError
 
@@ -72,7 +74,11 @@ def json_response(
 
 def error_response(error: RequestError) -> web.Response:
     """Return the answer for an error outside a stream."""
-    return json_response(ErrorResponse(str(error), error.error_type), status=error.status)
+    response = json_response(
+        ErrorResponse(str(error), error.error_type), status=error.status, headers=error.headers
+    )
+    response[ERROR] = str(error)
+    return response
 
 
 def _too_large_error() -> web.HTTPException:
@@ -113,6 +119,11 @@ class EventStream:
             }
         )
         self.write = self.response.write
+
+    async def write_error(self, error: RequestError, answer: ErrorResponse | OpenAIError) -> None:
+        """Write an error as an event: the status 200 is already sent."""
+        self.response[ERROR] = str(error)
+        await self.write(to_event(answer))
 
     async def __aenter__(self) -> Self:
         await self.response.prepare(self._request)

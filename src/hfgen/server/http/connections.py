@@ -12,19 +12,27 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
 from contextlib import contextmanager, suppress
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from hfgen.server.http.request_log import (
+    CLIENT_LEFT,
+    LOGGER,
+    REQUEST_ID,
+    choose_request_id,
+    log_malformed,
+    log_request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hfgen.server._options import ServerOptions
-
-_logger = logging.getLogger("hfgen.server")
 
 # Seconds for which a connection may wait before another takes its place. What its client has sent
 # may not have been read yet.
@@ -43,17 +51,15 @@ class Connections:
     Args:
         server: aiohttp's server, which answers the requests.
         options: The limits.
-        protocol_options: Arguments for each `web.RequestHandler`.
     """
 
-    def __init__(self, server: web.Server, options: ServerOptions, **protocol_options: Any) -> None:
+    def __init__(self, server: web.Server, options: ServerOptions) -> None:
         self._loop = asyncio.get_running_loop()
         self._server = server
         self._answer = server.request_handler
         server.request_handler = self._handle
         self._limit = options.max_connections
-        self._client_timeout = options.client_timeout
-        self._options = {"keepalive_timeout": options.idle_timeout, **protocol_options}
+        self._options = options
         self._open: set[Connection] = set()
         # Since when a connection waits. The one that has waited longest is first.
         self._waiting: dict[Connection, float] = {}
@@ -105,13 +111,28 @@ class Connections:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = cast("Connection", request.protocol)
         self.end_wait(connection)
+        request[REQUEST_ID] = choose_request_id(request.headers)
+        began_at = perf_counter()
+        response: web.StreamResponse | None = None
         try:
-            return await self._answer(request)
+            response = await self._answer(request)
+        except web.HTTPException as error:
+            response = error
+            raise
+        except ConnectionError:
+            # The client has disconnected, and a write failed before aiohttp cancelled the handler.
+            # This answer is never sent; raising would make aiohttp log an error of the server.
+            return web.Response(status=CLIENT_LEFT)
+        except Exception:
+            response = web.Response(status=500)
+            raise
         finally:
+            log_request(request, response, perf_counter() - began_at)
             self.begin_wait(connection)
+        return response
 
     def _make_connection(self) -> Connection:
-        return Connection(self, self._server, self._client_timeout, self._options)
+        return Connection(self, self._server, self._options)
 
     def _accept(self) -> None:
         """Accept one connection. Called as long as the listening socket has some."""
@@ -131,7 +152,7 @@ class Connections:
                 self._pause(_RETRY)
             return
         sock.setblocking(False)
-        limit_unread_answer(sock, self._client_timeout)
+        limit_unread_answer(sock, self._options.client_timeout)
         task = self._loop.create_task(
             self._loop.connect_accepted_socket(self._make_connection, sock)
         )
@@ -155,7 +176,7 @@ class Connections:
         now = self._loop.time()
         if self._warned_at is None or now - self._warned_at >= _WARNING_INTERVAL:
             self._warned_at = now
-            _logger.warning("new connections have to wait: %s", reason)
+            LOGGER.warning("new connections have to wait: %s", reason)
 
     def _pause(self, seconds: float) -> None:
         """Accept no connections until a place may be free, at most for some seconds."""
@@ -176,15 +197,34 @@ class Connection(web.RequestHandler):
     __slots__ = ("_connections", "client_timeout")
 
     def __init__(
-        self,
-        connections: Connections,
-        server: web.Server,
-        client_timeout: float,
-        options: dict[str, Any],
+        self, connections: Connections, server: web.Server, options: ServerOptions
     ) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=options.idle_timeout,
+            logger=LOGGER,
+            access_log=None,  # type: ignore[arg-type] # `Connections` logs
+        )
         self._connections = connections
-        self.client_timeout = client_timeout
+        self.client_timeout = options.client_timeout
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP without the traceback that aiohttp logs; else as aiohttp does."""
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        # The message has several lines; the last one points at a byte of the line before.
+        reason = " ".join(exc.message.split()).removesuffix(" ^")
+        log_malformed(request.remote or "", reason)
+        response = web.Response(status=status, text=reason)
+        response.force_close()
+        return response
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

@@ -152,7 +152,7 @@ async def _stream(
                 try:
                     await group.start(generation, index=index)
                 except RequestError as error:  # the other prompts go on
-                    await stream.write(_error_event(error))
+                    await _write_error(stream, error)
             await _write_chunks(service, group, stream, payload.logprobs)
         await stream.write(DONE)
     return stream.response
@@ -167,15 +167,15 @@ async def _write_chunks(
             continue
         generation, event = item
         if isinstance(event, Failed):
-            await stream.write(_error_event(GenerationError(event.message)))
+            await _write_error(stream, GenerationError(event.message))
             continue
         if event.finish_reason is not None:
             service.metrics.count_success(generation.timings())
         await stream.write(to_event(_make_chunk(service, generation, event, top_count)))
 
 
-def _error_event(error: RequestError) -> bytes:
-    return to_event(OpenAIError(OpenAIErrorBody(str(error))))
+async def _write_error(stream: EventStream, error: RequestError) -> None:
+    await stream.write_error(error, OpenAIError(OpenAIErrorBody(str(error))))
 
 
 def _make_chunk(

@@ -157,8 +157,7 @@ async def _stream(request: web.Request, payload: GenerateRequest) -> web.StreamR
         try:
             await _write_tokens(service, payload, stream)
         except RequestError as error:
-            # The status 200 is already sent, so every error is an event of the stream.
-            await stream.write(to_event(ErrorResponse(str(error), error.error_type)))
+            await stream.write_error(error, ErrorResponse(str(error), error.error_type))
     return stream.response
 
 
