@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hfgen._cli.connection_arguments import read_key_file
 from hfgen._cli.serve_log import FORMATS, LEVELS, configure_log
+from hfgen._core.settings import check_key
 
 if TYPE_CHECKING:
     import argparse
@@ -109,6 +110,8 @@ def run(options: argparse.Namespace) -> None:
         level="debug" if options.debug else options.log_level, log_format=options.log_format
     )
     environment_key = os.environ.get("HFGEN_API_KEY", "").strip() or None
+    if environment_key is not None:
+        check_key(environment_key, "HFGEN_API_KEY")
 
     def announce(url: str) -> None:
         sentence = f"serving {options.model} on {url} (Ctrl-C stops it)"

@@ -70,6 +70,11 @@ REFUSALS = [
     ({"grammar": RegexGrammar("a+")}, "grammar is not supported"),
     ({"watermark": True}, "`watermark` is not supported"),
     ({"adapter_id": "lora"}, "`adapter_id` is not supported"),
+    ({"ignore_eos_token": True}, "`ignore_eos_token` is not supported"),
+    (
+        {"num_return_sequences": 3},
+        "`num_return_sequences` is not supported: `/v1/completions` has `n`",
+    ),
 ]
 
 
@@ -104,6 +109,7 @@ ACCEPTED = [
     {"truncate": 20},
     {"max_new_tokens": 25},
     {"inputs": "x" * 20},
+    {"ignore_eos_token": False, "num_return_sequences": 1},
 ]
 
 

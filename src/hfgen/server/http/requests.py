@@ -72,6 +72,10 @@ class GenerateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     top_n_tokens: U32 | None = None
     grammar: Grammar | None = None
     adapter_id: str | None = None
+    # Not TGI's. They may only have a value that changes nothing: vLLM's benchmark always sends the
+    # first, and requests that are written for several servers have the second.
+    ignore_eos_token: bool | None = None
+    num_return_sequences: U64 | None = None
 
     def __post_init__(self) -> None:
         _check_u64(best_of=self.best_of, truncate=self.truncate, seed=self.seed)

@@ -95,6 +95,11 @@ _UNSUPPORTED: tuple[tuple[_Check, str], ...] = (
     (lambda _, p, __: p.grammar is not None, "grammar is not supported"),
     (lambda _, p, __: p.watermark, "`watermark` is not supported"),
     (lambda _, p, __: p.adapter_id is not None, "`adapter_id` is not supported"),
+    (lambda _, p, __: bool(p.ignore_eos_token), "`ignore_eos_token` is not supported"),
+    (
+        lambda _, p, __: p.num_return_sequences not in {None, 1},
+        "`num_return_sequences` is not supported: `/v1/completions` has `n`",
+    ),
 )
 
 # The checks that come first for a stream (`generate_stream_internal`).
