@@ -276,7 +276,7 @@ def _open_listener(options: ServerOptions) -> Iterator[socket.socket]:
         ) from error
     if options.api_key is None and not _is_loopback(listener):
         _logger.warning(
-            "everyone who reaches %s can use this server: it asks for no key (api_key)",
+            "anyone who can reach %s can use this server, as it asks for no key",
             _format_url(listener),
         )
     try:

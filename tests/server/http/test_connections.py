@@ -177,3 +177,18 @@ async def test_without_room_a_new_connection_has_to_wait(
     assert [record.getMessage() for record in warnings] == [
         "new connections have to wait: 1 connections are open"
     ]
+
+
+async def test_an_answer_that_is_still_being_sent_is_not_cut_to_make_room(scripted_server, connect):
+    server, _ = scripted_server(max_connections=1)
+    body = json.dumps({"inputs": "x" * 300_000}).encode()
+    slow = await connect(server, limit=1024)  # reads little ahead of the test
+    slow.send(HEAD % b"/tokenize" + b"content-length: %d\r\n\r\n" % len(body) + body)
+    head = await slow.read_head()
+    other = await connect(server)
+    other.send(INFO)
+    await asyncio.sleep(0.5)
+    length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
+    async with asyncio.timeout(20):
+        assert len(await slow.reader.readexactly(length)) == length
+    assert await other.read_answer() == "HTTP/1.1 200 OK"

@@ -4,8 +4,8 @@ A connection waits while its client has to send something: a request, or the res
 has a time limit. At the limit of connections, or of open files, a new connection takes the place of
 the one that has waited longest; if none waits, new ones stay in the queue of the operating system.
 
-asyncio's own server does not do for this: at the limit of open files it logs an error up to a
-hundred times a second, and accepts no one until somebody leaves.
+asyncio's own server is not used: at the limit of open files it logs the error up to a hundred times
+a second, and accepts no connection until another one ends.
 """
 
 from __future__ import annotations
@@ -161,16 +161,19 @@ class Connections:
 
     def _make_room(self, reason: str) -> None:
         """Close the connection that has waited longest; without one, accept none for a while."""
-        connection, since = next(iter(self._waiting.items()), (None, 0.0))
-        if connection is None:
-            self._warn(reason)
-            self._pause(_RETRY)
-        elif (patience := since + _PATIENCE - self._loop.time()) > 0:
-            self._pause(patience)
-        else:
-            self.end_wait(connection)
-            if connection.transport is not None:
-                connection.transport.abort()
+        for connection, since in self._waiting.items():
+            transport = connection.transport
+            if transport is None or transport.get_write_buffer_size():
+                continue  # its last answer is still being sent
+            patience = since + _PATIENCE - self._loop.time()
+            if patience > 0:
+                self._pause(patience)
+            else:
+                self.end_wait(connection)
+                transport.abort()
+            return
+        self._warn(reason)
+        self._pause(_RETRY)
 
     def _warn(self, reason: str) -> None:
         now = self._loop.time()
