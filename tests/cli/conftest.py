@@ -33,7 +33,7 @@ def hfgen(tmp_path):
         process = subprocess.Popen(
             command(*arguments),
             text=True,
-            env=environ,
+            env=environ | kwargs.pop("env", {}),
             **{
                 "stdin": subprocess.DEVNULL,
                 "stdout": subprocess.PIPE,

@@ -103,10 +103,10 @@ def scripted_server(monkeypatch, byte_tokenizer):
     """Start servers with scripted engines: `scripted_server(script, **options)`."""
     servers = []
 
-    def start(script=None, *, max_positions=2048, **options):
+    def start(script=None, *, max_positions=2048, tokenizer=byte_tokenizer, **options):
         model = SimpleNamespace(
             engine=SimpleNamespace(vocab_size=256, max_positions=max_positions),
-            tokenizer=byte_tokenizer,
+            tokenizer=tokenizer,
             eos_ids=frozenset({0}),
             name="scripted",
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 import re
 import threading
 import time
@@ -158,3 +159,32 @@ async def test_the_context_ends_a_generation(local_server, http):
 async def test_health(local_server, http):
     async with http.get(f"{local_server.url}/health") as response:
         assert response.status == 200
+
+
+@pytest.mark.parametrize("route", ["/", "/generate", "/generate_stream", "/v1/completions"])
+async def test_a_stop_string_inside_a_token_ends_the_text(local_server, http, parse_events, route):
+    payload = make_payload(max_new_tokens=20, details=True, return_full_text=False)
+    whole = await generate(http, local_server, payload)
+    texts = [token["text"] for token in whole["details"]["tokens"]]
+    index = next(i for i, text in enumerate(texts) if i > 2 and len(text) > 3)
+    stop = texts[index - 1] + texts[index][:-1]
+    expected = whole["generated_text"][: whole["generated_text"].index(stop) + len(stop)]
+    payload["parameters"]["stop"] = ["never seen", stop]
+    if route == "/v1/completions":
+        payload = {"prompt": PROMPT, "max_tokens": 20, "temperature": 0, "stop": [stop]}
+    async with http.post(local_server.url + route, json=payload) as response:
+        body = await response.text()
+    if route == "/generate_stream":
+        events = parse_events(body)
+        assert "".join(event["token"]["text"] for event in events) == expected
+        assert events[-1]["generated_text"] == expected
+        assert events[-1]["details"]["finish_reason"] == "stop_sequence"
+    elif route == "/v1/completions":
+        (choice,) = json.loads(body)["choices"]
+        assert (choice["text"], choice["finish_reason"]) == (expected, "stop_sequence")
+    else:
+        answer = json.loads(body)
+        answer = answer[0] if route == "/" else answer
+        assert answer["generated_text"] == expected
+        assert answer["details"]["finish_reason"] == "stop_sequence"
+        assert "".join(t["text"] for t in answer["details"]["tokens"]) == expected

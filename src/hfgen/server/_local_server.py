@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -24,8 +26,12 @@ if TYPE_CHECKING:
     from hfgen.server.engine.batcher import Batcher
     from hfgen.server.engine.checkpoint import Model
 
+_logger = logging.getLogger("hfgen.server")
+
 # Seconds in which the last bytes must be sent after every generation has ended.
 _FLUSH = 2.0
+# Files that the process needs beside its connections.
+_OTHER_FILES = 64
 
 
 class LocalServer:
@@ -125,6 +131,7 @@ def serve(*, on_ready: Callable[[str], None] | None = None, **options: Unpack[Op
         raise LocalServerError("serve() needs the main thread; elsewhere there is LocalServer")
     chosen = ServerOptions(**options)
     model, batcher = load_engine(chosen)
+    _raise_file_limit(chosen.max_connections + _OTHER_FILES)
     with _open_listener(chosen) as listener:
         asyncio.run(_serve_until_signal(model, batcher, chosen, listener, on_ready))
 
@@ -189,13 +196,13 @@ async def _serve_until_stopped(
     from aiohttp import web  # noqa: PLC0415 - aiohttp.web is slow to import
 
     from hfgen.server.http.app import build_app  # noqa: PLC0415
+    from hfgen.server.http.connections import Connections  # noqa: PLC0415
     from hfgen.server.http.inference import Service  # noqa: PLC0415
 
     shutdown = Shutdown(grace=options.grace)
     service = Service.from_model(model, batcher, options)
     runner = web.AppRunner(
         build_app(service, shutdown),
-        access_log=None,
         # A handler is cancelled as soon as its client disconnects, and with it its jobs.
         handler_cancellation=True,
         shutdown_timeout=_FLUSH,
@@ -204,23 +211,16 @@ async def _serve_until_stopped(
         await runner.setup()
         # Started only now, since the clean-up below stops it once `setup` has succeeded.
         batcher.start()
-        await web.SockSite(runner, listener).start()
-        ready(shutdown)
-        await shutdown.requested.wait()
+        assert runner.server is not None
+        connections = Connections(runner.server, options)
+        await connections.start(listener)
+        try:
+            ready(shutdown)
+            await shutdown.requested.wait()
+        finally:
+            await connections.stop()
     finally:
-        await _stop_accepting(listener)
         await runner.cleanup()
-
-
-async def _stop_accepting(listener: socket.socket) -> None:
-    """Stop accepting connections one turn of the loop before the socket is closed.
-
-    asyncio creates the transport of an accepted connection one turn later. If the server is closed
-    in between, asyncio logs an `AssertionError` and never closes that socket.
-    """
-    with suppress(NotImplementedError):  # on Windows, where the loop accepts in another way
-        asyncio.get_running_loop().remove_reader(listener)
-    await asyncio.sleep(0)
 
 
 def _stop_once_ready(ready: Future[Shutdown]) -> None:
@@ -243,6 +243,20 @@ def _run_on_thread(
         ready.set_exception(error)
 
 
+def _raise_file_limit(wanted: int) -> None:
+    """Raise the limit of open files of this process to `wanted`, as far as the system allows."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return
+    limit, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if maximum != resource.RLIM_INFINITY:
+        wanted = min(wanted, maximum)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, maximum))
+
+
 @contextmanager
 def _open_listener(options: ServerOptions) -> Iterator[socket.socket]:
     """Open a listening socket, and close it if the block raises.
@@ -260,11 +274,20 @@ def _open_listener(options: ServerOptions) -> Iterator[socket.socket]:
         raise LocalServerError(
             f"cannot listen on {options.host}:{options.port}: {reason}"
         ) from error
+    if options.api_key is None and not _is_loopback(listener):
+        _logger.warning(
+            "anyone who can reach %s can use this server, as it asks for no key",
+            _format_url(listener),
+        )
     try:
         yield listener
     except BaseException:
         listener.close()
         raise
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def _format_url(listener: socket.socket) -> str:

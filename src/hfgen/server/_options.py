@@ -31,6 +31,9 @@ class OptionsDict(TypedDict, total=False):
     max_top_n_tokens: int
     max_input_tokens: int | None
     max_total_tokens: int | None
+    max_connections: int
+    idle_timeout: float
+    client_timeout: float
     keep_alive: float
     grace: float
 
@@ -56,6 +59,13 @@ class ServerOptions:
         max_top_n_tokens: The highest `top_n_tokens` of a request.
         max_input_tokens: The longest prompt, in tokens; None: one less than the total.
         max_total_tokens: The longest prompt with its answer, in tokens; None: the model's context.
+        max_connections: How many connections may be open. Beyond, and at the limit of open files, a
+            new connection takes the place of the one that has waited longest for its client; if
+            none waits, the new ones wait. `hfgen serve` raises the limit of open files for them.
+        idle_timeout: Seconds after which a connection is closed that has sent no whole request
+            head, counted from its beginning or its last answer.
+        client_timeout: Seconds that a client may take to send the body of its request, which is
+            then answered with 408; and to read none of its answer (on Linux only).
         keep_alive: Seconds without an event after which a stream sends a comment.
         grace: Seconds that running generations have to finish after the server is asked to stop.
 
@@ -75,6 +85,9 @@ class ServerOptions:
     max_top_n_tokens: int = 5
     max_input_tokens: int | None = None
     max_total_tokens: int | None = None
+    max_connections: int = 1024
+    idle_timeout: float = 75.0
+    client_timeout: float = 60.0
     keep_alive: float = 15.0
     grace: float = 10.0
 
@@ -85,8 +98,9 @@ class ServerOptions:
                 raise LocalServerError(
                     f"{name} must be between {minimum} and {maximum}, not {value}"
                 )
-        if self.keep_alive <= 0:
-            raise LocalServerError("keep_alive must be more than 0 seconds")
+        for name in ("idle_timeout", "client_timeout", "keep_alive"):
+            if getattr(self, name) <= 0:
+                raise LocalServerError(f"{name} must be more than 0 seconds")
         if self.api_key == "":
             raise LocalServerError("api_key must not be empty; leave it out to ask for none")
         origins = self.cors_allow_origin
@@ -111,6 +125,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("max_top_n_tokens", 0, math.inf),
     ("max_input_tokens", 1, math.inf),
     ("max_total_tokens", 2, math.inf),
+    ("max_connections", 1, math.inf),
     ("grace", 0, math.inf),
 )
 

@@ -113,7 +113,7 @@ async def test_a_key_route_requires_the_key(scripted_server, http, route, author
 @pytest.mark.parametrize("route", KEY_ROUTES)
 async def test_the_right_key_is_accepted(scripted_server, engine, http, route, authorization):
     server, _ = scripted_server(lambda _: engine.story("a"), api_key="sécret")
-    payload = {"inputs": "a", "prompt": "a"}
+    payload = {"prompt" if route == "/v1/completions" else "inputs": "a"}
     headers = {"authorization": authorization}
     async with http.post(server.url + route, json=payload, headers=headers) as response:
         assert response.status == 200

@@ -28,6 +28,7 @@ async def test_beyond_the_limit_the_answer_is_429(scripted_server, engine, http,
         for route in ("/generate", "/"):
             async with http.post(server.url + route, json=REQUEST) as response:
                 assert response.status == 429
+                assert response.headers["retry-after"] == "1"
                 assert await response.json() == OVERLOADED
         async with http.post(f"{server.url}/generate_stream", json=REQUEST) as response:
             assert response.status == 200

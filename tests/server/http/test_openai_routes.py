@@ -170,6 +170,19 @@ async def test_a_request_is_counted_once_and_for_each_prompt(
         assert f"tgi_request_count {count}.0" in (await response.text()).splitlines()
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_fields_that_are_not_done_are_refused(scripted_server, complete, streamed):
+    # lm-eval would read log-probabilities of the prompt from this answer, and compute 0 for all.
+    server, batcher = scripted_server()
+    payload = {"prompt": "a", "echo": True, "logprobs": 1, "max_tokens": 1, "stream": streamed}
+    answer = await complete(server, payload, 422)
+    assert answer == {
+        "error": "Input validation error: `echo` is not supported",
+        "error_type": "validation",
+    }
+    assert batcher.jobs == []
+
+
 @pytest.mark.parametrize("name", ["logprobs", "n"])
 @pytest.mark.parametrize("value", [-1, True, "1", 1.5, 2**32])
 async def test_values_that_are_no_counts_are_refused(scripted_server, http, name, value):
@@ -183,8 +196,8 @@ async def test_values_that_are_no_counts_are_refused(scripted_server, http, name
 async def test_ignored_fields_change_nothing(scripted_server, complete, engine):
     server, batcher = scripted_server(lambda _: engine.story("a"), max_positions=100)
     plain = await complete(server, {"prompt": "né", "seed": 1})
-    ignored = {"max_tokens": None, "logprobs": None, "n": None, "echo": True, "best_of": 3}
-    ignored |= {"stream_options": {"include_usage": False}, "user": "me"}
+    ignored = {"max_tokens": None, "logprobs": None, "n": None, "echo": False, "best_of": 1}
+    ignored |= {"stream_options": {"include_usage": True}, "user": "me", "model": "m"}
     answer = await complete(server, {"prompt": "né", "seed": 1, **ignored})
     assert without_time(answer) == without_time(plain)
     first, second = (batcher.job(index).job for index in range(2))

@@ -2,7 +2,6 @@ import msgspec
 import pytest
 
 from hfgen.server.http.requests import (
-    CompatGenerateRequest,
     CompletionRequest,
     GenerateRequest,
     UnreadableBodyError,
@@ -19,7 +18,9 @@ NULLABLE = (
     "best_of",
     "frequency_penalty",
     "grammar",
+    "ignore_eos_token",
     "max_new_tokens",
+    "num_return_sequences",
     "repetition_penalty",
     "return_full_text",
     "seed",
@@ -43,9 +44,31 @@ def test_absent_parameters_sample_and_empty_ones_do_not():
     assert not generate().do_sample
 
 
-def test_unknown_fields_are_ignored():
-    body = b'{"inputs": "hi", "options": {"use_cache": false}, "parameters": {"num_beams": 3}}'
+@pytest.mark.parametrize(
+    ("decoder", "body", "words"),
+    [
+        (GENERATE, b'{"inputs": "a", "max_new_tokens": 3}', "unknown field `max_new_tokens`"),
+        (GENERATE, b'{"inputs": "a", "best_of": null}', "unknown field `best_of`"),
+        (
+            GENERATE,
+            b'{"inputs": "a", "parameters": {"num_beams": 3}}',
+            "parameters: unknown field `num_beams`",
+        ),
+        (COMPLETION, b'{"prompt": "a", "top_k": 3}', "unknown field `top_k`"),
+        (COMPLETION, b'{"prompt": "a", "max_new_tokens": 3}', "unknown field `max_new_tokens`"),
+    ],
+)
+def test_unknown_fields_are_refused_by_name(decoder, body, words):
+    with pytest.raises(UnreadableBodyError) as caught:
+        decode_request(decoder, body)
+    assert (caught.value.status, caught.value.text) == (422, DATA + words)
+
+
+def test_fields_that_change_nothing_are_taken():
+    body = b'{"inputs": "hi", "model": "m", "options": {"use_cache": false}, "parameters": {}}'
     assert decode_request(GENERATE, body).parameters == generate()
+    body = b'{"prompt": "hi", "user": "me", "stream_options": {"include_usage": true}}'
+    assert not decode_request(COMPLETION, body).unsupported_fields
 
 
 @pytest.mark.parametrize("name", NULLABLE)
@@ -127,7 +150,7 @@ def test_types_and_ranges_are_those_of_tgi(name, value, accepted):
         (b'{"inputs": "\xff"}', 400, SYNTAX),
         (b'{"inputs": "\\ud800"}', 400, SYNTAX),
         (b"inputs=a", 400, SYNTAX),
-        (b'{"x": ' + b"[" * 100_000, 400, SYNTAX),
+        (b'{"options": {"x": ' + b"[" * 100_000, 400, SYNTAX),
     ],
 )
 def test_a_body_that_cannot_be_read(body, status, text):
@@ -137,12 +160,53 @@ def test_a_body_that_cannot_be_read(body, status, text):
     assert caught.value.text.startswith(text)
 
 
-def test_only_the_first_route_streams_on_request():
-    decoder = msgspec.json.Decoder(CompatGenerateRequest)
-    assert not decode_request(decoder, b'{"inputs": "a"}').stream
-    assert decode_request(decoder, b'{"inputs": "a", "stream": true}').stream
+def test_stream_is_true_or_false():
+    assert not decode_request(GENERATE, b'{"inputs": "a"}').stream
+    assert decode_request(GENERATE, b'{"inputs": "a", "stream": true}').stream
     with pytest.raises(UnreadableBodyError):
-        decode_request(decoder, b'{"inputs": "a", "stream": null}')
+        decode_request(GENERATE, b'{"inputs": "a", "stream": null}')
+
+
+# What clients send when their user asks for nothing: LangChain 1.x (`BaseOpenAI`), and null for
+# each field.
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {
+            "temperature": 0.7,
+            "top_p": 1,
+            "frequency_penalty": 0,
+            "presence_penalty": 0,
+            "n": 1,
+            "logit_bias": {},
+            "seed": None,
+            "logprobs": None,
+            "best_of": 1,
+            "max_tokens": 256,
+        },
+        {"best_of": None, "echo": None, "logit_bias": None, "presence_penalty": None},
+        {"best_of": 2, "n": 2, "echo": False},
+    ],
+)
+def test_a_completion_takes_values_that_change_nothing(payload):
+    decoded = decode_request(COMPLETION, msgspec.json.encode({"prompt": "a", **payload}))
+    assert decoded.unsupported_fields == ()
+    assert decoded.to_generate_requests()[0].parameters.top_p is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("best_of", 0),
+        ("best_of", 3),
+        ("echo", True),
+        ("logit_bias", {"50256": -100}),
+        ("presence_penalty", 0.5),
+    ],
+)
+def test_a_completion_names_what_it_does_not_do(name, value):
+    body = msgspec.json.encode({"prompt": "a", name: value})
+    assert decode_request(COMPLETION, body).unsupported_fields == (name,)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ async def test_info(scripted_server, http):
         ("max_stop_sequences", 4),
         ("max_input_tokens", 511),
         ("max_total_tokens", 512),
-        ("validation_workers", 1),
+        ("validation_workers", 2),
         ("max_client_batch_size", 4),
         ("router", "hfgen"),
         ("version", _version.__version__),

@@ -283,7 +283,7 @@ async def test_a_token_is_sent_as_soon_as_it_is_generated(scripted_server, engin
 
 async def test_tokenize_counts_bytes(scripted_server, http):
     server, _ = scripted_server()
-    payload = make_payload("aé", truncate=1)
+    payload = make_payload("aé", do_sample=True)
     async with http.post(f"{server.url}/tokenize", json=payload) as response:
         assert response.status == 200
         tokens = await response.json()
@@ -293,6 +293,45 @@ async def test_tokenize_counts_bytes(scripted_server, http):
         ("é", 1, 3),
         ("é", 1, 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("route", "payload", "words"),
+    [
+        (
+            "/generate",
+            {"inputs": "a", "stream": True},
+            "`stream` is not supported here: post to `/generate_stream`, or to `/`",
+        ),
+        (
+            "/generate_stream",
+            {"inputs": "a", "stream": False},
+            "`stream` is always true here: post to `/generate`, or to `/`",
+        ),
+        ("/tokenize", make_payload("a", truncate=1), "`truncate` is not supported by `/tokenize`"),
+    ],
+)
+async def test_fields_that_a_route_does_not_do_are_refused(
+    *, scripted_server, http, route, payload, words
+):
+    server, batcher = scripted_server()
+    async with http.post(server.url + route, json=payload) as response:
+        assert response.status == 422
+        assert await response.json() == {
+            "error": f"Input validation error: {words}",
+            "error_type": "validation",
+        }
+    assert batcher.jobs == []
+
+
+@pytest.mark.parametrize("route", ["/", "/generate", "/generate_stream", "/tokenize"])
+async def test_unknown_fields_are_refused_on_every_route(scripted_server, http, route):
+    server, batcher = scripted_server()
+    for payload in (make_payload("a", num_beams=2), {"inputs": "a", "num_beams": 2}):
+        async with http.post(server.url + route, json=payload) as response:
+            assert response.status == 422
+            assert "unknown field `num_beams`" in await response.text()
+    assert batcher.jobs == []
 
 
 async def test_tokenize_takes_an_empty_text(scripted_server, http):

@@ -43,6 +43,7 @@ REFUSALS = [
     ({"top_k": -1}, "`top_k` must be strictly positive"),
     ({"max_new_tokens": 0}, "`max_new_tokens` must be strictly positive"),
     ({"stop": tuple("abcde")}, "`stop` supports up to 4 stop sequences. Given: 5"),
+    ({"stop": ("a", "")}, "`stop` cannot contain an empty string"),
     (
         {"best_of": 2, "do_sample": True, "seed": 1},
         "`seed` must not be set when `best_of` > 1",
@@ -69,6 +70,11 @@ REFUSALS = [
     ({"grammar": RegexGrammar("a+")}, "grammar is not supported"),
     ({"watermark": True}, "`watermark` is not supported"),
     ({"adapter_id": "lora"}, "`adapter_id` is not supported"),
+    ({"ignore_eos_token": True}, "`ignore_eos_token` is not supported"),
+    (
+        {"num_return_sequences": 3},
+        "`num_return_sequences` is not supported: `/v1/completions` has `n`",
+    ),
 ]
 
 
@@ -103,6 +109,7 @@ ACCEPTED = [
     {"truncate": 20},
     {"max_new_tokens": 25},
     {"inputs": "x" * 20},
+    {"ignore_eos_token": False, "num_return_sequences": 1},
 ]
 
 
@@ -190,11 +197,6 @@ async def test_more_than_1024_new_tokens_end_with_the_context(byte_tokenizer):
     assert (await room("x" * 100, 5000)).max_new_tokens == 1900
     with pytest.raises(ValidationError, match="1000 `inputs` tokens and 1024 `max_new_tokens`"):
         await room("x" * 1000, 5000)
-
-
-async def test_a_long_prompt_is_tokenized_on_another_thread(validate):
-    job = await validate("y" * 100_000 + "abc", truncate=20)
-    assert len(job.input_ids) == 20
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class StoppingCriteria:
     """Decides when a job ends, as TGI's StoppingCriteria does and in its order (utils/tokens.py).
 
+    Unlike in TGI, a stop string also counts where it ends inside a token; the text behind it is
+    cut. So the text is the same however it is divided into tokens.
+
     Args:
         job: The limits and stop strings to apply.
         eos_ids: The tokens that end a generation.
@@ -30,24 +33,36 @@ class StoppingCriteria:
     def __init__(self, job: Job, eos_ids: frozenset[int], max_positions: int) -> None:
         self._eos_ids = eos_ids
         self._remaining = min(job.max_new_tokens, max(1, max_positions - len(job.input_ids)))
-        # TGI's regular expression is the stop string and `$`, which lets a line feed follow.
-        self._endings = tuple(ending for stop in job.stop for ending in (stop, stop + "\n"))
-        self._longest = max(map(len, self._endings), default=0)
+        self._stop = job.stop
+        # The longest beginning of a stop string that the next token can complete.
+        self._tail_length = max(map(len, job.stop), default=1) - 1
         self._tail = ""
 
-    def check(self, token_id: int, text: str) -> FinishReason | None:
-        """Count a generated token; return why the job ends with it, or None if it goes on."""
+    def check(self, token_id: int, text: str) -> tuple[FinishReason | None, str]:
+        """Count a generated token.
+
+        Returns:
+            The reason why the job ends with this token, None if it goes on; and the text of the
+            token, up to the end of a stop string.
+        """
         self._remaining -= 1
+        is_stopped = False
+        if self._stop and text:
+            is_stopped, text = self._cut(text)
         if self._remaining <= 0:
-            return "length"
+            return "length", text
         if token_id in self._eos_ids:
-            return "eos_token"
-        if self._endings:
-            tail = self._tail + text
-            if tail.endswith(self._endings):
-                return "stop_sequence"
-            self._tail = tail[-self._longest :]
-        return None
+            return "eos_token", text
+        return "stop_sequence" if is_stopped else None, text
+
+    def _cut(self, text: str) -> tuple[bool, str]:
+        """Cut a token's text behind the first stop string that ends in it."""
+        tail, known = self._tail + text, len(self._tail)
+        ends = [found + len(stop) for stop in self._stop if (found := tail.find(stop)) >= 0]
+        if ends:
+            return True, tail[known : min(ends)]
+        self._tail = tail[len(tail) - min(self._tail_length, len(tail)) :]
+        return False, text
 
 
 class BatchedJob:
@@ -134,7 +149,7 @@ class BatchedJob:
         vocabulary = self._vocabulary
         token_id, logprob, top = self._chooser.choose(logits)
         text = self._detokenizer.push(token_id)
-        finish_reason = self._stopping.check(token_id, text)
+        finish_reason, text = self._stopping.check(token_id, text)
         self.token_id = token_id
         self.ended = finish_reason is not None
         if self.ended:

@@ -46,7 +46,8 @@ class Job:
         input_ids: The tokens of the prompt.
         sampling: How each token is chosen.
         max_new_tokens: The most tokens to generate.
-        stop: Strings that end the generation when the text ends with one of them.
+        stop: Strings that end the generation where one of them appears; none is empty. The text
+            ends with it.
         top_n_tokens: How many of the most likely tokens to report with each generated token.
         prefill_logprobs: Whether `Started` has the log-probabilities of the prompt.
     """

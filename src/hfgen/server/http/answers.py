@@ -154,7 +154,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     max_stop_sequences: int
     max_input_tokens: int
     max_total_tokens: int
-    validation_workers: int = 1
+    validation_workers: int
     max_client_batch_size: int
     # Clients recognise this server by its name here. TGI's is "text-generation-router".
     router: str = "hfgen"

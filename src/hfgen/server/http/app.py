@@ -8,6 +8,7 @@ shutdown the application first lets running generations end (`Inference.drain`).
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
@@ -17,6 +18,7 @@ from aiohttp import web
 from hfgen.server.http import openai_routes, status_routes, tgi_routes
 from hfgen.server.http.body import PAYLOAD_LIMIT
 from hfgen.server.http.inference import SERVICE, Service
+from hfgen.server.http.request_log import REQUEST_ID, REQUEST_ID_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,11 +78,8 @@ def build_app(service: Service, shutdown: Shutdown) -> web.Application:
     key = service.options.api_key
     app.add_routes(
         [
-            *(
-                web.post(path, _ignore_disconnect(_require_key(handler, key)))
-                for path, handler in _KEY_ROUTES
-            ),
-            *(web.get(path, _ignore_disconnect(handler)) for path, handler in _OPEN_ROUTES),
+            *(web.post(path, _require_key(handler, key)) for path, handler in _KEY_ROUTES),
+            *(web.get(path, handler) for path, handler in _OPEN_ROUTES),
         ]
     )
     # Registered after the others, because aiohttp takes the first route that matches.
@@ -92,9 +91,13 @@ def build_app(service: Service, shutdown: Shutdown) -> web.Application:
     async def drain(_: web.Application) -> None:
         await service.inference.drain(shutdown.grace, shutdown.hurry)
 
+    async def close_tokenizer(_: web.Application) -> None:
+        await asyncio.to_thread(service.validator.tokenizer.close)
+
     # When `on_shutdown` runs, aiohttp has closed the listening socket and the idle connections.
     app.on_shutdown.append(drain)
-    app.on_response_prepare.append(_drop_server_header)
+    app.on_cleanup.append(close_tokenizer)
+    app.on_response_prepare.append(_set_headers)
     app.on_response_prepare.append(_allow_origins(service.options.cors_allow_origin))
     return app
 
@@ -136,20 +139,9 @@ def _require_key(handler: _Handler, key: str | None) -> _Handler:
     return check_key
 
 
-def _ignore_disconnect(handler: _Handler) -> _Handler:
-    async def suppress_disconnect(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except ConnectionError:
-            # The client has disconnected, and a write failed before aiohttp cancelled the handler.
-            # This answer is never sent; raising would make aiohttp log an error of the server.
-            return web.Response(status=500)
-
-    return suppress_disconnect
-
-
-async def _drop_server_header(_: web.Request, response: web.StreamResponse) -> None:
+async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)
+    response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
 
 
 async def _answer_preflight(_: web.Request) -> web.StreamResponse:

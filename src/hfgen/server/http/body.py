@@ -6,12 +6,14 @@ message, in which order. The part of a message after a colon is serde's there an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import asyncio
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from aiohttp import web
 
-from hfgen.server.http.answers import ErrorResponse, to_json
+from hfgen.server.http.answers import ErrorResponse, to_event, to_json
 from hfgen.server.http.metrics import stream_headers
+from hfgen.server.http.request_log import ERROR
 from hfgen.server.http.requests import UnreadableBodyError, decode_request
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from hfgen.server.http.answers import OpenAIError
+    from hfgen.server.http.connections import Connection
     from hfgen.server.http.errors import RequestError
 
 # The default of TGI's `--payload-limit`, in bytes.
@@ -32,14 +36,20 @@ async def read_json(request: web.Request, decoder: msgspec.json.Decoder[_Request
     """Read and decode the JSON body of a request.
 
     Raises:
-        web.HTTPException: The body cannot be read: 415, 413, 400 or 422 with a plain-text reason.
+        web.HTTPException: The body cannot be read: 415, 413, 408, 400 or 422 with a plain-text
+            reason.
     """
     if not _is_json(request.content_type):
         raise web.HTTPUnsupportedMediaType(
             text="Expected request with `Content-Type: application/json`"
         )
+    connection = cast("Connection", request.protocol)
     try:
-        body = await request.read()
+        async with asyncio.timeout(connection.client_timeout):
+            with connection.waiting():
+                body = await request.read()
+    except TimeoutError as error:
+        raise _too_late_error(connection.client_timeout) from error
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large_error() from error
     except web.RequestPayloadError as error:
@@ -64,7 +74,11 @@ def json_response(
 
 def error_response(error: RequestError) -> web.Response:
     """Return the answer for an error outside a stream."""
-    return json_response(ErrorResponse(str(error), error.error_type), status=error.status)
+    response = json_response(
+        ErrorResponse(str(error), error.error_type), status=error.status, headers=error.headers
+    )
+    response[ERROR] = str(error)
+    return response
 
 
 def _too_large_error() -> web.HTTPException:
@@ -73,6 +87,14 @@ def _too_large_error() -> web.HTTPException:
         actual_size=PAYLOAD_LIMIT + 1,
         text="Failed to buffer the request body: length limit exceeded",
     )
+
+
+def _too_late_error(seconds: float) -> web.HTTPException:
+    error = web.HTTPRequestTimeout(
+        text=f"Failed to buffer the request body: it has not arrived within {seconds:g} seconds"
+    )
+    error.force_close()
+    return error
 
 
 def _is_json(content_type: str) -> bool:
@@ -97,6 +119,11 @@ class EventStream:
             }
         )
         self.write = self.response.write
+
+    async def write_error(self, error: RequestError, answer: ErrorResponse | OpenAIError) -> None:
+        """Write an error as an event: the status 200 is already sent."""
+        self.response[ERROR] = str(error)
+        await self.write(to_event(answer))
 
     async def __aenter__(self) -> Self:
         await self.response.prepare(self._request)

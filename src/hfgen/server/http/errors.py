@@ -13,7 +13,11 @@ and `router/src/server.rs` (its conversion to a response; `completions`).
 
 from __future__ import annotations
 
-from typing import ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class RequestError(Exception):
@@ -24,12 +28,14 @@ class RequestError(Exception):
         error_type: TGI's name for the error.
         failure: The value of the label `err` under which `tgi_request_failure` counts the error.
         prefix: The beginning of the message, before the detail.
+        headers: Headers of the answer, unless the answer is a stream.
     """
 
     status: ClassVar[int] = 422
     error_type: ClassVar[str]
     failure: ClassVar[str] = "validation"
     prefix: ClassVar[str] = ""
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -46,6 +52,8 @@ class ValidationError(RequestError):
 class OverloadedError(RequestError):
     status = 429
     error_type = failure = "overloaded"
+    # TGI says nothing about it. Generations end all the time, so the next second may have a place.
+    headers = MappingProxyType({"retry-after": "1"})
 
     def __init__(self, detail: str = "Model is overloaded") -> None:
         super().__init__(detail)

@@ -74,6 +74,15 @@ class GenerationGroup:
             self._inference.cancel(generation, client_gone=not isinstance(exc, RequestError))
         self._inference.release_permits(self._permits)
 
+    def take_permit(self) -> None:
+        """Take one of the server's permits until the group is left.
+
+        Raises:
+            OverloadedError: All permits are taken.
+        """
+        self._inference.acquire_permit()
+        self._permits += 1
+
     async def start(self, request: GenerateRequest, *, index: int = 0) -> Generation:
         """Validate a request and hand it to the engine.
 
@@ -83,8 +92,7 @@ class GenerationGroup:
         """
         inference = self._inference
         try:
-            inference.acquire_permit()
-            self._permits += 1
+            self.take_permit()
             job = await inference.validator.validate(request)
         except RequestError as error:
             inference.metrics.count_failure(error)

@@ -7,7 +7,8 @@ usage; and `[DONE]` comes after all prompts, even after errors.
 
 TGI ignores `logprobs` and `n`. Here they work as in vLLM: each of the `n` choices is a generation
 of its own, and log-probabilities have the shape of OpenAI's older API (vLLM,
-`vllm/entrypoints/openai/`, `CompletionLogProbs`).
+`vllm/entrypoints/openai/`, `CompletionLogProbs`). TGI also ignores `echo`, `best_of` and others.
+Here a request that asks for something with them is refused.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def _find_errors(payload: CompletionRequest) -> list[RequestError]:
             )
         if payload.is_greedy:
             errors.append(ValidationError("you must use sampling when `n` is > 1"))
+    errors += [ValidationError(f"`{name}` is not supported") for name in payload.unsupported_fields]
     return errors
 
 
@@ -150,7 +152,7 @@ async def _stream(
                 try:
                     await group.start(generation, index=index)
                 except RequestError as error:  # the other prompts go on
-                    await stream.write(_error_event(error))
+                    await _write_error(stream, error)
             await _write_chunks(service, group, stream, payload.logprobs)
         await stream.write(DONE)
     return stream.response
@@ -165,15 +167,15 @@ async def _write_chunks(
             continue
         generation, event = item
         if isinstance(event, Failed):
-            await stream.write(_error_event(GenerationError(event.message)))
+            await _write_error(stream, GenerationError(event.message))
             continue
         if event.finish_reason is not None:
             service.metrics.count_success(generation.timings())
         await stream.write(to_event(_make_chunk(service, generation, event, top_count)))
 
 
-def _error_event(error: RequestError) -> bytes:
-    return to_event(OpenAIError(OpenAIErrorBody(str(error))))
+async def _write_error(stream: EventStream, error: RequestError) -> None:
+    await stream.write_error(error, OpenAIError(OpenAIErrorBody(str(error))))
 
 
 def _make_chunk(

@@ -1,8 +1,11 @@
 """The JSON requests of all routes as structs, and how a body is decoded into one. No I/O.
 
 Fields, defaults and what may be null: text-generation-inference, `router/src/lib.rs`
-(`GenerateParameters`, `GenerateRequest`, `CompatGenerateRequest`, `CompletionRequest`). Unknown
-fields are ignored, as in TGI.
+(`GenerateParameters`, `GenerateRequest`, `CompatGenerateRequest`, `CompletionRequest`).
+
+TGI ignores unknown fields. Here they are refused, because an answer that leaves out what a field
+asks for looks like a right one. Fields that clients always send and that change no answer here are
+known: `model` and `options`; on `/v1/completions` also `user` and `stream_options`.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import struct
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 I32: TypeAlias = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 U32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -49,7 +52,7 @@ class JsonSchemaGrammar(msgspec.Struct, frozen=True, tag_field="type", tag="json
 Grammar: TypeAlias = JsonGrammar | JsonObjectGrammar | RegexGrammar | JsonSchemaGrammar
 
 
-class GenerateParameters(msgspec.Struct, frozen=True, kw_only=True):
+class GenerateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     best_of: U64 | None = None
     temperature: float | None = None
     repetition_penalty: float | None = None
@@ -69,6 +72,10 @@ class GenerateParameters(msgspec.Struct, frozen=True, kw_only=True):
     top_n_tokens: U32 | None = None
     grammar: Grammar | None = None
     adapter_id: str | None = None
+    # Not TGI's. They may only have a value that changes nothing: vLLM's benchmark always sends the
+    # first, and requests that are written for several servers have the second.
+    ignore_eos_token: bool | None = None
+    num_return_sequences: U64 | None = None
 
     def __post_init__(self) -> None:
         _check_u64(best_of=self.best_of, truncate=self.truncate, seed=self.seed)
@@ -87,23 +94,30 @@ def make_default_parameters() -> GenerateParameters:
     return GenerateParameters(do_sample=True)
 
 
-class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
+class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request to TGI's own routes.
+
+    `model` and `options` are ignored. hfgen sends the model's name to every server; `options` are
+    about the cache of the hosted Inference API and about its waiting for models.
+    """
+
     inputs: str
     parameters: GenerateParameters = msgspec.field(default_factory=make_default_parameters)
+    stream: bool | UnsetType = UNSET
+    model: str | None = None
+    options: dict[str, Any] | None = None
 
 
-class CompatGenerateRequest(GenerateRequest, frozen=True, kw_only=True):
-    stream: bool = False
-
-
-class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of a request to `/v1/completions`.
 
     `model` is ignored. TGI takes any name but "tgi" for the id of an adapter; but OpenAI's clients
     must send a name, and that is usually the model's. This server has one model; only TGI's own
-    routes have `adapter_id`.
+    routes have `adapter_id`. `user` is ignored, and so is `stream_options`: every stream has its
+    usage in the last chunk.
 
-    `logprobs` and `n`, which TGI ignores, work as in vLLM.
+    `logprobs` and `n`, which TGI ignores, work as in vLLM. `best_of`, `echo`, `logit_bias` and
+    `presence_penalty` may only have a value that changes nothing, as clients send it by default.
     """
 
     prompt: str | tuple[str, ...]
@@ -119,6 +133,12 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] | None = None
     logprobs: U32 | None = None
     n: PositiveU32 | None = None
+    best_of: U32 | None = None
+    echo: bool | None = None
+    logit_bias: dict[str, float] | None = None
+    presence_penalty: float | None = None
+    user: str | None = None
+    stream_options: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _check_u64(seed=self.seed)
@@ -140,6 +160,18 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
         """How many choices each prompt has."""
         return self.n or 1
 
+    @property
+    def unsupported_fields(self) -> tuple[str, ...]:
+        """The fields that ask for what this server does not do."""
+        asked = {
+            # With as many candidates as choices, each candidate is a choice.
+            "best_of": self.best_of not in {None, self.choices_per_prompt},
+            "echo": self.echo,
+            "logit_bias": self.logit_bias,
+            "presence_penalty": self.presence_penalty,
+        }
+        return tuple(name for name, is_asked in asked.items() if is_asked)
+
     def to_generate_requests(self) -> list[GenerateRequest]:
         """Return one request per choice: all choices of the first prompt, then of the next."""
         parameters = [self._make_parameters(copy) for copy in range(self.choices_per_prompt)]
@@ -154,7 +186,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
             temperature=None if self.is_greedy else self.temperature,
             repetition_penalty=self.repetition_penalty,
             frequency_penalty=self.frequency_penalty,
-            top_p=self.top_p,
+            # TGI refuses 1, OpenAI's default, which LangChain always sends.
+            top_p=None if self.top_p == 1 else self.top_p,
             do_sample=not self.is_greedy,
             max_new_tokens=self.max_tokens,
             stop=self.stop or (),
@@ -196,14 +229,20 @@ def decode_request(decoder: msgspec.json.Decoder[_Request], body: bytes) -> _Req
         ) from error
 
 
+_SERDE = {
+    "Object missing required field": "missing field",
+    "Object contains unknown field": "unknown field",
+}
 _PLACE = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
 
 
 def _describe(error: msgspec.ValidationError) -> str:
-    """Return msgspec's message with the field first, and serde's words for a missing field."""
+    """Return msgspec's message with its place first, and serde's words for a field's name."""
     match = _PLACE.fullmatch(str(error))
     assert match is not None
-    problem = match["problem"].replace("Object missing required field", "missing field")
+    problem = match["problem"]
+    for words, serde in _SERDE.items():
+        problem = problem.replace(words, serde)
     return f"{match['place']}: {problem}" if match["place"] else problem
 
 

@@ -13,6 +13,7 @@ from hfgen.server._options import MAX_CLIENT_BATCH_SIZE
 from hfgen.server.http.answers import ErrorResponse, Info, ModelInfo, ModelsInfo
 from hfgen.server.http.body import json_response
 from hfgen.server.http.inference import SERVICE
+from hfgen.server.http.prompt_tokenizer import VALIDATION_WORKERS
 
 
 async def get_info(request: web.Request) -> web.Response:
@@ -26,6 +27,7 @@ async def get_info(request: web.Request) -> web.Response:
             max_stop_sequences=limits.max_stop_sequences,
             max_input_tokens=limits.max_input_tokens,
             max_total_tokens=limits.max_total_tokens,
+            validation_workers=VALIDATION_WORKERS,
             max_client_batch_size=MAX_CLIENT_BATCH_SIZE,
             version=__version__,
         )

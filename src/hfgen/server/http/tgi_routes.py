@@ -6,7 +6,6 @@ Source: text-generation-inference, `router/src/server.rs` (`compat_generate`, `g
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,32 +18,31 @@ from hfgen.server.http.answers import (
     Details,
     ErrorResponse,
     GenerateResponse,
-    SimpleToken,
     StreamDetails,
     StreamEvent,
     to_event,
 )
 from hfgen.server.http.body import EventStream, error_response, json_response, read_json
-from hfgen.server.http.errors import GenerationError, RequestError
+from hfgen.server.http.errors import GenerationError, OverloadedError, RequestError, ValidationError
 from hfgen.server.http.inference import SERVICE, Service
 from hfgen.server.http.metrics import generation_headers
-from hfgen.server.http.requests import CompatGenerateRequest, GenerateRequest
+from hfgen.server.http.requests import GenerateRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from aiohttp import web
-    from tokenizers import Encoding
 
     from hfgen.server.engine.jobs import Generated
     from hfgen.server.http.generation import Generation
 
 _GENERATE = msgspec.json.Decoder(GenerateRequest)
-_COMPAT = msgspec.json.Decoder(CompatGenerateRequest)
 
 
 async def generate(request: web.Request) -> web.StreamResponse:
     payload = await read_json(request, _GENERATE)
+    if payload.stream:
+        return _refuse("`stream` is not supported here: post to `/generate_stream`, or to `/`")
     try:
         generation, headers = await _generate(request.app[SERVICE], payload)
     except RequestError as error:
@@ -53,11 +51,14 @@ async def generate(request: web.Request) -> web.StreamResponse:
 
 
 async def generate_stream(request: web.Request) -> web.StreamResponse:
-    return await _stream(request, await read_json(request, _GENERATE))
+    payload = await read_json(request, _GENERATE)
+    if payload.stream is False:
+        return _refuse("`stream` is always true here: post to `/generate`, or to `/`")
+    return await _stream(request, payload)
 
 
 async def compat_generate(request: web.Request) -> web.StreamResponse:
-    payload = await read_json(request, _COMPAT)
+    payload = await read_json(request, _GENERATE)
     # The route `/` echoes the prompt by default, as the Hub's text-generation API does.
     if payload.parameters.return_full_text is None:
         parameters = msgspec.structs.replace(payload.parameters, return_full_text=True)
@@ -72,9 +73,21 @@ async def compat_generate(request: web.Request) -> web.StreamResponse:
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
+    """Tokenize a prompt. The parameters of a generation are accepted, as they change no token."""
     payload = await read_json(request, _GENERATE)
-    encoding = await request.app[SERVICE].validator.encode(payload.inputs)
-    return json_response(_make_simple_tokens(encoding, payload.inputs))
+    if payload.parameters.truncate is not None:
+        return _refuse("`truncate` is not supported by `/tokenize`")
+    service = request.app[SERVICE]
+    try:
+        with service.inference.open_group() as group:
+            group.take_permit()
+            return json_response(await service.validator.tokenizer.tokenize(payload.inputs))
+    except OverloadedError as error:
+        return error_response(error)
+
+
+def _refuse(detail: str) -> web.StreamResponse:
+    return error_response(ValidationError(detail))
 
 
 async def _generate(
@@ -144,8 +157,7 @@ async def _stream(request: web.Request, payload: GenerateRequest) -> web.StreamR
         try:
             await _write_tokens(service, payload, stream)
         except RequestError as error:
-            # The status 200 is already sent, so every error is an event of the stream.
-            await stream.write(to_event(ErrorResponse(str(error), error.error_type)))
+            await stream.write_error(error, ErrorResponse(str(error), error.error_type))
     return stream.response
 
 
@@ -189,15 +201,3 @@ def _make_stream_event(
         generated_text=(payload.inputs if parameters.return_full_text else "") + generation.text,
         details=details if parameters.details else None,
     )
-
-
-def _make_simple_tokens(encoding: Encoding, text: str) -> list[SimpleToken]:
-    # The tokenizer's offsets count characters in Python. In Rust, and so in TGI's answer, they
-    # count bytes.
-    at: Sequence[int] = range(len(text) + 1)
-    if not text.isascii():
-        at = list(accumulate((len(char.encode()) for char in text), initial=0))
-    return [
-        SimpleToken(token_id, text[start:stop], at[start], at[stop])
-        for token_id, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True)
-    ]

@@ -7,7 +7,6 @@ which settings make a generation sample.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,18 +14,15 @@ from typing import TYPE_CHECKING, TypeAlias
 from hfgen.server._options import Limits
 from hfgen.server.engine.jobs import Job, Sampling
 from hfgen.server.http.errors import ValidationError
+from hfgen.server.http.prompt_tokenizer import PromptTokenizer
 from hfgen.server.http.requests import GenerateParameters, GenerateRequest
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 
 # TGI reserves room for at most this many new tokens at first, so it checks only these against the
 # context. A request may ask for more; its answer then ends where the context ends.
 _RESERVED_TOKENS = 1024
-
-# A prompt of up to this many characters is tokenized on the event loop, in about a millisecond. A
-# longer one is tokenized on another thread, so that it does not hold up other streams.
-_MAX_INLINE_CHARACTERS = 4_000
 
 _Check: TypeAlias = Callable[[GenerateRequest, GenerateParameters, Limits], bool]
 
@@ -71,6 +67,8 @@ _CHECKS: tuple[tuple[_Check, str], ...] = (
         lambda _, p, limits: len(p.stop) > limits.max_stop_sequences,
         "`stop` supports up to {limits.max_stop_sequences} stop sequences. Given: {stops}",
     ),
+    # TGI ends the generation after any first token. vLLM refuses it.
+    (lambda _, p, __: "" in p.stop, "`stop` cannot contain an empty string"),
     (
         lambda _, p, __: _best_of(p) > 1 and p.seed is not None,
         "`seed` must not be set when `best_of` > 1",
@@ -97,6 +95,11 @@ _UNSUPPORTED: tuple[tuple[_Check, str], ...] = (
     (lambda _, p, __: p.grammar is not None, "grammar is not supported"),
     (lambda _, p, __: p.watermark, "`watermark` is not supported"),
     (lambda _, p, __: p.adapter_id is not None, "`adapter_id` is not supported"),
+    (lambda _, p, __: bool(p.ignore_eos_token), "`ignore_eos_token` is not supported"),
+    (
+        lambda _, p, __: p.num_return_sequences not in {None, 1},
+        "`num_return_sequences` is not supported: `/v1/completions` has `n`",
+    ),
 )
 
 # The checks that come first for a stream (`generate_stream_internal`).
@@ -113,10 +116,14 @@ _STREAM_CHECKS: tuple[tuple[_Check, str], ...] = (
 
 
 class Validator:
-    """Turns requests into jobs, or refuses them with a `ValidationError`."""
+    """Turns requests into jobs, or refuses them with a `ValidationError`.
+
+    Attributes:
+        tokenizer: The tokenizer of the prompts.
+    """
 
     def __init__(self, tokenizer: Tokenizer, limits: Limits) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = PromptTokenizer(tokenizer)
         self._limits = limits
 
     def check_best_of(self, best_of: int) -> None:
@@ -131,12 +138,6 @@ class Validator:
         """Refuse parameters that cannot be used in a stream."""
         self._check(_STREAM_CHECKS, request)
 
-    async def encode(self, text: str) -> Encoding:
-        """Tokenize a text, with the special tokens that the model expects around a prompt."""
-        if len(text) > _MAX_INLINE_CHARACTERS:
-            return await asyncio.to_thread(self._tokenizer.encode, text)
-        return self._tokenizer.encode(text)
-
     async def validate(self, request: GenerateRequest) -> Job:
         """Return the job for a request. Each call draws a new seed if the request has none.
 
@@ -145,7 +146,7 @@ class Validator:
         """
         p = request.parameters
         self._check(_CHECKS, request)
-        ids = (await self.encode(request.inputs)).ids
+        ids = await self.tokenizer.encode(request.inputs)
         if p.truncate is not None:
             ids = ids[-p.truncate :]
         if not ids:  # some tokenizers strip white space, and nothing may be left
