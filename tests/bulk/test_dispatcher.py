@@ -299,6 +299,38 @@ class TestInput:
         run.dispatcher.take_result()
         assert run.dispatcher.wants_row
 
+    def test_is_not_taken_while_too_many_bytes_wait(self):
+        run = Run(rows=0, concurrency=256)
+        megabyte = "x" * 2**20
+        taken = 0
+        while run.dispatcher.wants_row:
+            # A new string each time.
+            run.dispatcher.add_row(taken, {"inputs": megabyte + str(taken)})
+            taken += 1
+            while (attempt := run.dispatcher.begin_attempt(run.now)) is not None:
+                run.end(attempt, OK)
+        assert taken == 64
+        run.dispatcher.take_result()
+        assert run.dispatcher.wants_row
+
+    def test_is_taken_one_row_at_a_time_if_each_has_too_many_bytes(self):
+        run = Run(rows=0, concurrency=2)
+        for number in range(3):
+            assert run.dispatcher.wants_row
+            run.dispatcher.add_row("x" * (65 * 2**20), {"inputs": f"{number}"})
+            assert not run.dispatcher.wants_row
+            assert len(run.go(OK)[1]) == 1
+
+    def test_counts_answers_that_wait(self):
+        run = Run(rows=0, concurrency=100)
+        taken = 0
+        while run.dispatcher.wants_row:
+            run.dispatcher.add_row(taken, {"inputs": "x"})
+            taken += 1
+            while (attempt := run.dispatcher.begin_attempt(run.now)) is not None:
+                run.end(attempt, Outcome(answer("y" * 2**20), None, 0.1))
+        assert taken == 64
+
     def test_order_is_kept_if_asked(self):
         run = Run(rows=5, concurrency=5, ordered=True)
         attempts = [run.begin() for _ in range(5)]

@@ -3,11 +3,12 @@
 import itertools
 import threading
 import time
+from collections import Counter
 
 import pytest
 
 import hfgen
-from helpers.sync_and_async import LeaveStream, reply
+from helpers.sync_and_async import Async, LeaveStream, reply
 from hfgen import RateLimit, Retry
 from hfgen.testing import (
     Cut,
@@ -114,6 +115,26 @@ class TestRows:
             assert (result.attempts, result.server, result.answers) == (0, "", [])
         assert "KeyError" in str(second.error)
         assert isinstance(second.error.__cause__, KeyError)
+
+    @pytest.mark.parametrize("options", [{"api_url": "http://x"}, {"provider": "hf-inference"}])
+    def test_with_a_model_that_is_no_unicode_have_an_error(self, side, options):
+        def answer(request):
+            if "inferenceProviderMapping" in request.url:
+                mapping = (
+                    b'[{"provider": "hf-inference", "providerId": "b", "status": "live", '
+                    b'"task": "text-generation"}]'
+                )
+                return reply(b'{"inferenceProviderMapping": ' + mapping + b"}")
+            return reply(b'[{"generated_text": "a"}]')
+
+        client = side.client(fetch=side.fetch(answer), retry=QUICK, api_key="hf_k", **options)
+        input_rows = [{"inputs": "x", "model": "a/\ud800"}, {"inputs": "x", "model": "a/b"}]
+        results = side.collect(client.generate_many(input_rows, stream=False, ordered=True))
+        assert "model" in str(results[0].error)
+        assert isinstance(results[0].error, hfgen.InvalidRequestError)
+        assert results[1].error is None
+        with pytest.raises(hfgen.InvalidRequestError, match="model"):
+            client.generate_many(["x"], model="a/\ud800")
 
     def test_that_the_server_refuses_have_an_error(self, side, serve):
         def answer(request):
@@ -317,6 +338,57 @@ class TestEnds:
 
         with pytest.raises(ZeroDivisionError):
             side.collect(start_many(side, serve(status(500)), rows(3), on_retry=on_retry))
+
+    @pytest.mark.parametrize("kind", [SystemExit, pytest.fail.Exception, KeyboardInterrupt])
+    @pytest.mark.parametrize("place", ["fetch", "on_retry", "request", "rows"])
+    def test_with_what_no_except_exception_catches(self, side, place, kind):
+        """Raised late, while answers come: not in the first call of `next`."""
+        calls = Counter()
+
+        def visit(visited):
+            calls[visited] += 1
+            if visited == place and calls[visited] > 3:
+                raise kind("stop")
+
+        def yield_rows():
+            for number in range(100):
+                visit("rows")
+                yield f"row {number}"
+
+        def make_request(row):
+            visit("request")
+            return row
+
+        def answer(_):
+            visit("fetch")
+            is_broken = place == "on_retry"
+            return reply(b'{"generated_text": "a"}', status=500 if is_broken else 200)
+
+        client = side.client(fetch=side.fetch(answer), api_url="http://x/generate", retry=QUICK)
+        bulk = client.generate_many(
+            yield_rows(),
+            request=make_request,
+            stream=False,
+            on_retry=lambda *_: visit("on_retry"),
+            concurrency=1,
+        )
+        with pytest.raises(kind, match="stop"):
+            side.collect(bulk)
+        with pytest.raises(hfgen.StreamClosedError):
+            side.next(bulk)
+
+    def test_with_what_an_async_input_raises(self, serve):
+        side = Async()
+
+        async def yield_rows():
+            yield "row"
+            pytest.fail("stop")
+
+        try:
+            with pytest.raises(pytest.fail.Exception, match="stop"):
+                side.collect(start_many(side, serve(STORY), yield_rows()))
+        finally:
+            side.finish()
 
     def test_with_an_abort(self, side, serve):
         server = serve(tokens("a", Hang()))

@@ -24,6 +24,7 @@ from hfgen._bulk.failures import Failure, classify_error
 from hfgen._bulk.rate_limit import Limiter
 from hfgen._bulk.results import BulkResult, BulkStatistics, Outbox, ServerStatistics
 from hfgen._bulk.servers import Servers
+from hfgen._bulk.sizes import measure_bytes
 from hfgen._core.errors import HfgenError, drop_tracebacks
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ Row = TypeVar("Row")
 # Bounds of the rows in memory (waiting, under way, or in the outbox), for each request that may be
 # under way. With `ordered`, results wait in the outbox for the slowest row before them.
 _HELD_PER_REQUEST, _HELD_PER_REQUEST_IN_ORDER = 4, 16
+# The bound of their bytes, all together: no further row is taken while they have as many.
+_MAX_HELD_BYTES = 64 * 2**20
 # Parameters that servers refuse or ignore in a stream.
 _NOT_STREAMABLE = ("best_of", "decoder_input_details")
 
@@ -118,6 +121,9 @@ class Dispatcher(Generic[Row]):
         self._limiter = Limiter(plan.rate_limit)
         held = _HELD_PER_REQUEST_IN_ORDER if plan.ordered else _HELD_PER_REQUEST
         self._max_held = 1 + plan.concurrency[1] * held
+        # The rows in memory: about how many bytes each has, by index.
+        self._held: dict[int, int] = {}
+        self._held_bytes = 0
         self._ready: deque[Job[Row]] = deque()
         # A heap of the jobs that wait for their next attempt: (when, index, job).
         self._delayed: list[tuple[float, int, Job[Row]]] = []
@@ -138,12 +144,13 @@ class Dispatcher(Generic[Row]):
         ahead = self._servers.window if self._eager else 1
         if self._has_input_ended or self.error is not None or len(self._ready) >= ahead:
             return False
-        return self._job_count + len(self._outbox) < self._max_held
+        return len(self._held) < self._max_held and self._held_bytes < _MAX_HELD_BYTES
 
     def add_row(self, row: Row, request: Mapping[str, Any] | HfgenError) -> None:
         """Add a row with its request, or with the error for which it has none."""
         index = self.statistics.taken
         self.statistics.taken += 1
+        self._hold(index, measure_bytes(row, request))
         if isinstance(request, HfgenError):
             self._put_result(BulkResult(index=index, row=row, error=request))
             return
@@ -165,7 +172,7 @@ class Dispatcher(Generic[Row]):
         """Drop the rows that wait: only the attempts under way still give results."""
         self._has_input_ended = self._draining = True
         for job in (*self._ready, *(job for _, _, job in self._delayed)):
-            self._outbox.skip(job.index)
+            self._skip(job)
         self._ready.clear()
         self._delayed.clear()
         self.statistics.waiting = 0
@@ -218,7 +225,7 @@ class Dispatcher(Generic[Row]):
             # The frames of its traceback would keep the connection and the answer alive.
             drop_tracebacks(error)
             if self.error is not None or (delay is not None and self._draining):
-                self._outbox.skip(job.index)
+                self._skip(job)
             elif delay is None:
                 self._put_result(self._make_result(attempt, outcome, now))
             else:
@@ -229,7 +236,9 @@ class Dispatcher(Generic[Row]):
 
     def take_result(self) -> BulkResult[Row] | None:
         """Return the next result, None if there is none yet."""
-        return self._outbox.take()
+        if (result := self._outbox.take()) is not None:
+            self._release(result.index)
+        return result
 
     @property
     def has_result(self) -> bool:
@@ -323,6 +332,19 @@ class Dispatcher(Generic[Row]):
         server.probe_after(self._retry.wait(0, error, elapsed) or 0.0, now)
         return True
 
+    def _skip(self, job: Job[Row]) -> None:
+        """Drop a job: its row gets no result."""
+        self._release(job.index)
+        self._outbox.skip(job.index)
+
+    def _hold(self, index: int, size: int) -> None:
+        """Count this many bytes more for a row."""
+        self._held[index] = self._held.get(index, 0) + size
+        self._held_bytes += size
+
+    def _release(self, index: int) -> None:
+        self._held_bytes -= self._held.pop(index)
+
     def _requeue(self, job: Job[Row], delay: float, now: float) -> None:
         if delay > 0:
             heapq.heappush(self._delayed, (now + delay, job.index, job))
@@ -348,6 +370,7 @@ class Dispatcher(Generic[Row]):
         else:
             self.statistics.failed += 1
             self.statistics.errors[type(result.error).__name__] += 1
+        self._hold(result.index, measure_bytes(result.answers))
         self._outbox.put(result)
 
     def _update_statistics(self, server: Server, now: float) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfgen._bulk.rate_limit import RateLimit
 from hfgen._core.errors import HfgenError, InvalidRequestError, StreamClosedError
-from hfgen._core.request import normalize_request
+from hfgen._core.request import check_model, normalize_request
 from hfgen._core.retry import Retry
 from hfgen._core.routing import find_base_url
 from hfgen._core.url import check_url
@@ -67,6 +67,7 @@ class BulkPlan:
             )
         if model is not None and not isinstance(model, str):
             raise InvalidRequestError(f"model must be a string, not {type(model).__name__}")
+        check_model(model or "")
         return cls(
             urls=_choose_urls(settings, api_urls),
             concurrency=_check_concurrency(concurrency),

@@ -132,7 +132,20 @@ def normalize_request(request: RequestLike) -> dict[str, Any]:
         problem, _, path = str(error).partition(" - at `$.")
         problem = problem[0].lower() + problem[1:].replace(" | null", "")
         raise InvalidRequestError(f"request.{path.rstrip('`')}: {problem}") from None
+    check_model(body.get("model", ""))
     return body
+
+
+def check_model(model: str) -> None:
+    """Check that the id of a model is Unicode: it may become part of a URL.
+
+    Raises:
+        InvalidRequestError: It is not.
+    """
+    try:
+        model.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"`model` is no Unicode: {error}") from None
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:
