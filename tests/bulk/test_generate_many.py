@@ -230,6 +230,13 @@ class TestTryingAgain:
         results = collect_results(side, server, rows(2), max_retries=0)
         assert [result.ok for result in results] == [True, True]
 
+    def test_what_is_always_refused_ends_with_an_error(self, side, serve):
+        server = serve(lambda r: overloaded() if r.json["inputs"] == "row 0" else STORY)
+        results = collect_results(side, server, rows(20), patience=0.05)
+        assert [result.ok for result in results] == [False] + [True] * 19
+        assert isinstance(results[0].error, hfgen.OverloadedError)
+        assert results[0].attempts > 1
+
     def test_waits_for_retry_after(self, side, serve):
         server = serve(overloaded(retry_after=0.4), STORY)
         results = collect_results(side, server, rows(2), max_retries=0)
@@ -527,6 +534,10 @@ def test_with_a_fetch(side):
         ({"api_urls": ["http://a", "http://a"]}, "api_urls"),
         ({"api_urls": ["a"]}, "api_urls"),
         ({"rate_limit": 100}, "RateLimit"),
+        ({"patience": -1}, "patience"),
+        ({"patience": True}, "patience"),
+        ({"patience": float("nan")}, "patience"),
+        ({"patience": "600"}, "patience"),
         ({"resume": True}, "resume"),
         ({"rows": "a prompt"}, "rows"),
         ({"rows": {"inputs": "a prompt"}}, "rows"),

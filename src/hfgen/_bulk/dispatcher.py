@@ -5,7 +5,8 @@ The life of a row:
 1. `add_row` makes a `Job` of it, and queues the job. A row without a request is a result at once.
 2. `begin_attempt` takes a job when a server is free and the rate limit allows a request.
 3. The shell (`_sync/bulk.py` or `_async/bulk.py`) sends it, and gives the outcome to `end_attempt`.
-4. If that is an error that may pass, the job is queued again, at once or after a delay.
+4. If that is an error that may pass, the job is queued again, at once or after a delay, behind the
+   jobs that wait already.
 5. If not, a `BulkResult` goes to the outbox, from which `take_result` takes it.
 
 Pure: no I/O, no threads, and every method is told the time. A shell calls `begin_attempt` again
@@ -20,7 +21,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hfgen._bulk.failures import Failure, classify_error
+from hfgen._bulk.failures import GENERATED_NOTHING, Failure, classify_error
 from hfgen._bulk.rate_limit import Limiter
 from hfgen._bulk.results import BulkResult, BulkStatistics, Outbox, ServerStatistics
 from hfgen._bulk.servers import Servers
@@ -41,6 +42,11 @@ Row = TypeVar("Row")
 _HELD_PER_REQUEST, _HELD_PER_REQUEST_IN_ORDER = 4, 16
 # The bound of their bytes, all together: no further row is taken while they have as many.
 _MAX_HELD_BYTES = 64 * 2**20
+# A job that was singled out this many times is refused for what it is, not for the server's load.
+# Once may be chance: of the requests of an overloaded server, some are refused twice.
+_SINGLED_OUT = 2
+# A bound for exponents: 2.0 ** 1024 overflows. `max_backoff` is reached long before.
+_MAX_DOUBLINGS = 100
 # Parameters that servers refuse or ignore in a stream.
 _NOT_STREAMABLE = ("best_of", "decoder_input_details")
 
@@ -57,6 +63,11 @@ class Job(Generic[Row]):
         attempts: How many attempts have begun.
         failures: How many attempts have failed and count against `max_retries`.
         last_server: The server of the last attempt.
+        refusals: How many attempts a server has refused, overloaded or while its model loaded.
+        refused_since: When the first attempt was refused; infinity if none was.
+        refused_start: When the last attempt began that was refused; infinity if none was.
+        singled_out: How many times it was refused although the server had answered other requests
+            that were sent since the attempt that was refused before.
     """
 
     index: int
@@ -66,6 +77,10 @@ class Job(Generic[Row]):
     attempts: int = 0
     failures: int = 0
     last_server: Server | None = None
+    refusals: int = 0
+    refused_since: float = float("inf")
+    refused_start: float = float("inf")
+    singled_out: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -113,6 +128,7 @@ class Dispatcher(Generic[Row]):
         self, plan: BulkPlan, *, eager: bool = False, draw: Callable[[], float] = random.random
     ) -> None:
         self._retry = plan.retry
+        self._patience = plan.patience
         self._model = plan.model
         self._stream = plan.stream
         self._eager = eager
@@ -124,7 +140,11 @@ class Dispatcher(Generic[Row]):
         # The rows in memory: about how many bytes each has, by index.
         self._held: dict[int, int] = {}
         self._held_bytes = 0
+        # Jobs that may be tried now: those that a server has refused, and the others. The two take
+        # turns, so that rows that are always refused do not hold up others.
         self._ready: deque[Job[Row]] = deque()
+        self._refused: deque[Job[Row]] = deque()
+        self._is_turn_of_refused = False
         # A heap of the jobs that wait for their next attempt: (when, index, job).
         self._delayed: list[tuple[float, int, Job[Row]]] = []
         self._outbox: Outbox[Row] = Outbox(ordered=plan.ordered)
@@ -171,9 +191,10 @@ class Dispatcher(Generic[Row]):
     def drain(self) -> None:
         """Drop the rows that wait: only the attempts under way still give results."""
         self._has_input_ended = self._draining = True
-        for job in (*self._ready, *(job for _, _, job in self._delayed)):
+        for job in (*self._ready, *self._refused, *(job for _, _, job in self._delayed)):
             self._skip(job)
         self._ready.clear()
+        self._refused.clear()
         self._delayed.clear()
         self.statistics.waiting = 0
 
@@ -184,12 +205,16 @@ class Dispatcher(Generic[Row]):
     def begin_attempt(self, now: float) -> Attempt[Row] | None:
         """Return an attempt that the shell is to make now, None if there is none."""
         while self._delayed and self._delayed[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._delayed)[2])
-        if not self._ready or self.error is not None or self._limiter.ready_at(now) > now:
+            self._queue(heapq.heappop(self._delayed)[2])
+        jobs = self._ready
+        if self._refused and (self._is_turn_of_refused or not self._ready):
+            jobs = self._refused
+        if not jobs or self.error is not None or self._limiter.ready_at(now) > now:
             return None
-        if (server := self._servers.choose(now, avoid=self._ready[0].last_server)) is None:
+        if (server := self._servers.choose(now, avoid=jobs[0].last_server)) is None:
             return None
-        job = self._ready.popleft()
+        job = jobs.popleft()
+        self._is_turn_of_refused = jobs is self._ready
         self._servers.note_start(server, now)
         self.statistics.retries += job.attempts > 0
         job.attempts += 1
@@ -200,7 +225,7 @@ class Dispatcher(Generic[Row]):
     def wake_at(self, now: float) -> float | None:
         """Return when `begin_attempt` may succeed if nothing happens before, None if never."""
         times = [self._delayed[0][0]] if self._delayed else []
-        if self._ready and (free_at := self._servers.free_at(now)) is not None:
+        if (self._ready or self._refused) and (free_at := self._servers.free_at(now)) is not None:
             times.append(max(free_at, self._limiter.ready_at(now)))
         return min(times, default=None)
 
@@ -230,7 +255,7 @@ class Dispatcher(Generic[Row]):
                 self._put_result(self._make_result(attempt, outcome, now))
             else:
                 retry = max(delay, server.pause_left(now)), error
-                self._requeue(job, delay, now)
+                heapq.heappush(self._delayed, (now + delay, job.index, job))
         self._update_statistics(server, now)
         return retry
 
@@ -255,7 +280,11 @@ class Dispatcher(Generic[Row]):
 
     @property
     def _job_count(self) -> int:
-        return len(self._ready) + len(self._delayed) + self._servers.in_flight
+        return self._waiting + self._servers.in_flight
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._ready) + len(self._refused) + len(self._delayed)
 
     def _handle_answer(
         self, attempt: Attempt[Row], outcome: Outcome, now: float, *, is_full: bool
@@ -269,19 +298,20 @@ class Dispatcher(Generic[Row]):
             delay = (now - attempt.started) / (tokens or 1)
         self._has_answered = True
         self._by_server[server].answered += 1
-        server.note_answer()
-        server.window.note_answer(attempt.started, now, delay, is_full=is_full)
-        used = (result.input_length or 0) + (tokens or 0)
-        self._limiter.settle(attempt.charge, used or None)
+        server.note_answer(attempt.started, now, delay, is_full=is_full)
+        self._limiter.settle(attempt.charge, attempt.job.request, result.input_length, tokens)
         self.statistics.input_length += result.input_length or 0
         self.statistics.generated_tokens += tokens or 0
         self._put_result(result)
 
     def _handle_error(self, attempt: Attempt[Row], error: HfgenError, now: float) -> float | None:
         """Return the seconds until the job may be tried again, None if it may not."""
-        job, server = attempt.job, attempt.server
+        job = attempt.job
         failure = classify_error(error, job.request, self._model)
-        if self._retry_for_free(failure, attempt, error, now):
+        if failure in GENERATED_NOTHING:
+            self._limiter.give_back(attempt.charge)
+        if failure is Failure.NOT_STREAMABLE and job.stream:
+            job.stream = False
             return 0.0
         if failure is Failure.FATAL:
             self.fail(error)
@@ -289,8 +319,19 @@ class Dispatcher(Generic[Row]):
         if failure is Failure.ROW:
             # The server works: it has read the request, and refused its content.
             self._has_answered = True
-            server.note_answer()
+            attempt.server.note_answer(attempt.started, now)
             return None
+        if failure is Failure.OVERLOAD:
+            return self._handle_overload(attempt, error, now)
+        if failure is Failure.LOADING:
+            return self._handle_loading(attempt, error, now)
+        return self._handle_failure(failure, attempt, error, now)
+
+    def _handle_failure(
+        self, failure: Failure, attempt: Attempt[Row], error: HfgenError, now: float
+    ) -> float | None:
+        """Blame the server unless the failure is unclear, and count the attempt if it arrived."""
+        job, server = attempt.job, attempt.server
         if failure is not Failure.UNCLEAR:
             if failure is Failure.REFUSED:
                 server.given_up = error
@@ -304,33 +345,45 @@ class Dispatcher(Generic[Row]):
         job.failures += counts
         return delay
 
-    def _retry_for_free(
-        self, failure: Failure, attempt: Attempt[Row], error: HfgenError, now: float
-    ) -> bool:
-        """React to a failure that costs the job no retry; return whether it is such a failure."""
-        job, server, retry = attempt.job, attempt.server, self._retry
-        if failure is Failure.NOT_STREAMABLE and job.stream:
-            job.stream = False
-            return True
-        if failure is Failure.OVERLOAD:
-            self.statistics.overloads += 1
-            retry_after = retry.find_requested_wait(error)
-            if retry_after is not None:
-                retry_after = min(retry_after, retry.max_wait)
-            pause = retry.backoff * (1.0 + self._draw()) / 2
-            server.note_overload(attempt.started, now, retry_after, pause)
-            return True
-        return failure is Failure.LOADING and self._wait_for_model(server, error, now)
+    def _handle_overload(
+        self, attempt: Attempt[Row], error: HfgenError, now: float
+    ) -> float | None:
+        """Ask the server for less, and delay the job, up to the end of `patience`."""
+        job, retry = attempt.job, self._retry
+        self.statistics.overloads += 1
+        retry_after = min(retry.find_requested_wait(error) or 0.0, retry.max_wait)
+        pause = retry.backoff * (1.0 + self._draw()) / 2
+        if not self._note_refused_job(attempt, now):
+            attempt.server.note_refusal(attempt.started, now, retry_after, pause)
+        if now - job.refused_since >= self._patience:
+            return None
+        delay = min(pause * 2.0 ** min(job.refusals - 1, _MAX_DOUBLINGS), retry.max_backoff)
+        return max(delay, retry_after)
 
-    def _wait_for_model(self, server: Server, error: HfgenError, now: float) -> bool:
-        """Pause the server while its model loads; return False if that has taken too long."""
-        if server.loading_since is None:
-            server.loading_since = now
-        elapsed = now - server.loading_since
+    def _handle_loading(self, attempt: Attempt[Row], error: HfgenError, now: float) -> float | None:
+        """Wait while the model loads, up to the end of `wait_for_model`."""
+        job, server = attempt.job, attempt.server
+        is_of_job = self._note_refused_job(attempt, now)
+        server.loading_since = min(server.loading_since, now)
+        elapsed = now - min(server.loading_since, job.refused_since)
         if not self._retry.waits_for_model(error, elapsed):
-            return False
-        server.probe_after(self._retry.wait(0, error, elapsed) or 0.0, now)
-        return True
+            return self._handle_failure(Failure.LOADING, attempt, error, now)
+        delay = self._retry.wait(0, error, elapsed) or 0.0
+        if not is_of_job:
+            server.probe_after(delay, now)
+        return delay
+
+    def _note_refused_job(self, attempt: Attempt[Row], now: float) -> bool:
+        """Note that a job was refused; return whether that says nothing about the server.
+
+        So it is if the server has refused it several times, and answered others in between.
+        """
+        job = attempt.job
+        job.refusals += 1
+        job.singled_out += attempt.server.has_answered_since(job.refused_start)
+        job.refused_since = min(job.refused_since, now)
+        job.refused_start = attempt.started
+        return job.singled_out >= _SINGLED_OUT
 
     def _skip(self, job: Job[Row]) -> None:
         """Drop a job: its row gets no result."""
@@ -345,11 +398,9 @@ class Dispatcher(Generic[Row]):
     def _release(self, index: int) -> None:
         self._held_bytes -= self._held.pop(index)
 
-    def _requeue(self, job: Job[Row], delay: float, now: float) -> None:
-        if delay > 0:
-            heapq.heappush(self._delayed, (now + delay, job.index, job))
-        else:
-            self._ready.appendleft(job)
+    def _queue(self, job: Job[Row]) -> None:
+        """Put a job behind those that wait already."""
+        (self._refused if job.refusals else self._ready).append(job)
 
     def _make_result(self, attempt: Attempt[Row], outcome: Outcome, now: float) -> BulkResult[Row]:
         job = attempt.job
@@ -376,6 +427,6 @@ class Dispatcher(Generic[Row]):
     def _update_statistics(self, server: Server, now: float) -> None:
         statistics, of_server = self.statistics, self._by_server[server]
         statistics.in_flight = self._servers.in_flight
-        statistics.waiting = len(self._ready) + len(self._delayed)
+        statistics.waiting = self._waiting
         of_server.in_flight, of_server.window = server.in_flight, server.window.size
         of_server.rests = server.pause_left(now) > 0

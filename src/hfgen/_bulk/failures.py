@@ -48,7 +48,7 @@ class Failure(Enum):
     REFUSED = auto()
     """The server refuses all requests: as `SERVER`, and the run ends if no server has answered."""
     OVERLOAD = auto()
-    """The server has too much to do: the row is tried again for free, and the window shrinks."""
+    """The server has too much to do: free retries up to `patience`, and the window shrinks."""
     LOADING = auto()
     """The model is loading: free retries and pauses up to `wait_for_model`, then as `SERVER`."""
     NOT_STREAMABLE = auto()
@@ -57,6 +57,17 @@ class Failure(Enum):
     """Neither is to blame: the iteration ends with this error."""
 
 
+# After these, the request has used no tokens.
+GENERATED_NOTHING = frozenset(
+    {
+        Failure.ROW,
+        Failure.UNREACHED,
+        Failure.REFUSED,
+        Failure.OVERLOAD,
+        Failure.LOADING,
+        Failure.NOT_STREAMABLE,
+    }
+)
 # The failure for each `Blame` in the table of statuses.
 _BY_BLAME: dict[Blame, Failure] = {
     "request": Failure.ROW,

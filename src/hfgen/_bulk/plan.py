@@ -34,6 +34,8 @@ class BulkPlan:
         ordered: Whether results are handed out in the order of the input.
         stream: Whether answers are read as streams.
         retry: Which rows are tried again, and when.
+        patience: Seconds during which a row is asked for again that a server refuses because of its
+            load, from the first refusal on.
     """
 
     urls: tuple[str, ...]
@@ -43,6 +45,7 @@ class BulkPlan:
     ordered: bool = False
     stream: bool = True
     retry: Retry = field(default_factory=Retry)
+    patience: float = 600.0
 
     @classmethod
     def from_arguments(
@@ -55,6 +58,7 @@ class BulkPlan:
         api_urls: Sequence[str] | None,
         ordered: bool,
         stream: bool,
+        patience: float,
     ) -> BulkPlan:
         """Return the plan for the arguments of `generate_many`, and the client's settings.
 
@@ -68,6 +72,10 @@ class BulkPlan:
         if model is not None and not isinstance(model, str):
             raise InvalidRequestError(f"model must be a string, not {type(model).__name__}")
         check_model(model or "")
+        if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience >= 0:
+            raise InvalidRequestError(
+                f"patience must be a number of seconds from 0, not {patience!r}"
+            )
         return cls(
             urls=_choose_urls(settings, api_urls),
             concurrency=_check_concurrency(concurrency),
@@ -76,6 +84,7 @@ class BulkPlan:
             ordered=ordered,
             stream=stream,
             retry=settings.retry,
+            patience=patience,
         )
 
 

@@ -180,6 +180,7 @@ class _Command:
                 api_urls=options.api_url,
                 ordered=options.ordered,
                 stream=not options.no_stream,
+                patience=options.patience,
             ) as results,
         ):
             await bulk_run.run(results)
