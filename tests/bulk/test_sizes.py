@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from hfgen._bulk.sizes import measure_bytes
+from hfgen._bulk.sizes import measure_answers, measure_bytes
+from hfgen.types import GeneratedText
 
 LONG = "x" * 1_000_000
 
@@ -43,3 +44,15 @@ def test_a_value_that_holds_itself_or_very_much_is_measured_in_part():
 def test_any_object_can_be_measured():
     for value in (None, object(), threading.Lock(), Record, Struct, lambda: 0, 1.5):
         assert measure_bytes(value) > 0
+
+
+@pytest.mark.parametrize("text", ["", LONG])
+def test_answers_are_measured_with_their_tokens(text):
+    token = {"id": 1, "text": "a", "logprob": -1.0, "special": False}
+    details = {"finish_reason": "length", "generated_tokens": 1000, "tokens": [token] * 1000}
+    answers = msgspec.convert(
+        [{"generated_text": text, "details": details}, {"generated_text": ""}], list[GeneratedText]
+    )
+    size = measure_answers(answers)
+    assert len(text) + 100_000 < size < len(text) + 500_000
+    assert measure_answers([]) == 0

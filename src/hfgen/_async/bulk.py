@@ -198,15 +198,14 @@ class _Engine(Generic[Row]):
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         if self._loop is None and not self._is_cancelled:
-            is_async = isinstance(self._rows, AsyncIterable)
-            rows = aiter(self._rows) if is_async else iter(self._rows)
+            async_rows = aiter(self._rows) if isinstance(self._rows, AsyncIterable) else None
+            if not isinstance(self._rows, AsyncIterable):
+                self._iterator = iter(self._rows)
             self._loop = loop
             if self._signal is not None:
                 self._unsubscribe = self._signal.subscribe(lambda: self._call_soon(self._wake))
-            if is_async:
-                self._spawn(self._read, rows)
-            else:
-                self._iterator = rows
+            if async_rows is not None:
+                self._spawn(self._read, async_rows)
             self._start_attempts()
         elif self._loop is not loop and self._loop is not None:
             raise RuntimeError("results are taken in the event loop in which they were begun")

@@ -25,7 +25,7 @@ from hfgen._bulk.failures import GENERATED_NOTHING, Failure, classify_error
 from hfgen._bulk.rate_limit import Limiter
 from hfgen._bulk.results import BulkResult, BulkStatistics, Outbox, ServerStatistics
 from hfgen._bulk.servers import Servers
-from hfgen._bulk.sizes import measure_bytes
+from hfgen._bulk.sizes import measure_answers, measure_bytes
 from hfgen._core.errors import HfgenError, drop_tracebacks
 
 if TYPE_CHECKING:
@@ -421,7 +421,7 @@ class Dispatcher(Generic[Row]):
         else:
             self.statistics.failed += 1
             self.statistics.errors[type(result.error).__name__] += 1
-        self._hold(result.index, measure_bytes(result.answers))
+        self._hold(result.index, measure_answers(result.answers))
         self._outbox.put(result)
 
     def _update_statistics(self, server: Server, now: float) -> None:

@@ -71,11 +71,8 @@ class BulkPlan:
             )
         if model is not None and not isinstance(model, str):
             raise InvalidRequestError(f"model must be a string, not {type(model).__name__}")
-        check_model(model or "")
-        if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience >= 0:
-            raise InvalidRequestError(
-                f"patience must be a number of seconds from 0, not {patience!r}"
-            )
+        if model is not None:
+            check_model(model)
         return cls(
             urls=_choose_urls(settings, api_urls),
             concurrency=_check_concurrency(concurrency),
@@ -84,7 +81,7 @@ class BulkPlan:
             ordered=ordered,
             stream=stream,
             retry=settings.retry,
-            patience=patience,
+            patience=_check_patience(patience),
         )
 
 
@@ -163,3 +160,9 @@ def _check_concurrency(value: Any) -> tuple[int, int]:
             f"requests at once, as (1, 64), not {value!r}"
         )
     return pair
+
+
+def _check_patience(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InvalidRequestError(f"patience must be a number of seconds from 0, not {value!r}")
+    return value

@@ -1,15 +1,24 @@
-"""`measure_bytes`: about how much memory a row or an answer takes. Pure."""
+"""About how much memory rows and answers take. Pure."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hfgen._core.answers import GeneratedText
 
 # Objects that are looked at in a value. A row with more of them, such as a vector of numbers,
 # counts as less than it has; looking at all of them would take longer than sending the row.
 _MAX_OBJECTS = 1000
+# Types of values that hold no others.
+_PLAIN = frozenset({str, bytes, int, float, bool, type(None)})
+# What an answer has besides its text, and what each of its tokens has.
+_BYTES_PER_ANSWER, _BYTES_PER_TOKEN = 512, 256
 
 
 def measure_bytes(*values: Any) -> int:
@@ -30,15 +39,28 @@ def measure_bytes(*values: Any) -> int:
             total += memoryview(value).nbytes
             continue
         total += sys.getsizeof(value, 0)
-        if isinstance(value, dict):
-            pending.extend(dict.values(value))
-        elif isinstance(value, list | tuple):
-            pending.extend(value[:_MAX_OBJECTS])
-        elif (names := _field_names(value)) and not isinstance(value, type):
-            pending.extend(getattr(value, name, None) for name in names)
+        if type(value) not in _PLAIN:
+            pending.extend(_list_parts(value))
     return total
 
 
-def _field_names(value: Any) -> tuple[str, ...]:
-    fields = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", ())
-    return tuple(fields)
+def measure_answers(answers: list[GeneratedText]) -> int:
+    """Return about how many bytes these answers have in memory."""
+    total = 0
+    for answer in answers:
+        tokens = answer.details.tokens if answer.details else ()
+        total += sys.getsizeof(answer.generated_text) + _BYTES_PER_ANSWER
+        total += len(tokens) * _BYTES_PER_TOKEN
+    return total
+
+
+def _list_parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return dict.values(value)
+    if isinstance(value, list | tuple):
+        return value[:_MAX_OBJECTS]
+    if isinstance(value, type):
+        return ()
+    names: Iterable[str] = getattr(value, "__struct_fields__", ())
+    names = names or getattr(value, "__dataclass_fields__", ())
+    return [getattr(value, name, None) for name in names]
