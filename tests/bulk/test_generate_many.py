@@ -1,6 +1,10 @@
 """`generate_many` on both sides, with servers on real sockets."""
 
+import asyncio
+import errno
 import itertools
+import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -280,6 +284,39 @@ class TestServers:
             client.generate_many(rows(40), api_urls=urls, concurrency=4, max_retries=0)
         )
         assert [result.ok for result in results] == [True] * 40
+
+    @pytest.mark.parametrize(
+        "code", [errno.EMFILE, errno.EADDRNOTAVAIL, errno.ETIMEDOUT, errno.ECONNRESET, errno.EACCES]
+    )
+    def test_to_which_no_connection_can_be_made_cost_no_attempt(
+        self, side, serve, code, monkeypatch
+    ):
+        """Whatever the reason: here, the system refuses every second connection."""
+        connects = itertools.count()
+        connect, sock_connect = socket.socket.connect, asyncio.SelectorEventLoop.sock_connect
+
+        def refuse_each_second():
+            if next(connects) % 2:
+                raise OSError(code, os.strerror(code))
+
+        def connect_or_fail(self, address):
+            refuse_each_second()
+            return connect(self, address)
+
+        async def sock_connect_or_fail(self, sock, address):
+            refuse_each_second()
+            return await sock_connect(self, sock, address)
+
+        server = serve(echo)
+        if side.name == "sync":
+            monkeypatch.setattr(socket.socket, "connect", connect_or_fail)
+        else:
+            monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", sock_connect_or_fail)
+        bulk = start_many(side, server, rows(20), concurrency=8, max_retries=0)
+        results = side.collect(bulk)
+        assert [result.ok for result in results] == [True] * 20
+        assert bulk.statistics.retries >= 4
+        assert (bulk.statistics.overloads > 0) is (code == errno.EMFILE)
 
     def test_that_die_cost_no_row(self, side, serve):
         dying, living = serve(echo), serve(echo)

@@ -61,7 +61,8 @@ def connection_error(
     elif failure is ConnectionFailure.READ_TIMEOUT:
         error = TimeoutError(message)
     else:
-        error = ConnectError(message)
+        is_broken = failure is ConnectionFailure.BROKEN
+        error = ConnectError(message, was_connected=is_broken)
     error.__cause__ = cause
     return error
 

@@ -212,6 +212,8 @@ def test_a_low_limit_of_open_files_is_no_hindrance(folder, limit):
         done = folder.run(server.url, "--concurrency", "100", "--max-retries", "0", through=limited)
     assert done.returncode == 0, done.stderr
     check(folder.rows(), 200)
+    line = "hfgen: concurrency at most 36, because of the limit of open files; `ulimit -n` raises"
+    assert (line in done.stderr) is (limit == "-n 100")
 
 
 def test_as_fast_as_it_is_allowed(folder):
