@@ -15,13 +15,12 @@ after each call of `add_row` and `end_attempt`, and at the time that `wake_at` r
 
 from __future__ import annotations
 
-import heapq
 import random
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hfgen._bulk.failures import GENERATED_NOTHING, Failure, classify_error
+from hfgen._bulk.jobs import Job, Jobs
 from hfgen._bulk.rate_limit import Limiter
 from hfgen._bulk.results import BulkResult, BulkStatistics, Outbox, ServerStatistics
 from hfgen._bulk.servers import Servers
@@ -49,38 +48,6 @@ _SINGLED_OUT = 2
 _MAX_DOUBLINGS = 100
 # Parameters that servers refuse or ignore in a stream.
 _NOT_STREAMABLE = ("best_of", "decoder_input_details")
-
-
-@dataclass(slots=True, eq=False)
-class Job(Generic[Row]):
-    """A row that has been taken from the input and has no result yet.
-
-    Attributes:
-        index: The row's position in the input, from 0.
-        row: The row as it was given.
-        request: The request that it makes.
-        stream: Whether the answer is to be read as a stream.
-        attempts: How many attempts have begun.
-        failures: How many attempts have failed and count against `max_retries`.
-        last_server: The server of the last attempt.
-        refusals: How many attempts a server has refused, overloaded or while its model loaded.
-        refused_since: When the first attempt was refused; infinity if none was.
-        refused_start: When the last attempt began that was refused; infinity if none was.
-        singled_out: How many times it was refused although the server had answered other requests
-            that were sent since the attempt that was refused before.
-    """
-
-    index: int
-    row: Row
-    request: Mapping[str, Any]
-    stream: bool
-    attempts: int = 0
-    failures: int = 0
-    last_server: Server | None = None
-    refusals: int = 0
-    refused_since: float = float("inf")
-    refused_start: float = float("inf")
-    singled_out: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -140,13 +107,7 @@ class Dispatcher(Generic[Row]):
         # The rows in memory: about how many bytes each has, by index.
         self._held: dict[int, int] = {}
         self._held_bytes = 0
-        # Jobs that may be tried now: those that a server has refused, and the others. The two take
-        # turns, so that rows that are always refused do not hold up others.
-        self._ready: deque[Job[Row]] = deque()
-        self._refused: deque[Job[Row]] = deque()
-        self._is_turn_of_refused = False
-        # A heap of the jobs that wait for their next attempt: (when, index, job).
-        self._delayed: list[tuple[float, int, Job[Row]]] = []
+        self._jobs: Jobs[Row] = Jobs()
         self._outbox: Outbox[Row] = Outbox(ordered=plan.ordered)
         self._has_input_ended = False
         self._input_error: BaseException | None = None
@@ -162,7 +123,7 @@ class Dispatcher(Generic[Row]):
     def wants_row(self) -> bool:
         """Whether the shell should take a row from the input now."""
         ahead = self._servers.window if self._eager else 1
-        if self._has_input_ended or self.error is not None or len(self._ready) >= ahead:
+        if self._has_input_ended or self.error is not None or self._jobs.ready_count >= ahead:
             return False
         return len(self._held) < self._max_held and self._held_bytes < _MAX_HELD_BYTES
 
@@ -176,7 +137,7 @@ class Dispatcher(Generic[Row]):
             return
         parameters = request.get("parameters") or {}
         stream = self._stream and not any(parameters.get(name) for name in _NOT_STREAMABLE)
-        self._ready.append(Job(index, row, request, stream))
+        self._jobs.add(Job(index, row, request, stream))
         self.statistics.waiting += 1
 
     def end_input(self, error: BaseException | None = None) -> None:
@@ -191,11 +152,8 @@ class Dispatcher(Generic[Row]):
     def drain(self) -> None:
         """Drop the rows that wait: only the attempts under way still give results."""
         self._has_input_ended = self._draining = True
-        for job in (*self._ready, *self._refused, *(job for _, _, job in self._delayed)):
+        for job in self._jobs.clear():
             self._skip(job)
-        self._ready.clear()
-        self._refused.clear()
-        self._delayed.clear()
         self.statistics.waiting = 0
 
     def fail(self, error: BaseException) -> None:
@@ -204,17 +162,14 @@ class Dispatcher(Generic[Row]):
 
     def begin_attempt(self, now: float) -> Attempt[Row] | None:
         """Return an attempt that the shell is to make now, None if there is none."""
-        while self._delayed and self._delayed[0][0] <= now:
-            self._queue(heapq.heappop(self._delayed)[2])
-        jobs = self._ready
-        if self._refused and (self._is_turn_of_refused or not self._ready):
-            jobs = self._refused
-        if not jobs or self.error is not None or self._limiter.ready_at(now) > now:
+        self._jobs.add_delayed(now)
+        if self.error is not None or (job := self._jobs.first) is None:
             return None
-        if (server := self._servers.choose(now, avoid=jobs[0].last_server)) is None:
+        if self._limiter.ready_at(now) > now:
             return None
-        job = jobs.popleft()
-        self._is_turn_of_refused = jobs is self._ready
+        if (server := self._servers.choose(now, avoid=job.last_server)) is None:
+            return None
+        self._jobs.pop()
         self._servers.note_start(server, now)
         self.statistics.retries += job.attempts > 0
         job.attempts += 1
@@ -224,10 +179,10 @@ class Dispatcher(Generic[Row]):
 
     def wake_at(self, now: float) -> float | None:
         """Return when `begin_attempt` may succeed if nothing happens before, None if never."""
-        times = [self._delayed[0][0]] if self._delayed else []
-        if (self._ready or self._refused) and (free_at := self._servers.free_at(now)) is not None:
+        times = [self._jobs.delayed_until]
+        if self._jobs.first is not None and (free_at := self._servers.free_at(now)) is not None:
             times.append(max(free_at, self._limiter.ready_at(now)))
-        return min(times, default=None)
+        return min((time for time in times if time is not None), default=None)
 
     def end_attempt(
         self, attempt: Attempt[Row], outcome: Outcome, now: float
@@ -255,7 +210,7 @@ class Dispatcher(Generic[Row]):
                 self._put_result(self._make_result(attempt, outcome, now))
             else:
                 retry = max(delay, server.pause_left(now)), error
-                heapq.heappush(self._delayed, (now + delay, job.index, job))
+                self._jobs.delay(job, now + delay)
         self._update_statistics(server, now)
         return retry
 
@@ -280,11 +235,7 @@ class Dispatcher(Generic[Row]):
 
     @property
     def _job_count(self) -> int:
-        return self._waiting + self._servers.in_flight
-
-    @property
-    def _waiting(self) -> int:
-        return len(self._ready) + len(self._refused) + len(self._delayed)
+        return len(self._jobs) + self._servers.in_flight
 
     def _handle_answer(
         self, attempt: Attempt[Row], outcome: Outcome, now: float, *, is_full: bool
@@ -398,10 +349,6 @@ class Dispatcher(Generic[Row]):
     def _release(self, index: int) -> None:
         self._held_bytes -= self._held.pop(index)
 
-    def _queue(self, job: Job[Row]) -> None:
-        """Put a job behind those that wait already."""
-        (self._refused if job.refusals else self._ready).append(job)
-
     def _make_result(self, attempt: Attempt[Row], outcome: Outcome, now: float) -> BulkResult[Row]:
         job = attempt.job
         return BulkResult(
@@ -427,6 +374,6 @@ class Dispatcher(Generic[Row]):
     def _update_statistics(self, server: Server, now: float) -> None:
         statistics, of_server = self.statistics, self._by_server[server]
         statistics.in_flight = self._servers.in_flight
-        statistics.waiting = self._waiting
+        statistics.waiting = len(self._jobs)
         of_server.in_flight, of_server.window = server.in_flight, server.window.size
         of_server.rests = server.pause_left(now) > 0
