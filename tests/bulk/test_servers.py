@@ -159,17 +159,23 @@ def test_requests_keep_a_distance_if_one_at_a_time_is_too_much():
     now, distances = 0.0, []
     for _ in range(4):
         # Each second request is refused.
-        for is_refused in (True, False):
+        for is_refused in (False, True):
             start = servers.free_at(now)
             servers.note_start(server, start)
-            now = start + (0.01 if is_refused else 0.001)
+            now = start + 0.01
             servers.note_end(server)
             if is_refused:
                 server.note_refusal(start, now, 0.0, 0.0)
                 distances.append(servers.free_at(now) - start)
             else:
                 server.note_answer(start, now)
-    assert distances == pytest.approx([0.01 * (1.25 * 0.99) ** n for n in range(4)])
+    assert distances == pytest.approx([0.01 * 1.25 * (1.25 * 0.99) ** n for n in range(4)])
+    # Without refusals it shrinks, until one request at a time keeps it by itself.
+    for number in range(100):
+        server.note_answer(10.0 + number, 10.01 + number)
+    servers.note_start(server, 200.0)
+    servers.note_end(server)
+    assert servers.free_at(200.0) == 200.0 + 0.01 * 0.6
 
 
 def test_a_server_without_refusals_gets_requests_without_a_distance():
@@ -325,13 +331,13 @@ def test_a_fixed_number_becomes_what_the_server_takes(capacity):
     simulation.run(30)
     overloads = simulation.dispatcher.statistics.overloads
     window, rate = simulation.run(60)
-    assert capacity <= window <= 1.3 * capacity
+    assert 0.9 * capacity <= window <= 1.3 * capacity
     assert rate >= 0.85 * capacity
     assert simulation.dispatcher.statistics.overloads - overloads < 20
 
 
 @pytest.mark.parametrize("concurrency", [32, (1, 64)])
-@pytest.mark.parametrize("seconds", [0.004, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize("seconds", [0.004, 0.02, 0.05, 0.3, 1.0])
 @pytest.mark.parametrize("burst", [1, 20])
 def test_a_rate_of_the_server_is_used_and_seldom_exceeded(concurrency, seconds, burst):
     server = RatedServer(20, burst=burst, seconds=seconds)

@@ -38,7 +38,7 @@ _MAX_DOUBLINGS = 100
 _MAX_SLOWNESS = 4
 # After a refusal, requests are spread over the time of an answer: this is the least part of their
 # mean distance that two of them keep. A limit of requests a second may not allow two at once.
-_LEAST_DISTANCE = 0.5
+_LEAST_DISTANCE = 0.6
 # The weight of a new value in the moving average of the time of an answer.
 _SMOOTHING = 0.1
 # The factors of the least distance between two requests: after a refusal, after one that followed
@@ -275,8 +275,8 @@ class Server:
         self._refused_at = now
         if is_single:
             factor = _AFTER_REFUSALS if self._refusals else _AFTER_REFUSAL
-            distance = max(self._distance * factor, now - started)
-            self._distance = min(distance, _MAX_DISTANCE)
+            distance = max(self._distance, self._seconds_per_answer or now - started)
+            self._distance = min(distance * factor, _MAX_DISTANCE)
         if self._refusals:
             seconds = pause * 2.0 ** min(self._refusals - 1, _MAX_DOUBLINGS)
             self._pause(min(seconds, _LONGEST_PAUSE), now)
