@@ -178,6 +178,16 @@ def test_requests_keep_a_distance_if_one_at_a_time_is_too_much():
     assert servers.free_at(200.0) == 200.0 + 0.01 * 0.6
 
 
+def test_the_distance_is_bound_when_answers_take_long():
+    servers = Servers(["a"], (1, 1))
+    (server,) = servers.all
+    server.note_answer(0.0, 60.0)
+    server.note_refusal(61.0, 62.0, 0.0, 0.0)
+    servers.note_start(server, 70.0)
+    servers.note_end(server)
+    assert servers.free_at(70.1) == 71.0
+
+
 def test_a_server_without_refusals_gets_requests_without_a_distance():
     servers = Servers(["a"], (8, 8))
     (server,) = servers.all

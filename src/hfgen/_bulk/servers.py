@@ -44,8 +44,9 @@ _SMOOTHING = 0.1
 # The factors of the least distance between two requests: after a refusal, after one that followed
 # another one without an answer in between, and after an answer.
 _AFTER_REFUSAL, _AFTER_REFUSALS, _AFTER_ANSWER = 1.25, 2.0, 0.99
-# The upper bound of that distance, in seconds. A server that takes still less refuses several
-# requests in a row, and is paused.
+# The upper bound of the distance, in seconds: a request that ends soon, such as one of an invalid
+# row, should not delay the next one for the time of an answer. A server that takes still less
+# refuses several requests in a row, and is paused.
 _MAX_DISTANCE = 1.0
 # Delays are normal up to `_FACTOR` times the least of the recent medians, plus `_SLACK` seconds for
 # the jitter of fast servers.
@@ -214,7 +215,7 @@ class Server:
         if self._refused_at == float("-inf"):
             return 0.0
         spread = (self._seconds_per_answer or 0.0) / self.window.size * _LEAST_DISTANCE
-        return max(self._distance, spread)
+        return min(max(self._distance, spread), _MAX_DISTANCE)
 
     def has_answered_since(self, time: float) -> bool:
         """Tell whether it has answered a request that was sent at this time or later."""
