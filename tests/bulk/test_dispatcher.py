@@ -6,7 +6,14 @@ from itertools import pairwise
 import pytest
 
 import hfgen
-from helpers.bulk_simulation import URL, answer, make_plan
+from helpers.bulk_simulation import (
+    URL,
+    PickyServer,
+    QueueingServer,
+    Simulation,
+    answer,
+    make_plan,
+)
 from hfgen import HfgenError, RateLimit, Retry
 from hfgen._bulk.dispatcher import Dispatcher, Outcome
 
@@ -54,6 +61,12 @@ class Run:
     def end(self, attempt, outcome, seconds=1.0):
         self.now += seconds
         return self.dispatcher.end_attempt(attempt, outcome, self.now)
+
+    def begin_and_answer(self):
+        """Answer the next attempt, and return the index of its row."""
+        attempt = self.begin()
+        self.end(attempt, OK)
+        return attempt.job.index
 
     def go(self, *outcomes):
         """Make attempts with these outcomes; return when they began, and the results."""
@@ -150,16 +163,52 @@ class TestOverload:
         assert result.attempts == 21
         assert run.dispatcher.statistics.overloads == 20
 
-    def test_puts_the_row_first_again(self):
-        run = Run(rows=3)
+    def test_puts_the_row_behind_the_others(self):
+        run = Run(rows=3, retry=Retry(backoff=4.0))
         run.go(OVERLOAD)
-        assert run.begin().job.index == 0
+        assert [run.begin_and_answer() for _ in range(3)] == [1, 2, 0]
+
+    def test_delays_the_row_longer_each_time(self):
+        run = Run(rows=200, retry=Retry(backoff=1.0, max_backoff=4.0))
+        times = []
+        while len(times) < 5:
+            attempt = run.begin()
+            is_first_row = attempt.job.index == 0
+            if is_first_row:
+                times.append(run.now)
+            run.end(attempt, OVERLOAD if is_first_row else OK, seconds=0.1)
+        assert [b - a for a, b in pairwise(times)] >= [0.75, 1.5, 3.0, 4.0]
+
+    def test_lets_rows_that_were_refused_take_turns_with_others(self):
+        run = Run(rows=8, concurrency=4, retry=Retry(backoff=0.0))
+        for attempt in [run.begin() for _ in range(4)]:
+            run.end(attempt, OVERLOAD, seconds=0.0)
+        assert [run.begin_and_answer() for _ in range(8)] == [0, 4, 1, 5, 2, 6, 3, 7]
+
+    def test_ends_with_an_error_after_patience(self):
+        run = Run(retry=Retry(max_retries=0, max_backoff=2.0), patience=20.0)
+        ends = []
+        while not (results := run.results()):
+            run.end(run.begin(), OVERLOAD)
+            ends.append(run.now - 1.0)
+        assert results[0].error is OVERLOAD.error
+        assert ends[-2] < 20 <= ends[-1]
+
+    def test_ends_at_once_without_patience(self):
+        _, (result,) = Run(patience=0).go(OVERLOAD)
+        assert (result.error, result.attempts) == (OVERLOAD.error, 1)
 
     def test_pauses_the_server_longer_each_time(self):
         run = Run(retry=Retry(backoff=1.0))
         times, _ = run.go(*[OVERLOAD] * 9)
         waits = [b - a - 1.0 for a, b in pairwise(times)]
-        assert waits == [0.0, 0.75, 1.5, 3, 6, 12, 24, 30]
+        assert waits == [0.75, 1.5, 3, 6, 8, 12, 24, 30]
+
+    def test_gives_back_the_tokens_of_the_request(self):
+        run = Run(rows=0, rate_limit=RateLimit(tokens_per_minute=60), retry=Retry(backoff=0.01))
+        run.dispatcher.add_row("row", {"inputs": "x", "parameters": {"max_new_tokens": 1000}})
+        times, _ = run.go(OVERLOAD, OVERLOAD, OK)
+        assert times[-1] < 5
 
     def test_pauses_it_for_retry_after_up_to_max_wait(self):
         run = Run(retry=Retry(max_wait=20))
@@ -183,6 +232,40 @@ class TestOverload:
         times, (result,) = run.go(*[LOADING] * 5)
         assert result.error is LOADING.error
         assert times[:4] == [0.0, 4.0, 8.0, 11.0]
+
+
+def overload(**headers):
+    return lambda: hfgen.RateLimitError("no", status=429, headers=headers)
+
+
+def load_model():
+    return hfgen.ModelLoadingError("no", status=503, estimated_time=20.0)
+
+
+class TestRowsThatAreAlwaysRefused:
+    @pytest.mark.parametrize("concurrency", [8, (1, 64)])
+    @pytest.mark.parametrize("row", [0, 20])
+    @pytest.mark.parametrize(
+        "make_error", [overload(), overload(**{"retry-after": "5"}), load_model]
+    )
+    def test_do_not_hold_up_the_others(self, concurrency, row, make_error):
+        server = PickyServer(QueueingServer(8), {row}, make_error)
+        simulation = Simulation(
+            {URL: server}, concurrency=concurrency, retry=Retry(wait_for_model=1000.0)
+        )
+        simulation.run(60)
+        window, rate = simulation.run(60)
+        assert window > 7
+        assert rate > 7
+        assert server.asked < 40
+
+    def test_are_errors_in_the_end(self):
+        server = PickyServer(QueueingServer(8), {0, 20}, overload())
+        simulation = Simulation({URL: server}, concurrency=8, patience=60.0)
+        simulation.run(55)
+        assert simulation.errors == []
+        simulation.run(30)
+        assert sorted(simulation.errors) == [0, 20]
 
 
 class TestServers:
@@ -298,6 +381,38 @@ class TestInput:
         assert taken == most
         run.dispatcher.take_result()
         assert run.dispatcher.wants_row
+
+    def test_is_not_taken_while_too_many_bytes_wait(self):
+        run = Run(rows=0, concurrency=256)
+        megabyte = "x" * 2**20
+        taken = 0
+        while run.dispatcher.wants_row:
+            # A new string each time.
+            run.dispatcher.add_row(taken, {"inputs": megabyte + str(taken)})
+            taken += 1
+            while (attempt := run.dispatcher.begin_attempt(run.now)) is not None:
+                run.end(attempt, OK)
+        assert taken == 64
+        run.dispatcher.take_result()
+        assert run.dispatcher.wants_row
+
+    def test_is_taken_one_row_at_a_time_if_each_has_too_many_bytes(self):
+        run = Run(rows=0, concurrency=2)
+        for number in range(3):
+            assert run.dispatcher.wants_row
+            run.dispatcher.add_row("x" * (65 * 2**20), {"inputs": f"{number}"})
+            assert not run.dispatcher.wants_row
+            assert len(run.go(OK)[1]) == 1
+
+    def test_counts_answers_that_wait(self):
+        run = Run(rows=0, concurrency=100)
+        taken = 0
+        while run.dispatcher.wants_row:
+            run.dispatcher.add_row(taken, {"inputs": "x"})
+            taken += 1
+            while (attempt := run.dispatcher.begin_attempt(run.now)) is not None:
+                run.end(attempt, Outcome(answer("y" * 2**20), None, 0.1))
+        assert taken == 64
 
     def test_order_is_kept_if_asked(self):
         run = Run(rows=5, concurrency=5, ordered=True)

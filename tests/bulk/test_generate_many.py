@@ -1,13 +1,18 @@
 """`generate_many` on both sides, with servers on real sockets."""
 
+import asyncio
+import errno
 import itertools
+import os
+import socket
 import threading
 import time
+from collections import Counter
 
 import pytest
 
 import hfgen
-from helpers.sync_and_async import LeaveStream, reply
+from helpers.sync_and_async import Async, LeaveStream, reply
 from hfgen import RateLimit, Retry
 from hfgen.testing import (
     Cut,
@@ -116,6 +121,20 @@ class TestRows:
             assert (result.attempts, result.server, result.answers) == (0, "", [])
         assert "KeyError" in str(second.error)
         assert isinstance(second.error.__cause__, KeyError)
+
+    @pytest.mark.parametrize("options", [{"api_url": "http://x"}, {"provider": "hf-inference"}])
+    def test_with_a_model_that_is_no_unicode_have_an_error(self, side, options):
+        def answer(_):
+            return reply(b'[{"generated_text": "a"}]')
+
+        client = side.client(fetch=side.fetch(answer), retry=QUICK, api_key="hf_k", **options)
+        input_rows = [{"inputs": "x", "model": "a/\ud800"}, {"inputs": "x", "model": "a/b"}]
+        results = side.collect(client.generate_many(input_rows, stream=False, ordered=True))
+        assert "model" in str(results[0].error)
+        assert isinstance(results[0].error, hfgen.InvalidRequestError)
+        assert results[1].attempts >= 1
+        with pytest.raises(hfgen.InvalidRequestError, match="model"):
+            client.generate_many(["x"], model="a/\ud800")
 
     def test_that_the_server_refuses_have_an_error(self, side, serve):
         def answer(request):
@@ -283,6 +302,13 @@ class TestTryingAgain:
         results = collect_results(side, server, rows(2), max_retries=0)
         assert [result.ok for result in results] == [True, True]
 
+    def test_what_is_always_refused_ends_with_an_error(self, side, serve):
+        server = serve(lambda r: overloaded() if r.json["inputs"] == "row 0" else STORY)
+        results = collect_results(side, server, rows(20), patience=0.05)
+        assert [result.ok for result in results] == [False] + [True] * 19
+        assert isinstance(results[0].error, hfgen.OverloadedError)
+        assert results[0].attempts > 1
+
     def test_waits_for_retry_after(self, side, serve):
         server = serve(overloaded(retry_after=0.4), STORY)
         results = collect_results(side, server, rows(2), max_retries=0)
@@ -326,6 +352,39 @@ class TestServers:
             client.generate_many(rows(40), api_urls=urls, concurrency=4, max_retries=0)
         )
         assert [result.ok for result in results] == [True] * 40
+
+    @pytest.mark.parametrize(
+        "code", [errno.EMFILE, errno.EADDRNOTAVAIL, errno.ETIMEDOUT, errno.ECONNRESET, errno.EACCES]
+    )
+    def test_to_which_no_connection_can_be_made_cost_no_attempt(
+        self, side, serve, code, monkeypatch
+    ):
+        """Whatever the reason: here, the system refuses every second connection."""
+        connects = itertools.count()
+        connect, sock_connect = socket.socket.connect, asyncio.SelectorEventLoop.sock_connect
+
+        def refuse_each_second():
+            if next(connects) % 2:
+                raise OSError(code, os.strerror(code))
+
+        def connect_or_fail(self, address):
+            refuse_each_second()
+            return connect(self, address)
+
+        async def sock_connect_or_fail(self, sock, address):
+            refuse_each_second()
+            return await sock_connect(self, sock, address)
+
+        server = serve(echo)
+        if side.name == "sync":
+            monkeypatch.setattr(socket.socket, "connect", connect_or_fail)
+        else:
+            monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", sock_connect_or_fail)
+        bulk = start_many(side, server, rows(20), concurrency=8, max_retries=0)
+        results = side.collect(bulk)
+        assert [result.ok for result in results] == [True] * 20
+        assert bulk.statistics.retries >= 4
+        assert (bulk.statistics.overloads > 0) is (code == errno.EMFILE)
 
     def test_that_die_cost_no_row(self, side, serve):
         dying, living = serve(echo), serve(echo)
@@ -385,6 +444,57 @@ class TestEnds:
 
         with pytest.raises(ZeroDivisionError):
             side.collect(start_many(side, serve(status(500)), rows(3), on_retry=on_retry))
+
+    @pytest.mark.parametrize("kind", [SystemExit, pytest.fail.Exception, KeyboardInterrupt])
+    @pytest.mark.parametrize("place", ["fetch", "on_retry", "request", "rows"])
+    def test_with_what_no_except_exception_catches(self, side, place, kind):
+        """Raised late, while answers come: not in the first call of `next`."""
+        calls = Counter()
+
+        def visit(visited):
+            calls[visited] += 1
+            if visited == place and calls[visited] > 3:
+                raise kind("stop")
+
+        def yield_rows():
+            for number in range(100):
+                visit("rows")
+                yield f"row {number}"
+
+        def make_request(row):
+            visit("request")
+            return row
+
+        def answer(_):
+            visit("fetch")
+            is_broken = place == "on_retry"
+            return reply(b'{"generated_text": "a"}', status=500 if is_broken else 200)
+
+        client = side.client(fetch=side.fetch(answer), api_url="http://x/generate", retry=QUICK)
+        bulk = client.generate_many(
+            yield_rows(),
+            request=make_request,
+            stream=False,
+            on_retry=lambda *_: visit("on_retry"),
+            concurrency=1,
+        )
+        with pytest.raises(kind, match="stop"):
+            side.collect(bulk)
+        with pytest.raises(hfgen.StreamClosedError):
+            side.next(bulk)
+
+    def test_with_what_an_async_input_raises(self, serve):
+        side = Async()
+
+        async def yield_rows():
+            yield "row"
+            pytest.fail("stop")
+
+        try:
+            with pytest.raises(pytest.fail.Exception, match="stop"):
+                side.collect(start_many(side, serve(STORY), yield_rows()))
+        finally:
+            side.finish()
 
     def test_with_an_abort(self, side, serve):
         server = serve(tokens("a", Hang()))
@@ -529,6 +639,10 @@ def test_with_a_fetch(side):
         ({"api_urls": ["http://a", "http://a"]}, "api_urls"),
         ({"api_urls": ["a"]}, "api_urls"),
         ({"rate_limit": 100}, "RateLimit"),
+        ({"patience": -1}, "patience"),
+        ({"patience": True}, "patience"),
+        ({"patience": float("nan")}, "patience"),
+        ({"patience": "600"}, "patience"),
         ({"resume": True}, "resume"),
         ({"rows": "a prompt"}, "rows"),
         ({"rows": {"inputs": "a prompt"}}, "rows"),

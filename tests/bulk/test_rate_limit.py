@@ -1,5 +1,7 @@
 """The limits of requests and tokens a minute, with a clock of the test."""
 
+from collections import deque
+
 import pytest
 
 from hfgen import InvalidRequestError, RateLimit
@@ -15,7 +17,7 @@ def send_times(limiter, seconds, used=None):
         if at > now:
             now = at
             continue
-        limiter.settle(limiter.charge(ROW), used)
+        limiter.settle(limiter.charge(ROW), ROW, None if used is None else 1, used)
         times.append(now)
     return times
 
@@ -29,7 +31,7 @@ def test_requests_are_spread_evenly(per_minute):
 
 
 def test_tokens_are_charged_as_answers_used_them():
-    times = send_times(Limiter(RateLimit(tokens_per_minute=6000)), 600, used=100)
+    times = send_times(Limiter(RateLimit(tokens_per_minute=6000)), 600, used=99)
     assert len(times) == pytest.approx(600, rel=0.01)
 
 
@@ -44,7 +46,7 @@ def test_an_answer_below_the_estimate_gives_the_rest_back():
     limiter.ready_at(0.0)
     charged = limiter.charge(ROW)
     late = limiter.ready_at(0.0)
-    limiter.settle(charged, 1)
+    limiter.settle(charged, ROW, 1, 0)
     assert limiter.ready_at(0.0) == pytest.approx(late - 9)
 
 
@@ -53,13 +55,13 @@ def test_an_answer_without_counts_costs_the_estimate():
     limiter.ready_at(0.0)
     charged = limiter.charge(ROW)
     late = limiter.ready_at(0.0)
-    limiter.settle(charged, None)
+    limiter.settle(charged, ROW, None, None)
     assert limiter.ready_at(0.0) == late > 9
 
 
 def test_both_limits_hold():
     limiter = Limiter(RateLimit(requests_per_minute=60, tokens_per_minute=60))
-    assert len(send_times(limiter, 60, used=10)) == pytest.approx(6, abs=1)
+    assert len(send_times(limiter, 60, used=9)) == pytest.approx(6, abs=1)
 
 
 def test_without_a_limit_requests_never_wait():
@@ -80,3 +82,53 @@ def test_time_without_requests_is_not_saved_up():
 def test_values_that_are_no_rates_are_refused(name, value):
     with pytest.raises(InvalidRequestError, match=name):
         RateLimit(**{name: value})
+
+
+def request(most=None, prompt="four", **parameters):
+    given = {} if most is None else {"max_new_tokens": most}
+    return {"inputs": prompt, "parameters": given | parameters}
+
+
+def test_a_request_counts_with_what_it_may_use():
+    limiter = Limiter(RateLimit(tokens_per_minute=60))
+    assert limiter.charge(request(100)) == 101
+    assert limiter.charge(request(100, num_return_sequences=3)) == 301
+    # However short earlier answers were.
+    limiter.settle(0, ROW, 1, 5)
+    assert limiter.charge(request(100)) == 101
+
+
+def test_a_request_without_a_limit_counts_as_the_longest_recent_answer():
+    limiter = Limiter(RateLimit(tokens_per_minute=60))
+    for tokens, estimate in [(10, 10), (500, 500), (10, 451)]:
+        limiter.settle(0, ROW, 1, tokens)
+        assert limiter.charge(request()) == pytest.approx(1 + estimate)
+
+
+def test_the_tokens_of_a_prompt_are_learned():
+    limiter = Limiter(RateLimit(tokens_per_minute=60))
+    limiter.settle(0, request(1, "four"), 8, 1)
+    assert limiter.charge(request(1, "x" * 100)) == 201
+
+
+@pytest.mark.parametrize(("most", "seconds"), [(2000, 0.5), (2000, 20.0), (None, 0.5)])
+def test_the_limit_holds_when_answers_get_longer(most, seconds):
+    """Up to 256 requests at once; after three minutes, answers have 2000 tokens and not 10."""
+    limiter = Limiter(RateLimit(tokens_per_minute=6000))
+    now, ends, used = 0.0, deque(), []
+    while now < 900:
+        while ends and ends[0][0] <= now:
+            _, charged, tokens = ends.popleft()
+            limiter.settle(charged, request(most), 1, tokens)
+            used.append((now, tokens + 1))
+        if len(ends) < 256 and limiter.ready_at(now) <= now:
+            tokens = 10 if now < 180 else 2000
+            ends.append((now + seconds, limiter.charge(request(most)), tokens))
+            continue
+        now += 0.01
+    minutes = [sum(n for at, n in used if start <= at < start + 60) for start in range(0, 840, 10)]
+    # Without `max_new_tokens`, what was under way when answers got longer is too much.
+    settled = minutes if most is not None else minutes[-30:]
+    # One request may go as soon as the bucket is not empty, and they end less evenly than they go.
+    assert max(settled) <= 6000 + 2 * 2001
+    assert sum(n for at, n in used if at >= 540) / 6 >= 0.8 * 6000

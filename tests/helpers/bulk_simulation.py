@@ -5,13 +5,14 @@ import random
 from collections import deque
 from itertools import count
 
-from hfgen import OverloadedError
+from hfgen import OverloadedError, RateLimitError
 from hfgen._bulk.dispatcher import Dispatcher, Outcome
 from hfgen._bulk.plan import BulkPlan
 from hfgen.types import Details, GeneratedText
 
 URL = "http://simulated"
-PREFILL = 0.05
+# Seconds to the first token, and to a refusal.
+PREFILL, REFUSAL = 0.05, 0.005
 
 
 def answer(text="a", tokens=10, prompt=5):
@@ -61,8 +62,7 @@ class RefusingServer:
 
     def receive(self, simulation, attempt):
         if self._busy >= self.capacity:
-            error = OverloadedError("overloaded", status=429)
-            simulation.schedule(0.005, lambda: simulation.end_attempt(attempt, Outcome([], error)))
+            refuse(simulation, attempt, OverloadedError("overloaded", status=429))
             return
         self._busy += 1
 
@@ -73,6 +73,56 @@ class RefusingServer:
         simulation.schedule(self._random.uniform(0.5, 1.5), end)
 
 
+class RatedServer:
+    """Answers `rate` requests a second, after a burst of `burst`, and refuses the others."""
+
+    def __init__(self, rate, *, burst, seconds, retry_after=None):
+        self.answered = self.refused = 0
+        self.asked_at, self.refused_at = [], []
+        self._rate = rate
+        self._burst = self._level = burst
+        self._filled_at = 0.0
+        self._seconds = seconds
+        self._headers = {} if retry_after is None else {"retry-after": f"{retry_after}"}
+
+    def receive(self, simulation, attempt):
+        now = simulation.now
+        self._level = min(self._level + (now - self._filled_at) * self._rate, self._burst)
+        self._filled_at = now
+        self.asked_at.append(now)
+        if self._level < 1 - 1e-9:
+            self.refused += 1
+            self.refused_at.append(now + REFUSAL)
+            error = RateLimitError("too many requests", status=429, headers=self._headers)
+            refuse(simulation, attempt, error)
+            return
+        self._level -= 1
+        self.answered += 1
+        outcome = Outcome(answer(), None, min(self._seconds, PREFILL))
+        simulation.schedule(self._seconds, lambda: simulation.end_attempt(attempt, outcome))
+
+
+class PickyServer:
+    """Refuses the rows with these indices; another server answers the others."""
+
+    def __init__(self, server, refused_rows, make_error):
+        self.asked = 0
+        self._server = server
+        self._refused_rows = refused_rows
+        self._make_error = make_error
+
+    def receive(self, simulation, attempt):
+        if attempt.job.index in self._refused_rows:
+            self.asked += 1
+            refuse(simulation, attempt, self._make_error())
+        else:
+            self._server.receive(simulation, attempt)
+
+
+def refuse(simulation, attempt, error):
+    simulation.schedule(REFUSAL, lambda: simulation.end_attempt(attempt, Outcome([], error)))
+
+
 class Simulation:
     """A dispatcher with endless rows and simulated servers, by URL."""
 
@@ -81,6 +131,7 @@ class Simulation:
         self.servers = servers
         self.dispatcher = Dispatcher(make_plan(urls=tuple(servers), **options), draw=lambda: 0.5)
         self.done = 0
+        self.errors = []
         self._events = []
         self._order = count()
 
@@ -112,5 +163,7 @@ class Simulation:
             if not dispatcher.wants_row:
                 break
             dispatcher.add_row("row", {"inputs": "row"})
-        while dispatcher.take_result() is not None:
+        while (result := dispatcher.take_result()) is not None:
             self.done += 1
+            if not result.ok:
+                self.errors.append(result.index)

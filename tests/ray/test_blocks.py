@@ -39,6 +39,7 @@ def start_bulk(server, rows, *, request=None, workers=1, num_cpus=1.0):
         concurrency=8,
         rate_limit=None,
         stream=True,
+        patience=600.0,
         options={},
     )
     return RayBulk(rows, plan, workers=workers, rows_per_block=20, num_cpus=num_cpus)

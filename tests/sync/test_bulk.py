@@ -1,5 +1,7 @@
 """What only the sync side has: threads, signals, forks."""
 
+import dis
+import functools
 import gc
 import itertools
 import os
@@ -8,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 
 import hfgen
+import hfgen._sync.bulk as bulk_module
 from hfgen.testing import Hang, Pause, tokens
 
 STORY = tokens("a", "b")
@@ -156,6 +160,58 @@ def test_ctrl_c_in_next_closes_all(client, serve):
         next(bulk)
 
 
+@functools.cache
+def find_interruptible(code):
+    """Return where signal handlers run: after calls, at the start of functions and in loops."""
+    return {
+        after.offset
+        for before, after in pairwise(dis.get_instructions(code))
+        if before.opname.startswith(("CALL", "RESUME", "JUMP_BACKWARD"))
+    }
+
+
+def test_ctrl_c_anywhere_in_next_closes_all(client):
+    """Interrupts `next` at each place of hfgen's and `threading`'s code where Python may."""
+    files = (bulk_module.__file__, threading.__file__)
+    steps = 0
+
+    def interrupt_at(number):
+        def trace(frame, event, _):
+            nonlocal steps
+            if frame.f_code.co_filename not in files or frame.f_code.co_name == "__del__":
+                return None
+            frame.f_trace_opcodes = True
+            if event == "opcode" and frame.f_lasti in find_interruptible(frame.f_code):
+                steps += 1
+                if steps == number:
+                    raise KeyboardInterrupt
+            return trace
+
+        return trace
+
+    def answer(_):
+        time.sleep(0.001)
+        return hfgen.FetchResponse(status=200, headers={}, body=[b'{"generated_text": "a"}'])
+
+    for number in itertools.count(1):
+        steps = 0
+        bulk = client.generate_many(
+            map(str, range(4)), api_url="http://x/generate", fetch=answer, stream=False,
+            concurrency=2,
+        )  # fmt: skip
+        before = sys.gettrace()
+        sys.settrace(interrupt_at(number))
+        try:
+            next(bulk)
+        except KeyboardInterrupt:
+            continue
+        finally:
+            sys.settrace(before)
+        bulk.close()
+        break
+    assert number > 100
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_signal_handler_may_drain(client, serve):
     server = serve(tokens("a", Pause(0.01), "b"))
@@ -204,6 +260,7 @@ def test_a_process_that_ends_in_the_middle_leaves_nothing(serve):
     server = serve(lambda r: STORY if r.json["inputs"] == "0" else STUCK)
     python(f"""
 import hfgen
+import hfgen._sync.bulk as bulk_module
 client = hfgen.Client(api_url="{server.url}/generate")
 bulk = client.generate_many(map(str, range(10)), concurrency=3)
 next(bulk)

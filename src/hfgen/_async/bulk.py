@@ -198,13 +198,14 @@ class _Engine(Generic[Row]):
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         if self._loop is None and not self._is_cancelled:
+            async_rows = aiter(self._rows) if isinstance(self._rows, AsyncIterable) else None
+            if not isinstance(self._rows, AsyncIterable):
+                self._iterator = iter(self._rows)
             self._loop = loop
             if self._signal is not None:
                 self._unsubscribe = self._signal.subscribe(lambda: self._call_soon(self._wake))
-            if isinstance(self._rows, AsyncIterable):
-                self._spawn(self._read(aiter(self._rows)))
-            else:
-                self._iterator = iter(self._rows)
+            if async_rows is not None:
+                self._spawn(self._read, async_rows)
             self._start_attempts()
         elif self._loop is not loop and self._loop is not None:
             raise RuntimeError("results are taken in the event loop in which they were begun")
@@ -216,11 +217,14 @@ class _Engine(Generic[Row]):
         dispatcher, now = self.dispatcher, loop.time()
         if self._is_draining:
             dispatcher.drain()
-        while True:
-            while (attempt := dispatcher.begin_attempt(now)) is not None:
-                self._spawn(self._try(attempt))
-            if not dispatcher.wants_row or not self._take_row():
-                break
+        try:
+            while True:
+                while (attempt := dispatcher.begin_attempt(now)) is not None:
+                    self._spawn(self._try, attempt)
+                if not dispatcher.wants_row or not self._take_row():
+                    break
+        except BaseException as error:  # noqa: BLE001 - of the caller's `rows` or `request`
+            dispatcher.fail(error)
         self._set_timer(dispatcher.wake_at(now))
         if dispatcher.has_result or dispatcher.is_over:
             self._wake()
@@ -261,21 +265,28 @@ class _Engine(Generic[Row]):
     async def _try(self, attempt: Attempt[Row]) -> None:
         assert self._loop is not None
         job, clock = attempt.job, self._loop.time
+        session = self._sessions[attempt.server.url]
+        outcome = await _attempt(session, job.request, clock, stream=job.stream)
+        again = self.dispatcher.end_attempt(attempt, outcome, clock())
+        self._start_attempts()
+        if again is not None and self._on_retry is not None:
+            hook_result: Any = self._on_retry(job.attempts, *again)
+            if inspect.isawaitable(hook_result):
+                await hook_result
+
+    async def _run_task(self, function: Callable[[Any], Awaitable[None]], argument: Any) -> None:
         try:
-            session = self._sessions[attempt.server.url]
-            outcome = await _attempt(session, job.request, clock, stream=job.stream)
-            again = self.dispatcher.end_attempt(attempt, outcome, clock())
-            self._start_attempts()
-            if again is not None and self._on_retry is not None:
-                hook_result: Any = self._on_retry(job.attempts, *again)
-                if inspect.isawaitable(hook_result):
-                    await hook_result
-        except Exception as error:  # noqa: BLE001 - a caller's `fetch` or `on_retry` raised it
+            await function(argument)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - of the caller's `fetch`, `on_retry`, `rows`
+            # A task that raised SystemExit or KeyboardInterrupt would end the event loop itself.
             self._fail(error)
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, function: Callable[[Any], Awaitable[None]], argument: Any) -> None:
+        """Call the function in a task; `next` raises what it raises."""
         assert self._loop is not None
-        task = self._loop.create_task(coroutine)
+        task = self._loop.create_task(self._run_task(function, argument))
         self._tasks.add(task)
         task.add_done_callback(self._forget)
 

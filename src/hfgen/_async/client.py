@@ -92,6 +92,7 @@ class AsyncClient:
         api_urls: Sequence[str] | None = None,
         ordered: bool = False,
         stream: bool = True,
+        patience: float = 600.0,
         **options: Unpack[AsyncOptions],
     ) -> AsyncBulk[Row]:
         """Generate for each row, many at once; see `Client.generate_many`.
@@ -112,6 +113,7 @@ class AsyncClient:
             api_urls=api_urls,
             ordered=ordered,
             stream=stream,
+            patience=patience,
         )
         return AsyncBulk(session, check_rows(rows, AsyncIterable), request, plan)
 

@@ -5,7 +5,8 @@ The life of a row:
 1. `add_row` makes a `Job` of it, and queues the job. A row without a request is a result at once.
 2. `begin_attempt` takes a job when a server is free and the rate limit allows a request.
 3. The shell (`_sync/bulk.py` or `_async/bulk.py`) sends it, and gives the outcome to `end_attempt`.
-4. If that is an error that may pass, the job is queued again, at once or after a delay.
+4. If that is an error that may pass, the job is queued again, at once or after a delay, behind the
+   jobs that wait already.
 5. If not, a `BulkResult` goes to the outbox, from which `take_result` takes it.
 
 Pure: no I/O, no threads, and every method is told the time. A shell calls `begin_attempt` again
@@ -14,16 +15,16 @@ after each call of `add_row` and `end_attempt`, and at the time that `wake_at` r
 
 from __future__ import annotations
 
-import heapq
 import random
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hfgen._bulk.failures import Failure, classify_error
+from hfgen._bulk.failures import GENERATED_NOTHING, Failure, classify_error
+from hfgen._bulk.jobs import Job, Jobs
 from hfgen._bulk.rate_limit import Limiter
 from hfgen._bulk.results import BulkResult, BulkStatistics, Outbox, ServerStatistics
 from hfgen._bulk.servers import Servers
+from hfgen._bulk.sizes import measure_answers, measure_bytes
 from hfgen._core.errors import HfgenError, drop_tracebacks
 
 if TYPE_CHECKING:
@@ -38,31 +39,15 @@ Row = TypeVar("Row")
 # Bounds of the rows in memory (waiting, under way, or in the outbox), for each request that may be
 # under way. With `ordered`, results wait in the outbox for the slowest row before them.
 _HELD_PER_REQUEST, _HELD_PER_REQUEST_IN_ORDER = 4, 16
+# The bound of their bytes, all together: no further row is taken while they have as many.
+_MAX_HELD_BYTES = 64 * 2**20
+# A job that was singled out this many times is refused for what it is, not for the server's load.
+# Once may be chance: of the requests of an overloaded server, some are refused twice.
+_SINGLED_OUT = 2
+# A bound for exponents: 2.0 ** 1024 overflows. `max_backoff` is reached long before.
+_MAX_DOUBLINGS = 100
 # Parameters that servers refuse or ignore in a stream.
 _NOT_STREAMABLE = ("best_of", "decoder_input_details")
-
-
-@dataclass(slots=True, eq=False)
-class Job(Generic[Row]):
-    """A row that has been taken from the input and has no result yet.
-
-    Attributes:
-        index: The row's position in the input, from 0.
-        row: The row as it was given.
-        request: The request that it makes.
-        stream: Whether the answer is to be read as a stream.
-        attempts: How many attempts have begun.
-        failures: How many attempts have failed and count against `max_retries`.
-        last_server: The server of the last attempt.
-    """
-
-    index: int
-    row: Row
-    request: Mapping[str, Any]
-    stream: bool
-    attempts: int = 0
-    failures: int = 0
-    last_server: Server | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +95,7 @@ class Dispatcher(Generic[Row]):
         self, plan: BulkPlan, *, eager: bool = False, draw: Callable[[], float] = random.random
     ) -> None:
         self._retry = plan.retry
+        self._patience = plan.patience
         self._model = plan.model
         self._stream = plan.stream
         self._eager = eager
@@ -118,9 +104,10 @@ class Dispatcher(Generic[Row]):
         self._limiter = Limiter(plan.rate_limit)
         held = _HELD_PER_REQUEST_IN_ORDER if plan.ordered else _HELD_PER_REQUEST
         self._max_held = 1 + plan.concurrency[1] * held
-        self._ready: deque[Job[Row]] = deque()
-        # A heap of the jobs that wait for their next attempt: (when, index, job).
-        self._delayed: list[tuple[float, int, Job[Row]]] = []
+        # The rows in memory: about how many bytes each has, by index.
+        self._held: dict[int, int] = {}
+        self._held_bytes = 0
+        self._jobs: Jobs[Row] = Jobs()
         self._outbox: Outbox[Row] = Outbox(ordered=plan.ordered)
         self._has_input_ended = False
         self._input_error: BaseException | None = None
@@ -136,20 +123,21 @@ class Dispatcher(Generic[Row]):
     def wants_row(self) -> bool:
         """Whether the shell should take a row from the input now."""
         ahead = self._servers.window if self._eager else 1
-        if self._has_input_ended or self.error is not None or len(self._ready) >= ahead:
+        if self._has_input_ended or self.error is not None or self._jobs.ready_count >= ahead:
             return False
-        return self._job_count + len(self._outbox) < self._max_held
+        return len(self._held) < self._max_held and self._held_bytes < _MAX_HELD_BYTES
 
     def add_row(self, row: Row, request: Mapping[str, Any] | HfgenError) -> None:
         """Add a row with its request, or with the error for which it has none."""
         index = self.statistics.taken
         self.statistics.taken += 1
+        self._hold(index, measure_bytes(row, request))
         if isinstance(request, HfgenError):
             self._put_result(BulkResult(index=index, row=row, error=request))
             return
         parameters = request.get("parameters") or {}
         stream = self._stream and not any(parameters.get(name) for name in _NOT_STREAMABLE)
-        self._ready.append(Job(index, row, request, stream))
+        self._jobs.add(Job(index, row, request, stream))
         self.statistics.waiting += 1
 
     def end_input(self, error: BaseException | None = None) -> None:
@@ -164,10 +152,8 @@ class Dispatcher(Generic[Row]):
     def drain(self) -> None:
         """Drop the rows that wait: only the attempts under way still give results."""
         self._has_input_ended = self._draining = True
-        for job in (*self._ready, *(job for _, _, job in self._delayed)):
-            self._outbox.skip(job.index)
-        self._ready.clear()
-        self._delayed.clear()
+        for job in self._jobs.clear():
+            self._skip(job)
         self.statistics.waiting = 0
 
     def fail(self, error: BaseException) -> None:
@@ -176,13 +162,14 @@ class Dispatcher(Generic[Row]):
 
     def begin_attempt(self, now: float) -> Attempt[Row] | None:
         """Return an attempt that the shell is to make now, None if there is none."""
-        while self._delayed and self._delayed[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._delayed)[2])
-        if not self._ready or self.error is not None or self._limiter.ready_at(now) > now:
+        self._jobs.add_delayed(now)
+        if self.error is not None or (job := self._jobs.first) is None:
             return None
-        if (server := self._servers.choose(now, avoid=self._ready[0].last_server)) is None:
+        if self._limiter.ready_at(now) > now:
             return None
-        job = self._ready.popleft()
+        if (server := self._servers.choose(now, avoid=job.last_server)) is None:
+            return None
+        self._jobs.pop()
         self._servers.note_start(server, now)
         self.statistics.retries += job.attempts > 0
         job.attempts += 1
@@ -192,10 +179,10 @@ class Dispatcher(Generic[Row]):
 
     def wake_at(self, now: float) -> float | None:
         """Return when `begin_attempt` may succeed if nothing happens before, None if never."""
-        times = [self._delayed[0][0]] if self._delayed else []
-        if self._ready and (free_at := self._servers.free_at(now)) is not None:
+        times = [self._jobs.delayed_until]
+        if self._jobs.first is not None and (free_at := self._servers.free_at(now)) is not None:
             times.append(max(free_at, self._limiter.ready_at(now)))
-        return min(times, default=None)
+        return min((time for time in times if time is not None), default=None)
 
     def end_attempt(
         self, attempt: Attempt[Row], outcome: Outcome, now: float
@@ -218,18 +205,20 @@ class Dispatcher(Generic[Row]):
             # The frames of its traceback would keep the connection and the answer alive.
             drop_tracebacks(error)
             if self.error is not None or (delay is not None and self._draining):
-                self._outbox.skip(job.index)
+                self._skip(job)
             elif delay is None:
                 self._put_result(self._make_result(attempt, outcome, now))
             else:
                 retry = max(delay, server.pause_left(now)), error
-                self._requeue(job, delay, now)
+                self._jobs.delay(job, now + delay)
         self._update_statistics(server, now)
         return retry
 
     def take_result(self) -> BulkResult[Row] | None:
         """Return the next result, None if there is none yet."""
-        return self._outbox.take()
+        if (result := self._outbox.take()) is not None:
+            self._release(result.index)
+        return result
 
     @property
     def has_result(self) -> bool:
@@ -246,7 +235,7 @@ class Dispatcher(Generic[Row]):
 
     @property
     def _job_count(self) -> int:
-        return len(self._ready) + len(self._delayed) + self._servers.in_flight
+        return len(self._jobs) + self._servers.in_flight
 
     def _handle_answer(
         self, attempt: Attempt[Row], outcome: Outcome, now: float, *, is_full: bool
@@ -260,19 +249,20 @@ class Dispatcher(Generic[Row]):
             delay = (now - attempt.started) / (tokens or 1)
         self._has_answered = True
         self._by_server[server].answered += 1
-        server.note_answer()
-        server.window.note_answer(attempt.started, now, delay, is_full=is_full)
-        used = (result.input_length or 0) + (tokens or 0)
-        self._limiter.settle(attempt.charge, used or None)
+        server.note_answer(attempt.started, now, delay, is_full=is_full)
+        self._limiter.settle(attempt.charge, attempt.job.request, result.input_length, tokens)
         self.statistics.input_length += result.input_length or 0
         self.statistics.generated_tokens += tokens or 0
         self._put_result(result)
 
     def _handle_error(self, attempt: Attempt[Row], error: HfgenError, now: float) -> float | None:
         """Return the seconds until the job may be tried again, None if it may not."""
-        job, server = attempt.job, attempt.server
+        job = attempt.job
         failure = classify_error(error, job.request, self._model)
-        if self._retry_for_free(failure, attempt, error, now):
+        if failure in GENERATED_NOTHING:
+            self._limiter.give_back(attempt.charge)
+        if failure is Failure.NOT_STREAMABLE and job.stream:
+            job.stream = False
             return 0.0
         if failure is Failure.FATAL:
             self.fail(error)
@@ -280,8 +270,19 @@ class Dispatcher(Generic[Row]):
         if failure is Failure.ROW:
             # The server works: it has read the request, and refused its content.
             self._has_answered = True
-            server.note_answer()
+            attempt.server.note_answer(attempt.started, now)
             return None
+        if failure is Failure.OVERLOAD:
+            return self._handle_overload(attempt, error, now)
+        if failure is Failure.LOADING:
+            return self._handle_loading(attempt, error, now)
+        return self._handle_failure(failure, attempt, error, now)
+
+    def _handle_failure(
+        self, failure: Failure, attempt: Attempt[Row], error: HfgenError, now: float
+    ) -> float | None:
+        """Blame the server unless the failure is unclear, and count the attempt if it arrived."""
+        job, server = attempt.job, attempt.server
         if failure is not Failure.UNCLEAR:
             if failure is Failure.REFUSED:
                 server.given_up = error
@@ -295,39 +296,58 @@ class Dispatcher(Generic[Row]):
         job.failures += counts
         return delay
 
-    def _retry_for_free(
-        self, failure: Failure, attempt: Attempt[Row], error: HfgenError, now: float
-    ) -> bool:
-        """React to a failure that costs the job no retry; return whether it is such a failure."""
-        job, server, retry = attempt.job, attempt.server, self._retry
-        if failure is Failure.NOT_STREAMABLE and job.stream:
-            job.stream = False
-            return True
-        if failure is Failure.OVERLOAD:
-            self.statistics.overloads += 1
-            retry_after = retry.find_requested_wait(error)
-            if retry_after is not None:
-                retry_after = min(retry_after, retry.max_wait)
-            pause = retry.backoff * (1.0 + self._draw()) / 2
-            server.note_overload(attempt.started, now, retry_after, pause)
-            return True
-        return failure is Failure.LOADING and self._wait_for_model(server, error, now)
+    def _handle_overload(
+        self, attempt: Attempt[Row], error: HfgenError, now: float
+    ) -> float | None:
+        """Ask the server for less, and delay the job, up to the end of `patience`."""
+        job, retry = attempt.job, self._retry
+        self.statistics.overloads += 1
+        retry_after = min(retry.find_requested_wait(error) or 0.0, retry.max_wait)
+        pause = retry.backoff * (1.0 + self._draw()) / 2
+        if not self._note_refused_job(attempt, now):
+            attempt.server.note_refusal(attempt.started, now, retry_after, pause)
+        if now - job.refused_since >= self._patience:
+            return None
+        delay = min(pause * 2.0 ** min(job.refusals - 1, _MAX_DOUBLINGS), retry.max_backoff)
+        return max(delay, retry_after)
 
-    def _wait_for_model(self, server: Server, error: HfgenError, now: float) -> bool:
-        """Pause the server while its model loads; return False if that has taken too long."""
-        if server.loading_since is None:
-            server.loading_since = now
-        elapsed = now - server.loading_since
+    def _handle_loading(self, attempt: Attempt[Row], error: HfgenError, now: float) -> float | None:
+        """Wait while the model loads, up to the end of `wait_for_model`."""
+        job, server = attempt.job, attempt.server
+        is_of_job = self._note_refused_job(attempt, now)
+        server.loading_since = min(server.loading_since, now)
+        elapsed = now - min(server.loading_since, job.refused_since)
         if not self._retry.waits_for_model(error, elapsed):
-            return False
-        server.probe_after(self._retry.wait(0, error, elapsed) or 0.0, now)
-        return True
+            return self._handle_failure(Failure.LOADING, attempt, error, now)
+        delay = self._retry.wait(0, error, elapsed) or 0.0
+        if not is_of_job:
+            server.probe_after(delay, now)
+        return delay
 
-    def _requeue(self, job: Job[Row], delay: float, now: float) -> None:
-        if delay > 0:
-            heapq.heappush(self._delayed, (now + delay, job.index, job))
-        else:
-            self._ready.appendleft(job)
+    def _note_refused_job(self, attempt: Attempt[Row], now: float) -> bool:
+        """Note that a job was refused; return whether that says nothing about the server.
+
+        So it is if the server has refused it several times, and answered others in between.
+        """
+        job = attempt.job
+        job.refusals += 1
+        job.singled_out += attempt.server.has_answered_since(job.refused_start)
+        job.refused_since = min(job.refused_since, now)
+        job.refused_start = attempt.started
+        return job.singled_out >= _SINGLED_OUT
+
+    def _skip(self, job: Job[Row]) -> None:
+        """Drop a job: its row gets no result."""
+        self._release(job.index)
+        self._outbox.skip(job.index)
+
+    def _hold(self, index: int, size: int) -> None:
+        """Count this many bytes more for a row."""
+        self._held[index] = self._held.get(index, 0) + size
+        self._held_bytes += size
+
+    def _release(self, index: int) -> None:
+        self._held_bytes -= self._held.pop(index)
 
     def _make_result(self, attempt: Attempt[Row], outcome: Outcome, now: float) -> BulkResult[Row]:
         job = attempt.job
@@ -348,11 +368,12 @@ class Dispatcher(Generic[Row]):
         else:
             self.statistics.failed += 1
             self.statistics.errors[type(result.error).__name__] += 1
+        self._hold(result.index, measure_answers(result.answers))
         self._outbox.put(result)
 
     def _update_statistics(self, server: Server, now: float) -> None:
         statistics, of_server = self.statistics, self._by_server[server]
         statistics.in_flight = self._servers.in_flight
-        statistics.waiting = len(self._ready) + len(self._delayed)
+        statistics.waiting = len(self._jobs)
         of_server.in_flight, of_server.window = server.in_flight, server.window.size
         of_server.rests = server.pause_left(now) > 0

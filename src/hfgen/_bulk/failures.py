@@ -48,7 +48,8 @@ class Failure(Enum):
     REFUSED = auto()
     """The server refuses all requests: as `SERVER`, and the run ends if no server has answered."""
     OVERLOAD = auto()
-    """The server has too much to do: the row is tried again for free, and the window shrinks."""
+    """The server has too much to do, or this process may open no more files: free retries up to
+    `patience`, and the window shrinks."""
     LOADING = auto()
     """The model is loading: free retries and pauses up to `wait_for_model`, then as `SERVER`."""
     NOT_STREAMABLE = auto()
@@ -57,6 +58,17 @@ class Failure(Enum):
     """Neither is to blame: the iteration ends with this error."""
 
 
+# After these, the request has used no tokens.
+GENERATED_NOTHING = frozenset(
+    {
+        Failure.ROW,
+        Failure.UNREACHED,
+        Failure.REFUSED,
+        Failure.OVERLOAD,
+        Failure.LOADING,
+        Failure.NOT_STREAMABLE,
+    }
+)
 # The failure for each `Blame` in the table of statuses.
 _BY_BLAME: dict[Blame, Failure] = {
     "request": Failure.ROW,
@@ -66,8 +78,18 @@ _BY_BLAME: dict[Blame, Failure] = {
     "load": Failure.OVERLOAD,
     "chance": Failure.UNCLEAR,
 }
-# Besides `ConnectionRefusedError` and a name that cannot be resolved.
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+# What the system reports only when it makes a connection, besides `ConnectionRefusedError` and a
+# name that cannot be resolved. A caller's `fetch` may raise it.
+_UNREACHABLE = frozenset(
+    {
+        errno.EADDRNOTAVAIL,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+    }
+)
+_TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def classify_error(  # noqa: PLR0911 - a table
@@ -97,7 +119,7 @@ def classify_error(  # noqa: PLR0911 - a table
         case TimeoutError():
             return Failure.UNREACHED if error.phase == "connect" else Failure.SERVER
         case ConnectError():
-            return Failure.UNREACHED if _is_unreachable(error) else Failure.SERVER
+            return _classify_connect_error(error)
         case _ if type(error) is HfgenError:
             # The client was closed.
             return Failure.FATAL
@@ -105,8 +127,12 @@ def classify_error(  # noqa: PLR0911 - a table
             return Failure.ROW
 
 
-def _is_unreachable(error: ConnectError) -> bool:
+def _classify_connect_error(error: ConnectError) -> Failure:
     cause = root_cause(error)
-    if isinstance(cause, ConnectionRefusedError | socket.gaierror):
-        return True
-    return isinstance(cause, OSError) and cause.errno in _UNREACHABLE
+    code = cause.errno if isinstance(cause, OSError) else None
+    if code in _TOO_MANY_FILES:
+        return Failure.OVERLOAD
+    is_unreached = isinstance(cause, ConnectionRefusedError | socket.gaierror)
+    if is_unreached or code in _UNREACHABLE or not error.was_connected:
+        return Failure.UNREACHED
+    return Failure.SERVER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfgen._bulk.rate_limit import RateLimit
 from hfgen._core.errors import HfgenError, InvalidRequestError, StreamClosedError
-from hfgen._core.request import normalize_request
+from hfgen._core.request import check_model, normalize_request
 from hfgen._core.retry import Retry
 from hfgen._core.routing import find_base_url
 from hfgen._core.url import check_url
@@ -34,6 +34,8 @@ class BulkPlan:
         ordered: Whether results are handed out in the order of the input.
         stream: Whether answers are read as streams.
         retry: Which rows are tried again, and when.
+        patience: Seconds during which a row is asked for again that a server refuses because of its
+            load, from the first refusal on.
     """
 
     urls: tuple[str, ...]
@@ -43,6 +45,7 @@ class BulkPlan:
     ordered: bool = False
     stream: bool = True
     retry: Retry = field(default_factory=Retry)
+    patience: float = 600.0
 
     @classmethod
     def from_arguments(
@@ -55,6 +58,7 @@ class BulkPlan:
         api_urls: Sequence[str] | None,
         ordered: bool,
         stream: bool,
+        patience: float,
     ) -> BulkPlan:
         """Return the plan for the arguments of `generate_many`, and the client's settings.
 
@@ -67,6 +71,8 @@ class BulkPlan:
             )
         if model is not None and not isinstance(model, str):
             raise InvalidRequestError(f"model must be a string, not {type(model).__name__}")
+        if model is not None:
+            check_model(model)
         return cls(
             urls=_choose_urls(settings, api_urls),
             concurrency=_check_concurrency(concurrency),
@@ -75,6 +81,7 @@ class BulkPlan:
             ordered=ordered,
             stream=stream,
             retry=settings.retry,
+            patience=_check_patience(patience),
         )
 
 
@@ -153,3 +160,9 @@ def _check_concurrency(value: Any) -> tuple[int, int]:
             f"requests at once, as (1, 64), not {value!r}"
         )
     return pair
+
+
+def _check_patience(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InvalidRequestError(f"patience must be a number of seconds from 0, not {value!r}")
+    return value

@@ -1,8 +1,9 @@
 """`RateLimit`, how many requests and tokens a minute, and the `Limiter` that keeps to it.
 
 Each limit is a token bucket (https://en.wikipedia.org/wiki/Token_bucket), which fills at an even
-rate. The tokens of a request are not known when it is sent: an estimate is taken from the bucket,
-and the difference is settled when the answer has come. Pure: every method is told the time.
+rate. The tokens of a request are not known when it is sent: as many as it may use are taken from
+the bucket, and what it has not used is given back when the answer has come. Pure: every method is
+told the time.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ _MINUTE = 60.0
 _BURST = 0.1
 # Smaller amounts are rounding errors.
 _ROUNDING = 1e-9
-# The weight of a new value in the moving average of tokens per request.
+# The weight of a new value that is below the estimate; a higher one replaces it at once.
 _SMOOTHING = 0.1
-# The estimate before the first answer: characters per token of the prompt, and tokens of the answer
-# if the request has no `max_new_tokens`.
-_CHARACTERS_PER_TOKEN, _ANSWER_TOKENS = 4, 128
+# The estimates before the first answer: tokens of a character of the prompt, and tokens of an
+# answer if the request has no `max_new_tokens`.
+_TOKENS_PER_CHARACTER, _ANSWER_TOKENS = 0.25, 128.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,8 @@ class RateLimit:
     Attributes:
         requests_per_minute: How many requests, failed ones included; None for no limit.
         tokens_per_minute: How many tokens, of prompts and answers together; None for no limit. The
-            tokens of a request are estimated from earlier ones when it is sent, and corrected when
-            its answer has come.
+            request counts with its `max_new_tokens` when it is sent, or without them with the
+            tokens of the longest recent answers; this is corrected when its answer has come.
 
     Raises:
         InvalidRequestError: A value is not a number above 0.
@@ -98,8 +99,8 @@ class Limiter:
         tokens = limit.tokens_per_minute if limit else None
         self._requests = None if requests is None else Bucket(requests, min_capacity=1.0)
         self._tokens = None if tokens is None else Bucket(tokens)
-        # A moving average of the tokens of a request; None before the first answer.
-        self._mean_tokens: float | None = None
+        self._tokens_per_character = _Estimate(_TOKENS_PER_CHARACTER)
+        self._answer_tokens = _Estimate(_ANSWER_TOKENS)
 
     def ready_at(self, now: float) -> float:
         """Return when the next request may go: `now` or later."""
@@ -113,25 +114,61 @@ class Limiter:
             self._requests.take(1.0)
         if self._tokens is None:
             return 0.0
-        tokens = _guess_tokens(request) if self._mean_tokens is None else self._mean_tokens
+        parameters = request.get("parameters") or {}
+        most = parameters.get("max_new_tokens") or self._answer_tokens.value
+        sequences = parameters.get("num_return_sequences") or 1
+        prompt_tokens = len(request["inputs"]) * self._tokens_per_character.value
+        tokens = prompt_tokens + most * sequences
         self._tokens.take(tokens)
-        return tokens
+        return float(tokens)
 
-    def settle(self, charged: float, used: int | None) -> None:
-        """Take what the request used beyond the estimate, or give the rest of the estimate back.
+    def settle(
+        self,
+        charged: float,
+        request: Mapping[str, Any],
+        prompt_tokens: int | None,
+        answer_tokens: int | None,
+    ) -> None:
+        """Correct what `charge` took for a request by what it used.
 
         Args:
             charged: What `charge` returned for the request.
-            used: How many tokens it used; None if that is not known, then the estimate stands.
+            request: The request.
+            prompt_tokens: The tokens of its prompt; None if that is not known.
+            answer_tokens: The tokens of its answer; None if that is not known. Then the estimate
+                stands.
         """
-        if self._tokens is None or used is None:
+        if self._tokens is None:
             return
-        self._tokens.take(used - charged)
-        mean = used if self._mean_tokens is None else self._mean_tokens
-        self._mean_tokens = mean + _SMOOTHING * (used - mean)
+        characters = len(request["inputs"])
+        if prompt_tokens is None:
+            prompt_tokens = round(characters * self._tokens_per_character.value)
+        elif characters:
+            self._tokens_per_character.learn(prompt_tokens / characters)
+        if answer_tokens is not None:
+            self._answer_tokens.learn(answer_tokens)
+            self._tokens.take(prompt_tokens + answer_tokens - charged)
+
+    def give_back(self, charged: float) -> None:
+        """Give back what `charge` took for a request that has used no tokens."""
+        if self._tokens is not None:
+            self._tokens.take(-charged)
 
 
-def _guess_tokens(request: Mapping[str, Any]) -> float:
-    most = (request.get("parameters") or {}).get("max_new_tokens")
-    prompt_tokens = len(request["inputs"]) / _CHARACTERS_PER_TOKEN
-    return prompt_tokens + (_ANSWER_TOKENS if most is None else most)
+class _Estimate:
+    """What a value is at most: higher values replace it, lower ones make it slowly smaller.
+
+    Args:
+        value: The estimate before the first value.
+    """
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+        self._has_learned = False
+
+    def learn(self, value: float) -> None:
+        if value >= self.value or not self._has_learned:
+            self.value = value
+        else:
+            self.value += _SMOOTHING * (value - self.value)
+        self._has_learned = True

@@ -156,7 +156,8 @@ class BulkStatistics:
         in_flight: How many requests are under way.
         waiting: How many rows wait for their first attempt, or for another one.
         retries: How many attempts have begun that were not the first one of their row.
-        overloads: How many attempts failed because the server had too much to do.
+        overloads: How many attempts failed because the server had too much to do, or because this
+            process may open no more files.
         input_length: Tokens in the prompts of the rows that succeeded, as far as servers report it.
         generated_tokens: Tokens in the answers of these rows, as far as servers report it.
         errors: How many rows failed, by the class of their error (as `"ValidationError"`).

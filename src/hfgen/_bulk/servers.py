@@ -2,8 +2,10 @@
 
 Each `Server` has a `Window`, the number of requests that may be under way there. It is found as TCP
 finds its window: it grows while answers come (doubles until the first sign of overload, then grows
-by one for each window's worth of answers), halves when the server reports an overload, and shrinks
-a little when first tokens take much longer than before, because then the server queues requests.
+by one for each window's worth of answers). When the server refuses a request because of its load,
+the window becomes what is under way there without that request: as many as the server has taken.
+When first tokens take much longer than before, the server queues requests, and the window shrinks a
+little. If a single request at a time is too much, requests keep a minimum distance in time.
 
 A server that fails several times in a row is paused, and then tested with a single request.
 
@@ -31,8 +33,21 @@ _MAX_PROBES = 5
 # A bound for exponents: 2.0 ** 1024 overflows. The longest pause is reached long before.
 _MAX_DOUBLINGS = 100
 
-# The factor by which an overload shrinks the window.
-_AFTER_OVERLOAD = 0.5
+# After a refusal, the window grows more slowly, by a factor that doubles each time up to this one,
+# until it is larger by one than what the server took. So a limit is seldom tried again.
+_MAX_SLOWNESS = 4
+# After a refusal, requests are spread over the time of an answer: this is the least part of their
+# mean distance that two of them keep. A limit of requests a second may not allow two at once.
+_LEAST_DISTANCE = 0.6
+# The weight of a new value in the moving average of the time of an answer.
+_SMOOTHING = 0.1
+# The factors of the least distance between two requests: after a refusal, after one that followed
+# another one without an answer in between, and after an answer.
+_AFTER_REFUSAL, _AFTER_REFUSALS, _AFTER_ANSWER = 1.25, 2.0, 0.99
+# The upper bound of the distance, in seconds: a request that ends soon, such as one of an invalid
+# row, should not delay the next one for the time of an answer. A server that takes still less
+# refuses several requests in a row, and is paused.
+_MAX_DISTANCE = 1.0
 # Delays are normal up to `_FACTOR` times the least of the recent medians, plus `_SLACK` seconds for
 # the jitter of fast servers.
 _FACTOR, _SLACK = 2.5, 0.01
@@ -53,7 +68,7 @@ class Window:
     """The number of requests that may be under way at one server.
 
     Args:
-        least: The size at the beginning, and the lower bound.
+        least: The size at the beginning, and the lower bound as long as nothing is refused.
         most: The upper bound.
     """
 
@@ -63,6 +78,9 @@ class Window:
         self._size = float(least)
         self._doubles = True
         self._cut_at = float("-inf")
+        # The size that the server has refused last, and the factor by which growth is slower.
+        self._refused_size = 0.0
+        self._slowness = 1
         self._delays: list[float] = []
         # How many delays make the next median: one window's worth when the first of them came.
         self._sample_size = _MIN_SAMPLE
@@ -91,24 +109,28 @@ class Window:
             # The request was sent under the old, larger window.
             return
         if delay is not None and (factor := self._judge_delay(delay)) is not None:
-            self._cut(factor, now)
+            self._cut(max(self._size * factor, min(self._least, self._size)), now)
         elif is_full:
-            growth = 1.0 if self._doubles else 1.0 / self._size
+            if self._size > self._refused_size:
+                self._slowness = 1
+            growth = 1.0 if self._doubles else 1.0 / (self._size * self._slowness)
             self._size = min(self._size + growth, self._most)
 
-    def note_overload(self, started: float, now: float) -> bool:
-        """Halve after an overload, and return whether the window was cut.
+    def note_refusal(self, started: float, now: float, in_flight: int) -> None:
+        """Shrink after a refusal.
 
-        A request that was sent before the last cut does not cut again: it does not show that the
-        window is still too large.
+        Args:
+            started: When the request was sent.
+            now: The current time.
+            in_flight: How many other requests are under way.
         """
-        if started < self._cut_at:
-            return False
-        self._cut(_AFTER_OVERLOAD, now)
-        return True
+        if started >= self._cut_at:
+            self._slowness = min(self._slowness * 2, _MAX_SLOWNESS)
+        self._cut(float(max(min(in_flight, self.size), 1)), now)
+        self._refused_size = self._size + 1.0
 
-    def _cut(self, factor: float, now: float) -> None:
-        self._size = max(self._size * factor, self._least)
+    def _cut(self, size: float, now: float) -> None:
+        self._size = size
         self._doubles = False
         self._cut_at = now
         self._delays.clear()
@@ -150,7 +172,7 @@ class Server:
         window: How many requests it takes at once.
         in_flight: How many requests are under way there.
         given_up: The error for which it is not worth asking, None if there is none.
-        loading_since: Since when it reports that its model is loading, None if it does not.
+        loading_since: Since when it reports that its model is loading; infinity if it does not.
     """
 
     def __init__(self, url: str, window: Window) -> None:
@@ -158,11 +180,19 @@ class Server:
         self.window = window
         self.in_flight = 0
         self.given_up: HfgenError | None = None
-        self.loading_since: float | None = None
-        # All three are counted since the last answer.
+        self.loading_since = float("inf")
+        # These are counted since the last answer.
         self._failures = 0
         self._pauses = 0
-        self._cuts = 0
+        # The refusals of requests sent since the last one, without an answer to such a request.
+        self._refusals = 0
+        self._refused_at = float("-inf")
+        # The least time between the starts of two requests, if one at a time is too much.
+        self._distance = 0.0
+        # A moving average of the time from a request to the end of its answer.
+        self._seconds_per_answer: float | None = None
+        # When the newest request was sent that has been answered.
+        self._answered_start = float("-inf")
         self._paused_until = float("-inf")
         self._paused_at = float("-inf")
         # Whether it gets a single test request after the pause, until it answers.
@@ -178,7 +208,18 @@ class Server:
             return None
         if self.in_flight >= self.window.size:
             return None
-        return max(now, self._paused_until)
+        return max(now, self._paused_until, self._last_start + self._find_distance())
+
+    def _find_distance(self) -> float:
+        """Return the least time between the starts of two requests."""
+        if self._refused_at == float("-inf"):
+            return 0.0
+        spread = (self._seconds_per_answer or 0.0) / self.window.size * _LEAST_DISTANCE
+        return min(max(self._distance, spread), _MAX_DISTANCE)
+
+    def has_answered_since(self, time: float) -> bool:
+        """Tell whether it has answered a request that was sent at this time or later."""
+        return self._answered_start >= time
 
     def pause_left(self, now: float) -> float:
         """Return the seconds for which it is still paused, 0 if it is not."""
@@ -194,32 +235,53 @@ class Server:
         self.in_flight += 1
         self._last_start = now
 
-    def note_answer(self) -> None:
-        """Forget all failures and pauses: the server works."""
-        self._failures = self._pauses = self._cuts = 0
-        self._is_on_probe = False
-        self._paused_until = float("-inf")
-        self.loading_since = None
-
-    def note_overload(
-        self, started: float, now: float, retry_after: float | None, pause: float
+    def note_answer(
+        self, started: float, now: float, delay: float | None = None, *, is_full: bool = False
     ) -> None:
-        """Shrink the window; pause the server if it asks for that, or was overloaded before.
+        """Forget failures, because the server works; see `Window.note_answer` for the arguments.
+
+        Pauses go on: the request was sent before them.
+        """
+        self._failures = self._pauses = 0
+        self._is_on_probe = False
+        self.loading_since = float("inf")
+        self._answered_start = max(self._answered_start, started)
+        seconds = now - started
+        mean = seconds if self._seconds_per_answer is None else self._seconds_per_answer
+        self._seconds_per_answer = mean + _SMOOTHING * (seconds - mean)
+        if started >= self._refused_at:
+            self._refusals = 0
+            self._distance *= _AFTER_ANSWER
+            if self._distance < seconds:
+                # One request at a time keeps the distance by itself.
+                self._distance = 0.0
+        self.window.note_answer(started, now, delay, is_full=is_full and not self._distance)
+
+    def note_refusal(self, started: float, now: float, retry_after: float, pause: float) -> None:
+        """Ask for less, because the server has refused a request for its load.
 
         Args:
             started: When the request was sent.
             now: The current time.
-            retry_after: Seconds of pause that the server asks for, None if it asks for none.
-            pause: Seconds of pause from the second cut in a row on; each further one doubles them,
-                up to the longest pause.
+            retry_after: Seconds of pause that the server asks for, 0 if it asks for none.
+            pause: Seconds of pause from the second refusal in a row on; each further one doubles
+                them, up to the longest pause.
         """
-        if self.window.note_overload(started, now):
-            if self._cuts:
-                seconds = pause * 2.0 ** min(self._cuts - 1, _MAX_DOUBLINGS)
-                self._pause(min(seconds, _LONGEST_PAUSE), now)
-            self._cuts += 1
-        if retry_after is not None:
-            self._pause(retry_after, now)
+        self._pause(retry_after, now)
+        is_single = self.window.size == 1
+        self.window.note_refusal(started, now, self.in_flight)
+        if started < self._refused_at:
+            # It was sent before the last refusal, and does not show that it is still too much.
+            return
+        self._refused_at = now
+        if is_single:
+            factor = _AFTER_REFUSALS if self._refusals else _AFTER_REFUSAL
+            distance = max(self._distance, self._seconds_per_answer or now - started)
+            self._distance = min(distance * factor, _MAX_DISTANCE)
+        if self._refusals:
+            seconds = pause * 2.0 ** min(self._refusals - 1, _MAX_DOUBLINGS)
+            self._pause(min(seconds, _LONGEST_PAUSE), now)
+        self._refusals += 1
 
     def note_failure(self, started: float, now: float, error: HfgenError) -> None:
         """Count a failure for which the row is not to blame; pause the server after several."""

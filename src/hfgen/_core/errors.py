@@ -102,7 +102,16 @@ class InvalidRequestError(HfgenError, ValueError):
 
 
 class ConnectError(HfgenError):
-    """No connection could be made, or it broke before the answer was complete."""
+    """No connection could be made, or it broke before the answer was complete.
+
+    Attributes:
+        was_connected: False if no connection could be made, so that nothing has been sent. True if
+            it broke, or if that is not known.
+    """
+
+    def __init__(self, message: str, *, was_connected: bool = True, text: str = "") -> None:
+        super().__init__(message, text=text)
+        self.was_connected = was_connected
 
 
 class TimeoutError(HfgenError, builtins.TimeoutError):  # noqa: A001 - it is one, and its namesake

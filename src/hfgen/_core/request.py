@@ -135,6 +135,7 @@ def normalize_request(request: RequestLike) -> dict[str, Any]:
         problem, _, path = str(error).partition(" - at `$.")
         problem = problem[0].lower() + problem[1:].replace(" | null", "")
         raise InvalidRequestError(f"request.{path.rstrip('`')}: {problem}") from None
+    check_model(body.get("model", ""))
     return body
 
 
@@ -179,6 +180,18 @@ def resolve_sampling(parameters: Mapping[str, Any]) -> dict[str, Any]:
         return {**parameters, "do_sample": True}
     rest = {name: value for name, value in parameters.items() if name not in _DRAWING}
     return {**rest, "do_sample": False}
+
+
+def check_model(model: str) -> None:
+    """Check that the id of a model is Unicode: it may become part of a URL.
+
+    Raises:
+        InvalidRequestError: It is not.
+    """
+    try:
+        model.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"`model` is no Unicode: {error}") from None
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:

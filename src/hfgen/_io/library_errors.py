@@ -64,7 +64,8 @@ def connection_error(
     elif failure is ConnectionFailure.READ_TIMEOUT:
         error = HfgenTimeoutError(message)
     else:
-        error = ConnectError(message)
+        is_broken = failure is ConnectionFailure.BROKEN
+        error = ConnectError(message, was_connected=is_broken)
     # The frames of a traceback hold the request, and the key with it.
     drop_tracebacks(cause)
     error.__cause__ = cause

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import time
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hfgen._bulk.attempt import AnswerCollector, run_call, sessions_by_server, stream_call
@@ -101,7 +103,12 @@ class Bulk(Generic[Row]):
 
 
 class _Engine(Generic[Row]):
-    """Takes rows in the thread that iterates, and makes attempts in threads of its own."""
+    """Takes rows in the thread that iterates, and makes attempts in threads of its own.
+
+    Ctrl-C may interrupt the thread that iterates at any place, also inside the Python code of
+    `threading.Condition` and `Thread.start`, whose locks would then stay locked. So that thread
+    uses only a `Lock` and `SimpleQueue`s, which are written in C, and starts no thread itself.
+    """
 
     def __init__(
         self,
@@ -122,8 +129,11 @@ class _Engine(Generic[Row]):
         self._iterator: Iterator[Row] | None = None
         self._is_input_slow = False
         self._process: int | None = None
-        # Guards the dispatcher. Re-entrant: a signal handler may call `drain` in the middle.
-        self._changed = threading.Condition(threading.RLock())
+        # Guards the dispatcher.
+        self._lock = threading.Lock()
+        # Has an item if the thread that iterates has to look at the dispatcher again.
+        self._changes: SimpleQueue[None] = SimpleQueue()
+        # None ends the threads: each one puts it back for the next.
         self._attempts: SimpleQueue[Attempt[Row] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
@@ -157,9 +167,7 @@ class _Engine(Generic[Row]):
         self._notify()
 
     def cancel(self) -> None:
-        """Cancel running requests."""
-        if self._is_cancelled:
-            return
+        """Cancel running requests. May be called again, if Ctrl-C has interrupted it."""
         self._is_cancelled = True
         if self._process != os.getpid():
             # Never started, or started by the process that this one was forked from.
@@ -167,8 +175,7 @@ class _Engine(Generic[Row]):
         if self._unsubscribe is not None:
             self._unsubscribe()
         self._controller.abort("the results were closed")
-        for _ in self._threads:
-            self._attempts.put(None)
+        self._attempts.put(None)
 
     def close(self, timeout: float = _CLOSE_TIMEOUT) -> None:
         """Cancel, and wait at most `timeout` seconds for the threads to end."""
@@ -178,13 +185,13 @@ class _Engine(Generic[Row]):
         self._notify()
         until = time.monotonic() + timeout
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(until - time.monotonic(), 0.0))
 
     def _begin(self) -> None:
         if self._process is None and not self._is_cancelled:
-            self._process = os.getpid()
             self._iterator = iter(self._rows)
+            self._process = os.getpid()
             if self._signal is not None:
                 self._unsubscribe = self._signal.subscribe(self._notify)
         elif self._process is not None and self._process != os.getpid():
@@ -193,8 +200,8 @@ class _Engine(Generic[Row]):
     def _wait_for_result(self) -> BulkResult[Row] | None:
         """Return the next result when there is one, None if a row is to be taken first."""
         dispatcher = self.dispatcher
-        with self._changed:
-            while True:
+        while True:
+            with self._lock:
                 if self._is_cancelled and not self._has_ended:
                     raise closed_error()
                 if self._signal is not None:
@@ -208,7 +215,8 @@ class _Engine(Generic[Row]):
                     raise dispatcher.error or StopIteration
                 now = time.monotonic()
                 at = dispatcher.wake_at(now)
-                self._changed.wait(None if at is None else max(at - now, 0.0))
+            with suppress(Empty):
+                self._changes.get(timeout=None if at is None else max(at - now, 0.0))
 
     def _take_row(self) -> None:
         """Take a row from the input while attempts run."""
@@ -218,14 +226,14 @@ class _Engine(Generic[Row]):
             row = next(self._iterator)
             row_request = make_request(row, self._request, self._model)
         except StopIteration:
-            with self._changed:
+            with self._lock:
                 self.dispatcher.end_input()
         except Exception as error:  # noqa: BLE001 - it is the caller's
-            with self._changed:
+            with self._lock:
                 self.dispatcher.end_input(error)
         else:
             self._is_input_slow = time.monotonic() - began > _SLOW
-            with self._changed:
+            with self._lock:
                 self.dispatcher.add_row(row, row_request)
 
     def _start_attempts(self) -> None:
@@ -239,42 +247,57 @@ class _Engine(Generic[Row]):
             if self._idle:
                 self._idle -= 1
             else:
-                name = f"hfgen-bulk-{len(self._threads) + 1}"
-                thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                self._add_thread()
             self._attempts.put(attempt)
+
+    def _add_thread(self) -> None:
+        name = f"hfgen-bulk-{len(self._threads) + 1}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._threads.append(thread)
+        _thread.start_new_thread(self._start_thread, (thread,))
+
+    def _start_thread(self, thread: threading.Thread) -> None:
+        try:
+            thread.start()
+        except BaseException as error:  # noqa: BLE001 - `next` raises it
+            self._fail(error)
 
     def _work(self) -> None:
         """Make attempts until `cancel`."""
         while (attempt := self._attempts.get()) is not None and not self._is_cancelled:
             try:
                 self._try(attempt)
-            except Exception as error:  # noqa: BLE001 - a caller's `fetch` or `on_retry` raised it
-                with self._changed:
-                    self.dispatcher.fail(error)
-                    self._changed.notify_all()
+            except BaseException as error:  # noqa: BLE001 - of a caller's `fetch` or `on_retry`
+                self._fail(error)
+        self._attempts.put(None)
 
     def _try(self, attempt: Attempt[Row]) -> None:
         job = attempt.job
         session = self._sessions[attempt.server.url]
         outcome = _attempt(session, job.request, stream=job.stream)
-        with self._changed:
+        with self._lock:
             if self._is_cancelled:
                 return
             again = self.dispatcher.end_attempt(attempt, outcome, time.monotonic())
             if again is None or self._on_retry is None:
                 self._idle += 1
             self._start_attempts()
-            self._changed.notify_all()
+        self._notify()
         if again is not None and self._on_retry is not None:
             self._on_retry(job.attempts, *again)
-            with self._changed:
+            with self._lock:
                 self._idle += 1
 
+    def _fail(self, error: BaseException) -> None:
+        """End the iteration with this error."""
+        with self._lock:
+            self.dispatcher.fail(error)
+        self._notify()
+
     def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        """Wake the thread that iterates. Any thread and a signal handler may call this."""
+        if self._changes.empty():
+            self._changes.put(None)
 
 
 def _attempt(session: Session, request: Mapping[str, Any], *, stream: bool) -> Outcome:

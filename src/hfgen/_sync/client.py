@@ -160,6 +160,7 @@ class Client:
         api_urls: Sequence[str] | None = None,
         ordered: bool = False,
         stream: bool = True,
+        patience: float = 600.0,
         **options: Unpack[Options],
     ) -> Bulk[Row]:
         """Generate for each row, many at once, and return the results as they are ready.
@@ -173,13 +174,17 @@ class Client:
                 error of that row. None, the default, means that each row is a request.
             model: The model of rows that name none; None by default. A 403 or 404 is the error of
                 the row if the row names a model, otherwise of the server.
-            concurrency: The number of concurrent requests, or the least and the most; in between it
-                adapts to what the servers take. By default (1, 64).
+            concurrency: The number of concurrent requests, or the numbers to begin with and at
+                most; in between it adapts to what the servers take. If they refuse requests because
+                of their load, there are fewer. By default (1, 64).
             rate_limit: The most requests and tokens a minute; None, the default, for no limit.
             api_urls: Several servers, in place of `api_url`; each request goes to the least busy.
             ordered: Whether results come in the order of the rows. By default they do not.
             stream: Whether to read answers as streams, which gives the time to the first token. By
                 default yes.
+            patience: Seconds during which a row is tried again that servers refuse because of their
+                load (429, 503), from the first refusal on; then it gets an error. By default 600;
+                `float("inf")` for no limit.
             **options: See `Options`; they override the client's.
 
         Raises:
@@ -200,6 +205,7 @@ class Client:
             api_urls=api_urls,
             ordered=ordered,
             stream=stream,
+            patience=patience,
         )
         return Bulk(session, check_rows(rows), request, plan)
 

@@ -138,6 +138,7 @@ class BlockRunner:
                 rate_limit=plan.rate_limit,
                 api_urls=plan.api_urls,
                 stream=plan.stream,
+                patience=plan.patience,
             ) as results,
         ):
             self.statistics = results.statistics

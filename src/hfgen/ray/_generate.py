@@ -50,6 +50,7 @@ def generate(
     concurrency: int | tuple[int, int] | None = None,
     rate_limit: RateLimit | None = None,
     stream: bool = True,
+    patience: float = 600.0,
     rows_per_block: int = ROWS_PER_BLOCK,
     num_cpus: float = 1.0,
     **options: Unpack[RemoteOptions],
@@ -86,6 +87,8 @@ def generate(
         rate_limit: How much may be asked for in a minute, of all workers together. Default: no
             limit.
         stream: Whether to read answers as streams. Default: True.
+        patience: Seconds during which a row is tried again that servers refuse because of their
+            load. Default: 600.
         rows_per_block: How many rows make a block. The texts of a block should stay below 128 MiB;
             Ray Data cuts larger blocks up. Default: 256.
         num_cpus: How many processors Ray reserves for each worker. Default: 1.
@@ -113,6 +116,7 @@ def generate(
         concurrency=concurrency,
         rate_limit=rate_limit,
         stream=stream,
+        patience=patience,
         options=options,
     )
     blocks_at_once = count_blocks_at_once(plan, rows_per_block)
@@ -169,6 +173,7 @@ def make_plan(
     concurrency: int | tuple[int, int] | None,
     rate_limit: RateLimit | None,
     stream: bool,
+    patience: float,
     options: Mapping[str, Any],
 ) -> WorkerPlan:
     """Check the arguments of `generate`, and return the plan of each worker.
@@ -194,6 +199,7 @@ def make_plan(
         api_urls=urls,
         ordered=False,
         stream=stream,
+        patience=patience,
     )
     return WorkerPlan(
         request=request,
@@ -202,6 +208,7 @@ def make_plan(
         rate_limit=share_rate_limit(rate_limit, workers),
         api_urls=None if settings.provider is not None else bulk_plan.urls,
         stream=stream,
+        patience=patience,
         options=dict(options),
         ambient_key=ENVIRONMENT.find_key(_HUGGING_FACE),
     )

@@ -30,6 +30,7 @@ class WorkerPlan:
         rate_limit: What one worker may ask for in a minute.
         api_urls: The servers; None for the provider that `options` names.
         stream: Whether to read answers as streams.
+        patience: Seconds during which a row is tried again that servers refuse for their load.
         options: The options of the worker's client.
         ambient_key: The key for Hugging Face's own hosts that the driver's environment has.
     """
@@ -40,6 +41,7 @@ class WorkerPlan:
     rate_limit: RateLimit | None
     api_urls: tuple[str, ...] | None
     stream: bool
+    patience: float
     options: dict[str, Any] = field(repr=False)
     ambient_key: str | None = field(repr=False)
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from helpers.bulk_rows import answer_prompt, check, prompts
-from hfgen.testing import ScriptedServer, as_json, fault, status
+from hfgen.testing import ScriptedServer, as_json, fault, overloaded, status
 
 
 def test_each_row_comes_out_with_its_text(folder):
@@ -212,6 +212,20 @@ def test_a_low_limit_of_open_files_is_no_hindrance(folder, limit):
         done = folder.run(server.url, "--concurrency", "100", "--max-retries", "0", through=limited)
     assert done.returncode == 0, done.stderr
     check(folder.rows(), 200)
+    line = "hfgen: concurrency at most 36, because of the limit of open files; `ulimit -n` raises"
+    assert (line in done.stderr) is (limit == "-n 100")
+
+
+def test_a_row_that_is_always_refused_has_an_error_after_patience(folder):
+    def answer(request):
+        is_refused = request.json["inputs"] == "prompt 1"
+        return overloaded() if is_refused else answer_prompt(request)
+
+    folder.write(prompts(5))
+    with ScriptedServer(answer) as server:
+        done = folder.run(server.url, "--patience", "0.2")
+    assert done.returncode == 3
+    assert [row["id"] for row in folder.rows() if "error" in row] == [1]
 
 
 def test_as_fast_as_it_is_allowed(folder):

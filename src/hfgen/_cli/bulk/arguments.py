@@ -83,6 +83,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(90000tpm), or of both (600rpm,90000tpm)",
     )
     speed.add_argument(
+        "--patience",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="try a row again for this long that servers refuse because of their load; then it has "
+        "an error (default: 600)",
+    )
+    speed.add_argument(
         "--no-stream",
         action="store_true",
         help="ask for whole answers instead of streams",

@@ -175,14 +175,26 @@ class _Command:
                 input_rows,
                 request=self._prompt,
                 model=connection_arguments.model_field(options).get("model"),
-                concurrency=_fit_concurrency(options.concurrency),
+                concurrency=self._fit_concurrency(bulk_run.progress),
                 rate_limit=options.rate_limit,
                 api_urls=options.api_url,
                 ordered=options.ordered,
                 stream=not options.no_stream,
+                patience=options.patience,
             ) as results,
         ):
             await bulk_run.run(results)
+
+    def _fit_concurrency(self, progress: Progress) -> int | tuple[int, int]:
+        wanted = self._options.concurrency
+        if (fitting := _fit_concurrency(wanted)) != wanted:
+            most = fitting[1] if isinstance(fitting, tuple) else fitting
+            with ignore_closed_stderr():
+                progress.print_line(
+                    f"concurrency at most {most}, because of the limit of open files; "
+                    "`ulimit -n` raises it"
+                )
+        return fitting
 
     def _print_summary(self, bulk_run: BulkRun, status: int) -> None:
         lines = [*summarize(bulk_run.tally, bulk_run.seconds, bulk_run.retries)]

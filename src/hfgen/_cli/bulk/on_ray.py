@@ -80,6 +80,7 @@ def ray_results(
             concurrency=options.concurrency,
             rate_limit=options.rate_limit,
             stream=not options.no_stream,
+            patience=options.patience,
             # The workers are other processes, which cannot call it.
             options={**client_options, "on_retry": None},
         )
