@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read, converse
@@ -18,6 +17,7 @@ from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.errors import AuthenticationError, ModelLoadingError, StatusError
 from hfgen._core.headers import Headers, media_type
 from hfgen._core.server_errors import is_tgi_error
+from hfgen._core.server_json import DECODE_ERRORS, decode_json
 from hfgen._core.target import Target
 from hfgen._core.url import extend_url, replace_route
 
@@ -139,6 +139,6 @@ def accept_document(_: object, response: FetchResponse) -> Conversation[Any]:
         return None
     content: bytes = yield Read(response, MAX_ERROR_BYTES)
     try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode_json(content)
+    except DECODE_ERRORS:
         return None

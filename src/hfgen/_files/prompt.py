@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import InvalidRequestError
+from hfgen._core.server_json import DECODE_ERRORS
 from hfgen._files.row import encode
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,9 +10,10 @@ import msgspec
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, GeneratedText, attach_raw
-from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.base import find_error, malformed_error, read_non_chunk
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
+from hfgen._core.server_json import DECODE_ERRORS, RepairingDecoder, TextPiece, decode_or_repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,14 +57,14 @@ class TGI:
 
     def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
-            items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
-            if not items:
-                raise malformed_error(body, "the answer holds no generation")
-            return [attach_raw(_decode_leniently(_answer, item), bytes(item)) for item in items]
+            answers = decode_or_repair(_decode_answers, body)
         except DECODE_ERRORS as error:
             if report := find_error(body):
                 raise server_errors.make_status_error(report, headers=headers, body=body) from None
             raise malformed_error(body, f"the answer is no generation ({error})") from None
+        if not answers:
+            raise malformed_error(body, "the answer holds no generation")
+        return answers
 
     def make_event_reader(
         self, headers: Headers = NO_HEADERS, *, only_text: bool = False
@@ -73,37 +75,63 @@ class TGI:
 class TGIEvents:
     """The reader of the events of one stream; the event with the generated text is the last."""
 
-    __slots__ = ("_headers", "_only_text", "is_complete")
+    __slots__ = ("_decoder", "_headers", "_only_text", "is_complete")
 
     def __init__(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> None:
         self._headers = headers
         self._only_text = only_text
+        self._decoder: RepairingDecoder[Any] = (
+            RepairingDecoder(_text.decode, partial(_decode_leniently, _text), _find_text)
+            if only_text
+            else RepairingDecoder(_chunk.decode, _decode_chunk, _find_text)
+        )
         self.is_complete = False
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         only_text = self._only_text
-        decoder = _text if only_text else _chunk
-        decode = decoder.decode
+        decode = self._decoder.decode_fast
         # Runs once for every token, so it makes as few calls as it can.
         for event in events:
             data = event.data
             try:
+                chunk = decode(data)
+            except DECODE_ERRORS:
                 try:
-                    chunk = decode(data)
-                except msgspec.ValidationError:
-                    chunk = _decode_leniently(decoder, data)
-            except DECODE_ERRORS as error:
-                if read_non_chunk(event, self._headers, f"no chunk ({error})"):
-                    self.is_complete = True
-                continue
-            if not only_text:
-                attach_raw(chunk, data)
+                    chunk = self._decoder.decode(data)
+                except DECODE_ERRORS as error:
+                    if self._read_non_chunk(event, error):
+                        self.is_complete = True
+                    continue
+                decode = self._decoder.decode_fast
+            else:
+                if not only_text:
+                    attach_raw(chunk, data)
             if chunk.generated_text is not None:
                 self.is_complete = True
             yield chunk
 
     def take_rest(self) -> Sequence[Chunk]:
         return ()
+
+    def _read_non_chunk(self, event: Event, error: Exception) -> bool:
+        problem = f"no chunk ({error})"
+        return read_non_chunk(event, self._headers, problem, is_complete=self.is_complete)
+
+
+def _decode_answers(body: bytes) -> list[GeneratedText]:
+    items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
+    return [attach_raw(_decode_leniently(_answer, item), bytes(item)) for item in items]
+
+
+def _decode_chunk(data: bytes) -> Chunk:
+    return attach_raw(_decode_leniently(_chunk, data), data)
+
+
+def _find_text(document: Any) -> Iterator[TextPiece]:
+    """Yield the place of the text of a chunk, unless it is no part of the generated text."""
+    token = document.get("token") if isinstance(document, dict) else None
+    if isinstance(token, dict) and not token.get("special"):
+        yield TextPiece(token, is_last=document.get("generated_text") is not None)
 
 
 def _decode_leniently(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T:

@@ -10,7 +10,7 @@ import msgspec
 
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
-from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
+from hfgen._core.dialects.base import find_error, malformed_error, read_non_chunk
 from hfgen._core.dialects.completions.request import make_body
 from hfgen._core.dialects.completions.response import (
     Choice,
@@ -18,6 +18,7 @@ from hfgen._core.dialects.completions.response import (
     RequestedOutput,
     TokenReport,
     Usage,
+    completion_decoder,
     decode_completion,
     has_no_text,
     mark_end_token,
@@ -29,6 +30,7 @@ from hfgen._core.dialects.completions.response import (
 from hfgen._core.dialects.server_kind import UNKNOWN, Server
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
+from hfgen._core.server_json import DECODE_ERRORS, RepairingDecoder, TextPiece, decode_or_repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +57,7 @@ class Completions:
 
     def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
-            completion = decode_completion(body)
+            completion = decode_or_repair(decode_completion, body)
         except DECODE_ERRORS as error:
             completion, problem = Completion(), str(error)
         else:
@@ -86,13 +88,22 @@ class CompletionsEvents:
     comes, or `[DONE]`, or the end of the stream.
     """
 
-    __slots__ = ("_headers", "_is_done", "_output", "_sequences", "_usage", "is_complete")
+    __slots__ = (
+        "_decoder",
+        "_headers",
+        "_is_done",
+        "_output",
+        "_sequences",
+        "_usage",
+        "is_complete",
+    )
 
     def __init__(self, output: RequestedOutput, headers: Headers = NO_HEADERS) -> None:
         self._output = output
         self._headers = headers
         self._sequences: dict[int, SequenceReader] = {}
         self._usage = Usage()
+        self._decoder = RepairingDecoder(completion_decoder.decode, decode_completion, _find_texts)
         self._is_done = False
         self.is_complete = False
 
@@ -103,9 +114,12 @@ class CompletionsEvents:
         if self._is_done:
             return ()
         try:
-            completion = decode_completion(event.data)
-        except DECODE_ERRORS as error:
-            return self._read_other(event, str(error))
+            completion = self._decoder.decode_fast(event.data)
+        except DECODE_ERRORS:
+            try:
+                completion = self._decoder.decode(event.data)
+            except DECODE_ERRORS as error:
+                return self._read_other(event, str(error))
         usage = completion.usage
         if completion.error or (completion.choices is None and usage is None):
             return self._read_other(event, "it has no choices")
@@ -151,11 +165,25 @@ class CompletionsEvents:
         return self._sequences[number]
 
     def _read_other(self, event: Event, problem: str) -> Sequence[Chunk]:
-        if not read_non_chunk(event, self._headers, f"no completion ({problem})"):
+        problem = f"no completion ({problem})"
+        if not read_non_chunk(event, self._headers, problem, is_complete=self.is_complete):
             return ()
         self._is_done = self.is_complete = True
         self._sequences = self._sequences or {0: SequenceReader(0, self._output)}
         return self.take_rest()
+
+
+def _find_texts(document: Any) -> Iterator[TextPiece]:
+    """Yield the places of the texts of the choices."""
+    choices = document.get("choices") if isinstance(document, dict) else None
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            number = choice.get("index")
+            yield TextPiece(
+                choice,
+                number=number if isinstance(number, int) else 0,
+                is_last=bool(choice.get("finish_reason")),
+            )
 
 
 def _make_generated_text(

@@ -141,7 +141,7 @@ class Completion(msgspec.Struct):
     error: object = None
 
 
-_completion = msgspec.json.Decoder(Completion)
+completion_decoder = msgspec.json.Decoder(Completion)
 _STRUCTS: dict[str, type[msgspec.Struct]] = {"logprobs": Logprobs, "usage": Usage}
 
 
@@ -152,7 +152,7 @@ def decode_completion(data: bytes) -> Completion:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: The data is no completion.
     """
     try:
-        return _completion.decode(data)
+        return completion_decoder.decode(data)
     except msgspec.ValidationError:
         document = msgspec.json.decode(data)
         if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
