@@ -53,7 +53,7 @@ class AsyncTransport:
         Raises:
             ConnectError: No connection, or it broke before the headers.
             TimeoutError: No connection, or no headers, in time.
-            InvalidRequestError: The environment names a proxy that cannot be used.
+            InvalidRequestError: The environment names a proxy or a file that cannot be used.
         """
         proxy = self._connecting.proxy_for(request.url)
         session, responses, _ = (

@@ -70,7 +70,7 @@ _BY_BLAME: dict[Blame, Failure] = {
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
 
-def classify_error(  # noqa: PLR0911 - a table
+def classify_error(  # noqa: C901, PLR0911 - a table
     error: HfgenError, request: Mapping[str, Any], model: str | None = None
 ) -> Failure:
     """Return what the error of an attempt means.
@@ -96,6 +96,8 @@ def classify_error(  # noqa: PLR0911 - a table
             return _BY_BLAME[blame]
         case TimeoutError():
             return Failure.UNREACHED if error.phase == "connect" else Failure.SERVER
+        case ConnectError() if error.is_permanent:
+            return Failure.REFUSED
         case ConnectError():
             return Failure.UNREACHED if _is_unreachable(error) else Failure.SERVER
         case _ if type(error) is HfgenError:

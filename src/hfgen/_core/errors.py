@@ -84,7 +84,16 @@ class InvalidRequestError(HfgenError, ValueError):
 
 
 class ConnectError(HfgenError):
-    """No connection could be made, or it broke before the answer was complete."""
+    """No connection could be made, or it broke before the answer was complete.
+
+    Attributes:
+        is_permanent: Whether another attempt would fail in the same way: the server's certificate
+            was refused.
+    """
+
+    def __init__(self, message: str, *, is_permanent: bool = False, text: str = "") -> None:
+        super().__init__(message, text=text)
+        self.is_permanent = is_permanent
 
 
 class TimeoutError(HfgenError, builtins.TimeoutError):  # noqa: A001 - it is one, and its namesake

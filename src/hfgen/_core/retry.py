@@ -35,8 +35,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
     Tried again are connections that could not be made or broke, the statuses 408, 409, 425, 429,
     502, 503 and 504, and a server that reports that it is overloaded, under any status and also
-    inside a stream. Not tried again are other errors, aborted calls, and streams that have given a
-    token.
+    inside a stream. Not tried again are other errors, a certificate that was refused, aborted
+    calls, and streams that have given a token.
 
     Attributes:
         max_retries: How many attempts may follow the first one.
@@ -135,4 +135,6 @@ def _is_transient(error: HfgenError) -> bool:
         return find_meaning(error.status).is_transient or isinstance(error, OverloadedError)
     if isinstance(error, TimeoutError):
         return error.phase == "connect"
-    return isinstance(error, ConnectError | IncompleteGenerationError)
+    if isinstance(error, ConnectError):
+        return not error.is_permanent
+    return isinstance(error, IncompleteGenerationError)

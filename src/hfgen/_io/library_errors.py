@@ -61,7 +61,9 @@ def connection_error(
     elif failure is ConnectionFailure.READ_TIMEOUT:
         error = TimeoutError(message)
     else:
-        error = ConnectError(message)
+        inmost = None if cause is None else root_cause(cause)
+        is_permanent = isinstance(inmost, ssl.SSLCertVerificationError)
+        error = ConnectError(message, is_permanent=is_permanent)
     error.__cause__ = cause
     return error
 
