@@ -75,7 +75,8 @@ class AsyncTransport:
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         self.closed = True
-        if (held := self._sessions.get(asyncio.get_running_loop())) is not None:
+        # Under trio there are no connections, and no loop.
+        if self._sessions and (held := self._sessions.get(asyncio.get_running_loop())) is not None:
             await held[2].aclose()
 
     @cached_property
