@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hfgen._core.sse import Event
 
 _MAX_SHOWN = 200
+# Fields that say what an event is. They hold no text.
+_LABELS = frozenset({"id", "object", "created", "model", "type", "event", "index"})
 # How servers and proxies name an event that only keeps the connection open.
 _KEEP_ALIVES = ("ping", "heartbeat", "keepalive", "keep-alive", "keep_alive")
 
@@ -119,7 +121,7 @@ def find_error(data: bytes) -> server_errors.ReportedError | None:
 
 
 def _holds_nothing(data: bytes) -> bool:
-    """Tell whether an event has no place for a text: it is null, or names itself a ping.
+    """Tell whether an event holds no text: it has nothing but nulls and labels, or is a ping.
 
     Other events that are no chunk are not ignored: their text would be missing unnoticed.
     """
@@ -129,10 +131,8 @@ def _holds_nothing(data: bytes) -> bool:
         return False
     if not isinstance(document, dict):
         return _is_null(document)
-    return (
-        any(document.get(key) in _KEEP_ALIVES for key in ("type", "event", "object"))
-        or any(key in document and _is_null(document[key]) for key in ("token", "choices"))
-        or _is_null([*document.values()])
+    return any(document.get(key) in _KEEP_ALIVES for key in ("type", "event", "object")) or all(
+        _is_null(value) for key, value in document.items() if key not in _LABELS
     )
 
 
