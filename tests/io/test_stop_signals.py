@@ -104,6 +104,24 @@ def test_the_handlers_are_restored_however_the_context_ends():
     assert received == [signal.SIGTERM]
 
 
+def test_a_process_that_ends_keeps_the_handlers():
+    calls = []
+    with handler_of("SIGINT", signal.default_int_handler):
+        for sends in (False, True):
+            with handle_stop_signals(
+                "SIGINT",
+                stop=lambda: calls.append("stop"),
+                stop_at_once=lambda: calls.append("at once"),
+                ends_process=True,
+            ):
+                if sends:
+                    send("SIGINT")
+            is_restored = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            assert is_restored is not sends
+        send("SIGINT")
+    assert calls == ["stop", "at once"]
+
+
 def test_the_inner_context_takes_the_signals_of_the_outer_one():
     outer, inner = [], []
     with record_calls("SIGINT", calls=outer):

@@ -37,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Ctrl-C.
     """
     with handle_stop_signals(
-        "SIGINT", stop=_raise_keyboard_interrupt, stop_at_once=lambda: os._exit(EXIT_INTERRUPTED)
+        "SIGINT",
+        stop=_raise_keyboard_interrupt,
+        stop_at_once=lambda: os._exit(EXIT_INTERRUPTED),
+        ends_process=True,
     ):
         return _run(arguments)
 

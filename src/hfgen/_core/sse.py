@@ -61,7 +61,7 @@ class EventDecoder:
         self._name = b""
         self._data: bytes | bytearray | None = None
 
-    def feed(self, piece: bytes) -> Iterable[Event]:  # noqa: C901 - from the likeliest on
+    def feed(self, piece: bytes) -> Iterable[Event]:
         """Return the events that this piece completes.
 
         Raises:
@@ -70,44 +70,20 @@ class EventDecoder:
         """
         if self._head == b"" and piece[:1] not in _MAYBE_BOM:
             self._head = None
-        if (
-            self._head is not None
-            or self._after_cr
-            or self._name
-            or self._data is not None
-            or _CR in piece
-        ):
-            return self._decode(piece)
-        if not self._line and piece.startswith(b"data:") and piece[-1] == _LF == piece[-2]:
+        is_at_event_start = (
+            self._head is None
+            and not (self._line or self._after_cr or self._name)
+            and self._data is None
+        )
+        if is_at_event_start and piece.startswith(b"data:") and piece[-1] == _LF == piece[-2]:
             # The likeliest case if tokens come one by one: a single event.
             data = piece[6 if piece[5] == _SPACE else 5 : -2]
-            if _LF not in data and len(piece) <= self._max:
+            if _LF not in data and _CR not in data and len(piece) <= self._max:
                 return [Event(b"", data)]
-        if piece.find(b"\n\n") < 0:
-            return self._decode(piece)
-        if self._line:
-            piece, self._line = bytes(self._line) + piece, bytearray()
-        # The next likeliest case: complete events, each of one line of data, and perhaps the start
-        # of one more.
-        lines = piece.split(b"\n")
-        rest = lines.pop()
-        # The first line is looked at before slices are made: a hostile piece may be line ends only.
-        if not lines[0] or len(lines) % 2 or any(lines[1::2]) or len(piece) > self._max:
-            return self._decode(piece)
-        events = []
-        for line in lines[::2]:
-            if line[:6] == b"data: ":
-                events.append(Event(b"", line[6:]))
-            elif line[:5] == b"data:":
-                events.append(Event(b"", line[5:]))
-            else:
-                return self._decode(piece)
-        if rest:
-            self._line += rest
-        return events
+        return self._decode(piece)
 
     def _decode(self, piece: bytes) -> Iterator[Event]:
-        """Yield the events that any piece completes. `feed` is faster for the usual ones."""
+        """Yield the events that any piece completes. `feed` is faster for a single event."""
         if self._head is not None:
             self._head += piece
             if len(self._head) < len(_BOM) and _BOM.startswith(self._head):

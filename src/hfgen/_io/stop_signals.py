@@ -26,7 +26,10 @@ EXIT_INTERRUPTED = 130
 
 @contextmanager
 def handle_stop_signals(
-    *names: str, stop: Callable[[], object], stop_at_once: Callable[[], object]
+    *names: str,
+    stop: Callable[[], object],
+    stop_at_once: Callable[[], object],
+    ends_process: bool = False,
 ) -> Iterator[None]:
     """Call `stop` at the first of these signals inside of the context, `stop_at_once` at the next.
 
@@ -39,6 +42,8 @@ def handle_stop_signals(
             skipped.
         stop: Called at the first signal.
         stop_at_once: Called at each later one, even while `stop` runs.
+        ends_process: Whether the process ends after the first signal. Then the handlers stay, so
+            that a second signal also stops at once while the interpreter shuts down.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -62,5 +67,6 @@ def handle_stop_signals(
                 previous[number] = signal.signal(number, handle)
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        if not (has_stopped and ends_process):
+            for number, handler in previous.items():
+                signal.signal(number, handler)
