@@ -110,8 +110,8 @@ class RepairingDecoder(Generic[_T]):
     first becomes U+FFFD.
 
     Args:
-        decode_fast: msgspec's decoder.
-        decode: Decodes what is valid JSON, and what msgspec's decoder refuses for its types.
+        decode_fast: Decodes the usual events.
+        decode: Decodes these, and those that `decode_fast` refuses for the types of their fields.
         find_texts: Yields the pieces of generated texts in an event.
 
     Attributes:

@@ -18,7 +18,6 @@ from hfgen._core.dialects.completions.response import (
     RequestedOutput,
     TokenReport,
     Usage,
-    completion_decoder,
     decode_completion,
     has_no_text,
     mark_end_token,
@@ -103,7 +102,7 @@ class CompletionsEvents:
         self._headers = headers
         self._sequences: dict[int, SequenceReader] = {}
         self._usage = Usage()
-        self._decoder = RepairingDecoder(completion_decoder.decode, decode_completion, _find_texts)
+        self._decoder = RepairingDecoder(decode_completion, decode_completion, _find_texts)
         self._is_done = False
         self.is_complete = False
 

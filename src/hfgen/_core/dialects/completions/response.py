@@ -141,7 +141,7 @@ class Completion(msgspec.Struct):
     error: object = None
 
 
-completion_decoder = msgspec.json.Decoder(Completion)
+_completion = msgspec.json.Decoder(Completion)
 _STRUCTS: dict[str, type[msgspec.Struct]] = {"logprobs": Logprobs, "usage": Usage}
 
 
@@ -152,7 +152,7 @@ def decode_completion(data: bytes) -> Completion:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: The data is no completion.
     """
     try:
-        return completion_decoder.decode(data)
+        return _completion.decode(data)
     except msgspec.ValidationError:
         document = msgspec.json.decode(data)
         if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
