@@ -267,6 +267,11 @@ class TestEventsThatAreNoAnswer:
             read(dialect, chunk(dialect, "a"), data, chunk(dialect, "b", end="ab"), "[DONE]")
         assert caught.value.text == "a"
 
+    def test_a_chunk_after_the_last_one_is_none(self):
+        later = chunk("tgi", "b"), chunk("tgi", "c", end="abc"), chunk("tgi", "d", logprob="{}")
+        assert texts(read("tgi", chunk("tgi", "a", end="a"), *later)) == ["a"]
+        assert texts(read("tgi", chunk("tgi", "a"), "[DONE]", *later)) == ["a"]
+
     def test_an_error_after_the_last_chunk_is_one(self):
         with pytest.raises(ServerError):
             read("completions", chunk("completions", "a", end="a"), '{"error": "no"}')

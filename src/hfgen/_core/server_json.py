@@ -148,6 +148,11 @@ class RepairingDecoder(Generic[_T]):
         self.decode_fast = _refuse if self._halves else self._fast
         return event
 
+    def end(self) -> Callable[[bytes], _T]:
+        """Return a `decode_fast` that refuses all further events."""
+        self.decode_fast = _refuse
+        return _refuse
+
     def _join_halves(self, document: Any) -> None:
         for holder, number, is_last in self._find_texts(document):
             if isinstance(text := holder.get("text"), str):
@@ -159,8 +164,7 @@ class RepairingDecoder(Generic[_T]):
 
 
 def _refuse(_: bytes) -> Any:
-    """Refuse an event, so that it is passed to `RepairingDecoder.decode`."""
-    raise msgspec.DecodeError("half of a character is kept back")
+    raise msgspec.DecodeError("this event is not for the fast decoder")
 
 
 def _parse_integer(digits: str) -> int | float | None:

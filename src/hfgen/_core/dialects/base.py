@@ -79,7 +79,9 @@ class Dialect(Protocol):
         """
 
 
-def read_non_chunk(event: Event, headers: Headers, problem: str, *, is_complete: bool) -> bool:
+def read_non_chunk(
+    event: Event, headers: Headers, problem: str, *, is_complete: bool = False
+) -> bool:
     """Read an event that is no chunk; return whether it ends the stream.
 
     Args:

@@ -73,7 +73,10 @@ class TGI:
 
 
 class TGIEvents:
-    """The reader of the events of one stream; the event with the generated text is the last."""
+    """The reader of the events of one stream; the event with the generated text is the last.
+
+    Events after it are ignored.
+    """
 
     __slots__ = ("_decoder", "_headers", "_only_text", "is_complete")
 
@@ -96,11 +99,14 @@ class TGIEvents:
             try:
                 chunk = decode(data)
             except DECODE_ERRORS:
+                if self.is_complete:
+                    continue
                 try:
                     chunk = self._decoder.decode(data)
                 except DECODE_ERRORS as error:
-                    if self._read_non_chunk(event, error):
+                    if read_non_chunk(event, self._headers, f"no chunk ({error})"):
                         self.is_complete = True
+                        decode = self._decoder.end()
                     continue
                 decode = self._decoder.decode_fast
             else:
@@ -108,14 +114,11 @@ class TGIEvents:
                     attach_raw(chunk, data)
             if chunk.generated_text is not None:
                 self.is_complete = True
+                decode = self._decoder.end()
             yield chunk
 
     def take_rest(self) -> Sequence[Chunk]:
         return ()
-
-    def _read_non_chunk(self, event: Event, error: Exception) -> bool:
-        problem = f"no chunk ({error})"
-        return read_non_chunk(event, self._headers, problem, is_complete=self.is_complete)
 
 
 def _decode_answers(body: bytes) -> list[GeneratedText]:
