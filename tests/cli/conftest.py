@@ -17,13 +17,13 @@ def hfgen(tmp_path):
     def command(*arguments):
         return [sys.executable, "-m", "hfgen", *arguments]
 
-    def run(*arguments, text=None, through=(), **kwargs):
+    def run(*arguments, text=None, through=(), encoding="utf-8", **kwargs):
         return subprocess.run(
             [*through, *command(*arguments)],
             input=text,
             stdin=subprocess.DEVNULL if text is None else None,
             capture_output=True,
-            text=True,
+            encoding=encoding,
             timeout=60,
             env=environ | kwargs.pop("env", {}),
             check=False,

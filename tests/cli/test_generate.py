@@ -12,7 +12,7 @@ import pytest
 from helpers.scripted_answers import as_json, events, token
 from hfgen import ModelLoadingError
 from hfgen._cli.terminal import RetryNotice
-from hfgen.testing import Cut, Hang, Pause, ScriptedServer, event
+from hfgen.testing import Cut, Hang, Pause, ScriptedServer, event, generated
 
 STORY = events(
     token("Once"), token(" upon", index=2), token("</s>", special=True, last="Once upon")
@@ -180,10 +180,51 @@ def test_a_wrong_command_line_exits_with_2(hfgen):
     assert hfgen("generate", "Hi", "--max-new-tokens", "many").returncode == 2
 
 
-def test_text_that_the_terminal_cannot_show_does_not_end_it(hfgen):
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", "\\xe9\\U0001f642\n"), ("latin-1", "é\\U0001f642\n")]
+)
+def test_text_that_the_terminal_cannot_show_is_escaped(hfgen, encoding, shown):
     with ScriptedServer(events(event(token("é🙂", last="é🙂")))) as server:
-        done = hfgen("generate", "Hi", "--api-url", server.url, env={"PYTHONIOENCODING": "ascii"})
-    assert (done.returncode, done.stdout) == (0, "??\n")
+        done = hfgen(
+            "generate", "Hi", "--api-url", server.url,
+            encoding=encoding, env={"PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, shown)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-stream"]])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_json_in_every_encoding(hfgen, arguments, encoding):
+    text = "é🙂\u2028"
+    script = generated(text) if arguments else events(event(token(text, last=text)))
+    with ScriptedServer(script) as server:
+        done = hfgen(
+            "generate", "Hi", "--json", *arguments, "--api-url", server.url,
+            env={"PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["generated_text"] == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize(
+    "data", [b"\xef\xbb\xbf\xc3\xa9\r\nb\n", "é\nb\n"], ids=["byte order mark", "none"]
+)
+def test_a_prompt_on_standard_input(hfgen, encoding, data):
+    data = data if isinstance(data, bytes) else data.encode(encoding)
+    with ScriptedServer(STORY) as server:
+        done = hfgen(
+            "generate", "--api-url", server.url,
+            text=data, encoding=None, env={"PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"Once upon\n")
+    assert server.request().json["inputs"] == "é\nb"
+
+
+def test_a_prompt_that_is_no_text(hfgen):
+    done = hfgen("generate", text=b"\xff", encoding=None, env={"PYTHONIOENCODING": "utf-8"})
+    assert done.returncode == 1
+    assert b"standard input is not text" in done.stderr
 
 
 def test_tells_of_each_wait(hfgen):

@@ -33,6 +33,17 @@ def test_asks_for_the_models_where_there_is_no_info(hfgen):
     assert server.requests[0].method == "GET"
 
 
+def test_in_an_encoding_that_is_not_utf8(hfgen):
+    models = as_json({"object": "list", "data": [{"id": "é"}]})
+    with ScriptedServer(answer(status=404, framing="length"), models, speaks=None) as server:
+        done = hfgen("info", server.url, "--json", env={"PYTHONIOENCODING": "ascii"})
+    assert json.loads(done.stdout)["model_id"] == "é"
+    with ScriptedServer(answer(status=404, framing="length"), models, speaks=None) as server:
+        done = hfgen("info", server.url, env={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xe9" in done.stdout
+
+
 def test_a_page_is_no_info(hfgen):
     page = answer(b"<html>hello</html>", content_type="text/html")
     with ScriptedServer(page, speaks=None) as server:

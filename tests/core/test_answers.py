@@ -2,7 +2,6 @@
 
 import copy
 import json
-import math
 import pickle
 
 import pytest
@@ -114,7 +113,7 @@ class TestToDictAndToJson:
     def test_very_big_numbers(self):
         text = '{"generated_text": "a", "n": [1e400, %s, 7]}' % ("9" * 5000)
         [answer] = TGI().read_answers(text.encode())
-        assert answer.to_dict() == {"generated_text": "a", "n": [math.inf, math.inf, 7]}
+        assert answer.to_dict() == {"generated_text": "a", "n": [None, None, 7]}
         assert answer["n"][2] == 7
         assert "other" not in answer
         assert answer.to_json() == text

@@ -4,6 +4,7 @@ import collections
 import enum
 import json
 import types
+from decimal import Decimal
 from typing import get_type_hints
 
 import pytest
@@ -114,6 +115,27 @@ class TestAccepted:
             "inputs": "x",
             "parameters": {"max_new_tokens": 3, "temperature": 1, "stop": ["a"]},
         }
+
+    @pytest.mark.parametrize(
+        ("value", "written"),
+        [
+            (Decimal("0.70"), b"0.7"),
+            (Decimal("7.00"), b"7"),
+            (Decimal(2**64 - 1), b"18446744073709551615"),
+            (Decimal("1e300"), b"%d" % 10**300),
+        ],
+    )
+    def test_decimals_are_numbers(self, value, written):
+        request = {"inputs": "x", "parameters": {"new": {"values": [value]}}}
+        body = encode_json(normalize_request(request))
+        assert body == b'{"inputs":"x","parameters":{"new":{"values":[%b]}}}' % written
+        whole = normalize_request({"inputs": "x", "parameters": {"max_new_tokens": Decimal(5)}})
+        assert whole["parameters"] == {"max_new_tokens": 5}
+
+    @pytest.mark.parametrize("value", [Decimal("NaN"), Decimal("-Infinity"), Decimal("1e400")])
+    def test_decimals_that_are_no_finite_number(self, value):
+        with pytest.raises(InvalidRequestError, match="temperature must be a finite number"):
+            normalize_request({"inputs": "x", "parameters": {"temperature": value}})
 
     def test_the_callers_request_is_left_alone(self):
         request = {"inputs": "x", "model": None, "parameters": {"top_k": None, "top_p": 0.5}}

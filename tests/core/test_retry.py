@@ -22,6 +22,14 @@ def test_two_retries_by_default():
     assert waits == [True, True, False, False]
 
 
+def test_a_backoff_without_a_limit_is_a_time_that_can_be_waited():
+    retry = Retry(backoff=math.inf, max_backoff=math.inf)
+    for draw in (0.0, 0.5, 0.999):
+        wait = retry.wait(0, REFUSED, draw=lambda: draw)  # noqa: B023 - called at once
+        assert 0 <= wait <= 1e6
+        time.localtime(time.time() + wait)
+
+
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 502, 503, 504, 529])
 def test_transient_statuses(status):
     assert Retry().wait(0, status_error(status)) is not None

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import hfgen
-from helpers.scripted_answers import as_json, events, token
+from helpers.scripted_answers import answer, as_json, events, token
 from hfgen.testing import Hang, event
 
 VERBS = ["run", "stream", "stream_tokens", "stream_bytes"]
@@ -133,13 +133,23 @@ def test_an_empty_prompt_is_sent(side, serve):
 
 
 def test_bytes_that_are_not_utf8(side, serve):
-    bad = b'data: {"token": {"text": "\xff\xfe"}}\n\n'
+    bad = b'data: {"token": {"text": "\xff\xe6\x97"}}\n\n'
     stream = side.stream_tokens(serve(events(token("a"), bad, token("b", last="ab"))))
-    items = []
-    with pytest.raises(hfgen.MalformedStreamError, match=r"\\xff") as caught:
-        side.collect(stream, items)
-    assert items == ["a"]
-    assert caught.value.text == "a"
+    assert side.collect(stream) == ["a", "\ufffd\ufffd", "b"]
+
+
+def test_halves_of_a_character_in_two_events(side, serve):
+    halves = [b'data: {"token": {"text": "%b"}}\n\n' % half for half in (b"\\ud83d", b"\\ude00")]
+    stream = side.stream_tokens(serve(events(*halves, token("b", last="😀b"))))
+    assert side.collect(stream) == ["", "😀", "b"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+def test_a_byte_order_mark_before_json(side, serve, content_type):
+    body = b'\xef\xbb\xbf{"generated_text": "a", "score": NaN}'
+    server = serve(answer(body, framing="length", content_type=content_type))
+    assert side.run(server)[0].generated_text == "a"
+    assert side.collect(side.stream_tokens(server)) == ["a"]
 
 
 @pytest.mark.parametrize(("size", "limit"), [(20_000_000, None), (10_000, 9_000)])

@@ -1,5 +1,6 @@
 """Waiting: the limits of each phase, waiting for a model, and `on_retry`."""
 
+import math
 import time
 
 import pytest
@@ -168,7 +169,8 @@ def test_a_scaled_down_endpoint_gets_a_header_to_hold_the_request(side, url, exp
     fetch = answer_request if side.name == "sync" else answer_request_async
     side.call(side.client(fetch=fetch, api_url=url).run, "x", wait_for_model=44.5)
     side.call(side.client(fetch=fetch, api_url=url).run, "x")
-    assert header_values == [expected, None]
+    side.call(side.client(fetch=fetch, api_url=url).run, "x", wait_for_model=math.inf)
+    assert header_values == [expected, None, expected and "1000000"]
 
 
 @pytest.mark.parametrize("verb", STREAMS)

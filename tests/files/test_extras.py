@@ -6,6 +6,7 @@ import pytest
 
 from hfgen import BulkFileError
 from hfgen._files.source import Source
+from hfgen._files.target import Target
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,7 @@ def test_a_missing_module(tmp_path, monkeypatch, name, module, needs):
         list(Source.from_name(str(tmp_path / name)).rows())
     assert needs in caught.value.message
     assert "pip install 'hfgen[bulk]'" in caught.value.message
+    # Before the run, though it is needed at its end.
+    with pytest.raises(BulkFileError) as caught:
+        Target.from_name(str(tmp_path / name.replace("in", "out")))
+    assert needs in caught.value.message

@@ -1,12 +1,15 @@
 """From rows to requests."""
 
+import datetime as dt
 import io
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hfgen import InvalidRequestError
+from hfgen._core.request import encode_json, normalize_request
 from hfgen._files import text as lines
 from hfgen._files.prompt import Prompt
 from hfgen._files.row import Row, unreadable_row
@@ -62,6 +65,26 @@ def test_a_template_is_filled_in(template, inputs):
         "flag": True, "with space": "spaced",
     }  # fmt: skip
     assert request(columns, template) == {"inputs": inputs}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal("1.10"), "1.10"),
+        (dt.datetime(2026, 1, 2, tzinfo=dt.UTC), "2026-01-02T00:00:00Z"),
+        (b"\xff", "/w=="),
+        ([Decimal("1.10")], '["1.10"]'),
+    ],
+)
+def test_values_that_json_does_not_have_are_text_in_a_template(value, text):
+    assert request({"a": value}, "{a}") == {"inputs": text}
+
+
+def test_a_decimal_among_the_parameters_is_a_number():
+    made = request({"inputs": "x", "parameters": {"temperature": Decimal("0.70")}})
+    assert encode_json(normalize_request(made)) == (
+        b'{"inputs":"x","parameters":{"temperature":0.7}}'
+    )
 
 
 def test_a_template_reaches_columns_only():

@@ -64,6 +64,20 @@ class TestOrder:
         write(home / "path", "hf_path")
         assert ENVIRONMENT.find_key(HUB) == "hf_path"
 
+    def test_variables_are_replaced(self, home, monkeypatch):
+        monkeypatch.setenv("SCRATCH", str(home / "scratch"))
+        write(home / "scratch/xdg/huggingface/token", "hf_xdg")
+        monkeypatch.setenv("XDG_CACHE_HOME", "$SCRATCH/xdg")
+        assert ENVIRONMENT.find_key(HUB) == "hf_xdg"
+        write(home / "scratch/hf/token", "hf_home")
+        monkeypatch.setenv("HF_HOME", "${SCRATCH}/hf")
+        assert ENVIRONMENT.find_key(HUB) == "hf_home"
+        write(home / "scratch/path", "hf_path")
+        monkeypatch.setenv("HF_TOKEN_PATH", "$SCRATCH/path")
+        assert ENVIRONMENT.find_key(HUB) == "hf_path"
+        monkeypatch.setenv("HF_TOKEN_PATH", "$NO_SUCH_VARIABLE/path")
+        assert ENVIRONMENT.find_key(HUB) is None
+
     @pytest.mark.parametrize("text", ["hf_file\n", "  hf_file \r\n", "hf_file"])
     def test_white_space_around_it_does_not_count(self, home, monkeypatch, text):
         write(home / ".cache/huggingface/token", text)

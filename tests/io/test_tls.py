@@ -1,7 +1,9 @@
 """TLS for real: whom hfgen trusts, what it says when it does not, and where the key goes."""
 
 import gc
+import os
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -122,6 +124,19 @@ class TestRefusal:
         assert "unable to get local issuer certificate" in said
         assert "ssl= or SSL_CERT_FILE" in said
 
+    def test_is_not_tried_again(self, side, good):
+        waits = []
+        client = side.client(on_retry=lambda *wait: waits.append(wait))
+        error = side.failure(client.run, "x", api_url=good.url)
+        assert error.is_permanent
+        assert waits == []
+
+    def test_ends_many_rows_at_once(self, side, good):
+        client = side.client(api_url=good.url, dialect="tgi")
+        with pytest.raises(hfgen.ConnectError, match="certificate") as caught:
+            side.collect(client.generate_many(["a", "b"]))
+        assert caught.value.is_permanent
+
     def test_of_a_wrong_host(self, side, serve, authority):
         server = serve(ANSWER, tls=authority.server("other.invalid"))
         said = refused(side, server, ssl=authority.client_context())
@@ -159,6 +174,41 @@ class TestRefusal:
     def test_of_what_is_no_trust(self, side, value, words):
         with pytest.raises(hfgen.InvalidRequestError, match=words):
             side.client(ssl=value)
+
+
+class TestKeyLog:
+    @pytest.fixture(params=["no/such/folder/keys", "."])
+    def unwritable(self, request, tmp_path, monkeypatch):
+        monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / request.param))
+
+    @pytest.mark.usefixtures("unwritable")
+    @pytest.mark.parametrize("trusts", [False, True])
+    def test_that_cannot_be_written_is_an_error_of_the_client(self, side, authority, trusts):
+        options = {"ssl": authority.file} if trusts else {}
+        with pytest.raises(hfgen.InvalidRequestError, match="SSLKEYLOGFILE names") as caught:
+            side.client(**options)
+        assert isinstance(caught.value.__cause__, OSError)
+
+    def test_that_cannot_be_written_any_more(self, side, good, monkeypatch):
+        client = side.client()
+        monkeypatch.setenv("SSLKEYLOGFILE", "/no/such/folder/keys")
+        error = side.failure(client.run, "x", api_url=good.url)
+        assert type(error) is hfgen.InvalidRequestError
+        assert "SSLKEYLOGFILE" in str(error)
+
+    def test_that_can_be_written_has_the_keys(self, side, good, authority, tmp_path, monkeypatch):
+        monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+        side.client(ssl=authority.file)
+        side.run(good)
+        assert "TRAFFIC_SECRET" in (tmp_path / "keys").read_text()
+
+    def test_before_aiohttp_is_imported(self):
+        program = "import hfgen; hfgen.AsyncClient()"
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
+            env={**os.environ, "SSLKEYLOGFILE": "/no/such/folder/keys"}, check=False,
+        )  # fmt: skip
+        assert "InvalidRequestError: SSLKEYLOGFILE names '/no/such/folder/keys'" in done.stderr
 
 
 class TestRedirects:

@@ -79,6 +79,32 @@ def test_it(scripted_server):
     assert "the script has 1 answers" in process.stdout
 
 
+def test_pytest_fail_in_a_function_of_the_script_fails_the_test(run_pytest):
+    process = run_pytest(
+        IMPORTS
+        + """
+import urllib.error, pytest
+
+def answer(request):
+    pytest.fail("a wrong request")
+
+def test_it(scripted_server):
+    server = scripted_server(answer)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(server)
+    caught.value.close()
+
+def test_that_goes_on():
+    with ScriptedServer(answer) as server:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(server)
+        caught.value.close()
+"""
+    )
+    assert "1 failed, 1 passed, 1 error" in process.stdout, process.stdout
+    assert "the script raised a wrong request" in process.stdout
+
+
 def test_after_a_failed_test_no_thread_is_left(run_pytest):
     process = run_pytest(
         IMPORTS

@@ -1,6 +1,7 @@
 """The script and the record, tested through a server."""
 
 import json
+import sys
 import threading
 import time
 
@@ -63,7 +64,17 @@ class TestScript:
         server = serve(lambda request: as_json({"asked": request.json["n"]}))
         assert [json.loads(ask(server, b'{"n": %d}' % n)[1])["asked"] for n in (5, 7)] == [5, 7]
 
-    @pytest.mark.parametrize("function", [lambda _: 1 / 0, lambda _: "text"])
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda _: 1 / 0,
+            lambda _: "text",
+            # These are no subclasses of Exception.
+            lambda _: pytest.fail("seen"),
+            lambda _: pytest.skip("seen"),
+            lambda _: sys.exit("seen"),
+        ],
+    )
     def test_a_function_that_fails_fails_the_test(self, function):
         server = ScriptedServer(function).start()
         assert ask(server)[0] == 500

@@ -14,8 +14,28 @@ if TYPE_CHECKING:
     from hfgen._io.signal import AbortSignal
 
 
+def get_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    Raises:
+        RuntimeError: asyncio runs none in this thread.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "AsyncClient needs a running event loop of asyncio, and there is none; under trio, "
+            "use hfgen.Client in a thread: await trio.to_thread.run_sync(client.run, prompt)"
+        ) from None
+
+
 def begin_interrupt(settings: Settings) -> Interrupt:
-    """Return the interrupt of a new call. A timer checks its deadlines until its end."""
+    """Return the interrupt of a new call. A timer checks its deadlines until its end.
+
+    Raises:
+        RuntimeError: asyncio runs no event loop in this thread.
+    """
+    get_loop()
     interrupt = _AsyncInterrupt(settings.timeout, settings.signal)
     interrupt.watch()
     return interrupt

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from hfgen._async.abort_scope import get_loop
 from hfgen._bulk.attempt import AnswerCollector, run_call, sessions_by_server, stream_call
 from hfgen._bulk.dispatcher import Dispatcher
 from hfgen._bulk.plan import closed_error, make_request
@@ -196,7 +197,7 @@ class _Engine(Generic[Row]):
             await asyncio.wait(others, timeout=seconds)
 
     def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = get_loop()
         if self._loop is None and not self._is_cancelled:
             async_rows = aiter(self._rows) if isinstance(self._rows, AsyncIterable) else None
             if not isinstance(self._rows, AsyncIterable):

@@ -27,6 +27,8 @@ Row = TypeVar("Row")
 class AsyncClient:
     """The four verbs of `Client`, async.
 
+    It works in asyncio. Under trio, use `Client` in a thread.
+
     Several event loops may share a client, one after another or in several threads. It has a pool
     of connections for each loop, which is closed at the latest when the loop shuts down.
 

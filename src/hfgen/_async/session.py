@@ -47,9 +47,9 @@ class AsyncSession:
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        connection_options, call_options = split_connection_options(options)
         from hfgen._async.transport import AsyncTransport  # noqa: PLC0415 - imports aiohttp
 
-        connection_options, call_options = split_connection_options(options)
         self.settings = override_settings(Settings(), call_options)
         self._transport = AsyncTransport(connection_options)
         self._cache = TargetCache()

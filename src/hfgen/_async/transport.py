@@ -58,7 +58,7 @@ class AsyncTransport:
         Raises:
             ConnectError: No connection, or it broke before the headers.
             TimeoutError: No connection, or no headers, in time.
-            InvalidRequestError: The environment names a proxy that cannot be used.
+            InvalidRequestError: The environment names a proxy or a file that cannot be used.
         """
         proxy = self._connecting.proxy_for(request.url)
         session, responses, _ = (
@@ -74,7 +74,8 @@ class AsyncTransport:
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         self.closed = True
-        if (held := self._sessions.get(asyncio.get_running_loop())) is not None:
+        # Under trio there are no connections, and no loop.
+        if self._sessions and (held := self._sessions.get(asyncio.get_running_loop())) is not None:
             await held[2].aclose()
 
     @cached_property

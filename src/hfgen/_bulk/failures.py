@@ -92,7 +92,7 @@ _UNREACHABLE = frozenset(
 _TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 
-def classify_error(  # noqa: PLR0911 - a table
+def classify_error(  # noqa: C901, PLR0911 - a table
     error: HfgenError, request: Mapping[str, Any], model: str | None = None
 ) -> Failure:
     """Return what the error of an attempt means.
@@ -118,6 +118,8 @@ def classify_error(  # noqa: PLR0911 - a table
             return _BY_BLAME[blame]
         case TimeoutError():
             return Failure.UNREACHED if error.phase == "connect" else Failure.SERVER
+        case ConnectError() if error.is_permanent:
+            return Failure.REFUSED
         case ConnectError():
             return _classify_connect_error(error)
         case _ if type(error) is HfgenError:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from hfgen._cli import connection_arguments, parameter_arguments
-from hfgen._cli.terminal import RetryNotice
+from hfgen._cli.terminal import RetryNotice, read_input, write_json_line
 from hfgen._core.errors import InvalidRequestError
 from hfgen._sync.client import Client
 
@@ -62,9 +59,6 @@ def run(options: argparse.Namespace) -> None:
         "parameters": parameter_arguments.request_parameters(options, details=details),
         **connection_arguments.model_field(options),
     }
-    with contextlib.suppress(AttributeError):
-        # Characters that the terminal cannot show are replaced; they must not raise an error.
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     with (
         RetryNotice() as notice,
         connection_arguments.client_options(options, on_retry=notice.show) as client_options,
@@ -89,7 +83,7 @@ def _read_prompt(argument: str | None) -> str:
     if argument is None and sys.stdin.isatty():
         raise InvalidRequestError('no prompt: hfgen generate "Once upon a time"')
     try:
-        text = sys.stdin.read()
+        text = read_input()
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"standard input is not text: {error}") from None
     # The line end that `echo` adds is not part of the prompt.
@@ -135,8 +129,7 @@ def _show_answers(
 
 def _write_json(answer: Chunk | GeneratedText) -> None:
     # Not `to_json`: it returns the JSON as the server sent it, perhaps on several lines.
-    sys.stdout.write(msgspec.json.encode(answer.to_dict()).decode() + "\n")
-    sys.stdout.flush()
+    write_json_line(answer.to_dict())
 
 
 def _write_details(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hfgen._cli.terminal import write_json_line
 from hfgen._sync.client import Client
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     ) as client:
         info = client.info()
     if options.json:
-        print(info.to_json())
+        write_json_line(info.to_dict())
         return
     facts = {name: value for name, value in info.to_dict().items() if value is not None}
     width = max(map(len, facts))

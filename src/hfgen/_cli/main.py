@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hfgen._cli import bulk, generate, info, serve
-from hfgen._cli.terminal import discard_output
+from hfgen._cli.terminal import discard_output, escape_unencodable_output
 from hfgen._core.errors import HfgenError, InvalidRequestError
 from hfgen._io.stop_signals import EXIT_INTERRUPTED, handle_stop_signals
 from hfgen._version import __version__
@@ -52,6 +52,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         if sys.stdout is None:
             raise InvalidRequestError("standard output is closed")
+        escape_unencodable_output()
         status: int = options.do(options) or 0
         # Flushed here: at exit, the interpreter would report a closed pipe as an error.
         sys.stdout.flush()

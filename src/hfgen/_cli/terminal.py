@@ -1,13 +1,17 @@
-"""Standard error: the notice of a retry; and output streams that are closed at the other end."""
+"""Standard streams: their encodings, closed ones, and the notice of a retry on standard error."""
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 import threading
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self, TextIO
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+import msgspec
 
 from hfgen._core.errors import HfgenError, ModelLoadingError
 
@@ -16,6 +20,37 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _CLEAR = "\r\x1b[2K"
+
+
+def escape_unencodable_output() -> None:
+    """Escape what the encoding of standard output lacks, in place of raising an error."""
+    # A test may have replaced the stream.
+    with suppress(AttributeError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def write_json_line(document: Any) -> None:
+    """Write a document to standard output, as JSON on one line."""
+    line = msgspec.json.encode(document).decode()
+    if not line.isascii() and codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8":
+        import json  # noqa: PLC0415 - rarely needed
+
+        # JSON is UTF-8 everywhere (RFC 8259). In ASCII it is so in almost all encodings.
+        line = json.dumps(document, separators=(",", ":"))
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def read_input() -> str:
+    """Return standard input as text, in UTF-8 if a byte order mark says so, else in its encoding.
+
+    Raises:
+        UnicodeDecodeError: It is not text in this encoding.
+    """
+    data = sys.stdin.buffer.read()
+    encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else sys.stdin.encoding
+    # It makes LF of all line ends.
+    return io.TextIOWrapper(io.BytesIO(data), encoding).read()
 
 
 def discard_output(stream: TextIO) -> None:

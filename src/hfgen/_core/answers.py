@@ -6,9 +6,11 @@ hfgen does not know are ignored on decoding; `to_dict` of a `Chunk` or `Generate
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import msgspec
+
+from hfgen._core.server_json import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,19 +48,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         server sent, also those that hfgen does not know; for a part of one, only the known fields.
         """
         if self._raw is not None:
-            return _decode(self._raw_text())
+            return cast("dict[str, Any]", decode_json(self._raw))
         fields = {key: getattr(self, key) for key in self.keys()}
         return {k: _to_plain(v) for k, v in fields.items() if v or k not in self._omitted}
 
     def to_json(self) -> str:
         """Return `to_dict()` as JSON; for a whole answer, the JSON that the server sent."""
         if self._raw is not None:
-            return self._raw_text()
+            return self._raw.decode("utf-8", "replace")
         return msgspec.json.encode(self.to_dict()).decode()
-
-    def _raw_text(self) -> str:
-        # Invalid UTF-8 is replaced. In a field that hfgen knows, it made decoding fail before.
-        return (self._raw or b"").decode("utf-8", "replace")
 
     def keys(self) -> tuple[str, ...]:
         """Return the names of the known fields."""
@@ -264,25 +262,6 @@ def attach_raw(answer: _AnswerT, raw: bytes) -> _AnswerT:
     """Store in a freshly decoded answer the JSON that it was decoded from; return the answer."""
     _set(answer, "_raw", raw)
     return answer
-
-
-def _decode(text: str) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        import json  # noqa: PLC0415 - slow to import, rarely needed
-
-        # msgspec refuses some big numbers. There is one in a field that hfgen does not know.
-        document = json.loads(text, parse_int=_parse_integer)
-    return document
-
-
-def _parse_integer(digits: str) -> int | float:
-    try:
-        return int(digits)
-    except ValueError:
-        # `int` limits the number of digits, because it takes quadratic time.
-        return float(digits)
 
 
 def _to_plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from hfgen._core.errors import InvalidRequestError
 from hfgen._core.fetch import FetchRequest
 from hfgen._core.headers import NO_HEADERS, Headers, find_secrets
+from hfgen._core.retry import MAX_WAIT
 from hfgen._core.url import is_endpoint, is_router, redact_url
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ class CallContext(msgspec.Struct, frozen=True):
         }
         if settings.retry.wait_for_model and is_endpoint(url):
             # The proxy in front of a sleeping endpoint holds the request for this many seconds.
-            headers["x-scale-up-timeout"] = str(math.ceil(settings.retry.wait_for_model))
+            seconds = min(settings.retry.wait_for_model, MAX_WAIT)
+            headers["x-scale-up-timeout"] = str(math.ceil(seconds))
         if key := settings.api_key or self.environment.find_key(url):
             headers["authorization"] = f"Bearer {key}"
         if settings.bill_to is not None:

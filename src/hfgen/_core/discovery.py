@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from hfgen._core.conversation import MAX_ERROR_BYTES, Drop, Read, add_hint, converse
@@ -29,6 +28,7 @@ from hfgen._core.errors import (
 )
 from hfgen._core.headers import Headers, media_type
 from hfgen._core.server_errors import is_tgi_error
+from hfgen._core.server_json import DECODE_ERRORS, decode_json
 from hfgen._core.statuses import find_meaning
 from hfgen._core.target import Target
 from hfgen._core.url import extend_url, redact_url, replace_route
@@ -172,6 +172,6 @@ def accept_document(_: object, response: FetchResponse) -> Conversation[Any]:
         return None
     content: bytes = yield Read(response, MAX_ERROR_BYTES)
     try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode_json(content)
+    except DECODE_ERRORS:
         return None

@@ -107,11 +107,21 @@ class ConnectError(HfgenError):
     Attributes:
         was_connected: False if no connection could be made, so that nothing has been sent. True if
             it broke, or if that is not known.
+        is_permanent: Whether another attempt would fail in the same way: the server's certificate
+            was refused.
     """
 
-    def __init__(self, message: str, *, was_connected: bool = True, text: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        was_connected: bool = True,
+        is_permanent: bool = False,
+        text: str = "",
+    ) -> None:
         super().__init__(message, text=text)
         self.was_connected = was_connected
+        self.is_permanent = is_permanent
 
 
 class TimeoutError(HfgenError, builtins.TimeoutError):  # noqa: A001 - it is one, and its namesake

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
@@ -228,7 +229,7 @@ def _remove_none(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _to_json_types(value: Any, path: str) -> Any:
-    """Return the value with mappings, sequences and kinds of strings as JSON's own types.
+    """Return the value with mappings, sequences, decimals and kinds of strings as JSON's own types.
 
     Args:
         value: The value.
@@ -241,6 +242,9 @@ def _to_json_types(value: Any, path: str) -> Any:
         return {key: _to_json_types(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_to_json_types(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float | Decimal) and not math.isfinite(number := float(value)):
         raise InvalidRequestError(f"{path} must be a finite number")
+    if isinstance(value, Decimal):
+        # msgspec would write it as a string.
+        return int(value) if value == value.to_integral_value() else number
     return value

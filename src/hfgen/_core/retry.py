@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # More doublings would make a float overflow. `max_backoff` limits the wait long before.
 _MAX_DOUBLINGS = 100
 # Seconds, some eleven days. A server may ask for more, even for `inf`, which no platform can wait.
-_MAX_WAIT = 1e6
+MAX_WAIT = 1e6
 # The shortest and the longest wait, in seconds, between two attempts while a model loads.
 _MIN_LOADING_WAIT, _MAX_LOADING_WAIT = 1.0, 10.0
 
@@ -36,8 +36,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     Tried again are connections that could not be made or broke, the statuses 408, 409, 425, 429,
     502, 503, 504 and 529, a server that reports that it is overloaded, under any status and also
     inside a stream, and a generation that broke off before its first token
-    (`IncompleteGenerationError`). Not tried again are other errors, aborted calls, and answers of
-    which a token has come.
+    (`IncompleteGenerationError`). Not tried again are other errors, a certificate that was refused,
+    aborted calls, and answers of which a token has come.
 
     Attributes:
         max_retries: How many attempts may follow the first one.
@@ -107,8 +107,9 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         """
         requested = self.find_requested_wait(error)
         if requested is not None:
-            return min(requested, _MAX_WAIT) if requested <= self.max_wait else None
-        return draw() * min(self.backoff * 2.0 ** min(retries, _MAX_DOUBLINGS), self.max_backoff)
+            return min(requested, MAX_WAIT) if requested <= self.max_wait else None
+        backoff = self.backoff * 2.0 ** min(retries, _MAX_DOUBLINGS)
+        return draw() * min(backoff, self.max_backoff, MAX_WAIT)
 
     def waits_for_model(self, error: HfgenError, elapsed: float) -> bool:
         """Tell whether the model is still loading, and the time of `wait_for_model` is not over."""
@@ -124,7 +125,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         if wait is None:
             estimate = error.estimated_time if isinstance(error, ModelLoadingError) else None
             wait = min(max(estimate or 0.0, _MIN_LOADING_WAIT), _MAX_LOADING_WAIT)
-        return min(wait, max(self.wait_for_model - elapsed, 0.0), _MAX_WAIT)
+        return min(wait, max(self.wait_for_model - elapsed, 0.0), MAX_WAIT)
 
 
 def _is_transient(error: HfgenError) -> bool:
@@ -136,4 +137,6 @@ def _is_transient(error: HfgenError) -> bool:
         return find_meaning(error.status).is_transient or isinstance(error, OverloadedError)
     if isinstance(error, TimeoutError):
         return error.phase == "connect"
-    return isinstance(error, ConnectError | IncompleteGenerationError)
+    if isinstance(error, ConnectError):
+        return not error.is_permanent
+    return isinstance(error, IncompleteGenerationError)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hfgen._core import errors
+from hfgen._core.server_json import DECODE_ERRORS, decode_json
 from hfgen._core.statuses import find_meaning
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ def parse_json_error(body: Any) -> ReportedError | None:
 def parse_body_error(body: bytes) -> ReportedError:
     """Return the error that the body of a failed answer reports, whatever its format."""
     try:
-        report = parse_json_error(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        report = parse_json_error(decode_json(body))
+    except DECODE_ERRORS:
         report = None
     return report or ReportedError(_extract_text(body))
 
@@ -222,7 +223,7 @@ def _read_seconds(value: Any) -> float | None:
 
 def _extract_text(body: bytes) -> str:
     """Return what a person can read of a body that is no JSON: plain text, or the text of HTML."""
-    text = body[:_MAX_SEARCHED].decode("utf-8", "replace")
+    text = body[:_MAX_SEARCHED].decode("utf-8-sig", "replace")
     if re.search(r"<(!doctype|html|head|body)\b", text[:1000], re.IGNORECASE):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = (

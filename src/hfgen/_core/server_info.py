@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from hfgen._core import discovery, routing
 from hfgen._core.answers import ServerInfo, SimpleToken, attach_raw
 from hfgen._core.conversation import converse
-from hfgen._core.dialects.base import DECODE_ERRORS, malformed_error
+from hfgen._core.dialects.base import malformed_error
 from hfgen._core.errors import InvalidRequestError, MalformedAnswerError, NotFoundError
 from hfgen._core.request import encode_json
+from hfgen._core.server_json import DECODE_ERRORS, decode_json
 from hfgen._core.token_offsets import ReportedToken, locate_tokens
 from hfgen._core.url import extend_url, redact_url
 from hfgen._core.verbs import accept_body
@@ -85,7 +86,7 @@ def tokenize(text: str, context: CallContext) -> Conversation[list[SimpleToken]]
         request, context.settings.retry, accept_body, context.clock
     )
     try:
-        return locate_tokens(text, _read_tokens(msgspec.json.decode(content)))
+        return locate_tokens(text, _read_tokens(decode_json(content)))
     except (*DECODE_ERRORS, TypeError, KeyError, ValueError) as error:
         raise malformed_error(content, f"the answer holds no tokens ({error!r})") from None
 

@@ -263,5 +263,4 @@ def _feed_all(decoder: Decoder[T], pieces: list[bytes]) -> Iterator[T]:
 
 
 def _is_json(pieces: list[bytes]) -> bool:
-    start = next((rest for piece in pieces if (rest := piece.lstrip())), b"")
-    return start[:1] in {b"{", b"["}
+    return b"".join(pieces).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.base import DECODE_ERRORS
+from hfgen._core.server_json import DECODE_ERRORS
 from hfgen._files import parquet
 from hfgen._files.durable import rename_durably, sync, translate_write_errors
 from hfgen._files.formats import COMPRESSIONS

@@ -99,6 +99,17 @@ class Encoding:
     def __str__(self) -> str:
         return ".".join(filter(None, (self.format.name, self.compression)))
 
+    def check_packages(self) -> None:
+        """Check that the packages for this encoding are installed.
+
+        Raises:
+            BulkFileError: One is missing.
+        """
+        if self.format.name == "parquet":
+            parquet.import_pyarrow()
+        if self.compression == "zst":
+            _import_zstd()
+
 
 def detect_encoding(name: str, *, endings: str | None, allowed: str) -> Encoding:
     """Return the encoding of a file, from the endings of its name.

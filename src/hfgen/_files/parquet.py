@@ -2,9 +2,9 @@
 
 The rule for the type of a column, and of the values inside its lists and objects: if all values
 except nulls are of one kind, the column gets the type of that kind. Whole numbers among floating
-point numbers count as floating point numbers. Every other column is text: strings stay as they are,
-other values are written as JSON. Values that are nested too deeply for Parquet's readers are
-written as JSON, too.
+point numbers count as floating point numbers, if these hold them exactly (as all up to 2**53).
+Every other column is text: strings stay as they are, other values are written as JSON. Values that
+are nested too deeply for Parquet's readers are written as JSON, too.
 """
 
 from __future__ import annotations
@@ -132,12 +132,14 @@ class Shape:
         item: For lists: the shape of their elements.
         fields: For objects: the shapes of their values, by name.
         depth: How many further levels of lists and objects are allowed.
+        fits_float: Whether floating point numbers hold all whole numbers exactly.
     """
 
     kind: Kind = "null"
     item: Shape | None = None
     fields: dict[str, Shape] = field(default_factory=dict)
     depth: int = _MAX_DEPTH
+    fits_float: bool = True
 
     def add(self, value: Any) -> None:
         """Adapt the shape to another value."""
@@ -146,8 +148,11 @@ class Shape:
             return
         if kind in {"list", "object"} and not self.depth:
             kind = "json"
+        if kind == "int" and int(float(value)) != value:
+            self.fits_float = False
         if self.kind not in {"null", kind}:
-            kind = "float" if {self.kind, kind} == {"int", "float"} else "json"
+            is_float = self.fits_float and {self.kind, kind} == {"int", "float"}
+            kind = "float" if is_float else "json"
         self.kind = kind
         if kind == "list":
             self.item = self.item or Shape(depth=self.depth - 1)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import InvalidRequestError
+from hfgen._core.server_json import DECODE_ERRORS
 from hfgen._files.row import encode
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def _column_text(row: Row, column: str) -> str:
     value = row.value(column)
     if value is None:
         raise InvalidRequestError(f"the template names the column {column!r}, which is null")
+    # Values that JSON does not have are text: a template has them without quotes.
+    value = msgspec.to_builtins(value, enc_hook=str)
     return value if isinstance(value, str) else encode(value).decode()
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import InvalidRequestError
+from hfgen._core.server_json import DECODE_ERRORS
 
 # Parquet has types that JSON and msgspec lack: such values are written as `str(value)`.
 encode = msgspec.json.Encoder(enc_hook=str).encode

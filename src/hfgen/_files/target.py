@@ -30,13 +30,16 @@ class Target:
             endings: The format, such as "jsonl.gz"; None to take it from the name.
 
         Raises:
-            BulkFileError: The format cannot be written, or the path cannot be a file.
+            BulkFileError: The format cannot be written, a package for it is missing, or the path
+                cannot be a file.
         """
         if name == "-":
             raise BulkFileError("the output is a file, so that a run can go on: not -")
         encoding = detect_encoding(name, endings=endings, allowed=WRITABLE)
         if encoding.format.name not in {"jsonl", "parquet"}:
             raise BulkFileError(f"{name}: {encoding} cannot be written; use one of: {WRITABLE}")
+        # Before the run: the output may be written only at its end.
+        encoding.check_packages()
         path = Path(name).resolve()
         if not path.parent.is_dir():
             raise BulkFileError(f"cannot write {name}: there is no folder {path.parent}")

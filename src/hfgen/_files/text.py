@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import BulkFileError
+from hfgen._core.server_json import DECODE_ERRORS
 from hfgen._files.row import Row, unreadable_row
 
 if TYPE_CHECKING:

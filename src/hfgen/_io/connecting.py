@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from base64 import b64encode
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -70,8 +72,10 @@ def split_connection_options(
     """Return the options of connections, and the other options.
 
     Raises:
-        InvalidRequestError: A value cannot be used, or would have no effect.
+        InvalidRequestError: A value cannot be used, or would have no effect; or `SSLKEYLOGFILE`
+            names a file that cannot be written.
     """
+    check_key_log()
     rest = {name: value for name, value in options.items() if name not in NAMES}
     present = {name: options[name] for name in NAMES if options.get(name) is not None}
     if present and rest.get("fetch") is not None:
@@ -133,7 +137,8 @@ def proxy_from_environment(url: str) -> Proxy | None:
 
     `HTTPS_PROXY`, `HTTP_PROXY`, then `ALL_PROXY`, and `NO_PROXY`, in either case, as
     `urllib.request` reads them: `NO_PROXY` lists hosts, domains (their subdomains included) and
-    host:port, or is `*`. Loopback hosts are no exception.
+    host:port, or is `*`. It may also list networks (`10.0.0.0/8`), as in curl and Go, and IPv6
+    addresses in brackets. Loopback hosts are no exception.
 
     Raises:
         InvalidRequestError: A variable names no HTTP proxy.
@@ -152,9 +157,48 @@ def proxy_from_environment(url: str) -> Proxy | None:
     host = parts.hostname or ""
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     bypass = library.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed lacks it
-    if bypass(host, proxies) or bypass(f"{host}:{port}", proxies):
+    forms = (host, f"{host}:{port}", f"[{host}]:{port}")
+    if any(bypass(form, proxies) for form in forms) or _is_in_networks(host, proxies.get("no", "")):
         return None
     return parse_proxy(proxies[kind], f"{kind.upper()}_PROXY")
+
+
+def _is_in_networks(host: str, no_proxy: str) -> bool:
+    """Tell whether a host is an address in one of the networks of `NO_PROXY`."""
+    import ipaddress  # noqa: PLC0415 - rarely needed
+
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for name in no_proxy.split(","):
+        # Other names than addresses and networks are no error here.
+        with suppress(ValueError):
+            if address in ipaddress.ip_network(name.strip(" []"), strict=False):
+                return True
+    return False
+
+
+def check_key_log() -> None:
+    """Check that the file that `SSLKEYLOGFILE` names can be written, if it is set.
+
+    `ssl` opens it for each context, and aiohttp makes contexts when it is imported. Both raise a
+    bare OSError.
+
+    Raises:
+        InvalidRequestError: It cannot be written.
+    """
+    path = os.environ.get("SSLKEYLOGFILE")
+    if not path or sys.flags.ignore_environment:
+        return
+    try:
+        with open(path, "ab"):  # noqa: PTH123 - as ssl opens it
+            pass
+    except OSError as error:
+        raise InvalidRequestError(
+            f"SSLKEYLOGFILE names {path!r}, which cannot be written ({error.strerror}): "
+            "unset the variable, or name another file"
+        ) from error
 
 
 def check_ssl(value: object) -> ssl.SSLContext:
@@ -187,7 +231,12 @@ def check_ssl(value: object) -> ssl.SSLContext:
 
 
 def default_context() -> ssl.SSLContext:
-    """Return a context that trusts the system, or `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
+    """Return a context that trusts the system, or `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+
+    Raises:
+        InvalidRequestError: `SSLKEYLOGFILE` names a file that cannot be written.
+    """
+    check_key_log()
     return ssl.create_default_context()
 
 

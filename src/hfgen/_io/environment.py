@@ -84,14 +84,19 @@ def _is_hugging_face(url: str) -> bool:
 
 
 def _key_file() -> Path:
-    # Not Path.expanduser, which raises if there is no home.
     if path := os.environ.get("HF_TOKEN_PATH"):
-        return Path(os.path.expanduser(path))  # noqa: PTH111
+        return _expand(path)
     home = os.environ.get("HF_HOME")
     if not home:
         cache_folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         home = os.path.join(cache_folder, "huggingface")  # noqa: PTH118
-    return Path(os.path.expanduser(home)) / "token"  # noqa: PTH111
+    return _expand(home) / "token"
+
+
+def _expand(path: str) -> Path:
+    """Return a path with `~` and variables replaced, in the order of huggingface_hub."""
+    # Not Path.expanduser, which raises if there is no home.
+    return Path(os.path.expandvars(os.path.expanduser(path)))  # noqa: PTH111
 
 
 def _is_set(name: str) -> bool:

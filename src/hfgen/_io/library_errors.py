@@ -64,8 +64,12 @@ def connection_error(
     elif failure is ConnectionFailure.READ_TIMEOUT:
         error = HfgenTimeoutError(message)
     else:
-        is_broken = failure is ConnectionFailure.BROKEN
-        error = ConnectError(message, was_connected=is_broken)
+        inmost = None if cause is None else root_cause(cause)
+        error = ConnectError(
+            message,
+            was_connected=failure is ConnectionFailure.BROKEN,
+            is_permanent=isinstance(inmost, ssl.SSLCertVerificationError),
+        )
     # The frames of a traceback hold the request, and the key with it.
     drop_tracebacks(cause)
     error.__cause__ = cause

@@ -68,12 +68,13 @@ class SyncTransport:
         Raises:
             ConnectError: No connection, or it broke before the headers.
             TimeoutError: No connection, or no headers, in time.
-            InvalidRequestError: The environment names a proxy that cannot be used.
+            InvalidRequestError: The environment names a proxy or a file that cannot be used.
         """
         proxy = self._connecting.proxy_for(request.url)
+        pool = self._pool(urlsplit(request.url), proxy)
 
         def make() -> urllib3.BaseHTTPResponse:
-            return self._pool(urlsplit(request.url), proxy).urlopen(
+            return pool.urlopen(
                 request.method,
                 # urllib3 needs the scheme to know which requests a proxy forwards.
                 request.url if proxy else current_call.target,

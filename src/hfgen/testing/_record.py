@@ -42,7 +42,7 @@ class Script:
             raise ValueError("a script needs at least one answer, unless it is strict")
         self._answers = answers
         self._strict = strict
-        self._failures: list[tuple[str, Exception | None]] = []
+        self._failures: list[tuple[str, BaseException | None]] = []
 
     def choose_answer(self, request: RecordedRequest, index: int) -> ScriptedAnswer:
         """Return the answer to a request.
@@ -59,7 +59,7 @@ class Script:
             return scripted
         try:
             answer = scripted(request)
-        except Exception as error:  # noqa: BLE001 - `check` raises it in the test's thread
+        except BaseException as error:  # noqa: BLE001 - as `pytest.fail`; for `check` to report
             return self._fail(f"no answer to {request!r}: the script raised {error!r}", error)
         if not isinstance(answer, ScriptedAnswer):
             return self._fail(f"no answer to {request!r}: the script returned {answer!r}")
@@ -76,7 +76,7 @@ class Script:
             causes = [error for _, error in self._failures if error is not None]
             raise AssertionError(messages) from (causes[0] if causes else None)
 
-    def _fail(self, message: str, error: Exception | None = None) -> ScriptedAnswer:
+    def _fail(self, message: str, error: BaseException | None = None) -> ScriptedAnswer:
         """Keep a failure for `check`; return what the client is answered instead."""
         self._failures.append((message, error))
         return status(500, message)

@@ -90,3 +90,11 @@ def test_what_cannot_begin_is_one_line(folder, arguments, says):
     assert (done.returncode, done.stdout) == (1, "")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_key_log_that_cannot_be_written(folder, hfgen):
+    folder.write(prompts(1))
+    for command in (["bulk", str(folder.input), "-o", str(folder.output)], ["generate", "Hi"]):
+        refused = hfgen(*command, "--api-url", "http://127.0.0.1:9", env={"SSLKEYLOGFILE": "/no/x"})
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("hfgen: error: SSLKEYLOGFILE names '/no/x'")

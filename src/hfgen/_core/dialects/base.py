@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from hfgen._core import server_errors
 from hfgen._core.errors import (
     IncompleteGenerationError,
@@ -18,16 +16,20 @@ from hfgen._core.errors import (
     MalformedStreamError,
 )
 from hfgen._core.headers import NO_HEADERS, Headers
+from hfgen._core.server_json import DECODE_ERRORS, decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
     from hfgen._core.answers import Chunk, GeneratedText
     from hfgen._core.sse import Event
 
 _MAX_SHOWN = 200
-# What decoding JSON may raise: msgspec has no error of its own for UTF-8 that is invalid.
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# Fields that say what an event is. They hold no text.
+_LABELS = frozenset({"id", "object", "created", "model", "type", "event", "index"})
+# How servers and proxies name an event that only keeps the connection open.
+_KEEP_ALIVES = ("ping", "heartbeat", "keepalive", "keep-alive", "keep_alive")
 
 
 class EventReader(Protocol):
@@ -82,17 +84,20 @@ class Dialect(Protocol):
         """
 
 
-def read_non_chunk(event: Event, headers: Headers, problem: str) -> bool:
+def read_non_chunk(
+    event: Event, headers: Headers, problem: str, *, is_complete: bool = False
+) -> bool:
     """Read an event that is no chunk; return whether it ends the stream.
 
     Args:
         event: The event.
         headers: The headers of the HTTP answer.
         problem: Why the event is no chunk, for the message of an error.
+        is_complete: Whether all tokens have come, so that no event can hold a part of the text.
 
     Raises:
         StatusError: The event reports an error.
-        MalformedStreamError: The event is of no known kind.
+        MalformedStreamError: The event is of no known kind, and may hold a part of the text.
     """
     data = event.data.strip()
     if not data:
@@ -106,8 +111,8 @@ def read_non_chunk(event: Event, headers: Headers, problem: str) -> bool:
         raise server_errors.make_status_error(
             server_errors.parse_body_error(data), headers=headers, body=data
         )
-    if event.name not in {b"", b"message"}:
-        # Events of an unknown type are ignored, as browsers do.
+    # Events of an unknown type are ignored, as browsers do.
+    if is_complete or event.name not in {b"", b"message"} or _holds_nothing(data):
         return False
     raise malformed_error(
         data, f"an event in the stream is {problem}", MalformedStreamError
@@ -117,7 +122,7 @@ def read_non_chunk(event: Event, headers: Headers, problem: str) -> bool:
 def find_error(data: bytes) -> server_errors.ReportedError | None:
     """Return the error that a body or an event reports, None if it reports none."""
     try:
-        return server_errors.parse_json_error(msgspec.json.decode(data))
+        return server_errors.parse_json_error(decode_json(data))
     except DECODE_ERRORS:
         return None
 
@@ -140,6 +145,26 @@ def check_sequence_count(
             f"the server gave {count} of {requested} texts: it seems to ignore "
             "num_return_sequences; ask so many times, with a `seed` for each"
         )
+
+
+def _holds_nothing(data: bytes) -> bool:
+    """Tell whether an event holds no text: it has nothing but nulls and labels, or is a ping.
+
+    Other events that are no chunk are not ignored: their text would be missing unnoticed.
+    """
+    try:
+        document = decode_json(data)
+    except DECODE_ERRORS:
+        return False
+    if not isinstance(document, dict):
+        return _is_null(document)
+    return any(document.get(key) in _KEEP_ALIVES for key in ("type", "event", "object")) or all(
+        _is_null(value) for key, value in document.items() if key not in _LABELS
+    )
+
+
+def _is_null(value: Any) -> bool:
+    return all(map(_is_null, value)) if isinstance(value, list) else value is None
 
 
 def malformed_error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +11,6 @@ import msgspec
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, GeneratedText, attach_raw
 from hfgen._core.dialects.base import (
-    DECODE_ERRORS,
     check_sequence_count,
     find_error,
     malformed_error,
@@ -26,6 +26,7 @@ from hfgen._core.dialects.server_kind import (
 from hfgen._core.errors import IncompleteGenerationError, MalformedAnswerError
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import count_sequences, encode_json, resolve_sampling
+from hfgen._core.server_json import DECODE_ERRORS, RepairingDecoder, TextPiece, decode_or_repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,14 +95,13 @@ class TGI:
 
     def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
-            items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
-            if not items:
-                raise malformed_error(body, "the answer holds no generation")
-            answers = [attach_raw(_decode_leniently(_answer, item), bytes(item)) for item in items]
+            answers, items = decode_or_repair(_decode_answers, body)
         except DECODE_ERRORS as error:
             if report := find_error(body):
                 raise server_errors.make_status_error(report, headers=headers, body=body) from None
             raise malformed_error(body, f"the answer is no generation ({error})") from None
+        if not answers:
+            raise malformed_error(body, "the answer holds no generation")
         for answer, item in zip(answers, items, strict=True):
             if (failure := _find_failure(item, answer.generated_text, headers)) is not None:
                 raise failure
@@ -115,9 +115,12 @@ class TGI:
 
 
 class TGIEvents:
-    """The reader of the events of one stream; the event with the generated text is the last."""
+    """The reader of the events of one stream; the event with the generated text is the last.
 
-    __slots__ = ("_headers", "_only_text", "_sequence_count", "is_complete")
+    Events after it are ignored.
+    """
+
+    __slots__ = ("_decoder", "_headers", "_only_text", "_sequence_count", "is_complete")
 
     def __init__(
         self, headers: Headers = NO_HEADERS, *, only_text: bool = False, sequence_count: int = 1
@@ -125,47 +128,58 @@ class TGIEvents:
         self._headers = headers
         self._only_text = only_text
         self._sequence_count = sequence_count
+        self._decoder: RepairingDecoder[Any] = (
+            RepairingDecoder(_text.decode, partial(_decode_leniently, _text), _find_text)
+            if only_text
+            else RepairingDecoder(_chunk.decode, _decode_chunk, _find_text)
+        )
         self.is_complete = False
 
-    def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
+    def read(self, events: Iterable[Event]) -> Iterator[Chunk]:  # noqa: C901 - one loop
         only_text = self._only_text
-        decoder = _text if only_text else _chunk
-        decode = decoder.decode
+        decode = self._decoder.decode_fast
         # Runs once for every token, so it makes as few calls as it can.
         for event in events:
             data = event.data
             try:
+                chunk = decode(data)
+            except DECODE_ERRORS:
+                if self.is_complete:
+                    continue
                 try:
-                    chunk = decode(data)
-                except msgspec.ValidationError:
-                    chunk = _decode_leniently(decoder, data)
-            except DECODE_ERRORS as error:
-                if read_non_chunk(event, self._headers, f"no chunk ({error})"):
-                    self.is_complete = True
-                continue
+                    chunk = self._decoder.decode(data)
+                except DECODE_ERRORS as error:
+                    if read_non_chunk(event, self._headers, f"no chunk ({error})"):
+                        self.is_complete = True
+                        decode = self._decoder.end()
+                    continue
+                decode = self._decoder.decode_fast
+            else:
+                if not only_text:
+                    attach_raw(chunk, data)
             if chunk.generated_text is not None:
                 if (failure := _find_failure(data, "", self._headers)) is not None:
                     if chunk.token.text:
                         # A token as any other: it does not complete the text.
-                        yield msgspec.structs.replace(chunk, generated_text=None)
+                        raw = {} if only_text else {"_raw": None}
+                        yield msgspec.structs.replace(chunk, generated_text=None, **raw)
                     raise failure
                 if self._sequence_count > 1:
                     # A stream in this dialect has one sequence.
-                    yield chunk if only_text else attach_raw(chunk, data)
+                    yield chunk
                     check_sequence_count(1, self._sequence_count, IncompleteGenerationError)
                 self.is_complete = True
-            if not only_text:
-                attach_raw(chunk, data)
+                decode = self._decoder.end()
             yield chunk
 
     def take_rest(self) -> Sequence[Chunk]:
         return ()
 
 
-def _find_failure(data: bytes | msgspec.Raw, text: str, headers: Headers) -> HfgenError | None:
+def _find_failure(data: bytes, text: str, headers: Headers) -> HfgenError | None:
     """Return the error to raise if an answer, or a last event, says that its text is not whole."""
     try:
-        end = _end.decode(data)
+        end = decode_or_repair(_end.decode, data)
     except DECODE_ERRORS:
         # What is wrong there is in a field that the caller does not need.
         return None
@@ -174,7 +188,7 @@ def _find_failure(data: bytes | msgspec.Raw, text: str, headers: Headers) -> Hfg
         end.error,
         text=text,
         headers=headers,
-        body=bytes(data),
+        body=data,
     )
 
 
@@ -184,6 +198,24 @@ def _refuse_ignored(parameters: Mapping[str, Any]) -> None:
         value = parameters.get(name)
         if value is not None and not (name == "num_return_sequences" and value == 1):
             raise unsupported_parameter_error(name, "tgi", remedy)
+
+
+def _decode_answers(body: bytes) -> tuple[list[GeneratedText], list[bytes]]:
+    """Return the answers in a body, and the JSON of each."""
+    items = _items.decode(body) if body.lstrip()[:1] == b"[" else [body]
+    items = [bytes(item) for item in items]
+    return [attach_raw(_decode_leniently(_answer, item), item) for item in items], items
+
+
+def _decode_chunk(data: bytes) -> Chunk:
+    return attach_raw(_decode_leniently(_chunk, data), data)
+
+
+def _find_text(document: Any) -> Iterator[TextPiece]:
+    """Yield the place of the text of a chunk, unless it is no part of the generated text."""
+    token = document.get("token") if isinstance(document, dict) else None
+    if isinstance(token, dict) and not token.get("special"):
+        yield TextPiece(token, is_last=document.get("generated_text") is not None)
 
 
 def _decode_leniently(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T:

@@ -118,7 +118,7 @@ class TestAnswers:
             b"", b"{}", b"null", b"[]", b"5", b'{"choices": []}', b'{"choices": null}',
             b'{"choices": [{}]}', b'{"choices": [{"message": {"content": "a"}}]}',
             b'{"choices": [{"text": 5}]}', b'{"choices": [{"text": "a', b"<html>", b"\xff",
-            b'{"choices": [{"text": "\xff"}]}', b'[{"generated_text": "a"}]', b"[" * 100_000,
+            b'{"choices": [{"text": "\xff', b'[{"generated_text": "a"}]', b"[" * 100_000,
         ],
         ids=lambda body: repr(body[:40]),
     )  # fmt: skip

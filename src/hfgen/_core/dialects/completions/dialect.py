@@ -12,7 +12,6 @@ from msgspec import UNSET
 from hfgen._core import server_errors
 from hfgen._core.answers import Chunk, Details, GeneratedText, StreamDetails, Token
 from hfgen._core.dialects.base import (
-    DECODE_ERRORS,
     check_sequence_count,
     find_error,
     malformed_error,
@@ -42,6 +41,7 @@ from hfgen._core.errors import (
 )
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
+from hfgen._core.server_json import DECODE_ERRORS, RepairingDecoder, TextPiece, decode_or_repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,7 +69,7 @@ class Completions:
 
     def read_answers(self, body: bytes, headers: Headers = NO_HEADERS) -> list[GeneratedText]:
         try:
-            completion = decode_completion(body)
+            completion = decode_or_repair(decode_completion, body)
         except DECODE_ERRORS as error:
             completion, problem = Completion(), str(error)
         else:
@@ -105,6 +105,7 @@ class CompletionsEvents:
     """
 
     __slots__ = (
+        "_decoder",
         "_has_text",
         "_headers",
         "_is_done",
@@ -123,19 +124,23 @@ class CompletionsEvents:
         # Whether a choice has had the field `text`, and the first event in which one lacked it.
         self._has_text = False
         self._textless: bytes | None = None
+        self._decoder = RepairingDecoder(decode_completion, decode_completion, _find_texts)
         self._is_done = False
         self.is_complete = False
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         return chain.from_iterable(map(self._read, events))
 
-    def _read(self, event: Event) -> Iterable[Chunk]:
+    def _read(self, event: Event) -> Iterable[Chunk]:  # noqa: C901 - in order
         if self._is_done:
             return ()
         try:
-            completion = decode_completion(event.data)
-        except DECODE_ERRORS as error:
-            return self._read_other(event, str(error))
+            completion = self._decoder.decode_fast(event.data)
+        except DECODE_ERRORS:
+            try:
+                completion = self._decoder.decode(event.data)
+            except DECODE_ERRORS as error:
+                return self._read_other(event, str(error))
         usage = completion.usage
         if completion.error or (completion.choices is None and usage is None):
             return self._read_other(event, "it has no choices")
@@ -213,7 +218,8 @@ class CompletionsEvents:
             raise malformed_error(self._textless, problem, MalformedStreamError)
 
     def _read_other(self, event: Event, problem: str) -> Iterable[Chunk]:
-        if not read_non_chunk(event, self._headers, f"no completion ({problem})"):
+        problem = f"no completion ({problem})"
+        if not read_non_chunk(event, self._headers, problem, is_complete=self.is_complete):
             return ()
         self._check_texts()
         self._is_done = True
@@ -238,6 +244,19 @@ def _find_failure(choice: Choice, body: bytes, headers: Headers) -> HfgenError |
 def _raise_after(chunks: list[Chunk], error: HfgenError) -> Iterator[Chunk]:
     yield from chunks
     raise error
+
+
+def _find_texts(document: Any) -> Iterator[TextPiece]:
+    """Yield the places of the texts of the choices."""
+    choices = document.get("choices") if isinstance(document, dict) else None
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            number = choice.get("index")
+            yield TextPiece(
+                choice,
+                number=number if isinstance(number, int) else 0,
+                is_last=bool(choice.get("finish_reason")),
+            )
 
 
 def _make_generated_text(
