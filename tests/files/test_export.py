@@ -30,7 +30,7 @@ def export_file(source, out):
     with open_store(out) as store:
         finish(store, source, columns=not keeps_input_columns(source, Target.from_name(str(out))))
         export(store, source, Target.from_name(str(out)))
-    assert not list(out.parent.glob("*.new"))
+    assert not list(out.parent.glob("*.tmp"))
     return out
 
 
@@ -190,6 +190,31 @@ def test_it_takes_the_place_of_an_older_one(lines, tmp_path):
     assert export_file(lines({"inputs": "a"}, {"inputs": "b"}), out).read_bytes() != first
 
 
+def test_files_of_others_stay(lines, tmp_path):
+    other, out = tmp_path / "out.parquet.new", tmp_path / "out.parquet"
+    other.write_text("precious\n")
+    export_file(lines({"inputs": "a"}), out)
+    assert other.read_text() == "precious\n"
+    for content in (b"made by others\n", out.read_bytes() + b"changed by others\n"):
+        out.write_bytes(content)
+        with pytest.raises(BulkFileError, match="is not what a run has written there"):
+            open_store(out)
+        assert out.read_bytes() == content
+    export_again = open_store(out, restart=True)
+    with export_again as store:
+        export(store, lines({"inputs": "a"}), Target.from_name(str(out)))
+    assert pq.read_table(out).num_rows == 0
+
+
+def test_an_output_that_others_make_meanwhile(lines, tmp_path):
+    out = tmp_path / "out.jsonl.gz"
+    with open_store(out) as store:
+        out.write_text("precious\n")
+        with pytest.raises(BulkFileError, match="is not what a run has written there"):
+            export(store, lines(), Target.from_name(str(out)))
+    assert out.read_text() == "precious\n"
+
+
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl.gz"])
 def test_without_room_the_older_one_stays(lines, tmp_path, name):
     out = export_file(lines({"inputs": "a"}), tmp_path / name)
@@ -200,6 +225,6 @@ def test_without_room_the_older_one_stays(lines, tmp_path, name):
         with limit_file_size(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
             export(store, source, Target.from_name(str(out)))
         assert out.read_bytes() == before
-        assert not list(tmp_path.glob("*.new"))
+        assert not list(tmp_path.glob("*.tmp"))
         export(store, source, Target.from_name(str(out)))
     assert out.read_bytes() != before

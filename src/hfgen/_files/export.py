@@ -12,7 +12,6 @@ import msgspec
 
 from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._files import parquet
-from hfgen._files.durable import rename_durably, sync, translate_write_errors
 from hfgen._files.formats import COMPRESSIONS
 from hfgen._files.parquet import Shape
 from hfgen._files.record import RESULT_COLUMNS
@@ -51,21 +50,11 @@ def export(store: Store, source: Source, target: Target) -> None:
     """
     if not target.is_exported:
         return
-    new = target.path.with_name(target.path.name + ".new")
-    with translate_write_errors(target.path):
-        try:
-            with new.open("wb") as file:
-                if target.encoding.compression:
-                    _compress(store, file, target.encoding.compression)
-                else:
-                    _write_parquet(
-                        store, file, source if keeps_input_columns(source, target) else None
-                    )
-                sync(file)
-            rename_durably(new, target.path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
+    with store.replace_output() as file:
+        if target.encoding.compression:
+            _compress(store, file, target.encoding.compression)
+        else:
+            _write_parquet(store, file, source if keeps_input_columns(source, target) else None)
 
 
 def _compress(store: Store, file: BinaryIO, compression: str) -> None:
