@@ -63,7 +63,8 @@ def open_file(stream: BinaryIO) -> Any:
     """
     pa = import_pyarrow()
     try:
-        file = pa.parquet.ParquetFile(stream)
+        # `pre_buffer` would read the whole file into memory with the first batch.
+        file = pa.parquet.ParquetFile(stream, pre_buffer=False)
     except pa.ArrowException as error:
         raise BulkFileError(f"it is not a Parquet file: {error}") from None
     names = file.schema_arrow.names

@@ -25,6 +25,7 @@ from hfgen._files.export import export, keeps_input_columns
 from hfgen._files.prompt import Prompt
 from hfgen._files.record import RecordMaker
 from hfgen._files.source import Source
+from hfgen._files.state import side_files
 from hfgen._files.store import Store
 from hfgen._files.target import Target
 from hfgen._io.stop_signals import EXIT_INTERRUPTED
@@ -93,6 +94,7 @@ class _Command:
             try:
                 if tally.done != tally.total:
                     self._generate(bulk_run, store)
+                    store.check_in_place()
             except HfgenError:
                 if tally.done:
                     self._print_summary(bulk_run, _STOPPED_BY_ERRORS)
@@ -108,7 +110,7 @@ class _Command:
     def _list_files(self) -> list[Path]:
         output = self._target
         inputs = [] if self._source.path is None else [self._source.path.resolve()]
-        return [output.path, output.rows, output.state, *inputs]
+        return [output.path, output.rows, output.state, *side_files(output.state), *inputs]
 
     def _collect_settings(self) -> dict[str, Any]:
         options = self._options
@@ -263,6 +265,6 @@ def _fit_concurrency(concurrency: int | tuple[int, int]) -> int | tuple[int, int
 
 def _exit_status(bulk_run: BulkRun) -> int:
     tally = bulk_run.tally
-    if bulk_run.stop_reason and tally.done != tally.total:
+    if tally.done != tally.total and (bulk_run.stop_reason or tally.total is not None):
         return EXIT_INTERRUPTED if bulk_run.stop_reason == INTERRUPTED else _STOPPED_BY_ERRORS
     return _SOME_ERRORS if tally.all_errors else _DONE
