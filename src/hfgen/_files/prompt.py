@@ -27,7 +27,8 @@ class Prompt:
 
     Args:
         template: Text with names of columns in braces: "Translate: {text}"; `{{` is a brace. Text
-            of a column is inserted unchanged, other values are inserted as JSON.
+            of a column is inserted unchanged, and so are dates and other values that JSON has as
+            text; other values are inserted as JSON.
         parameters: Parameters of all requests.
 
     Raises:
@@ -101,7 +102,11 @@ def _column_text(row: Row, column: str) -> str:
     value = row.value(column)
     if value is None:
         raise InvalidRequestError(f"the template names the column {column!r}, which is null")
-    return value if isinstance(value, str) else encode(value).decode()
+    if isinstance(value, str):
+        return value
+    text = encode(value).decode()
+    # Dates and other types that JSON lacks become text, which has no quotes in a prompt.
+    return msgspec.json.decode(text, type=str) if text.startswith('"') else text
 
 
 def _read_own_parameters(row: Row) -> Mapping[str, Any]:
