@@ -12,7 +12,7 @@ import pytest
 
 from helpers.finished_rows import finish, limit_file_size, open_store, record
 from hfgen import BulkFileError
-from hfgen._files.export import export, keeps_input_columns
+from hfgen._files.export import check_export, export, keeps_input_columns
 from hfgen._files.source import Source
 from hfgen._files.target import Target
 
@@ -131,6 +131,33 @@ class TestParquetOfParquet:
         kept = (tmp_path / "out.parquet.rows.jsonl").read_text()
         assert "price" not in kept
 
+    @pytest.mark.parametrize(
+        "column",
+        [
+            pa.array(["a" * 40, None, "c"], pa.string_view()),
+            pa.array([[b"x"], None, []], pa.list_(pa.binary_view())),
+            pa.array([[1], None, []], pa.list_view(pa.int32())),
+            pa.Array.from_buffers(pa.string(), 3, pa.array([b"a", b"\xff", b"c"]).buffers()),
+            pa.array([2**63 - 1, None, 0], pa.int64()).cast(pa.timestamp("us")),
+            pa.array([2**31 - 1, None, 0], pa.int32()).cast(pa.date32()),
+            pa.array([1, None, 0], pa.int64()).cast(pa.timestamp("ns", "Mars/Phobos")),
+            pa.array([1, None, 0], pa.int64()).cast(pa.duration("ns")),
+        ],
+        ids=lambda column: str(column.type),
+    )
+    def test_any_column_comes_out_as_it_was(self, table, tmp_path, column):
+        source = table(pa.table({"inputs": ["a", "b", "c"], "column": column}))
+        out = tmp_path / "out.parquet"
+        check_export(source, Target.from_name(str(out)))
+        read = pq.read_table(export_file(source, out))
+        assert read["generated_text"].to_pylist() == ["a", "b", "c"]
+        assert read["column"].type == pq.read_schema(source.path).field("column").type
+        assert (
+            read["column"]
+            .combine_chunks()
+            .equals(pq.read_table(source.path)["column"].combine_chunks())
+        )
+
     def test_results_are_joined_by_index(self, table, tmp_path):
         count = 5000
         source = table(pa.table({"inputs": [str(n) for n in range(count)]}), row_group_size=777)
@@ -204,6 +231,16 @@ def test_files_of_others_stay(lines, tmp_path):
     with export_again as store:
         export(store, lines({"inputs": "a"}), Target.from_name(str(out)))
     assert pq.read_table(out).num_rows == 0
+
+
+@pytest.mark.parametrize(("name", "module"), [("out.parquet", "pyarrow"), ("out.jsonl.zst", None)])
+def test_what_is_missing_for_the_output_is_told_before_the_run(lines, monkeypatch, name, module):
+    module = module or ("compression" if sys.version_info >= (3, 14) else "backports")
+    for loaded in [loaded for loaded in sys.modules if loaded.split(".")[0] == module]:
+        monkeypatch.setitem(sys.modules, loaded, None)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(BulkFileError, match=r"needs .*: pip install 'hfgen\[bulk\]'"):
+        check_export(lines(), Target.from_name(name))
 
 
 def test_an_output_that_others_make_meanwhile(lines, tmp_path):

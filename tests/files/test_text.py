@@ -74,9 +74,9 @@ def test_blank_lines_are_no_objects():
         (b'"a prompt"', "not a JSON object: expected `object`, got `str`"),
         (b"[1]", "not a JSON object: expected `object`, got `array`"),
         (b"null", "not a JSON object: "),
-        (b'{"a": "\xff"', "not JSON: "),
-        (b'["\xff"]', "not a JSON object: "),
-        (b'["\xff", NaN]', "not a JSON object: "),
+        (b'{"a": "\xff"', "not UTF-8: byte 0xff at 7 in the line"),
+        (b'["\xff"]', "not UTF-8: "),
+        (b'["a", NaN]', "not a JSON object: "),
     ],
 )
 def test_a_line_that_is_no_object_is_a_row_with_a_problem(line, problem):

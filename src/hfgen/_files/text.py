@@ -39,8 +39,8 @@ def read_text_rows(stream: BinaryIO) -> Iterator[Row]:
     for index, line in enumerate(_read_lines(stream)):
         try:
             yield Row(index, {"inputs": line.decode()})
-        except UnicodeDecodeError as error:
-            yield _not_utf8_row(index, line, error)
+        except UnicodeDecodeError:
+            yield _unreadable_line(index, line, _NOT_UTF8)
 
 
 def read_json_rows(stream: BinaryIO) -> Iterator[Row]:
@@ -63,15 +63,14 @@ def _parse_json_row(index: int, line: bytes) -> Row:
         line.decode()
         return Row(index, columns)
     except msgspec.ValidationError as error:
-        problem = f"not a JSON object: {str(error)[0].lower()}{str(error)[1:]}"
-        return unreadable_row(index, line.decode("utf-8", "replace"), problem)
+        return _unreadable_line(
+            index, line, f"not a JSON object: {str(error)[0].lower()}{str(error)[1:]}"
+        )
     except DECODE_ERRORS as error:
         try:
             return Row(index, _decode_leniently(line))
         except (ValueError, RecursionError):
-            if isinstance(error, UnicodeDecodeError):
-                return _not_utf8_row(index, line, error)
-            return unreadable_row(index, line.decode("utf-8", "replace"), f"not JSON: {error}")
+            return _unreadable_line(index, line, f"not JSON: {error}")
 
 
 def _decode_leniently(line: bytes) -> dict[str, Any]:
@@ -123,10 +122,13 @@ def _clean_value(value: Any, problems: list[str]) -> Any:
     return value
 
 
-def _not_utf8_row(index: int, line: bytes, error: UnicodeDecodeError) -> Row:
-    """Return the row for a line that is not UTF-8."""
-    problem = f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start} in the line"
-    return unreadable_row(index, line.decode("utf-8", "replace"), problem)
+def _unreadable_line(index: int, line: bytes, problem: str) -> Row:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        text = line.decode("utf-8", "replace")
+        problem = f"not UTF-8: byte {line[error.start]:#04x} at {error.start} in the line"
+    return unreadable_row(index, text, problem)
 
 
 # The fields of a record, its text, and why it cannot be read.

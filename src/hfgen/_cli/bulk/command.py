@@ -21,7 +21,7 @@ from hfgen._cli.bulk.tally import Tally
 from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
 from hfgen._core.url import redact_url
-from hfgen._files.export import export, keeps_input_columns
+from hfgen._files.export import check_export, export, keeps_input_columns
 from hfgen._files.prompt import Prompt
 from hfgen._files.record import RecordMaker
 from hfgen._files.source import Source
@@ -81,6 +81,7 @@ class _Command:
         options = self._options
         if options.retry_errors and not self._target.state.exists():
             raise BulkFileError(f"{options.output} has no errors to retry: no run has written it")
+        check_export(self._source, self._target)
         with Store(
             self._target,
             settings=self._collect_settings(),
