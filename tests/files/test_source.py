@@ -101,6 +101,18 @@ def test_the_digest_is_that_of_the_content(file):
     assert first.digest() == same.digest() != other.digest()
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "indices"),
+    [
+        ("in.jsonl", b'{"a": 1}\n{"b": 2}\n', [0, 1]),
+        ("in.csv", b"a,b\nnone\n1,2\n3,4\n", [0, 1]),
+        ("in.txt", b"a\nb\n", [0]),
+    ],
+)
+def test_rows_with_all_columns(file, name, data, indices):
+    assert [row.index for row in file(name, data).rows_with_all_columns()] == indices
+
+
 class TestChangedMeanwhile:
     DATA = b"".join(b'{"inputs": "%d"}\n' % n for n in range(20_000))
     MESSAGE = r"cannot read .*in\.jsonl.*: it was changed during the run\. Put it back"

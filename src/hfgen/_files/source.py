@@ -81,6 +81,18 @@ class Source:
         with self.open() as stream:
             yield from self.encoding.format.read_rows(stream)
 
+    def rows_with_all_columns(self) -> Iterator[Row]:
+        """Yield rows which together have all columns of the file; nothing for standard input.
+
+        Raises:
+            BulkFileError: As for `rows`.
+        """
+        if self.path is not None:
+            for row in self.rows():
+                yield row
+                if row.problem is None and not self.encoding.format.has_own_columns:
+                    return
+
     def count(self) -> int | None:
         """Return how many rows there are; None for standard input, which can be read only once.
 

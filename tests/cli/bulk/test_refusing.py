@@ -135,6 +135,7 @@ def test_a_wrong_command_line_exits_with_2(folder, arguments, says):
     ("arguments", "says"),
     [
         (["--template", "{"], "the template cannot be read"),
+        (["--template", "{tetx}"], "the template names the column 'tetx', the input has 'id', 'in"),
         (["--format", "word"], "'word' is not a format"),
         (["--retry-errors"], "has no errors to retry"),
         (["--report", "/nonexistent/run.html"], "its folder is missing"),

@@ -81,6 +81,7 @@ class _Command:
         options = self._options
         if options.retry_errors and not self._target.state.exists():
             raise BulkFileError(f"{options.output} has no errors to retry: no run has written it")
+        self._prompt.check_columns(self._source.rows_with_all_columns())
         check_export(self._source, self._target)
         with Store(
             self._target,
