@@ -15,7 +15,7 @@ import msgspec
 
 from hfgen._core.dialects.base import DECODE_ERRORS
 from hfgen._core.errors import BulkFileError
-from hfgen._files.durable import check_in_place, write_error
+from hfgen._files.durable import check_in_place, translate_write_errors, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -293,6 +293,9 @@ class State:
             if code in _WRITE_ERRORS:
                 raise write_error(self._path, str(error)) from error
             raise self._damaged_error(str(error)) from error
+        except UnicodeDecodeError as error:
+            # In a message of SQLite that shows a part of the file.
+            raise self._damaged_error(str(error)) from error
 
     def _damaged_error(self, reason: str) -> BulkFileError:
         return BulkFileError(
@@ -316,10 +319,12 @@ def _check_side_files(path: Path) -> None:
         BulkFileError: There is such a file.
     """
     journal, log = side_files(path)
-    foreign = [log] if log.exists() else []
-    with suppress(FileNotFoundError), journal.open("rb") as file:
-        start = file.read(len(_JOURNAL_STARTS[0]))
-        if start and start not in _JOURNAL_STARTS:
-            foreign.append(journal)
-    for name in foreign:
-        raise BulkFileError(f"{name} belongs to another program; move it away")
+    start = b""
+    if journal.exists():
+        with translate_write_errors(journal), journal.open("rb") as file:
+            start = file.read(len(_JOURNAL_STARTS[0]))
+    is_journal = any(known.startswith(start) for known in _JOURNAL_STARTS)
+    if log.exists() or not is_journal:
+        raise BulkFileError(
+            f"{journal if not is_journal else log} belongs to another program; move it away"
+        )
