@@ -2,14 +2,15 @@
 
 Times that Python cannot represent become text as in ISO 8601: those with nanoseconds, and those
 outside of the years 1 to 9999, as which some databases store "infinity". Such years have a sign and
-six digits, as in JavaScript. A time whose zone is unknown to this system, or in whose zone it would
-lie outside of these years, is given in UTC.
+six digits, as in JavaScript. A time is given in UTC if its zone is unknown to this system, if it
+would lie outside of these years in its zone, or if the offset of its zone had seconds, as before
+time zones were introduced: ISO 8601 has only hours and minutes.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from hfgen._files.row import UnreadableValue, encode
@@ -30,11 +31,16 @@ def convert_column(pa: Any, column: Any) -> list[Any]:
         pa: pyarrow.
         column: The array.
     """
+    kind = str(column.type)
     # With pandas installed, pyarrow returns times with nanoseconds as types of pandas.
-    if "[ns" not in str(column.type):
+    is_readable = "[ns" not in kind
+    if "tz=" in kind:
+        is_readable &= pa.types.is_timestamp(column.type)
+    if is_readable:
         with suppress(*_CONVERSION_ERRORS):
             values: list[Any] = column.to_pylist()
-            return values
+            if "tz=" not in kind or not any(map(_has_odd_offset, values)):
+                return values
     return [_convert_value(pa, scalar) for scalar in column]
 
 
@@ -67,7 +73,7 @@ def _read_scalar(pa: Any, scalar: Any, problems: list[str]) -> Any:
 def _read_leaf(pa: Any, scalar: Any, problems: list[str]) -> Any:
     try:
         if getattr(scalar.type, "unit", "") != "ns":
-            return scalar.as_py()
+            return _read_moment(scalar)
     except UnicodeDecodeError as error:
         problems.append(f"not UTF-8: byte {error.object[error.start]:#04x} at {error.start}")
         return error.object.decode("utf-8", "replace")
@@ -94,13 +100,23 @@ def _format_time(pa: Any, scalar: Any) -> str:
 def _format_timestamp(pa: Any, value: int, unit: str, zone: str | None) -> str:
     seconds, rest = divmod(value, _PER_SECOND[unit])
     try:
-        moment = encode(pa.scalar(seconds, pa.timestamp("s", zone)).as_py()).decode()[1:-1]
+        moment = encode(_read_moment(pa.scalar(seconds, pa.timestamp("s", zone)))).decode()[1:-1]
         # Without a fraction and before the offset, such a text always has this length.
         text, offset = moment[:19], moment[19:]
     except _CONVERSION_ERRORS:
         days, second = divmod(seconds, _DAY_SECONDS)
         text, offset = f"{_format_date(days)}T{_format_clock(second)}", "Z" if zone else ""
     return text + _format_fraction(rest, unit) + offset
+
+
+def _read_moment(scalar: Any) -> Any:
+    value = scalar.as_py()
+    return value.astimezone(UTC) if _has_odd_offset(value) else value
+
+
+def _has_odd_offset(value: Any) -> bool:
+    offset = value.utcoffset() if isinstance(value, datetime) else None
+    return offset is not None and offset.seconds % 60 != 0
 
 
 def _format_date(days: int) -> str:
