@@ -36,9 +36,11 @@ def as_event(data):
     return b"data: " + (data if isinstance(data, bytes) else data.encode()) + b"\n\n"
 
 
-def read(dialect, *events, select=select_chunk):
+def read(dialect, *events, select=select_chunk, sequences=1):
+    request = {"inputs": "", "parameters": {"num_return_sequences": sequences}}
+
     def read_pieces(pieces):
-        decoder = EventBody(DIALECTS[dialect](), select)
+        decoder = EventBody(DIALECTS[dialect](request), select)
         items = [item for piece in pieces for item in decoder.feed(piece)]
         return items + list(decoder.finish())
 
@@ -149,7 +151,7 @@ class TestHalvesOfACharacter:
 
         chunks = read(
             "completions", piece(0, "\\ud83d"), piece(1, "b"), piece(0, "\\ude00", '"length"'),
-            piece(1, "c", '"length"'), "[DONE]",
+            piece(1, "c", '"length"'), "[DONE]", sequences=2,
         )  # fmt: skip
         assert {c.sequence: c.generated_text for c in chunks if c.generated_text} == {
             0: SMILE,

@@ -64,10 +64,6 @@ def main(folder, kills):
     in_the_middle, with_text = 0, set()
     for seed in range(kills):
         in_the_middle += kill_writer(out, seed, chance.uniform(0, 0.1))
-        if chance.random() < 0.3:
-            # What a machine that loses its power may leave behind the last sync.
-            with out.open("ab") as file:
-                file.write(b'{"id": 7, "text": "' + bytes(chance.randrange(5000)))
         with open_store(out) as store:
             done = {index: json.loads(line) for index, line in store.read_lines()}
             assert sorted(ids(out)) == list(done)

@@ -12,7 +12,7 @@ import pytest
 
 from helpers.finished_rows import finish, limit_file_size, open_store, record
 from hfgen import BulkFileError
-from hfgen._files.export import export, keeps_input_columns
+from hfgen._files.export import check_export, export, keeps_input_columns
 from hfgen._files.source import Source
 from hfgen._files.target import Target
 
@@ -30,7 +30,7 @@ def export_file(source, out):
     with open_store(out) as store:
         finish(store, source, columns=not keeps_input_columns(source, Target.from_name(str(out))))
         export(store, source, Target.from_name(str(out)))
-    assert not list(out.parent.glob("*.new"))
+    assert not list(out.parent.glob("*.tmp"))
     return out
 
 
@@ -131,6 +131,33 @@ class TestParquetOfParquet:
         kept = (tmp_path / "out.parquet.rows.jsonl").read_text()
         assert "price" not in kept
 
+    @pytest.mark.parametrize(
+        "column",
+        [
+            pa.array(["a" * 40, None, "c"], pa.string_view()),
+            pa.array([[b"x"], None, []], pa.list_(pa.binary_view())),
+            pa.array([[1], None, []], pa.list_view(pa.int32())),
+            pa.Array.from_buffers(pa.string(), 3, pa.array([b"a", b"\xff", b"c"]).buffers()),
+            pa.array([2**63 - 1, None, 0], pa.int64()).cast(pa.timestamp("us")),
+            pa.array([2**31 - 1, None, 0], pa.int32()).cast(pa.date32()),
+            pa.array([1, None, 0], pa.int64()).cast(pa.timestamp("ns", "Mars/Phobos")),
+            pa.array([1, None, 0], pa.int64()).cast(pa.duration("ns")),
+        ],
+        ids=lambda column: str(column.type),
+    )
+    def test_any_column_comes_out_as_it_was(self, table, tmp_path, column):
+        source = table(pa.table({"inputs": ["a", "b", "c"], "column": column}))
+        out = tmp_path / "out.parquet"
+        check_export(source, Target.from_name(str(out)))
+        read = pq.read_table(export_file(source, out))
+        assert read["generated_text"].to_pylist() == ["a", "b", "c"]
+        assert read["column"].type == pq.read_schema(source.path).field("column").type
+        assert (
+            read["column"]
+            .combine_chunks()
+            .equals(pq.read_table(source.path)["column"].combine_chunks())
+        )
+
     def test_results_are_joined_by_index(self, table, tmp_path):
         count = 5000
         source = table(pa.table({"inputs": [str(n) for n in range(count)]}), row_group_size=777)
@@ -190,6 +217,41 @@ def test_it_takes_the_place_of_an_older_one(lines, tmp_path):
     assert export_file(lines({"inputs": "a"}, {"inputs": "b"}), out).read_bytes() != first
 
 
+def test_files_of_others_stay(lines, tmp_path):
+    other, out = tmp_path / "out.parquet.new", tmp_path / "out.parquet"
+    other.write_text("precious\n")
+    export_file(lines({"inputs": "a"}), out)
+    assert other.read_text() == "precious\n"
+    for content in (b"made by others\n", out.read_bytes() + b"changed by others\n"):
+        out.write_bytes(content)
+        with pytest.raises(BulkFileError, match="is not what a run has written there"):
+            open_store(out)
+        assert out.read_bytes() == content
+    export_again = open_store(out, restart=True)
+    with export_again as store:
+        export(store, lines({"inputs": "a"}), Target.from_name(str(out)))
+    assert pq.read_table(out).num_rows == 0
+
+
+@pytest.mark.parametrize(("name", "module"), [("out.parquet", "pyarrow"), ("out.jsonl.zst", None)])
+def test_what_is_missing_for_the_output_is_told_before_the_run(lines, monkeypatch, name, module):
+    module = module or ("compression" if sys.version_info >= (3, 14) else "backports")
+    for loaded in [loaded for loaded in sys.modules if loaded.split(".")[0] == module]:
+        monkeypatch.setitem(sys.modules, loaded, None)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(BulkFileError, match=r"needs .*: pip install 'hfgen\[bulk\]'"):
+        check_export(lines(), Target.from_name(name))
+
+
+def test_an_output_that_others_make_meanwhile(lines, tmp_path):
+    out = tmp_path / "out.jsonl.gz"
+    with open_store(out) as store:
+        out.write_text("precious\n")
+        with pytest.raises(BulkFileError, match="is not what a run has written there"):
+            export(store, lines(), Target.from_name(str(out)))
+    assert out.read_text() == "precious\n"
+
+
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl.gz"])
 def test_without_room_the_older_one_stays(lines, tmp_path, name):
     out = export_file(lines({"inputs": "a"}), tmp_path / name)
@@ -200,6 +262,6 @@ def test_without_room_the_older_one_stays(lines, tmp_path, name):
         with limit_file_size(20_000), pytest.raises(BulkFileError, match=f"cannot write .*{name}"):
             export(store, source, Target.from_name(str(out)))
         assert out.read_bytes() == before
-        assert not list(tmp_path.glob("*.new"))
+        assert not list(tmp_path.glob("*.tmp"))
         export(store, source, Target.from_name(str(out)))
     assert out.read_bytes() != before

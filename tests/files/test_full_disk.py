@@ -43,7 +43,10 @@ def test_it_goes_on_when_there_is_room(out, full):
     assert error.message.startswith(f"cannot write {file}: ")
     assert "What was committed is safe" in error.message
     with open_store(out) as store:
-        assert [n for n, _ in store.read_lines()] == done
+        found = [n for n, _ in store.read_lines()]
+        # The state may have had room for one more.
+        assert found in (done, [*done, len(done)])
+        done = found
         rest = [row.index for row in store.skip_finished(rows(len(done) + 10))]
         assert rest == list(range(len(done), len(done) + 10))
         store.commit([record(n) for n in rest])
@@ -63,11 +66,13 @@ def test_a_rewriting_without_room_leaves_all_as_it_was(out, verb):
         before = out.read_bytes()
         with (
             limit_file_size(50_000),
-            pytest.raises(BulkFileError, match=r"cannot write .*\.rewrite"),
+            pytest.raises(BulkFileError, match="cannot write "),
         ):
             getattr(store, verb)()
         assert out.read_bytes() == before
-        assert not out.with_name("out.jsonl.rewrite").exists()
+        assert {path.name for path in out.parent.iterdir()} == {
+            "out.jsonl", "out.jsonl.state", "out.jsonl.state-journal",
+        }  # fmt: skip
     with open_store(out) as store:
         store.commit([record(7)])
         getattr(store, verb)()
@@ -95,6 +100,8 @@ with open_store(out) as store:
         print(error.message)
 open(ballast, "wb").close()
 with open_store(out) as store:
+    # The state may have had room for one more.
+    done = [index for index, _ in store.read_lines()]
     rest = [row.index for row in store.skip_finished(rows(len(done) + 10))]
     assert rest == list(range(len(done), len(done) + 10)), rest
     store.commit([record(index) for index in rest])

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfgen import BulkFileError
+from hfgen import BulkFileError, InvalidRequestError
 from hfgen._files import parquet
 from hfgen._files.parquet import Shape
+from hfgen._files.prompt import Prompt
 from hfgen._files.row import encode
 
 
@@ -41,7 +42,7 @@ def test_values_are_pythons_own():
 def test_nanoseconds_are_kept_as_text():
     table = pa.table({"t": pa.array([1, None], pa.timestamp("ns"))})
     first, second = parquet.read_rows(write_table(table))
-    assert first.columns == {"t": "1970-01-01 00:00:00.000000001"}
+    assert first.columns == {"t": "1970-01-01T00:00:00.000000001"}
     assert second.columns == {"t": None}
 
 
@@ -57,10 +58,18 @@ def test_indices_go_through_all_batches_and_row_groups():
 def test_text_that_is_no_utf8_spoils_its_own_row():
     raw = pa.array([b"a", b"\xff", b"c"], pa.binary())
     text = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
-    rows = list(parquet.read_rows(write_table(pa.table({"inputs": text}))))
+    nested = pa.StructArray.from_arrays([text, pa.array([1, 2, 3])], ["a", "b"])
+    table = pa.table({"inputs": ["x", "y", "z"], "text": text, "nested": nested})
+    rows = list(parquet.read_rows(write_table(table)))
     assert [row.index for row in rows] == [0, 1, 2]
-    assert rows[1].problem.startswith("not readable: ")
-    assert [rows[0].columns, rows[2].columns] == [{"inputs": "a"}, {"inputs": "c"}]
+    assert [Prompt()(row)["inputs"] for row in rows] == ["x", "y", "z"]
+    written = [msgspec.json.decode(encode(row.columns)) for row in rows]
+    assert [columns["text"] for columns in written] == ["a", "\ufffd", "c"]
+    assert written[1]["nested"] == {"a": "\ufffd", "b": 2}
+    for column in ("text", "nested"):
+        assert rows[0].value(column)
+        with pytest.raises(InvalidRequestError, match=f"column '{column}' cannot be read: not UTF"):
+            rows[1].value(column)
 
 
 def test_what_is_no_parquet():

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import re
 from decimal import Decimal
 
 import pytest
@@ -43,6 +44,40 @@ def test_without_a_prompt():
 def test_an_unreadable_row_says_why():
     with pytest.raises(InvalidRequestError, match=r"^not JSON$"):
         Prompt("{inputs}")(unreadable_row(0, "{", "not JSON"))
+
+
+ROWS = [
+    unreadable_row(0, "{", "not JSON"),
+    Row(1, {"id": 1, "text": "a"}),
+    Row(2, {"id": 2, "inputs": "b", "note": None}),
+]
+
+
+@pytest.mark.parametrize(
+    ("template", "count", "message"),
+    [
+        (None, 3, None),
+        (None, 2, "no prompt: the input has no column `inputs` or `prompt`; make one of its "),
+        ("{id} {note}", 3, None),
+        ("{id} {note}", 2, "the template names the column 'note', the input has 'id', 'text'"),
+        ("{nope}", 3, "the column 'nope', the input has 'id', 'text', 'inputs', 'note'"),
+        ("no column", 3, None),
+        ("{nope}", 1, None),
+        ("{nope}", 0, None),
+    ],
+)
+def test_columns_are_known_before_the_run(template, count, message):
+    if message is None:
+        Prompt(template).check_columns(ROWS[:count])
+    else:
+        with pytest.raises(InvalidRequestError, match=re.escape(message)):
+            Prompt(template).check_columns(ROWS[:count])
+
+
+def test_no_more_rows_are_taken_than_are_needed():
+    rows = iter(ROWS)
+    Prompt("{text}").check_columns(rows)
+    assert next(rows).index == 2
 
 
 @pytest.mark.parametrize(
@@ -94,6 +129,7 @@ def test_a_template_reaches_columns_only():
     assert "'0'" in problem({"text": "a"}, "{0}")
     assert "'text[0]'" in problem({"text": "a"}, "{text[0]}")
     assert "which is null" in problem({"text": None}, "{text}")
+    assert "which is nan" in problem({"text": float("nan")}, "{text}")
 
 
 @pytest.mark.parametrize("template", ["{", "a } b", "{}", "{text!r}", "{text:>10}", "{text:{w}}"])

@@ -5,6 +5,8 @@ import gzip
 import os
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hfgen import BulkFileError
@@ -97,6 +99,78 @@ def test_the_file_is_named_in_what_is_wrong_inside(file):
 def test_the_digest_is_that_of_the_content(file):
     first, same, other = file("a.txt", b"a"), file("b.txt", b"a"), file("c.txt", b"b")
     assert first.digest() == same.digest() != other.digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "indices"),
+    [
+        ("in.jsonl", b'{"a": 1}\n{"b": 2}\n', [0, 1]),
+        ("in.csv", b"a,b\nnone\n1,2\n3,4\n", [0, 1]),
+        ("in.txt", b"a\nb\n", [0]),
+    ],
+)
+def test_rows_with_all_columns(file, name, data, indices):
+    assert [row.index for row in file(name, data).rows_with_all_columns()] == indices
+
+
+class TestChangedMeanwhile:
+    DATA = b"".join(b'{"inputs": "%d"}\n' % n for n in range(20_000))
+    MESSAGE = r"cannot read .*in\.jsonl.*: it was changed during the run\. Put it back"
+
+    @pytest.fixture(params=["", ".gz", ".zst"])
+    def source(self, file, request):
+        source = file(f"in.jsonl{request.param}", PACK[request.param](self.DATA))
+        source.digest()
+        return source
+
+    def change_in_the_middle(self, source, change):
+        texts = []
+        for row in source.rows():
+            if not texts:
+                change(source.path)
+            texts.append(row.value("inputs"))
+        return texts
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda path: os.truncate(path, path.stat().st_size // 2),
+            lambda path: os.truncate(path, 0),
+            lambda path: path.write_bytes(path.read_bytes() * 2),
+            lambda path: path.write_bytes(path.read_bytes()[:-9] + b"_" * 9),
+        ],
+        ids=["shorter", "empty", "longer", "other"],
+    )
+    def test_nothing_is_read_of_what_was_changed(self, source, change):
+        with pytest.raises(BulkFileError, match=self.MESSAGE):
+            self.change_in_the_middle(source, change)
+        for read in (prompts, lambda source: source.count()):
+            with pytest.raises(BulkFileError, match=self.MESSAGE):
+                read(source)
+
+    def test_what_is_put_back_is_read(self, source):
+        data = source.path.read_bytes()
+        source.path.write_bytes(b"")
+        with pytest.raises(BulkFileError, match=self.MESSAGE):
+            source.count()
+        source.path.write_bytes(data)
+        assert (source.count(), len(prompts(source))) == (20_000, 20_000)
+
+    def test_a_new_file_of_that_name_does_not_change_what_is_being_read(self, source):
+        texts = self.change_in_the_middle(source, lambda path: path.rename(path.with_name("other")))
+        assert len(texts) == 20_000
+
+    def test_a_new_date_is_no_change(self, source):
+        assert len(self.change_in_the_middle(source, lambda path: os.utime(path, (1, 1)))) == 20_000
+
+    def test_parquet(self, tmp_path):
+        path = tmp_path / "in.parquet"
+        table = pa.table({"inputs": [str(n) * 9 for n in range(50_000)]})
+        pq.write_table(table, path, row_group_size=1000)
+        source = Source.from_name(str(path))
+        source.digest()
+        with pytest.raises(BulkFileError, match="changed during the run"):
+            self.change_in_the_middle(source, lambda path: os.truncate(path, 1000))
 
 
 def test_leaving_the_rows_closes_the_file(file):

@@ -1,6 +1,7 @@
 """Finished rows are kept, once each."""
 
 import os
+import random
 import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -52,15 +53,21 @@ class TestGoingOn:
             assert (store.done, store.generated_tokens) == (6, 7)
             assert store.errors == {"ServerError": 2, "TimeoutError": 1}
 
-    def test_what_was_torn_is_cut_off(self, out):
-        commit_records(out, record(0))
-        committed = out.read_bytes()
-        for torn in (b"{", b'{"id": 1}\n', b'{"id": 1}\n{"id"', b"\0" * 5000):
-            out.write_bytes(committed + torn)
-            commit_records(out)
-            assert out.read_bytes() == committed
-        commit_records(out, record(1))
-        assert ids(out) == [0, 1]
+    def test_what_was_torn_is_mended(self, out, tmp_path):
+        state = out.with_name("out.jsonl.state")
+        with open_store(out) as store:
+            store.commit([record(0)])
+            store.commit([record(1), record(2)])
+            # What the process leaves if it is killed now.
+            left = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        whole, first = left[out], len(record(0).line)
+        assert state in left
+        for size in range(first, len(whole) + 1):
+            for torn in (whole[:size], whole[:size] + bytes(len(whole) - size)):
+                for path, data in (left | {out: torn}).items():
+                    path.write_bytes(data)
+                assert unfinished_rows(out, 4) == [3]
+                assert out.read_bytes() == whole
 
     def test_no_row_twice(self, out):
         commit_records(out, record(0))
@@ -177,17 +184,54 @@ class TestRefusing:
         whole = out.read_bytes()
         out.write_bytes(whole[:-1])
         message = refusal_message(out)
-        assert f"was changed: no line ends at byte {len(whole)}" in message
+        assert f"was changed: it has {len(whole) - 1} bytes, and had {len(whole)}" in message
         assert "--restart" in message
         out.write_bytes(whole)
         assert unfinished_rows(out, 3) == [2]
 
     def test_an_output_that_was_changed(self, out):
         commit_records(out, record(0), record(1))
-        changed = out.read_bytes().replace(b'"text"', b'"other text"')
+        for old, new, message in (
+            (b'"text"', b'"TEXT"', "was changed: the line that was written at byte"),
+            (b'"text"', b'"other text"', "has 12 bytes that no run has written"),
+            (b'"text"', b'""', "was changed: it has"),
+        ):
+            whole = out.read_bytes()
+            changed = whole.replace(old, new)
+            out.write_bytes(changed)
+            assert message in refusal_message(out)
+            assert out.read_bytes() == changed
+            out.write_bytes(whole)
+
+    @pytest.mark.parametrize("more", [b'{"id": 9}\n', b"{", b"\0" * 5000])
+    @pytest.mark.parametrize("end", ["closed", "killed"])
+    def test_lines_that_others_appended(self, out, tmp_path, more, end):
+        with open_store(out) as store:
+            store.commit([record(0)])
+            left = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        if end == "killed":
+            for path, data in left.items():
+                path.write_bytes(data)
+        changed = left[out] + more
         out.write_bytes(changed)
-        assert "was changed: no line ends at byte" in refusal_message(out)
+        message = refusal_message(out)
+        assert f"has {len(more)} bytes that no run has written, behind byte 22" in message
+        assert "--restart" in message
         assert out.read_bytes() == changed
+        assert unfinished_rows(out, 1, restart=True) == [0]
+
+    def test_a_state_that_is_empty(self, out):
+        commit_records(out, record(0))
+        out.with_name("out.jsonl.state").write_bytes(b"")
+        whole = out.read_bytes()
+        assert "out.jsonl.state is missing or empty" in refusal_message(out)
+        assert out.read_bytes() == whole
+
+    def test_an_output_that_others_made_behind_a_run_without_rows(self, out):
+        commit_records(out)
+        out.write_text("precious\n")
+        assert "9 bytes that no run has written, behind byte 0" in refusal_message(out)
+        assert out.read_text() == "precious\n"
 
     def test_a_second_process(self, out):
         script = "import sys; from helpers.finished_rows import open_store; open_store(sys.argv[1])"
@@ -205,7 +249,7 @@ class TestRefusing:
         state.execute("PRAGMA user_version = 99")
         state.execute("CREATE TABLE other (a)")
         state.close()
-        assert "made by a newer hfgen" in refusal_message(out)
+        assert "made by another version of hfgen" in refusal_message(out)
         assert unfinished_rows(out, 2, restart=True) == [0, 1]
 
     @pytest.mark.parametrize("restart", [False, True])
@@ -229,6 +273,68 @@ class TestRefusing:
         data[4096:] = b"\xa5" * (len(data) - 4096)
         state.write_bytes(data)
         assert "damaged" in refusal_message(out)
+
+    def test_a_state_that_is_damaged_anywhere(self, out, tmp_path):
+        """It is refused, or does not matter; and the output stays as it is."""
+        commit_records(out, *(record(n, "ServerError" if n % 3 else None) for n in range(60)))
+        state, chance = out.with_name("out.jsonl.state"), random.Random(14)
+        whole, output = state.read_bytes(), out.read_bytes()
+        refused = 0
+        for _ in range(150):
+            data = bytearray(whole)
+            start = chance.randrange(len(data))
+            for position in range(start, min(start + chance.choice([1, 1, 8, 100]), len(data))):
+                data[position] = chance.randrange(256)
+            state.write_bytes(data[: chance.choice([len(data), len(data), start])])
+            try:
+                with open_store(out) as store:
+                    assert len(list(store.read_lines())) == store.done
+            except BulkFileError:
+                refused += 1
+            assert out.read_bytes() == output
+            assert {path.name for path in tmp_path.iterdir()} <= {out.name, state.name}
+        assert refused > 20
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE meta SET value = CAST('x' AS BLOB) WHERE key = 'end'",
+            "UPDATE meta SET value = '7' WHERE key = 'end'",
+            "UPDATE meta SET value = CAST('7' AS BLOB) WHERE key = 'end'",
+            "UPDATE meta SET value = CAST('[1]' AS BLOB) WHERE key = 'settings'",
+            "UPDATE meta SET value = CAST('\"in.jsonl\"' AS BLOB) WHERE key = 'scratch'",
+            "DELETE FROM meta WHERE key = 'pending'",
+            "DELETE FROM meta WHERE key = 'tail'",
+            "DROP TABLE meta",
+            "DROP TABLE rows",
+            "DELETE FROM rows",
+            "DELETE FROM rows WHERE idx = 1",
+            "UPDATE rows SET offset = 'x' WHERE idx = 1",
+            "UPDATE rows SET error = CAST(x'ff' AS TEXT) WHERE idx = 1",
+            "UPDATE rows SET generated_tokens = 'x' WHERE idx = 1",
+            "UPDATE rows SET idx = -1 WHERE idx = 1",
+        ],
+    )
+    def test_a_state_with_other_values(self, out, tmp_path, statement):
+        (tmp_path / "in.jsonl").write_text("precious\n")
+        commit_records(out, record(0), record(1), record(2))
+        output = out.read_bytes()
+        state = sqlite3.connect(out.with_name("out.jsonl.state"))
+        state.execute(statement)
+        state.commit()
+        state.close()
+        assert "no state of a bulk run, or damaged: " in refusal_message(out)
+        assert out.read_bytes() == output
+        assert (tmp_path / "in.jsonl").read_text() == "precious\n"
+
+    @pytest.mark.parametrize("ending", ["-journal", "-wal"])
+    def test_files_of_others_where_the_database_has_its_own(self, out, ending):
+        other = out.with_name(f"out.jsonl.state{ending}")
+        other.write_text("precious\n")
+        for options in ({}, {"restart": True}):
+            assert f"{other} belongs to another program" in refusal_message(out, **options)
+            assert f"{other} is the input" in refusal_message(out, source=other, **options)
+        assert other.read_text() == "precious\n"
 
     @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder like it")
     def test_a_folder_that_cannot_be_written(self):
@@ -315,7 +421,60 @@ class TestRewriting:
         with open_store(out) as store, pytest.raises(BulkFileError, match="was changed"):
             store.sort()
         assert out.read_bytes() == data
-        assert not out.with_name("out.jsonl.rewrite").exists()
+        assert {path.name for path in out.parent.iterdir()} == {"out.jsonl", "out.jsonl.state"}
+
+    def test_files_of_others_stay(self, out, tmp_path):
+        others = [tmp_path / f"out.jsonl.{ending}" for ending in ("rewrite", "new", "tmp")]
+        for other in others:
+            other.write_text("precious\n")
+        commit_records(out, record(1), record(0, "ServerError"))
+        with open_store(out, source=others[0]) as store:
+            store.sort()
+            store.forget_errors()
+        assert {other.read_text() for other in others} == {"precious\n"}
+        assert len(list(tmp_path.iterdir())) == 5
+
+
+class TestChangedMeanwhile:
+    @pytest.fixture
+    def store(self, tmp_path):
+        (tmp_path / "folder").mkdir()
+        with open_store(tmp_path / "folder" / "out.jsonl") as store:
+            store.commit([record(0)])
+            yield store
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda folder: (folder / "out.jsonl").unlink(),
+            lambda folder: (folder / "out.jsonl.state").unlink(),
+            lambda folder: (folder / "out.jsonl").rename(folder / "other"),
+            lambda folder: folder.rename(folder.with_name("other")),
+            shutil.rmtree,
+            lambda folder: shutil.copy(folder / "out.jsonl", folder / "copy").rename(
+                folder / "out.jsonl"
+            ),
+        ],
+    )
+    def test_an_output_that_is_no_longer_there(self, store, tmp_path, change):
+        change(tmp_path / "folder")
+        for step in (store.check_in_place, lambda: store.commit([record(1)])):
+            with pytest.raises(BulkFileError, match="was removed, moved or replaced while the run"):
+                step()
+        assert store.done == 1
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [(b"", "was changed: it has 0 bytes"), (b"x" * 99, "has 77 bytes that no run has written")],
+    )
+    def test_an_output_that_others_write(self, store, tmp_path, content, message):
+        out = tmp_path / "folder" / "out.jsonl"
+        out.write_bytes(content)
+        with pytest.raises(BulkFileError, match=message):
+            store.commit([record(1)])
+        with pytest.raises(BulkFileError, match=message):
+            store.check_in_place()
+        assert out.read_bytes() == content
 
 
 def test_lines_come_in_the_order_of_the_input(out):
@@ -333,7 +492,7 @@ def test_a_copy_of_output_and_state_goes_on_elsewhere(out, tmp_path):
     assert unfinished_rows(tmp_path / "other" / "out.jsonl", 2) == [1]
 
 
-def test_lines_are_on_the_disk_before_the_state_says_so(out, monkeypatch):
+def test_the_state_has_the_lines_before_the_output_has(out, monkeypatch):
     steps = []
 
     def note_calls(function, step):
@@ -353,8 +512,8 @@ def test_lines_are_on_the_disk_before_the_state_says_so(out, monkeypatch):
         store.commit([record(0)])
     size = len(record(0).line)
     assert [step for step in steps if step == "COMMIT" or "sync" in step] == [
-        f"sync {size}",
         "COMMIT",
+        f"sync {size}",
     ]
 
 

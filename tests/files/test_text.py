@@ -1,14 +1,16 @@
 """Plain text, JSON Lines, CSV and TSV as rows."""
 
 import io
+import pickle
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfgen import BulkFileError
+from hfgen import BulkFileError, InvalidRequestError
 from hfgen._files import text as lines
+from hfgen._files.prompt import Prompt
 from hfgen._files.row import encode
 from hfgen._files.text import Delimited
 
@@ -67,14 +69,14 @@ def test_blank_lines_are_no_objects():
         (b'{"inputs": "torn', "not JSON: "),
         (b"{'inputs': 'a'}", "not JSON: "),
         (b'{"inputs": "a"} b', "not JSON: "),
-        (b'{"a": NaN}', "not JSON: "),
+        (b'{"a": NaN', "not JSON: "),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not JSON: "),
         (b'"a prompt"', "not a JSON object: expected `object`, got `str`"),
         (b"[1]", "not a JSON object: expected `object`, got `array`"),
         (b"null", "not a JSON object: "),
-        (b'{"a": "\xff"}', "not UTF-8: byte 0xff at 7 in the line"),
-        (b'{"a": "\xed\xa0\x80"}', "not UTF-8: "),
-        (b'{"a": "\\ud800"}', "not JSON: "),
+        (b'{"a": "\xff"', "not UTF-8: byte 0xff at 7 in the line"),
+        (b'["\xff"]', "not UTF-8: "),
+        (b'["a", NaN]', "not a JSON object: "),
     ],
 )
 def test_a_line_that_is_no_object_is_a_row_with_a_problem(line, problem):
@@ -83,6 +85,35 @@ def test_a_line_that_is_no_object_is_a_row_with_a_problem(line, problem):
     assert bad.problem.startswith(problem)
     assert bad.index == 1
     assert bad.columns == {"row": line.decode("utf-8", "replace")}
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "problem"),
+    [
+        (b"NaN", None, "nan is not JSON"),
+        (b'{"a": [1.10, -Infinity]}', {"a": [1.1, None]}, "-inf is not JSON"),
+        (b'"a \\ud83d b"', "a \ufffd b", "half of a surrogate pair"),
+        (b'["\\ude00\\ud83d"]', ["\ufffd\ufffd"], "half of a surrogate pair"),
+        (b'"a\xff"', "a\ufffd", "bytes that are not UTF-8"),
+        (b'{"\xff": 1}', {"\ufffd": 1}, "bytes that are not UTF-8"),
+    ],
+)
+def test_only_the_column_with_such_a_value_cannot_be_read(value, kept, problem):
+    number = b"123456789012345678901234567890.10"
+    line = b'{"inputs": "\\ud83d\\ude00", "n": %b, "bad": %b, "x": {"a": []}}'
+    (row,) = objects(line % (number, value))
+    assert row.problem is None
+    assert row.value("inputs") == "\U0001f600"
+    assert bytes(row.columns["n"]) == number
+    assert row.value("x") == {"a": []}
+    assert msgspec.json.decode(encode(row.columns))["bad"] == kept
+    with pytest.raises(InvalidRequestError, match=f"column 'bad' cannot be read: .*{problem}"):
+        row.value("bad")
+    assert Prompt()(row) == {"inputs": "\U0001f600"}
+    with pytest.raises(InvalidRequestError, match="column 'bad' cannot be read: "):
+        Prompt("{inputs} {bad}")(row)
+    assert len(row.digest()) == 8
+    assert encode(pickle.loads(pickle.dumps(row)).columns) == encode(row.columns)
 
 
 @given(st.binary())
@@ -122,7 +153,6 @@ def test_a_prompt_may_be_long():
         (b"1", "it has 1 fields, the first line has 2"),
         (b"1,2,3", "it has 3 fields, the first line has 2"),
         (b'1,"a"b', "not CSV: "),
-        (b"1,\xff", "not UTF-8"),
     ],
 )
 def test_a_record_that_does_not_fit_is_a_row_with_a_problem(record, problem):
@@ -148,14 +178,42 @@ def test_a_quote_without_its_end_swallows_so_much_and_no_more():
     assert all(row.columns == {"text": "x" * 999} for row in rest)
 
 
-def test_columns_need_names_of_their_own():
-    with pytest.raises(BulkFileError, match="has the column 'a' twice"):
-        read(b"a,b,a\n1,2,3\n")
+def test_only_the_field_that_is_not_utf8_cannot_be_read():
+    (row,) = read(b'id,text,note\n1,"a\r\nb",\xff!\n')
+    assert (row.problem, row.value("id"), row.value("text")) == (None, "1", "a\r\nb")
+    assert msgspec.json.decode(encode(row.columns))["note"] == "\ufffd!"
+    with pytest.raises(InvalidRequestError, match="column 'note' cannot be read: not UTF-8"):
+        row.value("note")
 
 
-def test_a_first_line_that_cannot_be_read():
-    with pytest.raises(BulkFileError, match="the first line must name the columns: not UTF-8"):
-        read(b"a,\xff\n1,2\n")
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
+def test_any_line_end(end):
+    data = end.join([b"id,text", b'1,"a\rb\nc\r\nd"', b"", b"2,\xc3\xbc", b""])
+    assert columns(data) == [{"id": "1", "text": "a\rb\nc\r\nd"}, {"id": "2", "text": "ü"}]
+    assert CSV.count_rows(io.BytesIO(data)) == 2
+
+
+@pytest.mark.parametrize("header", [b"inputs,,", b'inputs,""," "'])
+def test_columns_without_a_name(header):
+    data = header + b"\na,,\nb,,c\n"
+    assert columns(data) == [{"inputs": "a"}, {"inputs": "b", "column_3": "c"}]
+    assert CSV.count_rows(io.BytesIO(data)) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"a,b,a\n1,2,3\n", "has the column 'a' twice"),
+        (b"a,\xff\n1,2\n", "not UTF-8"),
+        (b'"a\n1,2\n', "not CSV: unexpected end of data"),
+        (b'"a"b\n1,2\n', "not CSV: "),
+    ],
+)
+def test_a_first_record_that_cannot_be_read_is_told_at_once(data, problem):
+    message = f"the first line must name the columns: .*{problem}"
+    for function in (CSV.count_rows, lambda stream: list(CSV.read_rows(stream))):
+        with pytest.raises(BulkFileError, match=message):
+            function(io.BytesIO(data))
 
 
 def test_an_empty_file_has_no_rows():

@@ -5,14 +5,15 @@ The rows are in the order of the input. At most one row group of Parquet is in m
 
 from __future__ import annotations
 
-from itertools import islice
+import io
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hfgen._core.errors import BulkFileError
 from hfgen._core.server_json import DECODE_ERRORS
 from hfgen._files import parquet
-from hfgen._files.durable import rename_durably, sync, translate_write_errors
 from hfgen._files.formats import COMPRESSIONS
 from hfgen._files.parquet import Shape
 from hfgen._files.record import RESULT_COLUMNS
@@ -40,6 +41,25 @@ def keeps_input_columns(source: Source, target: Target) -> bool:
     return source.encoding.format.name == target.encoding.format.name == "parquet"
 
 
+def check_export(source: Source, target: Target) -> None:
+    """Check before the run that its output can be written at its end, as far as that is known.
+
+    Raises:
+        BulkFileError: A package is missing, or Parquet cannot have a column of the input.
+    """
+    if not target.is_exported:
+        return
+    if target.encoding.compression:
+        COMPRESSIONS[target.encoding.compression](io.BytesIO(), "wb").close()
+        return
+    pa = parquet.import_pyarrow()
+    schema = _make_schema(pa, _make_result_shapes(), _choose_input(source, target))
+    try:
+        pa.parquet.ParquetWriter(io.BytesIO(), schema).close()
+    except pa.ArrowException as error:
+        raise BulkFileError(f"cannot write {target.path}: {error}") from error
+
+
 def export(store: Store, source: Source, target: Target) -> None:
     """Write the output from the finished rows, if the target is exported.
 
@@ -51,21 +71,15 @@ def export(store: Store, source: Source, target: Target) -> None:
     """
     if not target.is_exported:
         return
-    new = target.path.with_name(target.path.name + ".new")
-    with translate_write_errors(target.path):
-        try:
-            with new.open("wb") as file:
-                if target.encoding.compression:
-                    _compress(store, file, target.encoding.compression)
-                else:
-                    _write_parquet(
-                        store, file, source if keeps_input_columns(source, target) else None
-                    )
-                sync(file)
-            rename_durably(new, target.path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
+    with store.replace_output() as file:
+        if target.encoding.compression:
+            _compress(store, file, target.encoding.compression)
+        else:
+            _write_parquet(store, file, _choose_input(source, target))
+
+
+def _choose_input(source: Source, target: Target) -> Source | None:
+    return source if keeps_input_columns(source, target) else None
 
 
 def _compress(store: Store, file: BinaryIO, compression: str) -> None:
@@ -77,21 +91,30 @@ def _compress(store: Store, file: BinaryIO, compression: str) -> None:
 def _write_parquet(store: Store, file: BinaryIO, source: Source | None) -> None:
     pa = parquet.import_pyarrow()
     shapes = _derive_shapes(store, results_only=source is not None)
-    fields = [pa.field(name, shape.arrow_type(pa)) for name, shape in shapes.items()]
-    metadata = None
-    if source is None:
-        batches = _build_result_batches(pa, store, shapes, pa.schema(fields))
-    else:
-        with source.open() as stream:
-            input_schema = parquet.open_file(stream).schema_arrow
-        fields = [field for field in input_schema if field.name not in RESULT_COLUMNS] + fields
-        # Without the metadata of `datasets`: they describe the columns of the input only.
-        metadata = {k: v for k, v in (input_schema.metadata or {}).items() if k != b"huggingface"}
-        batches = _build_joined_batches(pa, store, shapes, source, pa.schema(fields))
-    schema = pa.schema(fields, metadata)
+    schema = _make_schema(pa, shapes, source)
+    plain_schema = schema.remove_metadata()
+    batches = (
+        _build_result_batches(pa, store, shapes, plain_schema)
+        if source is None
+        else _build_joined_batches(pa, store, shapes, source, plain_schema)
+    )
     with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for group in _group_batches(batches):
-            writer.write_table(pa.Table.from_batches(group, pa.schema(fields)).cast(schema))
+            table = pa.Table.from_batches(group, plain_schema)
+            writer.write_table(table.replace_schema_metadata(schema.metadata))
+
+
+def _make_schema(pa: Any, shapes: dict[str, Shape], source: Source | None) -> Any:
+    """Return the schema of the output: the input's columns, if it is given, and those of shapes."""
+    fields = [pa.field(name, shape.arrow_type(pa)) for name, shape in shapes.items()]
+    if source is None:
+        return pa.schema(fields)
+    with source.open() as stream:
+        input_schema = parquet.open_file(stream).schema_arrow
+    fields = [field for field in input_schema if field.name not in RESULT_COLUMNS] + fields
+    # Without the metadata of `datasets`: they describe the columns of the input only.
+    metadata = {k: v for k, v in (input_schema.metadata or {}).items() if k != b"huggingface"}
+    return pa.schema(fields, metadata)
 
 
 def _group_batches(batches: Iterator[Any]) -> Iterator[list[Any]]:
@@ -127,13 +150,19 @@ def _build_joined_batches(
             offsets.append(next_line[0] - first)
             results.append(_decode_columns(next_line[1]))
             next_line = next(lines, None)
-        finished = batch.take(pa.array(offsets, pa.int64()))
-        columns = [
-            finished.column(name) for name in batch.schema.names if name not in RESULT_COLUMNS
-        ]
-        yield pa.RecordBatch.from_arrays(
-            [*columns, *_build_arrays(pa, results, shapes)], schema=schema
-        )
+        columns = [batch.column(name) for name in batch.schema.names if name not in RESULT_COLUMNS]
+        columns_of_results = _build_arrays(pa, results, shapes)
+        # Slices, because pyarrow cannot take single rows of columns of all types.
+        for _, run in groupby(enumerate(offsets), lambda pair: pair[1] - pair[0]):
+            (position, offset), *rest = run
+            length = 1 + len(rest)
+            yield pa.RecordBatch.from_arrays(
+                [
+                    *(column.slice(offset, length) for column in columns),
+                    *(column.slice(position, length) for column in columns_of_results),
+                ],
+                schema=schema,
+            )
 
 
 def _read_input_batches(source: Source) -> Iterator[tuple[int, Any]]:
@@ -151,7 +180,19 @@ def _build_arrays(pa: Any, rows: list[dict[str, Any]], shapes: dict[str, Shape])
 def _derive_shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
     """Return the shapes of the columns: those of the input in order of appearance, then results."""
     inputs: dict[str, Shape] = {}
-    results = {
+    results = _make_result_shapes()
+    for _, line in store.read_lines():
+        for name, value in _decode_columns(line).items():
+            if name in RESULT_COLUMNS:
+                results.setdefault(name, Shape()).add(value)
+            elif not results_only:
+                inputs.setdefault(name, Shape()).add(value)
+    return {**inputs, **{name: results[name] for name in RESULT_COLUMNS if name in results}}
+
+
+def _make_result_shapes() -> dict[str, Shape]:
+    """Return the shapes of the columns that each output has besides those of the input."""
+    return {
         "generated_text": Shape("string"),
         "finish_reason": Shape("string"),
         "generated_tokens": Shape("int"),
@@ -165,13 +206,6 @@ def _derive_shapes(store: Store, *, results_only: bool) -> dict[str, Shape]:
             },
         ),
     }
-    for _, line in store.read_lines():
-        for name, value in _decode_columns(line).items():
-            if name in RESULT_COLUMNS:
-                results.setdefault(name, Shape()).add(value)
-            elif not results_only:
-                inputs.setdefault(name, Shape()).add(value)
-    return {**inputs, **{name: results[name] for name in RESULT_COLUMNS if name in results}}
 
 
 def _decode_columns(line: bytes) -> dict[str, Any]:

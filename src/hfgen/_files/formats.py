@@ -62,16 +62,18 @@ class Format:
         name: The ending of file names.
         read_rows: Yields the rows in a stream of bytes.
         count_rows: Returns how many rows a stream has, without decoding them.
+        has_own_columns: Whether each row has columns of its own; else all have the same.
     """
 
     name: str
     read_rows: Callable[[BinaryIO], Iterator[Row]]
     count_rows: Callable[[BinaryIO], int]
+    has_own_columns: bool = False
 
 
 _CSV, _TSV = text.Delimited(","), text.Delimited("\t")
 _FORMATS = (
-    Format("jsonl", text.read_json_rows, text.count_lines),
+    Format("jsonl", text.read_json_rows, text.count_lines, has_own_columns=True),
     Format("txt", text.read_text_rows, text.count_lines),
     Format("csv", _CSV.read_rows, _CSV.count_rows),
     Format("tsv", _TSV.read_rows, _TSV.count_rows),

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hfgen._core.errors import BulkFileError
+from hfgen._files.arrow_values import convert_column
 from hfgen._files.extras import explain_missing
-from hfgen._files.row import Row, encode, unreadable_row
+from hfgen._files.row import Row, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,8 @@ def open_file(stream: BinaryIO) -> Any:
     """
     pa = import_pyarrow()
     try:
-        file = pa.parquet.ParquetFile(stream)
+        # `pre_buffer` would read the whole file into memory with the first batch.
+        file = pa.parquet.ParquetFile(stream, pre_buffer=False)
     except pa.ArrowException as error:
         raise BulkFileError(f"it is not a Parquet file: {error}") from None
     names = file.schema_arrow.names
@@ -84,7 +86,13 @@ def read_rows(stream: BinaryIO) -> Iterator[Row]:
         BulkFileError: The file is not Parquet, or it is damaged.
     """
     for first, batch in read_batches(stream):
-        yield from _convert_batch(import_pyarrow(), batch, first)
+        columns = [convert_column(import_pyarrow(), column) for column in batch.columns]
+        names = batch.schema.names
+        for index in range(batch.num_rows):
+            yield Row(
+                first + index,
+                {name: column[index] for name, column in zip(names, columns, strict=True)},
+            )
 
 
 def read_batches(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
@@ -101,26 +109,6 @@ def read_batches(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
             index += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise BulkFileError(f"it is damaged after row {index}: {error}") from None
-
-
-def _convert_batch(pa: Any, batch: Any, first: int) -> Iterator[Row]:
-    # Nanoseconds become text: Python's own types have only microseconds.
-    columns = [
-        c.cast(pa.string()) if getattr(c.type, "unit", "") == "ns" else c for c in batch.columns
-    ]
-    batch = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-    try:
-        values = batch.to_pylist()
-    except ValueError as error:
-        if batch.num_rows == 1:
-            # Text that is not UTF-8 makes only its own row unreadable.
-            yield unreadable_row(first, "", f"not readable: {error}")
-            return
-        for i in range(batch.num_rows):
-            yield from _convert_batch(pa, batch.slice(i, 1), first + i)
-        return
-    for index, columns in enumerate(values, first):
-        yield Row(index, columns)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from string import Formatter
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from hfgen._core.server_json import DECODE_ERRORS
 from hfgen._files.row import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from hfgen._files.row import Row
 
 _COLUMNS = ("inputs", "prompt")
@@ -27,7 +30,8 @@ class Prompt:
 
     Args:
         template: Text with names of columns in braces: "Translate: {text}"; `{{` is a brace. Text
-            of a column is inserted unchanged, other values are inserted as JSON.
+            of a column is inserted unchanged, and so are dates and other values that JSON has as
+            text; other values are inserted as JSON.
         parameters: Parameters of all requests.
 
     Raises:
@@ -57,24 +61,54 @@ class Prompt:
             request["parameters"] = parameters
         return request
 
+    def check_columns(self, rows: Iterable[Row]) -> None:
+        """Check that there is a row for each column that the prompt needs.
+
+        Args:
+            rows: Rows of the input; no more are taken than are needed.
+
+        Raises:
+            InvalidRequestError: There are rows that can be read, and none has such a column.
+        """
+        columns: dict[str, None] = {}
+        problem = None
+        for row in rows:
+            if row.problem is None:
+                columns.update(dict.fromkeys(row.columns))
+                problem = self._find_problem(columns, "the input")
+                if problem is None:
+                    return
+        if problem is not None:
+            raise InvalidRequestError(problem)
+
+    def _find_problem(self, columns: Collection[str], owner: str) -> str | None:
+        """Return why no prompt can be made of the owner's columns; None if one can."""
+        if self._parts is None and not any(column in columns for column in _COLUMNS):
+            return (
+                f"no prompt: {owner} has no column `inputs` or `prompt`; make one of its columns "
+                f"({_list_names(columns)}) with a template"
+            )
+        for _, column in self._parts or ():
+            if column is not None and column not in columns:
+                return (
+                    f"the template names the column {column!r}, {owner} has {_list_names(columns)}"
+                )
+        return None
+
     def _make_prompt(self, row: Row) -> str:
+        problem = self._find_problem(row.columns, "the row")
+        if problem is not None:
+            raise InvalidRequestError(problem)
         if self._parts is not None:
             return "".join(
                 literal + (_column_text(row, column) if column is not None else "")
                 for literal, column in self._parts
             )
-        for column in _COLUMNS:
-            if column in row.columns:
-                value = row.value(column)
-                if not isinstance(value, str):
-                    raise InvalidRequestError(
-                        f"the column `{column}` does not hold text: {value!r:.80}"
-                    )
-                return value
-        raise InvalidRequestError(
-            "no prompt: the row has no column `inputs` or `prompt`; make one of its columns "
-            f"({_list_columns(row)}) with a template"
-        )
+        name = next(column for column in _COLUMNS if column in row.columns)
+        value = row.value(name)
+        if not isinstance(value, str):
+            raise InvalidRequestError(f"the column `{name}` does not hold text: {value!r:.80}")
+        return value
 
 
 def _parse_template(template: str) -> list[tuple[str, str | None]]:
@@ -94,13 +128,10 @@ def _parse_template(template: str) -> list[tuple[str, str | None]]:
 
 
 def _column_text(row: Row, column: str) -> str:
-    if column not in row.columns:
-        raise InvalidRequestError(
-            f"the template names the column {column!r}, the row has {_list_columns(row)}"
-        )
     value = row.value(column)
-    if value is None:
-        raise InvalidRequestError(f"the template names the column {column!r}, which is null")
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        kind = "null" if value is None else value
+        raise InvalidRequestError(f"the template names the column {column!r}, which is {kind}")
     # Values that JSON does not have are text: a template has them without quotes.
     value = msgspec.to_builtins(value, enc_hook=str)
     return value if isinstance(value, str) else encode(value).decode()
@@ -121,5 +152,5 @@ def _read_own_parameters(row: Row) -> Mapping[str, Any]:
     return {name: parameter for name, parameter in value.items() if parameter is not None}
 
 
-def _list_columns(row: Row) -> str:
-    return ", ".join(map(repr, row.columns)) or "none"
+def _list_names(columns: Collection[str]) -> str:
+    return ", ".join(map(repr, columns)) or "none"

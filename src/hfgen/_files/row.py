@@ -10,8 +10,28 @@ import msgspec
 from hfgen._core.errors import InvalidRequestError
 from hfgen._core.server_json import DECODE_ERRORS
 
-# Parquet has types that JSON and msgspec lack: such values are written as `str(value)`.
-encode = msgspec.json.Encoder(enc_hook=str).encode
+
+class UnreadableValue:
+    """A value that cannot be read as it is in the input.
+
+    Args:
+        value: What can be read of it: this is written to the output.
+        problem: Why the rest cannot be read.
+    """
+
+    __slots__ = ("problem", "value")
+
+    def __init__(self, value: Any, problem: str) -> None:
+        self.value = value
+        self.problem = problem
+
+
+def _simplify(value: Any) -> Any:
+    # Parquet has types that JSON and msgspec lack: such values are written as `str(value)`.
+    return value.value if isinstance(value, UnreadableValue) else str(value)
+
+
+encode = msgspec.json.Encoder(enc_hook=_simplify).encode
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -20,8 +40,8 @@ class Row(msgspec.Struct, frozen=True):
     Attributes:
         index: Its position in the input, from 0.
         columns: The values by name. A `msgspec.Raw` is JSON that is not decoded, and is written to
-            the output byte for byte. A row that cannot be read has one column, `row`, with its
-            text.
+            the output byte for byte. A value that cannot be read is an `UnreadableValue`; the row
+            can be used without it. A row that cannot be read has one column, `row`, with its text.
         problem: Why the row cannot be read; None if it can.
     """
 
@@ -34,19 +54,25 @@ class Row(msgspec.Struct, frozen=True):
 
         Raises:
             KeyError: There is no such column.
-            InvalidRequestError: The value is JSON that Python cannot represent.
+            InvalidRequestError: The value cannot be read, or is JSON that Python cannot represent.
         """
         value = self.columns[column]
+        if isinstance(value, UnreadableValue):
+            raise _unreadable_error(column, value.problem)
         if not isinstance(value, msgspec.Raw):
             return value
         try:
             return msgspec.json.decode(value)
         except DECODE_ERRORS as error:
-            raise InvalidRequestError(f"column {column!r} cannot be read: {error}") from None
+            raise _unreadable_error(column, str(error)) from None
 
     def digest(self) -> bytes:
         """Return an 8-byte hash of the columns."""
         return blake2b(encode(self.columns), digest_size=8).digest()
+
+
+def _unreadable_error(column: str, problem: str) -> InvalidRequestError:
+    return InvalidRequestError(f"column {column!r} cannot be read: {problem}")
 
 
 def unreadable_row(index: int, text: str, problem: str) -> Row:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from typing import TYPE_CHECKING
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.durable import sync, sync_folder, translate_write_errors
+from hfgen._files.durable import check_in_place, sync, sync_folder, translate_write_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,35 +51,78 @@ class RowFile:
             sync(self._file)
 
     def truncate(self, end: int) -> None:
-        """Truncate the file to `end` bytes: what follows is torn or was never committed.
+        """Remove what lies behind `end` bytes.
 
         Raises:
-            BulkFileError: No line ends there, or the file cannot be written.
+            BulkFileError: The file cannot be written.
         """
-        if end:
-            self.read(end - 1, 1)
         with translate_write_errors(self.path):
-            if self._file.seek(0, 2) > end:
+            if os.fstat(self._file.fileno()).st_size > end:
                 self._file.truncate(end)
                 sync(self._file)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def check(self, end: int, missing: int = 0) -> None:
+        """Check that the path still names this file, and that it ends where it should.
+
+        Args:
+            end: The size that it should have, in bytes.
+            missing: How many of them may be missing.
+
+        Raises:
+            BulkFileError: Others have changed the file.
+        """
+        opened = os.fstat(self._file.fileno())
+        check_in_place(self.path, opened)
+        size = opened.st_size
+        if size > end:
+            raise BulkFileError(
+                f"{self.path} has {size - end} bytes that no run has written, behind byte {end}. "
+                "Move them to another file, choose another output, or overwrite this one with "
+                "--restart"
+            )
+        if size < end - missing:
+            raise self._changed_error(f"it has {size} bytes, and had {end}")
+
+    def restore(self, tail: bytes, end: int) -> None:
+        """Write the last lines again if they are missing, whole or in part.
+
+        Args:
+            tail: The last lines.
+            end: Where they end.
+
+        Raises:
+            BulkFileError: Others have changed the file, or it cannot be written.
+        """
+        self.check(end, missing=len(tail))
+        start = end - len(tail)
+        if tail and self._read(start, len(tail)) != tail:
+            self.write(tail, start)
+
+    def read(self, offset: int, length: int, crc: int) -> bytes:
         """Return a line that was committed.
 
         Raises:
             BulkFileError: The line is not there any more.
         """
-        try:
-            self._reader.seek(offset)
-            line = self._reader.read(length)
-        except OSError as error:
-            raise BulkFileError(f"cannot read {self.path}: {error.strerror}") from error
-        if len(line) < length or not line.endswith(b"\n"):
-            raise BulkFileError(
-                f"{self.path} was changed: no line ends at byte {offset + length}, where one did. "
-                "Put it back as it was, or start over with --restart"
+        line = self._read(offset, length)
+        if len(line) < length or zlib.crc32(line) != crc:
+            raise self._changed_error(
+                f"the line that was written at byte {offset} is not there any more"
             )
         return line
+
+    def _read(self, offset: int, length: int) -> bytes:
+        try:
+            self._reader.seek(offset)
+            return self._reader.read(length)
+        except OSError as error:
+            raise BulkFileError(f"cannot read {self.path}: {error.strerror}") from error
+
+    def _changed_error(self, reason: str) -> BulkFileError:
+        return BulkFileError(
+            f"{self.path} was changed: {reason}. Put it back as it was, or start over with "
+            "--restart"
+        )
 
     def close(self) -> None:
         """Close the file; all writes are on the disk already."""

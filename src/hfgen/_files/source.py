@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -14,17 +15,21 @@ from hfgen._core.errors import BulkFileError
 from hfgen._files.formats import COMPRESSIONS, READABLE, Encoding, detect_encoding, is_torn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
     from hfgen._files.row import Row
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_BUFFER_SIZE = 1 << 17
 
 
-@dataclass(frozen=True)
+@dataclass
 class Source:
     """The input of a run.
+
+    After `digest`, the file must stay as it was: reading it raises an error if it was changed.
 
     Attributes:
         path: The file; None for standard input.
@@ -33,6 +38,9 @@ class Source:
 
     path: Path | None
     encoding: Encoding
+    _digest: str | None = field(default=None, init=False, repr=False)
+    # What the system tells of the file: a file with the same mark is not hashed again.
+    _mark: tuple[int, ...] = field(default=(), init=False, repr=False)
 
     @classmethod
     def from_name(cls, name: str, endings: str | None = None) -> Source:
@@ -73,6 +81,18 @@ class Source:
         with self.open() as stream:
             yield from self.encoding.format.read_rows(stream)
 
+    def rows_with_all_columns(self) -> Iterator[Row]:
+        """Yield rows which together have all columns of the file; nothing for standard input.
+
+        Raises:
+            BulkFileError: As for `rows`.
+        """
+        if self.path is not None:
+            for row in self.rows():
+                yield row
+                if row.problem is None and not self.encoding.format.has_own_columns:
+                    return
+
     def count(self) -> int | None:
         """Return how many rows there are; None for standard input, which can be read only once.
 
@@ -93,7 +113,26 @@ class Source:
         if self.path is None:
             return None
         with self._translate_errors(), self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            # Before the content, so that a change meanwhile is noticed later.
+            self._mark = _read_mark(file)
+            self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digest
+
+    def _check_unchanged(self, file: io.FileIO) -> None:
+        """Check that the file has the content that `digest` has seen.
+
+        Raises:
+            BulkFileError: It has not.
+        """
+        if self._digest is None or _read_mark(file) == self._mark:
+            return
+        before = self._digest, self._mark
+        if self.digest() != before[0]:
+            self._digest, self._mark = before
+            raise BulkFileError(
+                "it was changed during the run. Put it back as it was, and start again with the "
+                "same command; or start over with --restart"
+            )
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -106,7 +145,7 @@ class Source:
             stream: BinaryIO = (
                 _open_standard_input()
                 if self.path is None
-                else stack.enter_context(self.path.open("rb"))
+                else stack.enter_context(_open_file(self.path, self._check_unchanged))
             )
             if self.encoding.compression:
                 opener = COMPRESSIONS[self.encoding.compression]
@@ -132,6 +171,49 @@ class Source:
                     f"cannot read {self.name}: {error.strerror or error}"
                 ) from error
             raise
+
+
+class _CheckedFile(io.RawIOBase):
+    """A file that is checked after each read, so that nothing is handed out that was changed.
+
+    Args:
+        path: The file.
+        check: Called with the open file.
+    """
+
+    def __init__(self, path: Path, check: Callable[[io.FileIO], object]) -> None:
+        self._file = io.FileIO(path)
+        self._check = check
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._file.readinto(buffer)
+        self._check(self._file)
+        return count
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _open_file(path: Path, check: Callable[[io.FileIO], object]) -> BinaryIO:
+    return io.BufferedReader(_CheckedFile(path, check), _BUFFER_SIZE)
+
+
+def _read_mark(file: BinaryIO | io.FileIO) -> tuple[int, ...]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _open_standard_input() -> BinaryIO:

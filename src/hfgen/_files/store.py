@@ -1,13 +1,15 @@
 """Stores finished rows, so that no row is lost and none is stored twice.
 
-A batch of lines is appended to the file of rows and synced. Then one transaction writes their
-offsets and the new end of the file to the state. On the next start, bytes after that end are cut
-off, and their rows are done again.
+One transaction writes a batch of rows to the state: their lines (the tail), where they will be in
+the file of rows, and the new end of that file. Then the lines are appended to the file, and synced.
+If the process is killed in between, the next start writes the tail again. So all bytes of the file
+are known to the state, and what lies behind them was written by others: it is never cut off.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
@@ -15,19 +17,23 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from hfgen._core.errors import BulkFileError
-from hfgen._files.rewrite import finish_rewrite, rewrite
+from hfgen._files.durable import compute_digest, rename_durably, sync, translate_write_errors
+from hfgen._files.rewrite import finish_rewrite, open_scratch, rewrite
 from hfgen._files.row_file import RowFile
-from hfgen._files.state import State
+from hfgen._files.state import State, side_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import BinaryIO, Self
 
     from hfgen._files.record import Record
     from hfgen._files.row import Row
     from hfgen._files.target import Target
+
+# Bytes of lines that go into one transaction, unless one line is longer.
+_MAX_BATCH_BYTES = 1 << 24
 
 
 class Store:
@@ -47,8 +53,9 @@ class Store:
         generated_tokens: How many tokens they have together.
 
     Raises:
-        BulkFileError: The output exists without a state; it was begun with other settings, or was
-            changed since; another process is writing it; it cannot be written.
+        BulkFileError: The output is not one of a run that can be continued; it was begun with other
+            settings, or was changed since; the state is damaged; another process is writing it; it
+            cannot be written.
     """
 
     def __init__(
@@ -62,36 +69,66 @@ class Store:
         self._target = target
         self._lock = Lock()
         self._broken: BulkFileError | None = None
-        _check_nothing_is_lost(target, source, restart=restart)
+        # Whether the file of rows has all lines that the state has.
+        self._is_written = True
+        _check_files(target, source, restart=restart)
         self._state = State(target.state, restart=restart)
         try:
             self._open_output(settings)
         except BaseException:
             self._state.close()
             raise
-        self._load_counts()
 
     def _open_output(self, settings: Mapping[str, Any]) -> None:
-        rows = self._target.rows
-        finish_rewrite(self._state, rows)
-        if self._state.execute("SELECT 1 FROM rows LIMIT 1"):
-            _check_same_run(self._target.path, self._state["settings"], settings)
+        rows, state = self._target.rows, self._state
+        finish_rewrite(state, rows)
+        if state.execute("SELECT 1 FROM rows LIMIT 1"):
+            _check_same_run(self._target.path, state["settings"], settings)
         else:
             # No row is finished, so other settings lose nothing: --restart is not needed.
-            with self._state.transaction():
-                self._state["settings"] = settings
-                self._state["end"] = 0
-        if self._state["end"] and not rows.exists():
+            state["settings"] = settings
+        if state["end"] and not rows.exists():
             raise BulkFileError(
                 f"{rows} is gone, but {self._target.state} is there: put it back, or start over "
                 "with --restart"
             )
         self._file = RowFile(rows)
         try:
-            self._file.truncate(self._state["end"])
+            if state["restarting"]:
+                self._file.truncate(0)
+                with state.transaction():
+                    state["exported"] = self._compute_digests()
+                    state["restarting"] = False
+            self._file.restore(state.read_tail(), state["end"])
+            self._check_last_line()
+            self._check_exported()
+            self._load_counts()
         except BaseException:
             self._file.close()
             raise
+
+    def _check_last_line(self) -> None:
+        for line in self._state.execute(
+            "SELECT offset, length, crc FROM rows ORDER BY offset DESC LIMIT 1"
+        ):
+            self._file.read(*line)
+
+    def _check_exported(self) -> None:
+        """Check that the exported output, if it exists, may be replaced."""
+        exported: list[str] = self._state["exported"]
+        if not set(self._compute_digests()) <= set(exported):
+            raise BulkFileError(
+                f"{self._target.path} exists, and is not what a run has written there: move it "
+                "away, choose another output, or overwrite it with --restart"
+            )
+
+    def _compute_digests(self) -> list[str]:
+        """Return the digest of the exported output; nothing if there is none, or an empty file."""
+        path = self._target.path
+        if not self._target.is_exported or not path.exists() or not (size := path.stat().st_size):
+            return []
+        with translate_write_errors(path):
+            return [compute_digest(path, size)]
 
     def _load_counts(self) -> None:
         counts = self._state.execute(
@@ -140,15 +177,30 @@ class Store:
         """Store finished rows: they are on the disk when this returns.
 
         Raises:
-            BulkFileError: They could not be written. None of them is stored, and further commits
-                fail with this error; earlier rows are safe.
+            BulkFileError: They could not be written, or the output was changed by others. Further
+                commits fail with this error. The next start has all of these rows or some, none in
+                part; earlier rows are safe.
             ValueError: One of the rows is stored already.
         """
         with self._lock_for_change():
-            self._commit(records)
-            self.done += len(records)
-            self.errors.update(record.error for record in records if record.error is not None)
-            self.generated_tokens += sum(record.generated_tokens or 0 for record in records)
+            for batch in _split(records):
+                self._commit(batch)
+                self.done += len(batch)
+                self.errors.update(record.error for record in batch if record.error is not None)
+                self.generated_tokens += sum(record.generated_tokens or 0 for record in batch)
+
+    def check_in_place(self) -> None:
+        """Check that the output has all finished rows, and that its path still names it.
+
+        Raises:
+            BulkFileError: Others have removed, moved, replaced or changed it.
+        """
+        with self._lock_for_change():
+            self._check_in_place()
+
+    def _check_in_place(self) -> None:
+        self._state.check_in_place()
+        self._file.check(self._state["end"])
 
     @contextmanager
     def _lock_for_change(self) -> Iterator[None]:
@@ -163,26 +215,33 @@ class Store:
                 raise
 
     def _commit(self, records: Sequence[Record]) -> None:
-        # Read from the state. An attribute would be out of date if a signal handler raised an
-        # exception between the commit and its update.
+        if not self._is_written:
+            # A signal handler has raised an exception in the middle of the last commit.
+            self._file.restore(self._state.read_tail(), self._state["end"])
+            self._is_written = True
+        self._check_in_place()
         before: int = self._state["end"]
         rows, end = [], before
         for record in records:
-            size = len(record.line)
+            size, crc = len(record.line), zlib.crc32(record.line)
             rows.append(
-                (record.index, end, size, record.error, record.generated_tokens, record.digest)
+                (record.index, end, size, crc, record.error, record.generated_tokens, record.digest)
             )
             end += size
+        data = b"".join(record.line for record in records)
         with self._state.transaction():
-            try:
-                self._file.write(b"".join(record.line for record in records), before)
-                self._state.insert("rows", rows)
-                self._state["end"] = end
-            except BaseException:
-                # Otherwise the output would have a torn line until the next start.
-                with suppress(BulkFileError):
-                    self._file.truncate(before)
-                raise
+            self._state.insert("rows", rows)
+            self._state["end"] = end
+            self._state.set_tail(data)
+            self._is_written = False
+        try:
+            self._file.write(data, before)
+        except BaseException:
+            # Otherwise the output would have a torn line until the next start.
+            with suppress(BulkFileError):
+                self._file.truncate(before)
+            raise
+        self._is_written = True
 
     def forget_errors(self) -> None:
         """Remove the rows that have an error from the output: they are then not finished.
@@ -219,13 +278,34 @@ class Store:
         Raises:
             BulkFileError: The file of rows was changed.
         """
-        for page in self._state.read_pages("offset, length"):
-            for index, offset, length in page:
-                yield index, self._file.read(offset, length)
+        for page in self._state.read_pages("offset, length, crc"):
+            for index, *line in page:
+                yield index, self._file.read(*line)
+
+    @contextmanager
+    def replace_output(self) -> Iterator[BinaryIO]:
+        """Give a new file, which replaces the exported output when the block ends.
+
+        Raises:
+            BulkFileError: An OSError of the block, or of replacing; the output was made by others.
+        """
+        path = self._target.path
+        with open_scratch(self._state, path) as (new, file):
+            yield file
+            sync(file)
+            size = file.tell()
+            file.close()
+            self._check_exported()
+            self._state["exported"] = [*self._compute_digests(), compute_digest(new, size)]
+            rename_durably(new, path)
 
     def close(self) -> None:
         """Close the files of the output; all committed rows are on the disk."""
         with self._lock:
+            if self._is_written:
+                # From now on, all changes are by others.
+                with suppress(BulkFileError):
+                    self._state.set_tail(b"")
             self._file.close()
             self._state.close()
 
@@ -241,17 +321,44 @@ class Store:
         self.close()
 
 
-def _check_nothing_is_lost(target: Target, source: Path | None, *, restart: bool) -> None:
-    for path in {target.path, target.rows, target.state}:
-        if not path.exists():
-            continue
-        if source is not None and source.exists() and path.samefile(source):
+def _split(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Yield the records in batches of bounded size."""
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        if batch and size + len(record.line) > _MAX_BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += len(record.line)
+    if batch:
+        yield batch
+
+
+def _check_files(target: Target, source: Path | None, *, restart: bool) -> None:
+    """Check that no file of the user's is changed, before one is opened.
+
+    Raises:
+        BulkFileError: One of the files of the output is the input; or the output exists without a
+            state.
+    """
+    files = [target.path, target.rows, target.state]
+    for path in (*files, *side_files(target.state)):
+        if source is not None and source.exists() and path.exists() and path.samefile(source):
             raise BulkFileError(f"{path} is the input: choose another output")
-        if not restart and not target.state.exists() and path.stat().st_size:
+    if restart or _measure_size(target.state):
+        return
+    for path in files:
+        if _measure_size(path):
             raise BulkFileError(
-                f"{path} exists, and is not the output of a run that can be continued: choose "
-                "another output, or overwrite it with --restart"
+                f"{path} exists, and is not the output of a run that can be continued, because "
+                f"{target.state} is missing or empty: choose another output, or overwrite it with "
+                "--restart"
             )
+
+
+def _measure_size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _check_same_run(path: Path, recorded: Mapping[str, Any], current: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import pytest
 
@@ -153,6 +154,9 @@ def test_bad_rows_are_errors_and_stop_nothing(folder):
         }
         assert "5 with an error (InvalidRequestError 4, ValidationError 1)" in done.stderr
         assert "--retry-errors\n" in done.stderr
+        assert "hfgen: InvalidRequestError, for example: no prompt: the row has no" in done.stderr
+        (example,) = re.findall("hfgen: ValidationError, for example: (.*)", done.stderr)
+        assert "`inputs` is too long" in example
         # What is done is not done again, and stays an error.
         again = folder.run(server.url, "--ordered")
         assert again.returncode == 3

@@ -57,6 +57,65 @@ def test_two_processes_do_not_write_one_output(folder):
     check(folder.rows(), 500)
 
 
+# More than is read ahead.
+_MANY = [{"id": number, "inputs": f"prompt {number} {'x' * 400}"} for number in range(2000)]
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer"])
+def test_an_input_that_is_changed_during_the_run(folder, change):
+    folder.write(_MANY)
+    before = folder.input.read_bytes()
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.02)) as server:
+        process = folder.start(server.url, "--concurrency", "8")
+        server.request(3, timeout=30)
+        folder.input.write_bytes(before[:200_000] if change == "shorter" else before * 2)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 1, stderr
+        assert "in.jsonl: it was changed during the run" in stderr
+        assert "of 2,000 rows done" in stderr
+        folder.input.write_bytes(before)
+        done = folder.run(server.url, "--concurrency", "64")
+    assert done.returncode == 0, done.stderr
+    check(folder.rows(), 2000)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.state"])
+def test_an_output_that_is_moved_during_the_run(folder, name):
+    folder.write(prompts(400))
+    path = folder.path / name
+    with ScriptedServer(lambda request: answer_prompt(request, after=0.05)) as server:
+        process = folder.start(server.url, "--concurrency", "4")
+        server.request(9, timeout=30)
+        path.rename(folder.path / "elsewhere")
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 1, stderr
+        assert f"{path} was removed, moved or replaced while the run was writing it" in stderr
+        assert not path.exists()
+        (folder.path / "elsewhere").rename(path)
+        done = folder.run(server.url, "--concurrency", "64")
+    assert done.returncode == 0, done.stderr
+    check(folder.rows(), 400)
+
+
+@pytest.mark.parametrize("ending", ["rewrite", "new", "state-journal", "state-wal"])
+def test_an_input_beside_the_output_stays(folder, hfgen, ending):
+    folder.write(prompts(5))
+    source = folder.path / f"out.jsonl.{ending}"
+    folder.input.rename(source)
+    before = source.read_bytes()
+    with ScriptedServer(answer_prompt) as server:
+        done = hfgen(
+            "bulk", str(source), "-o", str(folder.output), "--format", "jsonl", "--ordered",
+            "--api-url", server.url,
+        )  # fmt: skip
+    assert source.read_bytes() == before
+    if ending.startswith("state"):
+        assert f"{source} is the input: choose another output" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        check(folder.rows(), 5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -76,6 +135,7 @@ def test_a_wrong_command_line_exits_with_2(folder, arguments, says):
     ("arguments", "says"),
     [
         (["--template", "{"], "the template cannot be read"),
+        (["--template", "{tetx}"], "the template names the column 'tetx', the input has 'id', 'in"),
         (["--format", "word"], "'word' is not a format"),
         (["--retry-errors"], "has no errors to retry"),
         (["--report", "/nonexistent/run.html"], "its folder is missing"),

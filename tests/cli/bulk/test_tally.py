@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from hfgen import InvalidRequestError
+from hfgen import InvalidRequestError, ValidationError
+from hfgen._cli.bulk.progress import summarize
 from hfgen._cli.bulk.tally import Tally
 from hfgen.types import BulkResult, Details, GeneratedText
 
@@ -21,6 +22,14 @@ def test_counts_rows_and_tokens_of_this_run_and_the_rows_of_earlier_ones():
     tally.add(results(2, error=InvalidRequestError("no prompt")))
     assert (tally.done, tally.ok, tally.failed, tally.tokens) == (27, 5, 2, 15)
     assert tally.all_errors == {"ValidationError": 2, "InvalidRequestError": 2}
+    assert tally.messages == {"InvalidRequestError": "no prompt"}
+    tally.add(results(1, error=ValidationError("too\n\x1b[31mlong " + "x" * 400, status=422)))
+    first, *examples, _ = summarize(tally, 1.0, 0)
+    assert first.endswith("5 with an error (ValidationError 3, InvalidRequestError 2)")
+    assert examples[0] == "InvalidRequestError, for example: no prompt"
+    assert examples[1].startswith("ValidationError, for example: too [31mlong xxx")
+    assert examples[1].endswith("x…")
+    assert len(examples[1]) < 340
 
 
 def test_tokens_that_are_not_reported_count_as_none():

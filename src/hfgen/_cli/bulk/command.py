@@ -21,10 +21,11 @@ from hfgen._cli.bulk.tally import Tally
 from hfgen._cli.terminal import ignore_closed_stderr
 from hfgen._core.errors import BulkFileError, HfgenError, InvalidRequestError
 from hfgen._core.url import redact_url
-from hfgen._files.export import export, keeps_input_columns
+from hfgen._files.export import check_export, export, keeps_input_columns
 from hfgen._files.prompt import Prompt
 from hfgen._files.record import RecordMaker
 from hfgen._files.source import Source
+from hfgen._files.state import side_files
 from hfgen._files.store import Store
 from hfgen._files.target import Target
 from hfgen._io.stop_signals import EXIT_INTERRUPTED
@@ -80,6 +81,8 @@ class _Command:
         options = self._options
         if options.retry_errors and not self._target.state.exists():
             raise BulkFileError(f"{options.output} has no errors to retry: no run has written it")
+        self._prompt.check_columns(self._source.rows_with_all_columns())
+        check_export(self._source, self._target)
         with Store(
             self._target,
             settings=self._collect_settings(),
@@ -93,6 +96,7 @@ class _Command:
             try:
                 if tally.done != tally.total:
                     self._generate(bulk_run, store)
+                    store.check_in_place()
             except HfgenError:
                 if tally.done:
                     self._print_summary(bulk_run, _STOPPED_BY_ERRORS)
@@ -108,7 +112,7 @@ class _Command:
     def _list_files(self) -> list[Path]:
         output = self._target
         inputs = [] if self._source.path is None else [self._source.path.resolve()]
-        return [output.path, output.rows, output.state, *inputs]
+        return [output.path, output.rows, output.state, *side_files(output.state), *inputs]
 
     def _collect_settings(self) -> dict[str, Any]:
         options = self._options
@@ -275,6 +279,6 @@ def _fit_concurrency(concurrency: int | tuple[int, int]) -> int | tuple[int, int
 
 def _exit_status(bulk_run: BulkRun) -> int:
     tally = bulk_run.tally
-    if bulk_run.stop_reason and tally.done != tally.total:
+    if tally.done != tally.total and (bulk_run.stop_reason or tally.total is not None):
         return EXIT_INTERRUPTED if bulk_run.stop_reason == INTERRUPTED else _STOPPED_BY_ERRORS
     return _SOME_ERRORS if tally.all_errors else _DONE

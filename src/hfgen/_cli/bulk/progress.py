@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Seconds between the first two lines; each further pause is twice as long, up to the last value.
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+_MAX_MESSAGE = 300
 
 
 class Progress(Protocol):
@@ -146,7 +147,7 @@ def format_errors(view: View) -> str:
 
 
 def summarize(tally: Tally, seconds: float, retries: int) -> Iterator[str]:
-    """Yield one or two lines about a run that has ended.
+    """Yield lines about a run that has ended: its rows, an example of each error, its speed.
 
     Args:
         tally: What is on the disk.
@@ -166,6 +167,8 @@ def summarize(tally: Tally, seconds: float, retries: int) -> Iterator[str]:
         f"{done} rows done{earlier}: {format_number(tally.done - failed.total())} with text, "
         f"{format_number(failed.total())} with an error" + f" ({kinds})" * bool(kinds)
     )
+    for name, _ in tally.errors.most_common():
+        yield f"{name}, for example: {_shorten(tally.messages[name])}"
     if rows:
         divisor = max(seconds, 1e-9)
         yield (
@@ -173,3 +176,9 @@ def summarize(tally: Tally, seconds: float, retries: int) -> Iterator[str]:
             f"{format_number(rows / divisor)} rows/s, {format_number(tally.tokens)} tokens, "
             f"{format_number(tally.tokens / divisor)} tokens/s, {format_number(retries)} retries"
         )
+
+
+def _shorten(message: str) -> str:
+    """Return the message on one line, without control characters, and cut if it is long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    return line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE - 1]}…"

@@ -58,6 +58,7 @@ class Tally:
         ok: Rows for which this run has text.
         tokens: Tokens in these texts, as far as servers report them.
         errors: Rows of this run with an error, by the type of the error.
+        messages: The message of the first of these errors, by the type of the error.
         errors_before: The same for earlier runs.
     """
 
@@ -67,6 +68,7 @@ class Tally:
     tokens: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     errors_before: Counter[str] = field(default_factory=Counter)
+    messages: dict[str, str] = field(default_factory=dict)
     # (time, rows, tokens), one for each change that `measure_speed` has seen recently.
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -92,7 +94,9 @@ class Tally:
                 self.ok += 1
                 self.tokens += result.generated_tokens or 0
             else:
-                self.errors[type(result.error).__name__] += 1
+                name = type(result.error).__name__
+                self.errors[name] += 1
+                self.messages.setdefault(name, result.error.message)
 
     def measure_speed(self, now: float) -> tuple[float, float]:
         """Return rows and tokens a second, measured over the last calls of this method.

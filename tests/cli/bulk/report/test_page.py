@@ -5,12 +5,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from hfgen import ValidationError
+from hfgen import BulkFileError, ValidationError
 from hfgen.types import BulkResult, Details, GeneratedText
 
 pytest.importorskip("matplotlib")
 
-from hfgen._cli.bulk.report.page import make_page
+from hfgen._cli.bulk.report.page import Report, make_page
 from hfgen._cli.bulk.report.recorder import Recorder
 
 
@@ -103,3 +103,15 @@ def test_only_what_there_is_to_show():
     quiet.sample(0.0, in_flight=0, limit=1, retries=0)
     assert make_page(quiet, "x", {}).count("<svg") == 2
     assert make_page(Recorder(), "x", {}).count("<svg") == 0
+
+
+def test_it_replaces_an_older_one_and_no_other_file(tmp_path):
+    page, other = tmp_path / "run.html", tmp_path / "run.html.new"
+    page.write_text("older")
+    other.write_text("precious")
+    Report(str(page), []).write("title", {})
+    assert page.read_text().startswith("<!doctype html>")
+    assert other.read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(BulkFileError, match="the report would overwrite"):
+        Report(str(page), [page])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hfgen._cli.bulk.report.recorder import Recorder
 from hfgen._cli.units import format_duration, format_number
 from hfgen._core.errors import BulkFileError
+from hfgen._files.durable import choose_scratch_path
 from hfgen._files.extras import explain_missing
 
 if TYPE_CHECKING:
@@ -68,14 +69,18 @@ class Report:
         Raises:
             BulkFileError: The page cannot be written.
         """
-        new = self.path.with_name(f"{self.path.name}.new")
+        # Names of files may contain bytes that are not Unicode.
+        document = make_page(self.recorder, title, facts).encode(errors="replace")
+        new = choose_scratch_path(self.path)
         try:
-            # Names of files may contain bytes that are not Unicode.
-            document = make_page(self.recorder, title, facts).encode(errors="replace")
-            new.write_bytes(document)
-            new.replace(self.path)
+            try:
+                with new.open("xb") as file:
+                    file.write(document)
+                new.replace(self.path)
+            except BaseException:
+                new.unlink(missing_ok=True)
+                raise
         except OSError as error:
-            new.unlink(missing_ok=True)
             raise BulkFileError(f"cannot write {self.path}: {error.strerror}") from error
 
 
