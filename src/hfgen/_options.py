@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike  # noqa: TC003 - typing.get_type_hints reads it
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from msgspec.structs import replace
@@ -12,15 +15,24 @@ from hfgen._core.errors import HfgenError, InvalidRequestError
 from hfgen._core.fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
 from hfgen._core.headers import Headers
 from hfgen._core.providers import PROVIDER_NAMES
+from hfgen._core.request import (
+    PARAMETERS,
+    GenerateParameters,
+    find_parameter,
+    normalize_request,
+)
 from hfgen._core.retry import Retry
 from hfgen._core.settings import Settings, check_key
 from hfgen._core.timeout import Timeout
 from hfgen._core.url import check_url
 from hfgen._io.connecting import NAMES as CLIENT_ONLY
+from hfgen._io.environment import ENVIRONMENT
 from hfgen._io.signal import AbortSignal
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from hfgen._core.request import RequestLike
 
 DIALECTS = ("auto", "tgi", "completions")
 # What `wait_for_model=True` means, in seconds.
@@ -80,19 +92,38 @@ class CommonOptions(PortableOptions, total=False):
     the error."""
 
 
-class Options(CommonOptions, total=False):
-    """The keyword arguments of each call and of `Client`. None means: not given."""
+class CallOptions(CommonOptions, total=False):
+    """The keyword arguments of `info` and `tokenize`. None means: not given."""
 
     fetch: Fetch | None
     """Sends requests in place of hfgen: takes a `FetchRequest`, returns a `FetchResponse`."""
 
 
-class AsyncOptions(CommonOptions, total=False):
-    """The keyword arguments of each async call and of `AsyncClient`. None means: not given."""
+class AsyncCallOptions(CommonOptions, total=False):
+    """The keyword arguments of async `info` and `tokenize`. None means: not given."""
 
     fetch: AsyncFetch | None
     """Sends requests in place of hfgen: takes a `FetchRequest`, returns an awaitable of a
     `FetchResponse` whose body is an async iterable of bytes."""
+
+
+class RequestOptions(GenerateParameters, total=False):
+    """Parts of a request as keyword arguments: the model, and each of `GenerateParameters`.
+
+    Those of a call override those of its request. Those of a client, and of `generate_many`, are
+    for requests that leave them out.
+    """
+
+    model: str | None
+    """Id of the model, `owner/name`. Default: `HFGEN_MODEL`, else none."""
+
+
+class Options(CallOptions, RequestOptions, total=False):
+    """The keyword arguments of each verb and of `Client`. None means: not given."""
+
+
+class AsyncOptions(AsyncCallOptions, RequestOptions, total=False):
+    """The keyword arguments of each async verb and of `AsyncClient`. None means: not given."""
 
 
 class ConnectingOptions(TypedDict, total=False):
@@ -131,17 +162,8 @@ def override_settings(settings: Settings, options: Mapping[str, Any]) -> Setting
     if not options:
         return settings
     for name in options:
-        if name in CLIENT_ONLY:
-            raise TypeError(
-                f"{name} is an option of Client and AsyncClient, not of a call or a copy, "
-                f"which share connections: make a client with it, Client({name}=...)"
-            )
         if name not in _CHECKS:
-            from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
-
-            near = get_close_matches(name, _CHECKS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_CHECKS)}"
-            raise TypeError(f"unknown option {name!r}{hint}")
+            raise TypeError(_describe_unknown_option(name))
     given = {n: v for n, v in options.items() if v is not None or n == "timeout"}
     checked = {name: _CHECKS[name](value) for name, value in given.items()}
     if "headers" in checked:
@@ -158,6 +180,88 @@ def override_settings(settings: Settings, options: Mapping[str, Any]) -> Setting
     if changes:
         checked["retry"] = replace(checked.get("retry", settings.retry), **changes)
     return replace(settings, **checked)
+
+
+def override_client_settings(settings: Settings, options: Mapping[str, Any]) -> Settings:
+    """Return a copy of the settings with these options of a client.
+
+    Raises:
+        TypeError: There is no option of that name.
+        InvalidRequestError: An option's value cannot be used.
+    """
+    fields, rest = split_request_options(options)
+    settings = override_settings(settings, rest)
+    if not fields:
+        return settings
+    # The prompt is only there to make it a request, which can be checked.
+    defaults = normalize_request({"inputs": "", **fields}, _defaults(settings))
+    return replace(settings, model=defaults.get("model"), parameters=defaults.get("parameters", {}))
+
+
+def split_request_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options that are parts of a request, in its shape, and the other options."""
+    fields: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in _REQUEST_OPTIONS:
+            rest[name] = value
+        elif name == "model" and value is not None:
+            fields["model"] = value
+        elif value is not None:
+            fields.setdefault("parameters", {})[name] = value
+    return fields, rest
+
+
+def complete_request(
+    request: RequestLike, settings: Settings, overrides: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return the normalised request, with what it leaves out filled in from the settings.
+
+    Args:
+        request: The request.
+        settings: The options of the client, with the model and the parameters of requests that
+            have none.
+        overrides: What replaces the model and parameters of the request, in the shape of one.
+
+    Raises:
+        InvalidRequestError: The request cannot be sent.
+    """
+    body = normalize_request(request, _defaults(settings), overrides)
+    for name in body.get("parameters", ()):
+        if name not in PARAMETERS and (parameter := find_parameter(name)):
+            _warn(f"`parameters` has {name!r}, which is sent as it is; for {parameter!r}, use that")
+    return body
+
+
+def _defaults(settings: Settings) -> dict[str, Any]:
+    model = settings.model or ENVIRONMENT.model
+    defaults: dict[str, Any] = {} if model is None else {"model": model}
+    return defaults | {"parameters": settings.parameters} if settings.parameters else defaults
+
+
+def _warn(message: str) -> None:
+    """Warn, once for each line of the caller's code: the first line outside of hfgen."""
+    frame, level = sys._getframe(), 1  # noqa: SLF001 - as `warnings` itself finds the line
+    while frame.f_back is not None and frame.f_globals.get("__package__", "").startswith("hfgen"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _describe_unknown_option(name: str) -> str:
+    if name in CLIENT_ONLY:
+        return (
+            f"{name} is an option of Client and AsyncClient, not of a call or a copy, "
+            f"which share connections: make a client with it, Client({name}=...)"
+        )
+    if name in _REQUEST_OPTIONS:
+        return f"{name} is part of a request for text, and this call sends none"
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
+
+    near = find_parameter(name) or next(iter(get_close_matches(name, _CHECKS, n=1)), None)
+    if near is not None:
+        return f"unknown option {name!r}; did you mean {near!r}?"
+    names = ", ".join(_CHECKS)
+    return f"unknown option {name!r}; there are {names}, model, and the parameters of a request"
 
 
 def _check_api_key(value: Any) -> str:
@@ -275,3 +379,4 @@ _CHECKS = {
     "bill_to": _check_bill_to,
     "max_event_bytes": _check_max_event_bytes,
 }
+_REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__)

@@ -99,7 +99,7 @@ class TestRows:
         )
         asked = {request.json["inputs"]: request.json["model"] for request in server.requests}
         assert asked == {"one": "all/others", "two": "own/model"}
-        with pytest.raises(hfgen.InvalidRequestError, match="model must be a string, not int"):
+        with pytest.raises(hfgen.InvalidRequestError, match=r"request\.model: expected `str`"):
             start_many(side, server, input_rows, model=7)
 
     def test_that_make_no_request_have_an_error(self, side, serve):

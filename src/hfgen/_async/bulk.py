@@ -117,7 +117,7 @@ class _Engine(Generic[Row]):
         self._on_retry = settings.on_retry
         self._sessions = sessions_by_server(session, plan, None)
         self._request = request
-        self._model = plan.model
+        self._settings = session.settings
         self._rows = rows
         self._iterator: Iterator[Row] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -238,7 +238,7 @@ class _Engine(Generic[Row]):
         except Exception as error:  # noqa: BLE001 - it is the caller's
             self.dispatcher.end_input(error)
         else:
-            self.dispatcher.add_row(row, make_request(row, self._request, self._model))
+            self.dispatcher.add_row(row, make_request(row, self._request, self._settings))
         return True
 
     async def _read(self, rows: AsyncIterator[Row]) -> None:
@@ -250,7 +250,7 @@ class _Engine(Generic[Row]):
                     self._idle_reader = asyncio.get_running_loop().create_future()
                     await self._idle_reader
                 row = await anext(rows)
-                dispatcher.add_row(row, make_request(row, self._request, self._model))
+                dispatcher.add_row(row, make_request(row, self._request, self._settings))
                 self._start_attempts()
         except StopAsyncIteration:
             dispatcher.end_input()

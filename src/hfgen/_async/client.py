@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from hfgen._async.session import AsyncSession
 from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
-from hfgen._options import AsyncClientOptions, AsyncOptions, override_settings, refuse_resume
+from hfgen._options import (
+    AsyncCallOptions,
+    AsyncClientOptions,
+    AsyncOptions,
+    override_settings,
+    refuse_resume,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -67,14 +73,14 @@ class AsyncClient:
         refuse_resume(options)
         return await self._session.open(RawBytes, request, options)
 
-    async def info(self, **options: Unpack[AsyncOptions]) -> ServerInfo:
+    async def info(self, **options: Unpack[AsyncCallOptions]) -> ServerInfo:
         """Return what the server is and which model it serves; see `Client.info`."""
         from hfgen._core.server_info import read_info  # noqa: PLC0415 - few programs ask
 
         settings = override_settings(self._session.settings, options)
         return await self._session.drive(read_info, settings)
 
-    async def tokenize(self, text: str, **options: Unpack[AsyncOptions]) -> list[SimpleToken]:
+    async def tokenize(self, text: str, **options: Unpack[AsyncCallOptions]) -> list[SimpleToken]:
         """Return the tokens of a text; see `Client.tokenize`."""
         from hfgen._core.server_info import tokenize  # noqa: PLC0415 - few programs ask
 
@@ -86,7 +92,6 @@ class AsyncClient:
         rows: Iterable[Row] | AsyncIterable[Row],
         *,
         request: Callable[[Row], RequestLike] | None = None,
-        model: str | None = None,
         concurrency: int | tuple[int, int] = (1, 256),
         rate_limit: RateLimit | None = None,
         api_urls: Sequence[str] | None = None,
@@ -106,7 +111,6 @@ class AsyncClient:
         session = self._session.with_options(options)
         plan = BulkPlan.from_arguments(
             session.settings,
-            model=model,
             concurrency=concurrency,
             rate_limit=rate_limit,
             api_urls=api_urls,

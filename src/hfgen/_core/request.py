@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
@@ -95,12 +96,32 @@ class GenerationRequest(_Required, total=False):
 RequestLike: TypeAlias = GenerationRequest | Mapping[str, Any] | str
 """What the four verbs take: a `GenerationRequest`, another mapping of its shape, or a prompt."""
 
-_PARAMETERS = frozenset(GenerateParameters.__annotations__)
+PARAMETERS = frozenset(GenerateParameters.__annotations__)
 _TOP_LEVEL = ("inputs", "model", "options", "parameters")
+# Names that other libraries and servers have for a parameter.
+_OTHER_NAMES = {
+    "max_completion_tokens": "max_new_tokens",
+    "max_length": "max_new_tokens",
+    "max_output_tokens": "max_new_tokens",
+    "n": "num_return_sequences",
+    "stop_sequences": "stop",
+}
+# How much alike two names are, from 0 to 1, of which one is a slip for the other. `max_tokens` is
+# one (0.857); `min_new_tokens` (0.83) and `presence_penalty` are parameters of some servers.
+_ALIKE = 0.85
 
 
-def normalize_request(request: RequestLike) -> dict[str, Any]:
+def normalize_request(
+    request: RequestLike,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Check a request; return a copy as a dict, without the values that are None.
+
+    Args:
+        request: The request.
+        defaults: A model and parameters for what the request leaves out, in the shape of one.
+        overrides: The same, in place of what the request has.
 
     Raises:
         InvalidRequestError: The request is no mapping, has an unknown key or a value of a wrong
@@ -119,6 +140,7 @@ def normalize_request(request: RequestLike) -> dict[str, Any]:
     for key in ("parameters", "options"):
         if key in body and isinstance(body[key], Mapping):
             body[key] = _remove_none(body[key])
+    body = _merge_requests(defaults, body, overrides)
     if "inputs" not in body:
         raise InvalidRequestError("the request has no `inputs` (the prompt)")
     try:
@@ -149,19 +171,47 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
         raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
 
 
+def find_parameter(name: str) -> str | None:
+    """Return the parameter that a name is another word or a slip for, None if there is none."""
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
+
+    letters = {parameter.replace("_", ""): parameter for parameter in PARAMETERS}
+    wanted = name.lower().replace("_", "").replace("-", "")
+    near = get_close_matches(wanted, letters, n=1, cutoff=_ALIKE)
+    return _OTHER_NAMES.get(name) or (letters[near[0]] if near else None)
+
+
 def _describe_unknown_key(key: object) -> str:
     if key == "stream":
         return "`stream` is chosen by the verb: run, or stream, stream_tokens, stream_bytes"
-    if key in _PARAMETERS:
+    if key in PARAMETERS:
         return f"`{key}` belongs into `parameters`"
+    unknown = f"unknown key {key!r} in the request"
+    if not isinstance(key, str):
+        return f"{unknown}; it takes {', '.join(_TOP_LEVEL)}"
+    if parameter := find_parameter(key):
+        return f"{unknown}; did you mean {parameter!r} (in `parameters`)?"
     from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
 
-    names = [*_TOP_LEVEL, *_PARAMETERS] if isinstance(key, str) else []
-    near = get_close_matches(str(key), names, n=1)
-    if not near:
-        return f"unknown key {key!r} in the request; it takes {', '.join(_TOP_LEVEL)}"
-    place = " (in `parameters`)" if near[0] in _PARAMETERS else ""
-    return f"unknown key {key!r} in the request; did you mean {near[0]!r}{place}?"
+    near = get_close_matches(key, _TOP_LEVEL, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(_TOP_LEVEL)}"
+    return f"{unknown}; {hint}"
+
+
+def _merge_requests(
+    defaults: Mapping[str, Any], body: dict[str, Any], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a request with the fields of all three, and all of their parameters."""
+    if not defaults and not overrides:
+        return body
+    merged = {**defaults, **body, **overrides}
+    if "parameters" not in merged:
+        return merged
+    own = body.get("parameters", {})
+    if isinstance(own, Mapping):
+        own = {**defaults.get("parameters", {}), **own, **overrides.get("parameters", {})}
+    # If it is no mapping, the check of types reports it.
+    return {**merged, "parameters": own}
 
 
 def _remove_none(mapping: Mapping[str, Any]) -> dict[str, Any]:

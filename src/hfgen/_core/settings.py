@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = "auto"
     provider: str | None = None
     bill_to: str | None = None
+    model: str | None = None
+    parameters: dict[str, Any] = {}
 
     @property
     def caller(self) -> Hashable:

@@ -1,4 +1,4 @@
-"""`ENVIRONMENT`: what environment variables say of keys, default URLs and the user agent.
+"""`ENVIRONMENT`: what environment variables say of keys, the server, the model and the user agent.
 
 Order and names of the keys are huggingface_hub's (`huggingface_hub/utils/_auth.py`,
 `constants.py`). Unlike there, a key from the environment goes only to Hugging Face's own
@@ -29,6 +29,11 @@ class ProcessEnvironment:
     def api_url(self) -> str | None:
         """`HFGEN_API_URL`, None if it is not set."""
         return os.environ.get("HFGEN_API_URL") or None
+
+    @property
+    def model(self) -> str | None:
+        """`HFGEN_MODEL`, None if it is not set."""
+        return os.environ.get("HFGEN_MODEL") or None
 
     @property
     def hub_url(self) -> str:

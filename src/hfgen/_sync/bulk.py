@@ -117,7 +117,7 @@ class _Engine(Generic[Row]):
         self._controller = AbortController()
         self._sessions = sessions_by_server(session, plan, self._controller.signal)
         self._request = request
-        self._model = plan.model
+        self._settings = settings
         self._rows = rows
         self._iterator: Iterator[Row] | None = None
         self._is_input_slow = False
@@ -216,7 +216,7 @@ class _Engine(Generic[Row]):
         began = time.monotonic()
         try:
             row = next(self._iterator)
-            row_request = make_request(row, self._request, self._model)
+            row_request = make_request(row, self._request, self._settings)
         except StopIteration:
             with self._changed:
                 self.dispatcher.end_input()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
-from hfgen._options import ClientOptions, Options, override_settings, refuse_resume
+from hfgen._options import CallOptions, ClientOptions, Options, override_settings, refuse_resume
 from hfgen._sync.session import Session
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Client:
         refuse_resume(options)
         return self._session.open(RawBytes, request, options)
 
-    def info(self, **options: Unpack[Options]) -> ServerInfo:
+    def info(self, **options: Unpack[CallOptions]) -> ServerInfo:
         """Return what the server is and which model it serves.
 
         Reads `/info` of TGI, or `/v1/models` and the other routes that a server has for this.
@@ -125,7 +125,7 @@ class Client:
 
         return self._session.drive(read_info, override_settings(self._session.settings, options))
 
-    def tokenize(self, text: str, **options: Unpack[Options]) -> list[SimpleToken]:
+    def tokenize(self, text: str, **options: Unpack[CallOptions]) -> list[SimpleToken]:
         """Return the tokens of a text, special ones included, from the server's `/tokenize`.
 
         Args:
@@ -151,7 +151,6 @@ class Client:
         rows: Iterable[Row],
         *,
         request: Callable[[Row], RequestLike] | None = None,
-        model: str | None = None,
         concurrency: int | tuple[int, int] = (1, 64),
         rate_limit: RateLimit | None = None,
         api_urls: Sequence[str] | None = None,
@@ -168,8 +167,6 @@ class Client:
             rows: The rows. They are read only as fast as they are processed.
             request: Makes the request of a row (see `run`). An exception that it raises becomes the
                 error of that row. None, the default, means that each row is a request.
-            model: The model of rows that name none; None by default. A 403 or 404 is the error of
-                the row if the row names a model, otherwise of the server.
             concurrency: The number of concurrent requests, or the least and the most; in between it
                 adapts to what the servers take. By default (1, 64).
             rate_limit: The most requests and tokens a minute; None, the default, for no limit.
@@ -177,7 +174,9 @@ class Client:
             ordered: Whether results come in the order of the rows. By default they do not.
             stream: Whether to read answers as streams, which gives the time to the first token. By
                 default yes.
-            **options: See `Options`; they override the client's.
+            **options: See `Options`; they override the client's. A model and parameters are for
+                rows that leave them out. A 403 or 404 is the error of the row if the row names
+                another model, otherwise of the server.
 
         Raises:
             InvalidRequestError: An argument cannot be used, by this call. The iteration raises
@@ -191,7 +190,6 @@ class Client:
         session = self._session.with_options(options)
         plan = BulkPlan.from_arguments(
             session.settings,
-            model=model,
             concurrency=concurrency,
             rate_limit=rate_limit,
             api_urls=api_urls,

@@ -183,10 +183,9 @@ def make_plan(
             raise InvalidRequestError(f"{name} cannot be sent to other processes: leave it out")
     urls = [api_url] if isinstance(api_url, str) else api_url
     # Checks the options here, before any worker starts.
-    settings = AsyncClient(**options)._session.settings  # noqa: SLF001 - they are one package's
+    settings = AsyncClient(model=model, **options)._session.settings  # noqa: SLF001 - they are one package's
     bulk_plan = BulkPlan.from_arguments(
         settings,
-        model=model,
         concurrency=(workers, _MAX_CONCURRENCY_PER_WORKER * workers)
         if concurrency is None
         else concurrency,
@@ -197,7 +196,7 @@ def make_plan(
     )
     return WorkerPlan(
         request=request,
-        model=model,
+        model=bulk_plan.model,
         concurrency=share_concurrency(bulk_plan.concurrency, workers),
         rate_limit=share_rate_limit(rate_limit, workers),
         api_urls=None if settings.provider is not None else bulk_plan.urls,
