@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike  # noqa: TC003 - typing.get_type_hints reads it
+from ssl import SSLContext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
@@ -30,8 +31,6 @@ from hfgen._io.environment import ENVIRONMENT
 from hfgen._io.signal import AbortSignal
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from hfgen._core.request import RequestLike
 
 DIALECTS = ("auto", "tgi", "completions")
@@ -196,6 +195,27 @@ def override_client_settings(settings: Settings, options: Mapping[str, Any]) -> 
     # The prompt is only there to make it a request, which can be checked.
     defaults = normalize_request({"inputs": "", **fields}, _defaults(settings))
     return replace(settings, model=defaults.get("model"), parameters=defaults.get("parameters", {}))
+
+
+def collect_options(settings: Settings, connection: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with which another client has the same settings, to pickle them.
+
+    Args:
+        settings: The settings of the client.
+        connection: Its options for connections, as they were passed.
+
+    Raises:
+        TypeError: Another process could not have one of them.
+    """
+    if settings.signal is not None:
+        raise TypeError("a client with signal= cannot be pickled: its signal is of this process")
+    if isinstance(connection.get("ssl"), SSLContext):
+        raise TypeError(
+            "a client with an ssl.SSLContext cannot be pickled: pass ssl= the path of certificates"
+        )
+    options = settings.to_options()
+    parameters = options.pop("parameters", {})
+    return {**options, **parameters, **connection}
 
 
 def split_request_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

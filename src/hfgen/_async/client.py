@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from functools import partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hfgen._async.session import AsyncSession
 from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
@@ -145,6 +145,13 @@ class AsyncClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The options in place of connections and locks, which belong to this process.
+        return {**self.__dict__, "_session": self._session.collect_options()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _session=AsyncSession(state["_session"]))
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._session.settings!r})"

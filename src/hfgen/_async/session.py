@@ -18,6 +18,7 @@ from hfgen._io.connecting import split_connection_options
 from hfgen._io.environment import ENVIRONMENT
 from hfgen._io.target_cache import TargetCache
 from hfgen._options import (
+    collect_options,
     complete_request,
     override_client_settings,
     override_settings,
@@ -54,11 +55,20 @@ class AsyncSession:
         from hfgen._async.transport import AsyncTransport  # noqa: PLC0415 - imports aiohttp
 
         connection_options, call_options = split_connection_options(options)
+        self._connection = {n: v for n, v in options.items() if n not in call_options}
         self.settings = override_client_settings(Settings(), call_options)
         self._transport = AsyncTransport(connection_options)
         self._cache = TargetCache()
         self._owns_transport = True
         self._is_closed = False
+
+    def collect_options(self) -> dict[str, Any]:
+        """Return the options of another session like this one.
+
+        Raises:
+            TypeError: Another process could not have one of them.
+        """
+        return collect_options(self.settings, self._connection)
 
     def with_settings(self, settings: Settings) -> AsyncSession:
         """Return a session with these settings on the same connections, which it does not close."""

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from hfgen._core.settings import Settings
 
 _PAIR = 2
+# How tables of pandas, polars and pyarrow give their rows, by a method that only they have. Their
+# own iteration gives columns, or names of columns.
+_FRAMES = {
+    "itertuples": 'to_dict("records")',
+    "to_dicts": "to_dicts()",
+    "to_pylist": "to_pylist()",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +119,11 @@ def check_rows(rows: Any, *kinds: type) -> Any:
             f"rows must be an iterable of rows, not a {type(rows).__name__}; "
             "for a single request use `run`"
         )
+    for method, call in _FRAMES.items():
+        if hasattr(rows, method):
+            raise InvalidRequestError(
+                f"a {type(rows).__name__} does not iterate over its rows: pass rows.{call}"
+            )
     if not isinstance(rows, (Iterable, *kinds)):
         raise InvalidRequestError(f"rows must be an iterable of rows, not {type(rows).__name__}")
     return rows

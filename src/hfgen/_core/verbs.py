@@ -117,7 +117,13 @@ class _Items(Generic[T]):
             raise malformed_error(page, "the server answered with a web page", MalformedStreamError)
         if kind == "application/json" or kind.endswith("+json"):
             return Opened(response, JsonBody(dialect, select, headers))
-        events = EventBody(dialect, select, headers, max_event_bytes=max_event_bytes)
+        events = EventBody(
+            dialect,
+            select,
+            headers,
+            max_event_bytes=max_event_bytes,
+            resumption=self.resumption,
+        )
         start = yield from _peek_first_chunk(events, response, max_event_bytes)
         if isinstance(start.error, IncompleteGenerationError) and _is_json(start.pieces):
             # JSON without a JSON content type.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
 from hfgen._options import CallOptions, ClientOptions, Options, override_settings, refuse_resume
@@ -27,6 +27,7 @@ class Client:
     """The four verbs, with options and a pool of connections for many calls.
 
     Each call takes the same options, which override the client's. Threads may share a client.
+    Pickled, a client is its options, the key among them; a copy has connections of its own.
 
     Args:
         **options: See `Options`; and `proxy` and `ssl`, see `ClientOptions`.
@@ -221,6 +222,13 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The options in place of connections and locks, which belong to this process.
+        return {**self.__dict__, "_session": self._session.collect_options()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _session=Session(state["_session"]))
 
     def __repr__(self) -> str:
         return f"Client({self._session.settings!r})"

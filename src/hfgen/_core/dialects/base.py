@@ -18,7 +18,7 @@ from hfgen._core.headers import NO_HEADERS, Headers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from hfgen._core.answers import Chunk, GeneratedText
+    from hfgen._core.answers import Chunk, GeneratedText, StreamDetails
     from hfgen._core.sse import Event
 
 _MAX_SHOWN = 200
@@ -31,9 +31,13 @@ class EventReader(Protocol):
 
     Attributes:
         is_complete: Whether all tokens have come.
+        details: The details of the answer (of the first sequence), once they have come.
     """
 
     is_complete: bool
+
+    @property
+    def details(self) -> StreamDetails | None: ...
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         """Yield the chunks that the events complete.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from hfgen._core import server_errors
-from hfgen._core.answers import Chunk, GeneratedText, attach_raw
+from hfgen._core.answers import Chunk, GeneratedText, StreamDetails, attach_raw
 from hfgen._core.dialects.base import DECODE_ERRORS, find_error, malformed_error, read_non_chunk
 from hfgen._core.headers import NO_HEADERS, Headers
 from hfgen._core.request import encode_json
@@ -33,9 +33,14 @@ class _ChunkText(msgspec.Struct, gc=False):
     generated_text: str | None = None
 
 
+class _ChunkDetails(msgspec.Struct, gc=False):
+    details: StreamDetails | None = None
+
+
 # Each is made once, since making a decoder takes long.
 _chunk = msgspec.json.Decoder(Chunk)
 _text: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_ChunkText)
+_details = msgspec.json.Decoder(_ChunkDetails)
 _answer = msgspec.json.Decoder(GeneratedText)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -73,11 +78,12 @@ class TGI:
 class TGIEvents:
     """The reader of the events of one stream; the event with the generated text is the last."""
 
-    __slots__ = ("_headers", "_only_text", "is_complete")
+    __slots__ = ("_headers", "_only_text", "details", "is_complete")
 
     def __init__(self, headers: Headers = NO_HEADERS, *, only_text: bool = False) -> None:
         self._headers = headers
         self._only_text = only_text
+        self.details: StreamDetails | None = None
         self.is_complete = False
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
@@ -100,10 +106,20 @@ class TGIEvents:
                 attach_raw(chunk, data)
             if chunk.generated_text is not None:
                 self.is_complete = True
+                self.details = _read_details(data) if only_text else chunk.details
             yield chunk
 
     def take_rest(self) -> Sequence[Chunk]:
         return ()
+
+
+def _read_details(data: bytes) -> StreamDetails | None:
+    """Return the details in a chunk of which only the text was decoded; None if it has none."""
+    try:
+        return _decode_leniently(_details, data).details
+    except DECODE_ERRORS:
+        # `only_text` does not look at the other fields, valid or not.
+        return None
 
 
 def _decode_leniently(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T:
