@@ -46,9 +46,10 @@ class PortableOptions(TypedDict, total=False):
     """Options that can be sent to other processes, and used with every server."""
 
     api_key: str | None
-    """The key. Default: `HF_TOKEN`, or the key that `hf auth login` has stored, sent to
-    Hugging Face's own hosts only. A key passed here is sent to the host of `api_url`, whichever it
-    is. No key follows a redirect to another host."""
+    """The key. A key passed here is sent to the host of `api_url`, whichever it is. Default:
+    `HFGEN_API_KEY`, sent to the server of `HFGEN_API_URL` only (without that variable to that of
+    `api_url`); or `HF_TOKEN`, or the key that `hf auth login` has stored, sent to Hugging Face's
+    own hosts only. No key follows a redirect to another host."""
     headers: Mapping[str, str] | None
     """Headers to add, or to send in place of the defaults (but not `content-type`)."""
     timeout: float | Timeout | None

@@ -257,3 +257,33 @@ def test_local_and_a_url_exclude_each_other(hfgen):
     done = hfgen("generate", "Hi", "--local", "--api-url", "http://127.0.0.1:9")
     assert done.returncode == 2
     assert "not allowed with" in done.stderr
+
+
+def test_reads_the_key_from_a_file(hfgen, tmp_path):
+    (tmp_path / "key").write_text("secret\n")
+    with ScriptedServer(STORY) as server:
+        done = hfgen("generate", "Hi", "--api-url", server.url, "--api-key-file", tmp_path / "key")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.requests[0].headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot read"),
+        (b"", "printable ASCII"),
+        (b"two\nkeys", "printable"),
+        (b"\xff", "text"),
+    ],
+)
+def test_a_file_without_a_key_is_named_and_not_shown(hfgen, tmp_path, content, reason):
+    key_file = tmp_path / "key"
+    if content is not None:
+        key_file.write_bytes(content)
+    done = hfgen("generate", "Hi", "--api-key-file", key_file)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert "--api-key-file" in last
+    assert str(key_file) in last
+    assert reason in last
+    assert "two" not in last

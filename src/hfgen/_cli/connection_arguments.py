@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hfgen._core.errors import InvalidRequestError
 from hfgen._core.providers import PROVIDER_NAMES
 from hfgen._core.retry import Retry
 from hfgen._core.routing import plan_route
-from hfgen._core.settings import Settings
+from hfgen._core.settings import Settings, check_key
 from hfgen._io.environment import ENVIRONMENT
 from hfgen._options import DIALECTS, CommonOptions, ConnectingOptions, override_settings
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
     from hfgen._options import OnRetry
@@ -55,9 +57,7 @@ def add_arguments(
         metavar="NAME",
         help=f"the provider behind the router: {', '.join(PROVIDER_NAMES)}",
     )
-    group.add_argument(
-        "--api-key", help="the key (default: HF_TOKEN, else the token of 'hf auth login')"
-    )
+    add_key_arguments(group)
     group.add_argument("--bill-to", metavar="NAME", help="the organisation that the router bills")
     group.add_argument(
         "--dialect",
@@ -84,6 +84,40 @@ def add_arguments(
         help="wait for a model that is loading, or an endpoint that wakes up (600 seconds if no "
         "number is given)",
     )
+
+
+def add_key_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add the arguments for the key: `--api-key`, and `--api-key-file`, which reads it."""
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="the key, which the list of processes shows (default: HFGEN_API_KEY for the server of "
+        "HFGEN_API_URL; for Hugging Face HF_TOKEN, else the token of 'hf auth login')",
+    )
+    keys.add_argument(
+        "--api-key-file",
+        dest="api_key",
+        type=read_key_file,
+        metavar="FILE",
+        help="file that has the key and nothing else",
+    )
+
+
+def read_key_file(name: str) -> str:
+    """Return the key in a file.
+
+    Raises:
+        ArgumentTypeError: The file cannot be read, or has no key.
+    """
+    try:
+        return check_key(Path(name).read_text(encoding="utf-8").strip(), name)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise argparse.ArgumentTypeError(f"{name} is not text") from None
+    except InvalidRequestError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 @contextlib.contextmanager

@@ -41,8 +41,13 @@ class Environment(Protocol):
     @property
     def user_agent(self) -> str: ...
 
-    def find_key(self, url: str) -> str | None:
-        """Return the key that may be sent to this URL, None if there is none."""
+    def find_key(self, url: str, api_url: str | None = None) -> str | None:
+        """Return the key that may be sent to this URL, None if there is none.
+
+        Args:
+            url: The URL of a request.
+            api_url: The server that the caller names, None if the caller names none.
+        """
 
 
 class CallContext(msgspec.Struct, frozen=True):
@@ -117,7 +122,7 @@ class CallContext(msgspec.Struct, frozen=True):
         if settings.retry.wait_for_model and is_endpoint(url):
             # The proxy in front of a sleeping endpoint holds the request for this many seconds.
             headers["x-scale-up-timeout"] = str(math.ceil(settings.retry.wait_for_model))
-        if key := settings.api_key or self.environment.find_key(url):
+        if key := settings.api_key or self.environment.find_key(url, settings.api_url):
             headers["authorization"] = f"Bearer {key}"
         if settings.bill_to is not None:
             if not is_router(url):

@@ -90,6 +90,8 @@ class BlockRunner:
         if plan.ambient_key is not None:
             # The client reads this variable, and sends the key to Hugging Face's own hosts only.
             os.environ.setdefault("HF_TOKEN", plan.ambient_key)
+        # Both of them: the URL says where the key may go.
+        os.environ.update(plan.own_key)
         threading.Thread(target=self._run_loop, name="hfgen-block-runner", daemon=True).start()
 
     def run(self, rows: Iterable[Any]) -> list[BulkResult[Any]]:

@@ -203,6 +203,7 @@ def make_plan(
         stream=stream,
         options=dict(options),
         ambient_key=ENVIRONMENT.find_key(_HUGGING_FACE),
+        own_key=ENVIRONMENT.own_key,
     )
 
 

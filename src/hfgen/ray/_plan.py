@@ -32,6 +32,7 @@ class WorkerPlan:
         stream: Whether to read answers as streams.
         options: The options of the worker's client.
         ambient_key: The key for Hugging Face's own hosts that the driver's environment has.
+        own_key: `HFGEN_API_KEY` and `HFGEN_API_URL` of the driver, empty if it has no such key.
     """
 
     request: Callable[[Any], RequestLike]
@@ -42,6 +43,7 @@ class WorkerPlan:
     stream: bool
     options: dict[str, Any] = field(repr=False)
     ambient_key: str | None = field(repr=False)
+    own_key: dict[str, str] = field(repr=False, default_factory=dict)
 
 
 def share_concurrency(total: tuple[int, int], workers: int) -> tuple[int, int]:
