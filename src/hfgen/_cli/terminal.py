@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, TextIO
 
+from hfgen._cli.units import format_duration
 from hfgen._core.errors import HfgenError, ModelLoadingError
 
 if TYPE_CHECKING:
@@ -52,11 +54,12 @@ class RetryNotice:
         """Show why the call waits, and for how long."""
         self.clear()
         if isinstance(error, ModelLoadingError):
-            reason, seconds = "model is loading", error.estimated_time or wait
+            reason, seconds = "model is loading, about", error.estimated_time or wait
         else:
-            reason, seconds = f"attempt {attempt} failed ({' '.join(error.message.split())})", wait
+            message = " ".join(error.message.split())
+            reason, seconds = f"attempt {attempt} failed ({message}), again in", wait
         if not self._is_terminal:
-            print(f"hfgen: {reason}, about {seconds:.0f} s", file=sys.stderr, flush=True)
+            print(f"hfgen: {reason} {format_duration(seconds)}", file=sys.stderr, flush=True)
             return
         self._cleared = threading.Event()
         self._thread = threading.Thread(
@@ -86,8 +89,8 @@ class RetryNotice:
 def _count_down(reason: str, seconds: float, cleared: threading.Event) -> None:
     end = time.monotonic() + seconds
     while not cleared.is_set():
-        seconds_left = max(0.0, end - time.monotonic())
-        sys.stderr.write(f"{_CLEAR}{reason}, about {seconds_left:.0f} s")
+        seconds_left = max(1, math.ceil(end - time.monotonic()))
+        sys.stderr.write(f"{_CLEAR}{reason} {seconds_left} s")
         sys.stderr.flush()
         cleared.wait(1.0)
     sys.stderr.write(_CLEAR)

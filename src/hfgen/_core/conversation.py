@@ -243,7 +243,8 @@ def _read_status_error(
         body=content,
         received=clock.now(),
     )
-    if response.status in _WAKING and is_endpoint(request.url):
+    is_waking = response.status in _WAKING and is_endpoint(request.url)
+    if is_waking and not isinstance(error, ModelLoadingError):
         return ModelLoadingError(
             f"{error.message} (the endpoint may be waking up; wait_for_model= waits for it)",
             status=response.status,
