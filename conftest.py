@@ -18,6 +18,8 @@ from sybil.parsers.markdown import CodeBlockParser, SkipParser
 from hfgen.server import LocalServer
 
 _SECONDS = 120
+# Ray warns of its own defaults.
+_WARNINGS = ("-W", "error", "-W", "ignore::DeprecationWarning:ray.data.context")
 # The port in the documents. A free one takes its place, because 8080 may be in use.
 _PORT = "8080"
 
@@ -56,7 +58,7 @@ class _Page:
     def run_python(self, example: Example) -> None:
         script = Path(self._folder.name, "test_block.py")
         script.write_text(self._fill_in(example))
-        command = [sys.executable, "-W", "error"]
+        command = [sys.executable, *_WARNINGS]
         if "def test_" in example.parsed:
             command += ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio"]
         self._run([*command, str(script)])

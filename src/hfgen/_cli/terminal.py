@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+# Seconds. A shorter wait is not worth a number.
+_NOTICEABLE = 0.1
 _CLEAR = "\r\x1b[2K"
 
 
@@ -59,7 +61,8 @@ class RetryNotice:
             message = " ".join(error.message.split())
             reason, seconds = f"attempt {attempt} failed ({message}), again in", wait
         if not self._is_terminal:
-            print(f"hfgen: {reason} {format_duration(seconds)}", file=sys.stderr, flush=True)
+            until = format_duration(seconds) if seconds >= _NOTICEABLE else "a moment"
+            print(f"hfgen: {reason} {until}", file=sys.stderr, flush=True)
             return
         self._cleared = threading.Event()
         self._thread = threading.Thread(
