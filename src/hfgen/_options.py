@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from os import PathLike  # noqa: TC003 - typing.get_type_hints reads it
 from ssl import SSLContext
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 
 from msgspec.structs import replace
 
@@ -31,9 +34,14 @@ from hfgen._io.environment import ENVIRONMENT
 from hfgen._io.signal import AbortSignal
 
 if TYPE_CHECKING:
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
 
 DIALECTS = ("auto", "tgi", "completions")
+# An entry in the "Attributes:" of a docstring: its name, and its first sentence.
+_ATTRIBUTE = re.compile(r"^ {8}(\w+): (.+?\.)(?=\s)", re.DOTALL | re.MULTILINE)
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
 # What `wait_for_model=True` means, in seconds.
 _WAIT_FOR_MODEL = 600.0
 
@@ -43,68 +51,85 @@ OnRetry: TypeAlias = Callable[[int, float, HfgenError], object]
 
 
 class PortableOptions(TypedDict, total=False):
-    """Options that can be sent to other processes, and used with every server."""
+    """Options that can be sent to other processes, and used with every server.
+
+    Attributes:
+        api_key: The key. A key passed here is sent to the host of `api_url`, whichever it is.
+            Default: `HFGEN_API_KEY`, sent to the server of `HFGEN_API_URL` only (without that
+            variable to that of `api_url`); or `HF_TOKEN`, or the key that `hf auth login` has
+            stored, sent to Hugging Face's own hosts only. No key follows a redirect to another
+            host.
+        headers: Headers to add, or to send in place of the defaults (but not `content-type`).
+        timeout: A `Timeout`, or the seconds for each of its phases but `total`; None means no
+            limit. Default: 10 s to connect, 600 s to the first token, 60 s between tokens.
+        max_retries: How often to try again before the first token; short for
+            `Retry(max_retries=...)`.
+        retry: When to try again before the first token. Default: `Retry()`.
+        wait_for_model: Seconds during which to wait for a model that is loading or an endpoint that
+            is waking up; True means 600. Endpoints are asked to hold the request for as long
+            (`X-Scale-Up-Timeout`).
+        resume: Whether `stream` and `stream_tokens` go on with a stream that breaks after some
+            tokens: they send the prompt with the text so far, and continue where the stream
+            stopped. Default: False.
+        dialect: The dialect that the server speaks: TGI's own, or OpenAI-compatible completions.
+            Default: "auto", which goes by the URL, or else asks the server once.
+        provider: The provider that serves the model, of those behind Hugging Face's router
+            ("together", "novita", ...), in place of `api_url`. With an `hf_` key requests go
+            through the router, with the provider's own key to the provider's own host. Each call
+            needs a `model`.
+        bill_to: The organisation that pays, where requests go through the router (`X-HF-Bill-To`).
+        max_event_bytes: The maximum of bytes in one event of a stream. If the server sends more, or
+            never ends an event, the call raises `MalformedStreamError`. Default: 16 MiB.
+    """
 
     api_key: str | None
-    """The key. A key passed here is sent to the host of `api_url`, whichever it is. Default:
-    `HFGEN_API_KEY`, sent to the server of `HFGEN_API_URL` only (without that variable to that of
-    `api_url`); or `HF_TOKEN`, or the key that `hf auth login` has stored, sent to Hugging Face's
-    own hosts only. No key follows a redirect to another host."""
     headers: Mapping[str, str] | None
-    """Headers to add, or to send in place of the defaults (but not `content-type`)."""
     timeout: float | Timeout | None
-    """A `Timeout`, or the seconds for each of its phases but `total`; None means no limit.
-    Default: 10 s to connect, 600 s to the first token, 60 s between tokens."""
     max_retries: int | None
-    """How often to try again before the first token; short for `Retry(max_retries=...)`."""
     retry: Retry | None
-    """When to try again before the first token. Default: `Retry()`."""
     wait_for_model: bool | float | None
-    """Seconds during which to wait for a model that is loading or an endpoint that is waking up;
-    True means 600. Endpoints are asked to hold the request for as long (`X-Scale-Up-Timeout`)."""
     resume: bool | None
-    """Whether `stream` and `stream_tokens` go on with a stream that breaks after some tokens: they
-    send the prompt with the text so far, and continue where the stream stopped. Default: False."""
     dialect: Literal["auto", "tgi", "completions"] | None
-    """The dialect that the server speaks: TGI's own, or OpenAI-compatible completions. Default:
-    "auto", which goes by the URL, or else asks the server once."""
     provider: str | None
-    """The provider that serves the model, of those behind Hugging Face's router ("together",
-    "novita", ...), in place of `api_url`. With an `hf_` key requests go through the router, with
-    the provider's own key to the provider's own host. Each call needs a `model`."""
     bill_to: str | None
-    """The organisation that pays, where requests go through the router (`X-HF-Bill-To`)."""
     max_event_bytes: int | None
-    """The maximum of bytes in one event of a stream. If the server sends more, or never ends an
-    event, the call raises `MalformedStreamError`. Default: 16 MiB."""
 
 
 class CommonOptions(PortableOptions, total=False):
-    """Options of both sync and async calls."""
+    """Options of both sync and async calls.
+
+    Attributes:
+        api_url: The URL to post to. If it ends with `/models/`, the id of the model is appended.
+            Default: `HFGEN_API_URL`, else `https://router.huggingface.co/hf-inference/models/`.
+        signal: Aborts the call when `AbortController.abort` is called, from any thread.
+        on_retry: Called before each wait with the number of the attempt that failed, the seconds to
+            wait, and the error.
+    """
 
     api_url: str | None
-    """The URL to post to. If it ends with `/models/`, the id of the model is appended.
-    Default: `HFGEN_API_URL`, else `https://router.huggingface.co/hf-inference/models/`."""
     signal: AbortSignal | None
-    """Aborts the call when `AbortController.abort` is called, from any thread."""
     on_retry: OnRetry | None
-    """Called before each wait with the number of the attempt that failed, the seconds to wait, and
-    the error."""
 
 
 class CallOptions(CommonOptions, total=False):
-    """The keyword arguments of `info` and `tokenize`. None means: not given."""
+    """The keyword arguments of `info` and `tokenize`. None means: not given.
+
+    Attributes:
+        fetch: Sends requests in place of hfgen: takes a `FetchRequest`, returns a `FetchResponse`.
+    """
 
     fetch: Fetch | None
-    """Sends requests in place of hfgen: takes a `FetchRequest`, returns a `FetchResponse`."""
 
 
 class AsyncCallOptions(CommonOptions, total=False):
-    """The keyword arguments of async `info` and `tokenize`. None means: not given."""
+    """The keyword arguments of async `info` and `tokenize`. None means: not given.
+
+    Attributes:
+        fetch: Sends requests in place of hfgen: takes a `FetchRequest`, returns an awaitable of a
+            `FetchResponse` whose body is an async iterable of bytes.
+    """
 
     fetch: AsyncFetch | None
-    """Sends requests in place of hfgen: takes a `FetchRequest`, returns an awaitable of a
-    `FetchResponse` whose body is an async iterable of bytes."""
 
 
 class RequestOptions(GenerateParameters, total=False):
@@ -112,29 +137,34 @@ class RequestOptions(GenerateParameters, total=False):
 
     Those of a call override those of its request. Those of a client, and of `generate_many`, are
     for requests that leave them out.
+
+    Attributes:
+        model: Id of the model, `owner/name`. Default: `HFGEN_MODEL`, else none.
     """
 
     model: str | None
-    """Id of the model, `owner/name`. Default: `HFGEN_MODEL`, else none."""
 
 
-class Options(CallOptions, RequestOptions, total=False):
+class Options(RequestOptions, CallOptions, total=False):
     """The keyword arguments of each verb and of `Client`. None means: not given."""
 
 
-class AsyncOptions(AsyncCallOptions, RequestOptions, total=False):
+class AsyncOptions(RequestOptions, AsyncCallOptions, total=False):
     """The keyword arguments of each async verb and of `AsyncClient`. None means: not given."""
 
 
 class ConnectingOptions(TypedDict, total=False):
-    """Options of a client's connections."""
+    """Options of a client's connections.
+
+    Attributes:
+        proxy: The proxy for every request, `http://[user:password@]host:port`; False for none.
+            Default: as `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+        ssl: An `ssl.SSLContext`, or the path of a file or directory of the certificates to trust.
+            Default: the system's, or `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    """
 
     proxy: str | Literal[False] | None
-    """The proxy for every request, `http://[user:password@]host:port`; False for none. Default:
-    as `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say."""
     ssl: SSLContext | str | PathLike[str] | None
-    """An `ssl.SSLContext`, or the path of a file or directory of the certificates to trust.
-    Default: the system's, or `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
 
 
 class RemoteOptions(PortableOptions, ConnectingOptions, total=False):
@@ -144,12 +174,71 @@ class RemoteOptions(PortableOptions, ConnectingOptions, total=False):
     """
 
 
+_DESCRIBED = (
+    PortableOptions,
+    CommonOptions,
+    CallOptions,
+    GenerateParameters,
+    RequestOptions,
+    ConnectingOptions,
+)
+
+
 class ClientOptions(Options, ConnectingOptions, total=False):
     """The keyword arguments of `Client`: those of a call, and those of its connections."""
 
 
 class AsyncClientOptions(AsyncOptions, ConnectingOptions, total=False):
     """The keyword arguments of `AsyncClient`: as `ClientOptions`."""
+
+
+class _NotGiven:
+    """The default of an option in a signature. It is never passed."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_NOT_GIVEN = _NotGiven()
+
+
+def show_options(kind: type) -> Callable[[_F], _F]:
+    """Show the options by name in the signature and the help of a function, in place of `**`.
+
+    Args:
+        kind: The `TypedDict` of the options.
+    """
+
+    def show(function: _F) -> _F:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        options, lines = _describe_options(kind)
+        function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+        function.__doc__ = f"{(function.__doc__ or '').rstrip()}\n\n        Options:\n{lines}"
+        return function
+
+    return show
+
+
+@cache
+def _describe_options(kind: Any) -> tuple[list[inspect.Parameter], str]:
+    """Return the options as parameters of a signature, and a line of help for each."""
+    texts: dict[str, str] = {}
+    for described in (*_DESCRIBED, kind):
+        # The first sentence of each entry under "Attributes:".
+        for match in _ATTRIBUTE.finditer(f"{described.__doc__ or ''}\n"):
+            texts[match[1]] = " ".join(match[2].split())
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_NOT_GIVEN,
+            annotation=getattr(annotation, "__forward_arg__", annotation),
+        )
+        for name, annotation in kind.__annotations__.items()
+    ]
+    lines = (f"            {o.name}: {texts.get(o.name, '')}" for o in options)
+    return options, "\n".join(lines)
 
 
 def override_settings(settings: Settings, options: Mapping[str, Any]) -> Settings:
@@ -234,7 +323,7 @@ def split_request_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], d
 
 
 def complete_request(
-    request: RequestLike, settings: Settings, overrides: Mapping[str, Any] = MappingProxyType({})
+    request: AnyRequest, settings: Settings, overrides: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
     """Return the normalised request, with what it leaves out filled in from the settings.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hfgen._bulk.dispatcher import Attempt, Outcome
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.results import BulkResult, BulkStatistics
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
 
 Row = TypeVar("Row")
 
@@ -40,7 +40,7 @@ class AsyncBulk(Generic[Row]):
         self,
         session: AsyncSession,
         rows: Iterable[Row] | AsyncIterable[Row],
-        request: Callable[[Row], RequestLike] | None,
+        request: Callable[[Row], AnyRequest] | None,
         plan: BulkPlan,
     ) -> None:
         # The tasks do not refer to this object, so dropping it cancels them.
@@ -108,7 +108,7 @@ class _Engine(Generic[Row]):
         self,
         session: AsyncSession,
         rows: Iterable[Row] | AsyncIterable[Row],
-        request: Callable[[Row], RequestLike] | None,
+        request: Callable[[Row], AnyRequest] | None,
         plan: BulkPlan,
     ) -> None:
         settings = session.settings

@@ -14,6 +14,7 @@ from hfgen._options import (
     AsyncOptions,
     override_settings,
     refuse_resume,
+    show_options,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hfgen._async.stream import AsyncStream
     from hfgen._bulk.rate_limit import RateLimit
     from hfgen._core.answers import Chunk, GeneratedText, ServerInfo, SimpleToken
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest, RequestLike
 
 Row = TypeVar("Row")
 
@@ -44,9 +45,11 @@ class AsyncClient:
         InvalidRequestError: An option's value cannot be used.
     """
 
+    @show_options(AsyncClientOptions)
     def __init__(self, **options: Unpack[AsyncClientOptions]) -> None:
         self._session = AsyncSession(options)
 
+    @show_options(AsyncOptions)
     async def run(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> list[GeneratedText]:
@@ -54,18 +57,21 @@ class AsyncClient:
         refuse_resume(options)
         return await self._session.run(Run, request, options)
 
+    @show_options(AsyncOptions)
     async def stream(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token; see `Client.stream`."""
         return await self._session.open(Chunks, request, options)
 
+    @show_options(AsyncOptions)
     async def stream_tokens(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[str]:
         """Generate, and return a stream of the texts of the tokens; see `Client.stream_tokens`."""
         return await self._session.open(Texts, request, options)
 
+    @show_options(AsyncOptions)
     async def stream_bytes(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[bytes]:
@@ -73,6 +79,7 @@ class AsyncClient:
         refuse_resume(options)
         return await self._session.open(RawBytes, request, options)
 
+    @show_options(AsyncCallOptions)
     async def info(self, **options: Unpack[AsyncCallOptions]) -> ServerInfo:
         """Return what the server is and which model it serves; see `Client.info`."""
         from hfgen._core.server_info import read_info  # noqa: PLC0415 - few programs ask
@@ -80,6 +87,7 @@ class AsyncClient:
         settings = override_settings(self._session.settings, options)
         return await self._session.drive(read_info, settings)
 
+    @show_options(AsyncCallOptions)
     async def tokenize(self, text: str, **options: Unpack[AsyncCallOptions]) -> list[SimpleToken]:
         """Return the tokens of a text; see `Client.tokenize`."""
         from hfgen._core.server_info import tokenize  # noqa: PLC0415 - few programs ask
@@ -87,11 +95,12 @@ class AsyncClient:
         settings = override_settings(self._session.settings, options)
         return await self._session.drive(partial(tokenize, text), settings)
 
+    @show_options(AsyncOptions)
     def generate_many(
         self,
         rows: Iterable[Row] | AsyncIterable[Row],
         *,
-        request: Callable[[Row], RequestLike] | None = None,
+        request: Callable[[Row], AnyRequest] | None = None,
         concurrency: int | tuple[int, int] = (1, 256),
         rate_limit: RateLimit | None = None,
         api_urls: Sequence[str] | None = None,
@@ -119,6 +128,7 @@ class AsyncClient:
         )
         return AsyncBulk(session, check_rows(rows, AsyncIterable), request, plan)
 
+    @show_options(AsyncOptions)
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.
 

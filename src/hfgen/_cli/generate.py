@@ -57,11 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
     details = options.details or options.json
-    request = {
-        "inputs": _read_prompt(options.prompt),
-        "parameters": parameter_arguments.request_parameters(options, details=details),
-        **connection_arguments.model_field(options),
-    }
+    prompt = _read_prompt(options.prompt)
+    parameters = parameter_arguments.request_parameters(options, details=details)
+    parameters |= connection_arguments.model_field(options)
     with contextlib.suppress(AttributeError):
         # Characters that the terminal cannot show are replaced; they must not raise an error.
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -72,11 +70,11 @@ def run(options: argparse.Namespace) -> None:
     ):
         started = time.perf_counter()
         if options.no_stream:
-            answers = client.run(request)
+            answers = client.run(prompt, **parameters)
             notice.clear()
             _show_answers(answers, options, started)
         else:
-            with client.stream(request, resume=options.resume) as stream:
+            with client.stream(prompt, resume=options.resume, **parameters) as stream:
                 notice.clear()
                 _show_stream(stream, options, started)
 

@@ -17,84 +17,102 @@ from hfgen._core.errors import InvalidRequestError
 
 
 class Grammar(TypedDict):
-    """What the generated text must conform to."""
+    """What the generated text must conform to.
+
+    Attributes:
+        type: The kind of grammar.
+        value: A JSON schema (with `properties`) as a mapping or a string, or a regular expression.
+    """
 
     type: Literal["json", "json_object", "json_schema", "regex"]
-    """The kind of grammar."""
     value: Any
-    """A JSON schema (with `properties`) as a mapping or a string, or a regular expression."""
 
 
 class GenerateParameters(TypedDict, total=False):
-    """How to generate. A field that is left out, or None, is not sent: the server decides."""
+    """How to generate. A field that is left out, or None, is not sent: the server decides.
+
+    Attributes:
+        adapter_id: Id of the LoRA adapter to use.
+        best_of: Generate this many sequences and return the likeliest; needs sampling, excludes
+            `seed` and streams. TGI's limit is 2.
+        decoder_input_details: Also return ids and log-probabilities of the prompt's tokens; not in
+            streams.
+        details: Return `details`: tokens, finish reason, seed.
+        do_sample: Draw tokens instead of taking the likeliest. Any of temperature, top_k, top_p and
+            typical_p switches it on. With no parameters at all, TGI samples.
+        frequency_penalty: Lower a token's logit by this much for each time it has occurred; -2 to
+            2.
+        grammar: Constrain the text to a JSON schema or a regular expression.
+        max_new_tokens: Generate at most this many tokens. TGI's default: the rest of the context.
+        repetition_penalty: Divide the logits of tokens that have occurred by this; above 0, 1 is
+            neutral.
+        return_full_text: Put the prompt before the generated text. TGI's route `/` does so by
+            default.
+        seed: Start of the random numbers, 0 to 2**64 - 1: same seed, same text.
+        stop: End the generation when one of these is generated; TGI keeps it in the text, and takes
+            at most 4.
+        temperature: Divide the logits by this before drawing; above 0.
+        top_k: Draw from this many of the likeliest tokens only; above 0.
+        top_n_tokens: Return this many of the likeliest alternatives of each token; TGI's limit is
+            5.
+        top_p: Draw from the likeliest tokens that together have this probability; inside (0, 1).
+        truncate: Keep only this many tokens of the prompt, from its end.
+        typical_p: Draw from the most typical tokens that together have this probability; inside (0,
+            1) (https://arxiv.org/abs/2202.00666).
+        watermark: Mark the text as generated (https://arxiv.org/abs/2301.10226).
+        max_time: Seconds after which to stop generating. Transformers pipelines and llama.cpp only.
+        num_return_sequences: Return this many sequences. Transformers pipelines and completions
+            (`n`); not TGI.
+    """
 
     adapter_id: str | None
-    """Id of the LoRA adapter to use."""
     best_of: int | None
-    """Generate this many sequences and return the likeliest; needs sampling, excludes `seed` and
-    streams. TGI's limit is 2."""
     decoder_input_details: bool | None
-    """Also return ids and log-probabilities of the prompt's tokens; not in streams."""
     details: bool | None
-    """Return `details`: tokens, finish reason, seed."""
     do_sample: bool | None
-    """Draw tokens instead of taking the likeliest. Any of temperature, top_k, top_p and
-    typical_p switches it on. With no parameters at all, TGI samples."""
     frequency_penalty: float | None
-    """Lower a token's logit by this much for each time it has occurred; -2 to 2."""
     grammar: Grammar | None
-    """Constrain the text to a JSON schema or a regular expression."""
     max_new_tokens: int | None
-    """Generate at most this many tokens. TGI's default: the rest of the context."""
     repetition_penalty: float | None
-    """Divide the logits of tokens that have occurred by this; above 0, 1 is neutral."""
     return_full_text: bool | None
-    """Put the prompt before the generated text. TGI's route `/` does so by default."""
     seed: int | None
-    """Start of the random numbers, 0 to 2**64 - 1: same seed, same text."""
     stop: list[str] | None
-    """End the generation when one of these is generated; TGI keeps it in the text, and takes at
-    most 4."""
     temperature: float | None
-    """Divide the logits by this before drawing; above 0."""
     top_k: int | None
-    """Draw from this many of the likeliest tokens only; above 0."""
     top_n_tokens: int | None
-    """Return this many of the likeliest alternatives of each token; TGI's limit is 5."""
     top_p: float | None
-    """Draw from the likeliest tokens that together have this probability; inside (0, 1)."""
     truncate: int | None
-    """Keep only this many tokens of the prompt, from its end."""
     typical_p: float | None
-    """Draw from the most typical tokens that together have this probability; inside (0, 1)
-    (https://arxiv.org/abs/2202.00666)."""
     watermark: bool | None
-    """Mark the text as generated (https://arxiv.org/abs/2301.10226)."""
-
     max_time: float | None
-    """Seconds after which to stop generating. Transformers pipelines only."""
     num_return_sequences: int | None
-    """Return this many sequences. Transformers pipelines only."""
 
 
 class _Required(TypedDict):
     inputs: str
-    """The prompt."""
 
 
 class GenerationRequest(_Required, total=False):
-    """One request for text. A plain string stands for `{"inputs": string}`."""
+    """One request for text. A plain string stands for `{"inputs": string}`.
+
+    Attributes:
+        inputs: The prompt.
+        model: Id of the model, `owner/name`. Needed where the URL is made from it, as by default.
+        parameters: How to generate.
+        options: Options of the former hosted Inference API, which servers ignore now; sent as they
+            are.
+    """
 
     model: str | None
-    """Id of the model, `owner/name`. Needed where the URL is made from it, as by default."""
     parameters: GenerateParameters | None
-    """How to generate."""
     options: dict[str, Any] | None
-    """Options of the former hosted Inference API, which servers ignore now; sent as they are."""
 
 
-RequestLike: TypeAlias = GenerationRequest | Mapping[str, Any] | str
-"""What the four verbs take: a `GenerationRequest`, another mapping of its shape, or a prompt."""
+RequestLike: TypeAlias = GenerationRequest | str
+"""What the four verbs take, for type checkers: a prompt, or a `GenerationRequest`. With `Mapping`
+as a third, they would accept a literal with a wrong key."""
+AnyRequest: TypeAlias = GenerationRequest | Mapping[str, Any] | str
+"""What the four verbs take at run time: also another mapping of the shape of a request."""
 
 PARAMETERS = frozenset(GenerateParameters.__annotations__)
 _TOP_LEVEL = ("inputs", "model", "options", "parameters")
@@ -112,7 +130,7 @@ _ALIKE = 0.85
 
 
 def normalize_request(
-    request: RequestLike,
+    request: AnyRequest,
     defaults: Mapping[str, Any] = MappingProxyType({}),
     overrides: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hfgen._bulk.dispatcher import Attempt, Outcome
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.results import BulkResult, BulkStatistics
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
     from hfgen._sync.session import Session
 
 Row = TypeVar("Row")
@@ -48,7 +48,7 @@ class Bulk(Generic[Row]):
         self,
         session: Session,
         rows: Iterable[Row],
-        request: Callable[[Row], RequestLike] | None,
+        request: Callable[[Row], AnyRequest] | None,
         plan: BulkPlan,
     ) -> None:
         # The threads do not refer to this object, so dropping it cancels them.
@@ -107,7 +107,7 @@ class _Engine(Generic[Row]):
         self,
         session: Session,
         rows: Iterable[Row],
-        request: Callable[[Row], RequestLike] | None,
+        request: Callable[[Row], AnyRequest] | None,
         plan: BulkPlan,
     ) -> None:
         settings = session.settings

@@ -6,7 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
-from hfgen._options import CallOptions, ClientOptions, Options, override_settings, refuse_resume
+from hfgen._options import (
+    CallOptions,
+    ClientOptions,
+    Options,
+    override_settings,
+    refuse_resume,
+    show_options,
+)
 from hfgen._sync.session import Session
 
 if TYPE_CHECKING:
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
 
     from hfgen._bulk.rate_limit import RateLimit
     from hfgen._core.answers import Chunk, GeneratedText, ServerInfo, SimpleToken
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest, RequestLike
     from hfgen._sync.bulk import Bulk
     from hfgen._sync.stream import Stream
 
@@ -37,9 +44,11 @@ class Client:
         InvalidRequestError: An option's value cannot be used.
     """
 
+    @show_options(ClientOptions)
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
         self._session = Session(options)
 
+    @show_options(Options)
     def run(self, request: RequestLike, **options: Unpack[Options]) -> list[GeneratedText]:
         """Generate, and return the whole answer.
 
@@ -61,6 +70,7 @@ class Client:
         refuse_resume(options)
         return self._session.run(Run, request, options)
 
+    @show_options(Options)
     def stream(self, request: RequestLike, **options: Unpack[Options]) -> Stream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token.
 
@@ -78,6 +88,7 @@ class Client:
         """
         return self._session.open(Chunks, request, options)
 
+    @show_options(Options)
     def stream_tokens(self, request: RequestLike, **options: Unpack[Options]) -> Stream[str]:
         """Generate, and return a stream of the texts of the tokens.
 
@@ -93,6 +104,7 @@ class Client:
         """
         return self._session.open(Texts, request, options)
 
+    @show_options(Options)
     def stream_bytes(self, request: RequestLike, **options: Unpack[Options]) -> Stream[bytes]:
         """Generate, and return the body of the server's stream as it arrives, undecoded.
 
@@ -109,6 +121,7 @@ class Client:
         refuse_resume(options)
         return self._session.open(RawBytes, request, options)
 
+    @show_options(CallOptions)
     def info(self, **options: Unpack[CallOptions]) -> ServerInfo:
         """Return what the server is and which model it serves.
 
@@ -126,6 +139,7 @@ class Client:
 
         return self._session.drive(read_info, override_settings(self._session.settings, options))
 
+    @show_options(CallOptions)
     def tokenize(self, text: str, **options: Unpack[CallOptions]) -> list[SimpleToken]:
         """Return the tokens of a text, special ones included, from the server's `/tokenize`.
 
@@ -147,11 +161,12 @@ class Client:
         settings = override_settings(self._session.settings, options)
         return self._session.drive(partial(tokenize, text), settings)
 
+    @show_options(Options)
     def generate_many(
         self,
         rows: Iterable[Row],
         *,
-        request: Callable[[Row], RequestLike] | None = None,
+        request: Callable[[Row], AnyRequest] | None = None,
         concurrency: int | tuple[int, int] = (1, 64),
         rate_limit: RateLimit | None = None,
         api_urls: Sequence[str] | None = None,
@@ -199,6 +214,7 @@ class Client:
         )
         return Bulk(session, check_rows(rows), request, plan)
 
+    @show_options(Options)
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.
 

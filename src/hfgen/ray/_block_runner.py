@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from hfgen._bulk.results import BulkResult
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
     from hfgen.ray._plan import WorkerPlan
 
 
@@ -159,5 +159,5 @@ class BlockRunner:
                 count += 1
             block.set_count(count)
 
-    def _make_request(self, row: _BlockRow) -> RequestLike:
+    def _make_request(self, row: _BlockRow) -> AnyRequest:
         return self._plan.request(row.content)

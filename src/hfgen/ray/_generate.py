@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
     from hfgen._bulk.rate_limit import RateLimit
-    from hfgen._core.request import GenerateParameters, RequestLike
+    from hfgen._core.request import AnyRequest, GenerateParameters
     from hfgen._options import RemoteOptions
 
 ROWS_PER_BLOCK = 256
@@ -45,7 +45,7 @@ def generate(
     api_url: str | Sequence[str] | None = None,
     template: str | None = None,
     parameters: GenerateParameters | Mapping[str, Any] | None = None,
-    request: Callable[[dict[str, Any]], RequestLike] | None = None,
+    request: Callable[[dict[str, Any]], AnyRequest] | None = None,
     workers: int | None = None,
     concurrency: int | tuple[int, int] | None = None,
     rate_limit: RateLimit | None = None,
@@ -161,7 +161,7 @@ def count_workers(workers: int | None) -> int:
 
 
 def make_plan(
-    request: Callable[[Any], RequestLike],
+    request: Callable[[Any], AnyRequest],
     *,
     model: str | None,
     api_url: str | Sequence[str] | None,

@@ -11,7 +11,7 @@ from hfgen._core.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
 
 # How many times as long as the mean answer the slowest answer of a block takes.
 _SLOWEST_TO_MEAN = 8
@@ -35,7 +35,7 @@ class WorkerPlan:
         own_key: `HFGEN_API_KEY` and `HFGEN_API_URL` of the driver, empty if it has no such key.
     """
 
-    request: Callable[[Any], RequestLike]
+    request: Callable[[Any], AnyRequest]
     model: str | None
     concurrency: tuple[int, int]
     rate_limit: RateLimit | None
