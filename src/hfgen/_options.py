@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 DIALECTS = ("auto", "tgi", "completions")
 # An entry in the "Attributes:" of a docstring: its name, and its first sentence.
-_ATTRIBUTE = re.compile(r"^ {8}(\w+): (.+?\.)(?=\s)", re.DOTALL | re.MULTILINE)
+_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+?\.)(?=\s)", re.DOTALL | re.MULTILINE)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -214,7 +214,8 @@ def show_options(kind: type) -> Callable[[_F], _F]:
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         options, lines = _describe_options(kind)
         function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-        function.__doc__ = f"{(function.__doc__ or '').rstrip()}\n\n        Options:\n{lines}"
+        own_text = inspect.cleandoc(function.__doc__ or "")
+        function.__doc__ = f"{own_text}\n\nOptions:\n{lines}"
         return function
 
     return show
@@ -226,7 +227,7 @@ def _describe_options(kind: Any) -> tuple[list[inspect.Parameter], str]:
     texts: dict[str, str] = {}
     for described in (*_DESCRIBED, kind):
         # The first sentence of each entry under "Attributes:".
-        for match in _ATTRIBUTE.finditer(f"{described.__doc__ or ''}\n"):
+        for match in _ATTRIBUTE.finditer(f"{inspect.cleandoc(described.__doc__ or '')}\n"):
             texts[match[1]] = " ".join(match[2].split())
     options = [
         inspect.Parameter(
@@ -237,7 +238,7 @@ def _describe_options(kind: Any) -> tuple[list[inspect.Parameter], str]:
         )
         for name, annotation in kind.__annotations__.items()
     ]
-    lines = (f"            {o.name}: {texts.get(o.name, '')}" for o in options)
+    lines = (f"    {o.name}: {texts.get(o.name, '')}" for o in options)
     return options, "\n".join(lines)
 
 
@@ -283,7 +284,9 @@ def override_client_settings(settings: Settings, options: Mapping[str, Any]) -> 
     if not fields:
         return settings
     # The prompt is only there to make it a request, which can be checked.
-    defaults = normalize_request({"inputs": "", **fields}, _defaults(settings))
+    defaults = normalize_request(
+        {"inputs": "", **fields}, _make_defaults(settings.model, settings.parameters)
+    )
     return replace(settings, model=defaults.get("model"), parameters=defaults.get("parameters", {}))
 
 
@@ -336,25 +339,30 @@ def complete_request(
     Raises:
         InvalidRequestError: The request cannot be sent.
     """
-    body = normalize_request(request, _defaults(settings), overrides)
+    defaults = _make_defaults(settings.model or ENVIRONMENT.model, settings.parameters)
+    body = normalize_request(request, defaults, overrides)
     for name in body.get("parameters", ()):
         if name not in PARAMETERS and (parameter := find_parameter(name)):
-            _warn(f"`parameters` has {name!r}, which is sent as it is; for {parameter!r}, use that")
+            _warn(f"`parameters` has {name!r}, sent as it is; did you mean {parameter!r}?")
     return body
 
 
-def _defaults(settings: Settings) -> dict[str, Any]:
-    model = settings.model or ENVIRONMENT.model
+def _make_defaults(model: str | None, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the model and the parameters in the shape of a request."""
     defaults: dict[str, Any] = {} if model is None else {"model": model}
-    return defaults | {"parameters": settings.parameters} if settings.parameters else defaults
+    return defaults | {"parameters": parameters} if parameters else defaults
 
 
 def _warn(message: str) -> None:
     """Warn, once for each line of the caller's code: the first line outside of hfgen."""
     frame, level = sys._getframe(), 1  # noqa: SLF001 - as `warnings` itself finds the line
-    while frame.f_back is not None and frame.f_globals.get("__package__", "").startswith("hfgen"):
+    while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == "hfgen"
 
 
 def _describe_unknown_option(name: str) -> str:
