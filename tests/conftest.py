@@ -12,7 +12,9 @@ from hfgen.testing import ScriptedServer
 _ENVIRONMENT = (
     "ALL_PROXY",
     "DO_NOT_TRACK",
+    "HFGEN_API_KEY",
     "HFGEN_API_URL",
+    "HFGEN_MODEL",
     "HF_HUB_DISABLE_IMPLICIT_TOKEN",
     "HF_HUB_DISABLE_TELEMETRY",
     "HF_TOKEN",

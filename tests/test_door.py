@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +136,39 @@ def test_the_four_verbs_have_one_signature(verb):
     assert [inspect.iscoroutinefunction(getattr(namespace, verb)) for namespace in namespaces] == [
         False, True, False, True
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [(getattr(namespace, verb), options)
+     for namespace, options in (
+         (hfgen.Client, hfgen.types.Options),
+         (hfgen.AsyncClient, hfgen.types.AsyncOptions),
+         (hfgen.HuggingFaceTextGeneration, hfgen.types.Options),
+         (hfgen.AsyncHuggingFaceTextGeneration, hfgen.types.AsyncOptions),
+     ) for verb in VERBS]
+    + [(hfgen.Client, hfgen.types.ClientOptions),
+       (hfgen.Client.generate_many, hfgen.types.Options),
+       (hfgen.Client.info, hfgen.types.CallOptions),
+       (hfgen.AsyncClient, hfgen.types.AsyncClientOptions),
+       (hfgen.AsyncClient.with_options, hfgen.types.AsyncOptions),
+       (hfgen.AsyncClient.tokenize, hfgen.types.AsyncCallOptions)],
+)  # fmt: skip
+def test_signature_and_help_have_the_options_by_name(function, options):
+    parameters = inspect.signature(function).parameters
+    names = list(options.__annotations__)
+    assert list(parameters)[-len(names) :] == names
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    assert str(parameters["api_key"]) == "api_key: 'str | None' = ..."
+    text = pydoc.render_doc(function, renderer=pydoc.plaintext)
+    for name in names:
+        assert re.search(rf"^[ |]*{name}: \w.*\.$", text, re.MULTILINE), name
+
+
+def test_help_of_the_types_describes_every_field():
+    for kind in (hfgen.types.GenerateParameters, hfgen.types.GenerationRequest):
+        for name in kind.__annotations__:
+            assert f"    {name}: " in inspect.getdoc(kind)
 
 
 def test_generate_many_has_one_signature():

@@ -11,7 +11,7 @@ import hfgen
 import hfgen.types
 from hfgen import AbortController
 from hfgen._core.settings import Settings
-from hfgen._options import _CHECKS
+from hfgen._options import _CHECKS, _REQUEST_OPTIONS
 
 WRONG = {
     "api_key": [5, b"hf_key", ["hf_key"], True],
@@ -74,7 +74,7 @@ def test_a_long_timeout_works(side, serve, value):
 
 def test_the_docs_name_every_option():
     for options in (hfgen.types.Options, hfgen.types.AsyncOptions):
-        assert set(get_type_hints(options)) == set(_CHECKS)
+        assert set(get_type_hints(options)) == {*_CHECKS, *_REQUEST_OPTIONS}
 
 
 def test_settings_are_frozen():

@@ -20,13 +20,21 @@ from hfgen._core.answers import (
 )
 from hfgen._core.fetch import AsyncFetch, Fetch
 from hfgen._core.request import GenerateParameters, GenerationRequest, Grammar
-from hfgen._options import AsyncClientOptions, AsyncOptions, ClientOptions, Options
+from hfgen._options import (
+    AsyncCallOptions,
+    AsyncClientOptions,
+    AsyncOptions,
+    CallOptions,
+    ClientOptions,
+    Options,
+)
 from hfgen._sync.bulk import Bulk
 from hfgen._sync.stream import Stream
 
 __all__ = [
     "Answer",
     "AsyncBulk",
+    "AsyncCallOptions",
     "AsyncClientOptions",
     "AsyncFetch",
     "AsyncOptions",
@@ -35,6 +43,7 @@ __all__ = [
     "Bulk",
     "BulkResult",
     "BulkStatistics",
+    "CallOptions",
     "Chunk",
     "ClientOptions",
     "Details",

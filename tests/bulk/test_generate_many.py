@@ -106,8 +106,24 @@ class TestRows:
         )
         asked = {request.json["inputs"]: request.json["model"] for request in server.requests}
         assert asked == {"one": "all/others", "two": "own/model"}
-        with pytest.raises(hfgen.InvalidRequestError, match="model must be a string, not int"):
+        with pytest.raises(hfgen.InvalidRequestError, match=r"request\.model: expected `str`"):
             start_many(side, server, input_rows, model=7)
+
+    @pytest.mark.parametrize(
+        ("kind", "method", "call"),
+        [
+            ("DataFrame", "itertuples", 'to_dict("records")'),
+            ("DataFrame", "to_dicts", "to_dicts()"),
+            ("Table", "to_pylist", "to_pylist()"),
+        ],
+    )
+    def test_of_a_frame_are_refused_because_it_iterates_over_columns(
+        self, side, serve, kind, method, call
+    ):
+        frame = type(kind, (list,), {method: lambda _: []})(["inputs"])
+        with pytest.raises(hfgen.InvalidRequestError, match=f"{kind} does not") as caught:
+            start_many(side, serve(echo), frame)
+        assert f"rows.{call}" in caught.value.message
 
     def test_that_make_no_request_have_an_error(self, side, serve):
         server = serve(echo)

@@ -1,9 +1,40 @@
 """The outbox of results, in both orders."""
 
+import json
 import random
 
+import hfgen
 from hfgen._bulk.results import Outbox
-from hfgen.types import BulkResult
+from hfgen.types import BulkResult, Details, GeneratedText
+
+
+def test_a_result_as_a_dict_can_be_json():
+    details = Details(finish_reason="length", generated_tokens=3, input_length=2)
+    answered = BulkResult(
+        index=1,
+        row="x",
+        answers=[GeneratedText(generated_text="a", details=details)],
+        attempts=2,
+        server="http://a",
+        latency=0.5,
+    )
+    row = answered.to_dict()
+    assert json.loads(json.dumps(row)) == row
+    assert (row["generated_text"], row["finish_reason"], row["generated_tokens"]) == (
+        "a", "length", 3
+    )  # fmt: skip
+    assert row["answers"] == [answered.answers[0].to_dict()]
+    assert row["error"] is None
+
+    failed = BulkResult(
+        index=0, row={"a": 1}, error=hfgen.RateLimitError("busy", status=429), attempts=4
+    )
+    row = failed.to_dict()
+    assert json.loads(json.dumps(row)) == row
+    assert row["error"] == {
+        "type": "RateLimitError", "message": "busy", "status": 429, "attempts": 4
+    }  # fmt: skip
+    assert (row["row"], row["generated_text"], row["answers"]) == ({"a": 1}, None, [])
 
 
 def take_all(outbox):

@@ -1,6 +1,7 @@
 """`hfgen generate`, in a process of its own."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -176,8 +177,51 @@ def test_debug_shows_the_traceback_but_not_the_key(hfgen):
 
 
 def test_a_wrong_command_line_exits_with_2(hfgen):
-    assert hfgen().returncode == 2
     assert hfgen("generate", "Hi", "--max-new-tokens", "many").returncode == 2
+
+
+def test_alone_it_shows_its_commands(hfgen):
+    done = hfgen()
+    assert (done.returncode, done.stdout) == (2, "")
+    for command in ("generate", "bulk", "serve", "info"):
+        assert f"\n    {command} " in done.stderr
+
+
+@pytest.mark.parametrize("command", ["generate", "bulk", "serve", "info"])
+def test_a_wrong_argument_shows_the_usage_of_its_command(hfgen, command):
+    needed = {"bulk": ["in.jsonl", "-o", "out.jsonl"], "info": ["http://a"]}.get(command, [])
+    done = hfgen(command, *needed, "--max-newtokens", "5")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: hfgen {command} ")
+    assert "unrecognized arguments: --max-newtokens" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer", "hint"),
+    [
+        ([], as_json({}, 401), "pass --api-key, or set HFGEN_API_KEY"),
+        ([], as_json({"error": "Model m is currently loading", "estimated_time": 9.0}, 503),
+         "--wait-for-model waits"),
+        ([], as_json({"error": {"message": "Loading model", "code": 503}}, 503),
+         "--wait-for-model waits"),
+        (["--api-url", "host/path"], None, "error: --api-url must start"),
+        (["--api-url", "http://a/models/"], None, "pass --model owner/name, or set HFGEN_MODEL"),
+        (["--timeout", "-1"], None, "error: --timeout must be"),
+        (["--provider", "together", "--model", "m", "--dialect", "tgi"], None, "does not speak"),
+    ],
+)  # fmt: skip
+def test_an_error_names_arguments_of_the_command(hfgen, serve, arguments, answer, hint):
+    url = ["--api-url", serve(answer).url] if answer is not None else []
+    done = hfgen("generate", "Hi", *url, *arguments, "--max-retries", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert hint in done.stderr
+    assert not re.search(r"\w=", done.stderr)
+
+
+def test_words_of_a_server_are_not_changed(hfgen, serve):
+    error = as_json({"error": "seed=5 is wrong, max_new_tokens must be 3", "error_type": "x"}, 422)
+    done = hfgen("generate", "Hi", "--api-url", serve(error).url)
+    assert "seed=5 is wrong, max_new_tokens must be 3" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -232,7 +276,10 @@ def test_tells_of_each_wait(hfgen):
     with ScriptedServer(busy, STORY) as server:
         done = hfgen("generate", "Hi", "--api-url", server.url)
     assert (done.returncode, done.stdout) == (0, "Once upon\n")
-    assert done.stderr == ("hfgen: attempt 1 failed (503 Service Unavailable: busy), about 0 s\n")
+    assert (
+        done.stderr
+        == "hfgen: attempt 1 failed (503 Service Unavailable: busy), again in a moment\n"
+    )
 
 
 def test_waits_for_a_model(hfgen):
@@ -242,7 +289,7 @@ def test_waits_for_a_model(hfgen):
             "generate", "Hi", "--api-url", server.url, "--wait-for-model", "--max-retries", "0"
         )
     assert (done.returncode, done.stdout) == (0, "Once upon\n")
-    assert done.stderr == "hfgen: model is loading, about 0 s\n"
+    assert done.stderr == "hfgen: model is loading, about 500 ms\n"
 
 
 def test_picks_a_stream_up(hfgen):
@@ -307,3 +354,33 @@ def test_local_and_a_url_exclude_each_other(hfgen):
     done = hfgen("generate", "Hi", "--local", "--api-url", "http://127.0.0.1:9")
     assert done.returncode == 2
     assert "not allowed with" in done.stderr
+
+
+def test_reads_the_key_from_a_file(hfgen, tmp_path):
+    (tmp_path / "key").write_text("secret\n")
+    with ScriptedServer(STORY) as server:
+        done = hfgen("generate", "Hi", "--api-url", server.url, "--api-key-file", tmp_path / "key")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.requests[0].headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot read"),
+        (b"", "printable ASCII"),
+        (b"two\nkeys", "printable"),
+        (b"\xff", "text"),
+    ],
+)
+def test_a_file_without_a_key_is_named_and_not_shown(hfgen, tmp_path, content, reason):
+    key_file = tmp_path / "key"
+    if content is not None:
+        key_file.write_bytes(content)
+    done = hfgen("generate", "Hi", "--api-key-file", key_file)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert "--api-key-file" in last
+    assert str(key_file) in last
+    assert reason in last
+    assert "two" not in last

@@ -50,3 +50,14 @@ def test_a_page_is_no_info(hfgen):
         done = hfgen("info", server.url)
     assert done.returncode == 1
     assert "neither /info nor /v1/models" in done.stderr
+
+
+def test_reads_the_key_from_a_file_or_the_environment(hfgen, tmp_path):
+    key_file = tmp_path / "key"
+    key_file.write_text("secret\n")
+    with ScriptedServer(as_json({"model_id": "m"}), speaks=None) as server:
+        for options in ({}, {"env": {"HFGEN_API_KEY": "ambient"}}):
+            arguments = [] if options else ["--api-key-file", str(key_file)]
+            assert hfgen("info", server.url, *arguments, **options).returncode == 0
+    sent = [request.headers["authorization"] for request in server.requests]
+    assert sent == ["Bearer secret", "Bearer ambient"]

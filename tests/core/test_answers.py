@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from collections.abc import Mapping
 
 import pytest
 
@@ -90,12 +91,25 @@ class TestReading:
         assert 0 not in chunk
 
     def test_as_a_mapping(self, chunk):
+        assert isinstance(chunk, Mapping)
+        assert issubclass(Token, Mapping)
         assert dict(chunk)["token"] is chunk.token
         assert {**chunk}["index"] == 1
         assert list(chunk) == list(chunk.keys()) == [
             "index", "token", "top_tokens", "generated_text", "details",
-            "sequence", "resumed",
+            "sequence", "resumed", "future",
         ]  # fmt: skip
+        assert dict(chunk) == dict(chunk.items())
+        assert list(chunk.values()) == [chunk[key] for key in chunk]
+        assert len(chunk) == 8
+        assert all(key in chunk for key in chunk)
+        assert len(chunk.token) == 4
+
+    def test_json_writes_them(self, chunk, answer):
+        assert json.loads(json.dumps(chunk.token, default=dict)) == TOKEN
+        assert json.loads(json.dumps([answer], default=dict))[0]["details"]["tokens"] == [TOKEN]
+        with pytest.raises(TypeError, match="GeneratedText is not JSON serializable"):
+            json.dumps(answer)
 
 
 class TestToDictAndToJson:

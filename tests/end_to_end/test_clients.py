@@ -79,6 +79,18 @@ class TestOptions:
         assert server.request().path == "/models/owner/name"
         assert "model" not in server.request().json
 
+    def test_the_model_of_the_environment(self, side, serve, monkeypatch):
+        server = serve(ANSWER)
+        monkeypatch.setenv("HFGEN_MODEL", "owner/ambient")
+        side.run(server)
+        side.run(server, {"inputs": "x", "model": "owner/own"})
+        assert [r.json["model"] for r in server.requests] == ["owner/ambient", "owner/own"]
+
+    def test_without_a_model_the_error_tells_what_to_type(self, side):
+        error = side.failure(side.client().run, "x")
+        for hint in ('model="owner/name"', "HFGEN_MODEL", "api_url=", "HFGEN_API_URL"):
+            assert hint in error.message
+
     @pytest.mark.parametrize(
         "path",
         ["/a/../b", "/a//b", "/a%2Fb", "/%7Euser", "/a?x=1&y=%20", "/a?x=a+b", "/a;b=c", "/a/."],

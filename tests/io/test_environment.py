@@ -5,7 +5,7 @@ import logging
 import pytest
 
 import hfgen
-from helpers.scripted_answers import as_json, events, token
+from helpers.scripted_answers import answer, as_json, events, token
 from helpers.sync_and_async import reply
 from hfgen._io.environment import ENVIRONMENT, is_tracking_allowed, user_agent
 
@@ -292,3 +292,74 @@ def test_the_user_agent_says_no_more_than_allowed(side, serve, monkeypatch, name
     first, second = (request.headers["user-agent"] for request in server.requests)
     assert "python/" in first
     assert second == f"hfgen/{hfgen.__version__}"
+
+
+class TestOwnKey:
+    """`HFGEN_API_KEY`."""
+
+    @pytest.fixture(autouse=True)
+    def own_key(self, monkeypatch):
+        monkeypatch.setenv("HFGEN_API_KEY", " own\n")
+        monkeypatch.setenv("HF_TOKEN", "hf_token")
+
+    @pytest.mark.parametrize(
+        ("home", "url", "key"),
+        [
+            ("http://a:8080", "http://a:8080/generate", "own"),
+            ("http://a:8080/v1", "http://a:8080/info", "own"),
+            ("http://a", "https://a/generate", "own"),
+            ("http://a:8080", "http://a/generate", None),
+            ("http://a:8080", "http://a:8081/generate", None),
+            ("http://a:8080", "http://b:8080/generate", None),
+            ("https://a", "http://a/generate", None),
+            ("http://a:8080", HUB, "hf_token"),
+            (HUB, HUB, "own"),
+        ],
+    )
+    def test_goes_to_the_server_of_the_variable_only(self, monkeypatch, home, url, key):
+        monkeypatch.setenv("HFGEN_API_URL", home)
+        assert ENVIRONMENT.find_key(url) == key
+        assert ENVIRONMENT.find_key(url, url) == key
+
+    def test_without_that_variable_goes_to_the_server_that_the_caller_names(self):
+        assert ENVIRONMENT.find_key("http://a/info", "http://a/generate") == "own"
+        assert ENVIRONMENT.find_key("http://a/info", "http://b/generate") is None
+        assert ENVIRONMENT.find_key("http://a/info") is None
+        assert ENVIRONMENT.find_key(HUB) == "hf_token"
+
+    def test_a_wrong_key_is_named_and_not_shown(self, monkeypatch):
+        monkeypatch.setenv("HFGEN_API_KEY", "two words")
+        with pytest.raises(hfgen.InvalidRequestError, match="HFGEN_API_KEY must be") as caught:
+            ENVIRONMENT.find_key("http://a/", "http://a/")
+        assert "two words" not in str(caught.value)
+
+    def test_a_wrong_url_is_named(self, monkeypatch):
+        monkeypatch.setenv("HFGEN_API_URL", "http://a:port/")
+        with pytest.raises(hfgen.InvalidRequestError, match="HFGEN_API_URL is no URL"):
+            ENVIRONMENT.find_key("http://a/", "http://a/")
+
+    def test_is_sent_with_each_request_to_its_server(self, side, serve, monkeypatch):
+        home, other = (
+            serve(as_json({"generated_text": "a"})),
+            serve(as_json({"generated_text": "a"})),
+        )
+        monkeypatch.setenv("HFGEN_API_URL", home.url)
+        for options in ({}, {"api_url": home.url}, {"api_url": other.url}, {"api_key": "mine"}):
+            side.call(side.client(**options).run, "x")
+        side.collect(side.client().generate_many(["x"], stream=False, api_urls=[other.url]))
+        sent = [request.headers.get("authorization") for request in home.requests]
+        assert sent == ["Bearer own", "Bearer own", "Bearer mine"]
+        assert [request.headers.get("authorization") for request in other.requests] == [None] * 2
+
+    def test_does_not_follow_a_redirect_to_another_server(self, side, serve, monkeypatch):
+        other = serve(as_json({"generated_text": "a"}))
+        home = serve(answer(status=307, location=f"{other.url}/generate"))
+        monkeypatch.setenv("HFGEN_API_URL", f"{home.url}/generate")
+        side.call(side.client().run, "x")
+        assert home.request().headers["authorization"] == "Bearer own"
+        assert "authorization" not in other.request().headers
+
+    def test_if_none_was_sent_the_error_names_the_variable(self, side, serve, monkeypatch):
+        monkeypatch.delenv("HFGEN_API_KEY")
+        error = side.failure(side.client(api_url=serve(as_json({}, 401)).url).run, "x")
+        assert "pass api_key=, or set HFGEN_API_KEY" in error.message

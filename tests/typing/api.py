@@ -81,6 +81,7 @@ def sync() -> None:
         assert_type(result, BulkResult[int])
         assert_type(result.row, int)
         assert_type(result.error, HfgenError | None)
+        assert_type(result.to_dict(), dict[str, Any])
     assert_type(HuggingFaceTextGeneration.stream_tokens("Once"), Stream[str])
     assert_type(HuggingFaceTextGeneration.stream_bytes({"inputs": "Once"}), Stream[bytes])
 
@@ -102,6 +103,8 @@ def sync() -> None:
             assert_type(stream, Stream[str])
             assert_type(next(stream), str)
             assert_type(stream.status, int)
+            assert_type(stream.text, str)
+            assert_type(stream.details, StreamDetails | None)
             assert_type(stream.headers["x-request-id"], str)
             stream.close()
         for piece in client.stream_bytes("Once"):
@@ -112,6 +115,28 @@ def sync() -> None:
     HuggingFaceTextGeneration.run("Once", api_key=5)  # type: ignore[arg-type]
     HuggingFaceTextGeneration.run(5)  # type: ignore[arg-type]
     Client(timeout="5")  # type: ignore[arg-type]
+
+
+def requests_and_parameters() -> None:
+    HuggingFaceTextGeneration.run("Once", model="m", max_new_tokens=3, stop=None)
+    Client(model="m", seed=1).with_options(top_k=5).stream("Once", temperature=0.5)
+    HuggingFaceTextGeneration.run("Once", max_tokens=3)  # type: ignore[call-arg]
+    HuggingFaceTextGeneration.run("Once", max_new_tokens="3")  # type: ignore[arg-type]
+    Client().info(seed=1)  # type: ignore[call-arg]
+
+    # A literal with a wrong key is an error.
+    run = HuggingFaceTextGeneration.run
+    run({"inputs": "Once", "parameters": {"seed": 1}})
+    run({"inputs": "Once", "parametres": {}})  # type: ignore[arg-type]
+    run({"inputs": "Once", "parameters": {"max_tokens": 3}})  # type: ignore[arg-type]
+    run({"input": "Once"})  # type: ignore[arg-type]
+    Client().stream({"inputs": "Once", "max_new_tokens": 3})  # type: ignore[arg-type]
+
+    # A function that makes requests of rows may return any mapping.
+    def make(row: int) -> dict[str, Any]:
+        return {"inputs": str(row)}
+
+    Client().generate_many([1], request=make, max_new_tokens=3, model="m")
 
 
 async def asynchronous() -> None:
@@ -247,4 +272,4 @@ class Story:
         self.client = client
 
     def tokens(self, prompt: str, **more: Any) -> Iterator[str]:
-        yield from self.client.stream_tokens({"inputs": prompt, "parameters": more})
+        yield from self.client.stream_tokens(prompt, **more)

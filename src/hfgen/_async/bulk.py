@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hfgen._bulk.dispatcher import Attempt, Outcome
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.results import BulkResult, BulkStatistics
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
 
 Row = TypeVar("Row")
 
@@ -41,7 +41,7 @@ class AsyncBulk(Generic[Row]):
         self,
         session: AsyncSession,
         rows: Iterable[Row] | AsyncIterable[Row],
-        request: Callable[[Row], RequestLike] | None,
+        request: Callable[[Row], AnyRequest] | None,
         plan: BulkPlan,
     ) -> None:
         # The tasks do not refer to this object, so dropping it cancels them.
@@ -109,7 +109,7 @@ class _Engine(Generic[Row]):
         self,
         session: AsyncSession,
         rows: Iterable[Row] | AsyncIterable[Row],
-        request: Callable[[Row], RequestLike] | None,
+        request: Callable[[Row], AnyRequest] | None,
         plan: BulkPlan,
     ) -> None:
         settings = session.settings
@@ -118,7 +118,7 @@ class _Engine(Generic[Row]):
         self._on_retry = settings.on_retry
         self._sessions = sessions_by_server(session, plan, None)
         self._request = request
-        self._model = plan.model
+        self._settings = session.settings
         self._rows = rows
         self._iterator: Iterator[Row] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -243,7 +243,7 @@ class _Engine(Generic[Row]):
         except Exception as error:  # noqa: BLE001 - it is the caller's
             self.dispatcher.end_input(error)
         else:
-            self.dispatcher.add_row(row, make_request(row, self._request, self._model))
+            self.dispatcher.add_row(row, make_request(row, self._request, self._settings))
         return True
 
     async def _read(self, rows: AsyncIterator[Row]) -> None:
@@ -255,7 +255,7 @@ class _Engine(Generic[Row]):
                     self._idle_reader = asyncio.get_running_loop().create_future()
                     await self._idle_reader
                 row = await anext(rows)
-                dispatcher.add_row(row, make_request(row, self._request, self._model))
+                dispatcher.add_row(row, make_request(row, self._request, self._settings))
                 self._start_attempts()
         except StopAsyncIteration:
             dispatcher.end_input()

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from functools import partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hfgen._async.session import AsyncSession
 from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
-from hfgen._options import AsyncClientOptions, AsyncOptions, override_settings, refuse_resume
+from hfgen._options import (
+    AsyncCallOptions,
+    AsyncClientOptions,
+    AsyncOptions,
+    override_settings,
+    refuse_resume,
+    show_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
     from hfgen._async.stream import AsyncStream
     from hfgen._bulk.rate_limit import RateLimit
     from hfgen._core.answers import Chunk, GeneratedText, ServerInfo, SimpleToken
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest, RequestLike
 
 Row = TypeVar("Row")
 
@@ -40,9 +47,11 @@ class AsyncClient:
         InvalidRequestError: An option's value cannot be used.
     """
 
+    @show_options(AsyncClientOptions)
     def __init__(self, **options: Unpack[AsyncClientOptions]) -> None:
         self._session = AsyncSession(options)
 
+    @show_options(AsyncOptions)
     async def run(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> list[GeneratedText]:
@@ -50,18 +59,21 @@ class AsyncClient:
         refuse_resume(options)
         return await self._session.run(Run, request, options)
 
+    @show_options(AsyncOptions)
     async def stream(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token; see `Client.stream`."""
         return await self._session.open(Chunks, request, options)
 
+    @show_options(AsyncOptions)
     async def stream_tokens(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[str]:
         """Generate, and return a stream of the texts of the tokens; see `Client.stream_tokens`."""
         return await self._session.open(Texts, request, options)
 
+    @show_options(AsyncOptions)
     async def stream_bytes(
         self, request: RequestLike, **options: Unpack[AsyncOptions]
     ) -> AsyncStream[bytes]:
@@ -69,26 +81,28 @@ class AsyncClient:
         refuse_resume(options)
         return await self._session.open(RawBytes, request, options)
 
-    async def info(self, **options: Unpack[AsyncOptions]) -> ServerInfo:
+    @show_options(AsyncCallOptions)
+    async def info(self, **options: Unpack[AsyncCallOptions]) -> ServerInfo:
         """Return what the server is and which model it serves; see `Client.info`."""
         from hfgen._core.server_info import read_info  # noqa: PLC0415 - few programs ask
 
         settings = override_settings(self._session.settings, options)
         return await self._session.drive(read_info, settings)
 
-    async def tokenize(self, text: str, **options: Unpack[AsyncOptions]) -> list[SimpleToken]:
+    @show_options(AsyncCallOptions)
+    async def tokenize(self, text: str, **options: Unpack[AsyncCallOptions]) -> list[SimpleToken]:
         """Return the tokens of a text; see `Client.tokenize`."""
         from hfgen._core.server_info import tokenize  # noqa: PLC0415 - few programs ask
 
         settings = override_settings(self._session.settings, options)
         return await self._session.drive(partial(tokenize, text), settings)
 
+    @show_options(AsyncOptions)
     def generate_many(
         self,
         rows: Iterable[Row] | AsyncIterable[Row],
         *,
-        request: Callable[[Row], RequestLike] | None = None,
-        model: str | None = None,
+        request: Callable[[Row], AnyRequest] | None = None,
         concurrency: int | tuple[int, int] = (1, 256),
         rate_limit: RateLimit | None = None,
         api_urls: Sequence[str] | None = None,
@@ -109,7 +123,6 @@ class AsyncClient:
         session = self._session.with_options(options)
         plan = BulkPlan.from_arguments(
             session.settings,
-            model=model,
             concurrency=concurrency,
             rate_limit=rate_limit,
             api_urls=api_urls,
@@ -119,6 +132,7 @@ class AsyncClient:
         )
         return AsyncBulk(session, check_rows(rows, AsyncIterable), request, plan)
 
+    @show_options(AsyncOptions)
     def with_options(self, **options: Unpack[AsyncOptions]) -> AsyncClient:
         """Return a client with these options over this one's, on the same connections.
 
@@ -145,6 +159,13 @@ class AsyncClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The options in place of connections and locks, which belong to this process.
+        return {**self.__dict__, "_session": self._session.collect_options()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _session=AsyncSession(state["_session"]))
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._session.settings!r})"

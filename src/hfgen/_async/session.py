@@ -13,12 +13,17 @@ from hfgen._async.stream import AsyncStream
 from hfgen._core.call import Call
 from hfgen._core.context import CallContext
 from hfgen._core.errors import HfgenError
-from hfgen._core.request import normalize_request
 from hfgen._core.settings import Settings
 from hfgen._io.connecting import split_connection_options
 from hfgen._io.environment import ENVIRONMENT
 from hfgen._io.target_cache import TargetCache
-from hfgen._options import override_settings
+from hfgen._options import (
+    collect_options,
+    complete_request,
+    override_client_settings,
+    override_settings,
+    split_request_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,11 +55,20 @@ class AsyncSession:
         connection_options, call_options = split_connection_options(options)
         from hfgen._async.transport import AsyncTransport  # noqa: PLC0415 - imports aiohttp
 
-        self.settings = override_settings(Settings(), call_options)
+        self._connection = {n: v for n, v in options.items() if n not in call_options}
+        self.settings = override_client_settings(Settings(), call_options)
         self._transport = AsyncTransport(connection_options)
         self._cache = TargetCache()
         self._owns_transport = True
         self._is_closed = False
+
+    def collect_options(self) -> dict[str, Any]:
+        """Return the options of another session like this one.
+
+        Raises:
+            TypeError: Another process could not have one of them.
+        """
+        return collect_options(self.settings, self._connection)
 
     def with_settings(self, settings: Settings) -> AsyncSession:
         """Return a session with these settings on the same connections, which it does not close."""
@@ -64,7 +78,7 @@ class AsyncSession:
 
     def with_options(self, options: Mapping[str, Any]) -> AsyncSession:
         """Return a session with these options over this one's, on the same connections."""
-        return self.with_settings(override_settings(self.settings, options))
+        return self.with_settings(override_client_settings(self.settings, options))
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; further calls raise `HfgenError`."""
@@ -79,7 +93,7 @@ class AsyncSession:
         options: Mapping[str, Any],
     ) -> T:
         """Make the call of a verb that returns a value."""
-        normal, settings = normalize_request(request), override_settings(self.settings, options)
+        normal, settings = self._prepare(request, options)
         return await self.drive(Call(normal, verb(normal, settings)).converse, settings)
 
     async def open(
@@ -89,7 +103,7 @@ class AsyncSession:
         options: Mapping[str, Any],
     ) -> AsyncStream[T]:
         """Make the call of a verb that returns a stream."""
-        normal, settings = normalize_request(request), override_settings(self.settings, options)
+        normal, settings = self._prepare(request, options)
         return await self.open_stream(Call(normal, verb(normal, settings)), settings)
 
     async def drive(
@@ -118,6 +132,13 @@ class AsyncSession:
         except BaseException:
             interrupt.end()
             raise
+
+    def _prepare(
+        self, request: RequestLike, options: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Settings]:
+        overrides, rest = split_request_options(options)
+        settings = override_settings(self.settings, rest)
+        return complete_request(request, settings, overrides), settings
 
     def _context(self, settings: Settings, interrupt: Interrupt) -> CallContext:
         return CallContext(settings, ENVIRONMENT, interrupt, interrupt, self._cache.found)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from types import TracebackType
 
+    from hfgen._core.answers import StreamDetails
     from hfgen._io.interrupt import Interrupt
 
 T = TypeVar("T")
@@ -39,6 +40,11 @@ class AsyncStream(Generic[T]):
     Attributes:
         status: The HTTP status of the answer.
         headers: Its headers; names are case-insensitive.
+        text: The text generated so far; after the end all of it, without special tokens. Empty for
+            `stream_bytes`.
+        details: The finish reason and the numbers of tokens, after the end, if the server sends
+            them: TGI if the request asks for `details`, `/v1/completions` always. Else None. Of
+            several sequences those of the first.
     """
 
     def __init__(
@@ -59,11 +65,17 @@ class AsyncStream(Generic[T]):
         self._closing: asyncio.Future[object] | None = None
         self.status = opened.response.status
         self.headers = Headers(opened.response.headers)
-        self._change(opened)
+        # The text of the answers before the current one.
+        self._earlier_text = ""
+        self._take(opened)
 
     def _change(self, opened: Opened[T]) -> None:
         """Release the current answer and go on with this one."""
         self._release()
+        self._earlier_text += self._decoder.text
+        self._take(opened)
+
+    def _take(self, opened: Opened[T]) -> None:
         self._close_response = partial(close_on_loop, self._loop, opened.response.close)
         self._unsubscribe = self._interrupt.subscribe(self._close_response)
         self._decoder = opened.decoder
@@ -152,6 +164,14 @@ class AsyncStream(Generic[T]):
         else:
             self._ready = self._decoder.take_rest()
         self._is_last = True
+
+    @property
+    def text(self) -> str:
+        return self._earlier_text + self._decoder.text
+
+    @property
+    def details(self) -> StreamDetails | None:
+        return self._decoder.details
 
     async def aclose(self) -> None:
         """Close the connection; the server stops generating. May be called repeatedly."""

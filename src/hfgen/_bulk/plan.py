@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from hfgen._bulk.rate_limit import RateLimit
 from hfgen._core.errors import HfgenError, InvalidRequestError, StreamClosedError
-from hfgen._core.request import check_model, normalize_request
 from hfgen._core.retry import Retry
 from hfgen._core.routing import find_base_url
 from hfgen._core.url import check_url
 from hfgen._io.environment import ENVIRONMENT
+from hfgen._options import complete_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from hfgen._core.settings import Settings
 
 _PAIR = 2
+# How tables of pandas, polars and pyarrow give their rows, by a method that only they have. Their
+# own iteration gives columns, or names of columns.
+_FRAMES = {
+    "itertuples": 'to_dict("records")',
+    "to_dicts": "to_dicts()",
+    "to_pylist": "to_pylist()",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +59,6 @@ class BulkPlan:
         cls,
         settings: Settings,
         *,
-        model: str | None,
         concurrency: int | tuple[int, int],
         rate_limit: RateLimit | None,
         api_urls: Sequence[str] | None,
@@ -69,14 +75,10 @@ class BulkPlan:
             raise InvalidRequestError(
                 f"rate_limit must be a RateLimit, not {type(rate_limit).__name__}"
             )
-        if model is not None and not isinstance(model, str):
-            raise InvalidRequestError(f"model must be a string, not {type(model).__name__}")
-        if model is not None:
-            check_model(model)
         return cls(
             urls=_choose_urls(settings, api_urls),
             concurrency=_check_concurrency(concurrency),
-            model=model,
+            model=settings.model or ENVIRONMENT.model,
             rate_limit=rate_limit,
             ordered=ordered,
             stream=stream,
@@ -86,18 +88,17 @@ class BulkPlan:
 
 
 def make_request(
-    row: Any, make: Callable[[Any], Any] | None, model: str | None
+    row: Any, make: Callable[[Any], Any] | None, settings: Settings
 ) -> Mapping[str, Any] | HfgenError:
     """Return the normalised request of a row, or the error for which it has none.
 
     Args:
         row: The row.
         make: The caller's `request=`, which makes a request of a row; None if the row is one.
-        model: The model of rows that name none.
+        settings: The options of the run, with the model and parameters of rows that have none.
     """
     try:
-        request = normalize_request(row if make is None else make(row))
-        return request if model is None else {"model": model, **request}
+        return complete_request(row if make is None else make(row), settings)
     except HfgenError as error:
         return error.with_traceback(None)
     except Exception as error:  # noqa: BLE001 - `make` is the caller's, and may raise anything
@@ -123,6 +124,11 @@ def check_rows(rows: Any, *kinds: type) -> Any:
             f"rows must be an iterable of rows, not a {type(rows).__name__}; "
             "for a single request use `run`"
         )
+    for method, call in _FRAMES.items():
+        if hasattr(rows, method):
+            raise InvalidRequestError(
+                f"a {type(rows).__name__} does not iterate over its rows: pass rows.{call}"
+            )
     if not isinstance(rows, (Iterable, *kinds)):
         raise InvalidRequestError(f"rows must be an iterable of rows, not {type(rows).__name__}")
     return rows

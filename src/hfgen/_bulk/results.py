@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from hfgen._core.errors import StatusError
 
 if TYPE_CHECKING:
     from hfgen._core.answers import Details, GeneratedText
@@ -71,9 +73,45 @@ class BulkResult(Generic[Row]):
         details = self._details
         return details.input_length if details else None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as a dict: a row of a table, or JSON if `row` can be JSON.
+
+        The keys are `index`, `row`, `generated_text`, `finish_reason`, `generated_tokens`,
+        `input_length`, `answers` (as dicts), `error` (`type`, `message`, `status` and `attempts`,
+        or None), `attempts`, `server`, `latency` and `time_to_first_token`.
+        """
+        return {
+            "index": self.index,
+            "row": self.row,
+            "generated_text": self.generated_text,
+            "finish_reason": self.finish_reason,
+            "generated_tokens": self.generated_tokens,
+            "input_length": self.input_length,
+            "answers": [answer.to_dict() for answer in self.answers],
+            "error": error_fields(self),
+            "attempts": self.attempts,
+            "server": self.server,
+            "latency": self.latency,
+            "time_to_first_token": self.time_to_first_token,
+        }
+
     @property
     def _details(self) -> Details | None:
         return self.answers[0].details if self.answers else None
+
+
+def error_fields(result: BulkResult[Any]) -> dict[str, Any] | None:
+    """Return the error of a result as `type`, `message`, `status` and `attempts`; None if none."""
+    error = result.error
+    if error is None:
+        return None
+    return {
+        "type": type(error).__name__,
+        # A message from a server or a file system may contain surrogates, which UTF-8 lacks.
+        "message": error.message.encode("utf-8", "replace").decode(),
+        "status": error.status if isinstance(error, StatusError) else None,
+        "attempts": result.attempts,
+    }
 
 
 class Outbox(Generic[Row]):

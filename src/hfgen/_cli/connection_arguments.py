@@ -39,7 +39,9 @@ def add_arguments(
     """
     group = parser.add_argument_group("server")
     group.add_argument(
-        "--model", help="id of the model, owner/name; with --local the directory of a checkpoint"
+        "--model",
+        help="id of the model, owner/name (default: HFGEN_MODEL); with --local the directory of a "
+        "checkpoint",
     )
     servers = group.add_mutually_exclusive_group()
     servers.add_argument(
@@ -176,4 +178,5 @@ def _common_options(options: argparse.Namespace) -> ClientOptions:
 
 def model_field(options: argparse.Namespace) -> dict[str, str]:
     """Return the `model` field of a request; empty for a local server, which has only one model."""
-    return {"model": options.model} if options.model and not options.local else {}
+    model = options.model or ENVIRONMENT.model
+    return {"model": model} if model and not options.local else {}

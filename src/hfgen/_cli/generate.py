@@ -54,11 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
     details = options.details or options.json
-    request = {
-        "inputs": _read_prompt(options.prompt),
-        "parameters": parameter_arguments.request_parameters(options, details=details),
-        **connection_arguments.model_field(options),
-    }
+    prompt = _read_prompt(options.prompt)
+    parameters = parameter_arguments.request_parameters(options, details=details)
+    parameters |= connection_arguments.model_field(options)
     with (
         RetryNotice() as notice,
         connection_arguments.client_options(options, on_retry=notice.show) as client_options,
@@ -66,11 +64,11 @@ def run(options: argparse.Namespace) -> None:
     ):
         started = time.perf_counter()
         if options.no_stream:
-            answers = client.run(request)
+            answers = client.run(prompt, **parameters)
             notice.clear()
             _show_answers(answers, options, started)
         else:
-            with client.stream(request, resume=options.resume) as stream:
+            with client.stream(prompt, resume=options.resume, **parameters) as stream:
                 notice.clear()
                 _show_stream(stream, options, started)
 

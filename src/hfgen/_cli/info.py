@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hfgen._cli.connection_arguments import add_key_arguments
 from hfgen._cli.terminal import write_json_line
 from hfgen._sync.client import Client
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own arguments."""
     parser.add_argument("url", help="the server's URL")
-    parser.add_argument(
-        "--api-key", help="the key (default: HF_TOKEN, else the token of 'hf auth login')"
-    )
+    add_key_arguments(parser)
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds to wait (default: 10)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

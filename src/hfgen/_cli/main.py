@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "info": (info, "show what a server reports about itself: TGI's /info, else /v1/models"),
 }
 
-_EXIT_FAILED = 1
+_EXIT_FAILED, _EXIT_WRONG_USAGE = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _build_parser().parse_args(arguments)
+    options = _parse(arguments)
     if options.debug:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
@@ -67,7 +68,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except HfgenError as error:
         if options.debug:
             raise
-        print(f"hfgen: error: {_one_line(error)}", file=sys.stderr)
+        print(f"hfgen: error: {name_arguments(_one_line(error), options)}", file=sys.stderr)
         return _EXIT_FAILED
     else:
         return status
@@ -87,14 +88,43 @@ def _build_parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--debug", action="store_true", help="log each step, and show errors with tracebacks"
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, (module, summary) in _COMMANDS.items():
         command = commands.add_parser(
             name, parents=[common], help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
         module.add_arguments(command)
-        command.set_defaults(do=module.run)
+        command.set_defaults(do=module.run, parser=command)
     return parser
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _build_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if "parser" not in options:
+        parser.print_help(sys.stderr)
+        parser.exit(_EXIT_WRONG_USAGE)
+    if unknown:
+        # `parse_args` would show the usage of `hfgen`, which has none of the command's arguments.
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
+
+
+def name_arguments(message: str, options: argparse.Namespace) -> str:
+    """Return an error's message with arguments of the command in place of hfgen's options.
+
+    Messages name options as `api_key=` or `model="owner/name"`, or begin with their name.
+    """
+    names = "|".join(map(re.escape, vars(options)))
+    pattern = (
+        rf'\b(?P<name>{names})(?:="(?P<value>[^"]*)"|=(?![^\s,;:.)]))|^(?P<first>{names})(?= must )'
+    )
+
+    def write(match: re.Match[str]) -> str:
+        argument = f"--{(match['name'] or match['first']).replace('_', '-')}"
+        return f"{argument} {match['value']}" if match["value"] else argument
+
+    return re.sub(pattern, write, message)
 
 
 def _one_line(error: HfgenError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import math
 import os
 import sys
 import threading
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import msgspec
 
+from hfgen._cli.units import format_duration
 from hfgen._core.errors import HfgenError, ModelLoadingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+# Seconds. A shorter wait is not worth a number.
+_NOTICEABLE = 0.1
 _CLEAR = "\r\x1b[2K"
 
 
@@ -87,11 +91,13 @@ class RetryNotice:
         """Show why the call waits, and for how long."""
         self.clear()
         if isinstance(error, ModelLoadingError):
-            reason, seconds = "model is loading", error.estimated_time or wait
+            reason, seconds = "model is loading, about", error.estimated_time or wait
         else:
-            reason, seconds = f"attempt {attempt} failed ({' '.join(error.message.split())})", wait
+            message = " ".join(error.message.split())
+            reason, seconds = f"attempt {attempt} failed ({message}), again in", wait
         if not self._is_terminal:
-            print(f"hfgen: {reason}, about {seconds:.0f} s", file=sys.stderr, flush=True)
+            until = format_duration(seconds) if seconds >= _NOTICEABLE else "a moment"
+            print(f"hfgen: {reason} {until}", file=sys.stderr, flush=True)
             return
         self._cleared = threading.Event()
         self._thread = threading.Thread(
@@ -121,8 +127,8 @@ class RetryNotice:
 def _count_down(reason: str, seconds: float, cleared: threading.Event) -> None:
     end = time.monotonic() + seconds
     while not cleared.is_set():
-        seconds_left = max(0.0, end - time.monotonic())
-        sys.stderr.write(f"{_CLEAR}{reason}, about {seconds_left:.0f} s")
+        seconds_left = max(1, math.ceil(end - time.monotonic()))
+        sys.stderr.write(f"{_CLEAR}{reason} {seconds_left} s")
         sys.stderr.flush()
         cleared.wait(1.0)
     sys.stderr.write(_CLEAR)

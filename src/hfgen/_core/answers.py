@@ -1,11 +1,13 @@
 """The types of answers, with TGI's own field names.
 
-Fields are read by attribute (`chunk.token.text`) or by key (`chunk["token"]["text"]`). Fields that
-hfgen does not know are ignored on decoding; `to_dict` of a `Chunk` or `GeneratedText` has them.
+An answer is a `Mapping`: fields are read by attribute (`chunk.token.text`) or by key
+(`chunk["token"]["text"]`). Fields that hfgen does not know are ignored on decoding; a `Chunk` or
+`GeneratedText` has them by key, and in `to_dict`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import msgspec
@@ -35,7 +37,10 @@ class _RawJson(bytes):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The root of all answer types."""
+    """The root of all answer types: a mapping, of which each key is also an attribute.
+
+    `json` writes it with `json.dumps(answer, default=dict)`.
+    """
 
     _omitted: ClassVar[frozenset[str]] = _OMITTED
     # The JSON that the object was decoded from. The name is one that no server would send.
@@ -49,7 +54,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """
         if self._raw is not None:
             return cast("dict[str, Any]", decode_json(self._raw))
-        fields = {key: getattr(self, key) for key in self.keys()}
+        fields = {name: getattr(self, name) for name in self.__struct_fields__[1:]}
         return {k: _to_plain(v) for k, v in fields.items() if v or k not in self._omitted}
 
     def to_json(self) -> str:
@@ -59,8 +64,19 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return msgspec.json.encode(self.to_dict()).decode()
 
     def keys(self) -> tuple[str, ...]:
-        """Return the names of the known fields."""
-        return self.__struct_fields__[1:]
+        """Return the names of the known fields, then of others that the server sent."""
+        known = self.__struct_fields__[1:]
+        if self._raw is None:
+            return known
+        return *known, *(name for name in self.to_dict() if name not in known)
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the values of all fields, in the order of `keys`."""
+        return tuple(value for _, value in self.items())
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        """Return the names and values of all fields."""
+        return tuple((name, self[name]) for name in self.keys())
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the field of that name, or `default` if there is none."""
@@ -70,26 +86,35 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             return default
 
     def __getitem__(self, key: str) -> Any:
-        if key in self.keys():
+        if key in self.__struct_fields__[1:]:
             return getattr(self, key)
         return self.to_dict()[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self.keys() or key in self.to_dict()
+        return key in self.keys()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
+    def __len__(self) -> int:
+        return len(self.keys())
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(getattr(self, key) == getattr(other, key) for key in self.keys())
+        names = self.__struct_fields__[1:]
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{key}={getattr(self, key)!r}" for key in self.keys())
-        return f"{type(self).__name__}({fields})"
+        fields = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__[1:])
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+
+# Others look for a `Mapping`, as pandas does for the rows of a frame. Not by inheritance, because a
+# struct has a metaclass of its own.
+Mapping.register(Answer)
 
 
 class Token(Answer, frozen=True, kw_only=True, eq=False):

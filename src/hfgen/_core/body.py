@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hfgen._core.dialects.base import Dialect, EventReader
+    from hfgen._core.resume import Resumption
     from hfgen._core.sse import Event
 
 T_co = TypeVar("T_co", covariant=True)
@@ -39,9 +40,17 @@ class Decoder(Protocol[T_co]):
 
     Attributes:
         is_complete: Whether all items have been taken, though the body may not be at its end.
+        text: The text generated so far.
+        details: The details of the answer, once they have come.
     """
 
     is_complete: bool
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def details(self) -> StreamDetails | None: ...
 
     def feed(self, piece: bytes) -> Iterator[T_co]:
         """Yield the items that this piece of the body completes."""
@@ -68,6 +77,8 @@ class RawBody:
     """The decoder of `stream_bytes`: items are the pieces of the body, as they arrive."""
 
     is_complete = False
+    text = ""
+    details = None
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         if piece:
@@ -91,7 +102,8 @@ class EventBody(Generic[T]):
         select: Makes an item of a chunk, or returns None to skip the chunk.
         headers: The headers of the HTTP answer.
         max_event_bytes: How much data an event may have.
-        whole_characters: Whether to hold the tokens of a character back until it is whole.
+        resumption: What came before, if the stream can resume. Then the tokens of a character are
+            held back until it is whole.
     """
 
     def __init__(
@@ -101,13 +113,14 @@ class EventBody(Generic[T]):
         headers: Headers = NO_HEADERS,
         *,
         max_event_bytes: int = MAX_EVENT_BYTES,
-        whole_characters: bool = False,
+        resumption: Resumption | None = None,
     ) -> None:
+        self._resumption = resumption
         self._events = EventDecoder(max_event_bytes)
         # Decoding only the texts of tokens is faster.
         self._only_text = select is select_text
         self._reader = dialect.make_event_reader(headers, only_text=self._only_text)
-        if whole_characters:
+        if resumption is not None:
             self._reader = _WholeCharacterReader(self._reader)
         self._select = select
         self._texts: list[str] = []
@@ -119,6 +132,14 @@ class EventBody(Generic[T]):
     def text(self) -> str:
         """What has been generated so far."""
         return "".join(self._texts)
+
+    @property
+    def details(self) -> StreamDetails | None:
+        """The details of the answer, once they have come."""
+        details = self._reader.details
+        if details is None or self._resumption is None:
+            return details
+        return self._resumption.join_details(details)
 
     @property
     def has_ended(self) -> bool:
@@ -203,6 +224,10 @@ class _WholeCharacterReader:
         self._held: list[Chunk] = []
 
     @property
+    def details(self) -> StreamDetails | None:
+        return self._reader.details
+
+    @property
     def is_complete(self) -> bool:
         return self._reader.is_complete
 
@@ -244,6 +269,8 @@ class JsonBody(Generic[T]):
         self._select = select
         self._pieces: list[bytes] = []
         self._size = 0
+        self.text = ""
+        self.details: StreamDetails | None = None
 
     def feed(self, piece: bytes) -> Iterator[T]:
         self._pieces.append(piece)
@@ -261,6 +288,8 @@ class JsonBody(Generic[T]):
             raise malformed_error(body, problem, MalformedStreamError)
         for sequence, answer in enumerate(answers):
             for chunk in chunks_from_answer(answer, sequence):
+                self.text += "" if chunk.token.special else chunk.token.text
+                self.details = self.details or chunk.details
                 if (item := self._select(chunk)) is not None:
                     yield item
 

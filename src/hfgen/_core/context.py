@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -46,8 +47,13 @@ class Environment(Protocol):
     @property
     def user_agent(self) -> str: ...
 
-    def find_key(self, url: str) -> str | None:
-        """Return the key that may be sent to this URL, None if there is none."""
+    def find_key(self, url: str, api_url: str | None = None) -> str | None:
+        """Return the key that may be sent to this URL, None if there is none.
+
+        Args:
+            url: The URL of a request.
+            api_url: The server that the caller names, None if the caller names none.
+        """
 
 
 class CallContext(msgspec.Struct, frozen=True):
@@ -101,12 +107,15 @@ class CallContext(msgspec.Struct, frozen=True):
 
     def find_secrets(self) -> list[str]:
         """Return the key, and the values of headers that may be secret."""
-        key = self.settings.api_key
-        if key is None:
-            # A key that cannot be sent has not been sent.
-            with suppress(InvalidRequestError):
-                key = self.environment.find_key(_HUGGING_FACE)
-        return find_secrets({"authorization": key or "", **self.settings.headers})
+        settings, environment = self.settings, self.environment
+        keys = [settings.api_key]
+        if settings.api_key is None:
+            for url in (_HUGGING_FACE, settings.api_url or environment.api_url or _HUGGING_FACE):
+                # A key that cannot be sent has not been sent.
+                with suppress(InvalidRequestError):
+                    keys.append(environment.find_key(url, settings.api_url))
+        secrets = [find_secrets({"authorization": key}) for key in keys if key]
+        return [*chain.from_iterable(secrets), *find_secrets(settings.headers)]
 
     def _make_request(self, url: str, headers: Headers, body: bytes | None = None) -> FetchRequest:
         timeout = self.settings.timeout
@@ -134,7 +143,7 @@ class CallContext(msgspec.Struct, frozen=True):
             # The proxy in front of a sleeping endpoint holds the request for this many seconds.
             seconds = min(settings.retry.wait_for_model, MAX_WAIT)
             headers["x-scale-up-timeout"] = str(math.ceil(seconds))
-        if key := settings.api_key or self.environment.find_key(url):
+        if key := settings.api_key or self.environment.find_key(url, settings.api_url):
             headers["authorization"] = f"Bearer {key}"
         if settings.bill_to is not None:
             if not is_router(url):

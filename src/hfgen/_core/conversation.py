@@ -245,7 +245,8 @@ def _read_status_error(
         body=content,
         received=clock.now(),
     )
-    if response.status in _WAKING and is_endpoint(request.url):
+    is_waking = response.status in _WAKING and is_endpoint(request.url)
+    if is_waking and not isinstance(error, ModelLoadingError):
         return ModelLoadingError(
             f"{error.message} (the endpoint may be waking up; wait_for_model= waits for it)",
             status=response.status,
@@ -258,7 +259,10 @@ def _read_status_error(
     if 300 <= response.status < 400:  # noqa: PLR2004 - the statuses of redirection
         hint = f"it points to {headers.get('location')!r}; pass that as api_url if it is right"
     elif response.status == 401 and "authorization" not in request.headers:  # noqa: PLR2004
-        hint = "no key was sent: pass api_key=, or set HF_TOKEN for Hugging Face's own hosts"
+        hint = (
+            "no key was sent: pass api_key=, or set HFGEN_API_KEY for the server of HFGEN_API_URL, "
+            "or HF_TOKEN for Hugging Face's own hosts"
+        )
     elif response.status in {404, 405, 410}:
         hint = f"the request went to {redact_url(request.url)}"
     if hint:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
@@ -17,94 +18,133 @@ from hfgen._core.errors import InvalidRequestError
 
 
 class Grammar(TypedDict):
-    """What the generated text must conform to."""
+    """What the generated text must conform to.
+
+    Attributes:
+        type: The kind of grammar.
+        value: A JSON schema (with `properties`) as a mapping or a string, or a regular expression.
+    """
 
     type: Literal["json", "json_object", "json_schema", "regex"]
-    """The kind of grammar."""
     value: Any
-    """A JSON schema (with `properties`) as a mapping or a string, or a regular expression."""
 
 
 class GenerateParameters(TypedDict, total=False):
-    """How to generate. A field that is left out, or None, is not sent: the server decides."""
+    """How to generate. A field that is left out, or None, is not sent: the server decides.
+
+    Attributes:
+        adapter_id: Id of the LoRA adapter to use.
+        best_of: Generate this many sequences and return the likeliest; needs sampling, excludes
+            `seed` and streams. TGI's limit is 2.
+        decoder_input_details: Also return ids and log-probabilities of the prompt's tokens; not in
+            streams.
+        details: Return `details`: tokens, finish reason, seed.
+        do_sample: Draw tokens instead of taking the likeliest. Left out: true if temperature,
+            top_k, top_p or typical_p is given, or a `seed` for several sequences; else false. The
+            same on every server.
+        frequency_penalty: Lower a token's logit by this much for each time it has occurred; -2 to
+            2.
+        grammar: Constrain the text to a JSON schema or a regular expression.
+        max_new_tokens: Generate at most this many tokens. TGI's default: the rest of the context.
+        repetition_penalty: Divide the logits of tokens that have occurred by this; above 0, 1 is
+            neutral.
+        return_full_text: Put the prompt before the generated text. TGI's route `/` does so by
+            default.
+        seed: Start of the random numbers, 0 to 2**64 - 1: same seed, same text.
+        stop: End the generation when one of these is generated; TGI keeps it in the text, and takes
+            at most 4.
+        temperature: Divide the logits by this before drawing; above 0. With 0, no token is drawn,
+            but the likeliest is taken.
+        top_k: Draw from this many of the likeliest tokens only; above 0.
+        top_n_tokens: Return this many of the likeliest alternatives of each token; TGI's limit is
+            5.
+        top_p: Draw from the likeliest tokens that together have this probability; inside (0, 1).
+        truncate: Keep only this many tokens of the prompt, from its end.
+        typical_p: Draw from the most typical tokens that together have this probability; inside (0,
+            1) (https://arxiv.org/abs/2202.00666).
+        watermark: Mark the text as generated (https://arxiv.org/abs/2301.10226).
+        max_time: Seconds after which to stop generating. Transformers pipelines and llama.cpp only.
+        num_return_sequences: Return this many sequences. Transformers pipelines and completions
+            (`n`); not TGI. They differ if tokens are drawn: see `do_sample`.
+    """
 
     adapter_id: str | None
-    """Id of the LoRA adapter to use."""
     best_of: int | None
-    """Generate this many sequences and return the likeliest; needs sampling, excludes `seed` and
-    streams. TGI's limit is 2."""
     decoder_input_details: bool | None
-    """Also return ids and log-probabilities of the prompt's tokens; not in streams."""
     details: bool | None
-    """Return `details`: tokens, finish reason, seed."""
     do_sample: bool | None
-    """Draw tokens instead of taking the likeliest. Left out: true if temperature, top_k, top_p or
-    typical_p is given, or a `seed` for several sequences; else false. The same on every server."""
     frequency_penalty: float | None
-    """Lower a token's logit by this much for each time it has occurred; -2 to 2."""
     grammar: Grammar | None
-    """Constrain the text to a JSON schema or a regular expression."""
     max_new_tokens: int | None
-    """Generate at most this many tokens. TGI's default: the rest of the context."""
     repetition_penalty: float | None
-    """Divide the logits of tokens that have occurred by this; above 0, 1 is neutral."""
     return_full_text: bool | None
-    """Put the prompt before the generated text. TGI's route `/` does so by default."""
     seed: int | None
-    """Start of the random numbers, 0 to 2**64 - 1: same seed, same text."""
     stop: list[str] | None
-    """End the generation when one of these is generated; TGI keeps it in the text, and takes at
-    most 4."""
     temperature: float | None
-    """Divide the logits by this before drawing; above 0. With 0, no token is drawn, but the
-    likeliest is taken."""
     top_k: int | None
-    """Draw from this many of the likeliest tokens only; above 0."""
     top_n_tokens: int | None
-    """Return this many of the likeliest alternatives of each token; TGI's limit is 5."""
     top_p: float | None
-    """Draw from the likeliest tokens that together have this probability; inside (0, 1)."""
     truncate: int | None
-    """Keep only this many tokens of the prompt, from its end."""
     typical_p: float | None
-    """Draw from the most typical tokens that together have this probability; inside (0, 1)
-    (https://arxiv.org/abs/2202.00666)."""
     watermark: bool | None
-    """Mark the text as generated (https://arxiv.org/abs/2301.10226)."""
-
     max_time: float | None
-    """Seconds after which to stop generating. Transformers pipelines and llama.cpp only."""
     num_return_sequences: int | None
-    """Return this many sequences; not on TGI. They differ if tokens are drawn: see `do_sample`."""
 
 
 class _Required(TypedDict):
     inputs: str
-    """The prompt."""
 
 
 class GenerationRequest(_Required, total=False):
-    """One request for text. A plain string stands for `{"inputs": string}`."""
+    """One request for text. A plain string stands for `{"inputs": string}`.
+
+    Attributes:
+        inputs: The prompt.
+        model: Id of the model, `owner/name`. Needed where the URL is made from it, as by default.
+        parameters: How to generate.
+        options: Options of the former hosted Inference API, which servers ignore now; sent as they
+            are.
+    """
 
     model: str | None
-    """Id of the model, `owner/name`. Needed where the URL is made from it, as by default."""
     parameters: GenerateParameters | None
-    """How to generate."""
     options: dict[str, Any] | None
-    """Options of the former hosted Inference API, which servers ignore now; sent as they are."""
 
 
-RequestLike: TypeAlias = GenerationRequest | Mapping[str, Any] | str
-"""What the four verbs take: a `GenerationRequest`, another mapping of its shape, or a prompt."""
+RequestLike: TypeAlias = GenerationRequest | str
+"""What the four verbs take, for type checkers: a prompt, or a `GenerationRequest`. With `Mapping`
+as a third, they would accept a literal with a wrong key."""
+AnyRequest: TypeAlias = GenerationRequest | Mapping[str, Any] | str
+"""What the four verbs take at run time: also another mapping of the shape of a request."""
 
-_PARAMETERS = frozenset(GenerateParameters.__annotations__)
+PARAMETERS = frozenset(GenerateParameters.__annotations__)
 # These say how a token is drawn. Naming one asks for tokens to be drawn.
 _DRAWING = ("temperature", "top_k", "top_p", "typical_p")
 _TOP_LEVEL = ("inputs", "model", "options", "parameters")
+# Names that other libraries and servers have for a parameter.
+_OTHER_NAMES = {
+    "max_completion_tokens": "max_new_tokens",
+    "max_length": "max_new_tokens",
+    "max_output_tokens": "max_new_tokens",
+    "n": "num_return_sequences",
+    "stop_sequences": "stop",
+}
+# How much alike two names are, from 0 to 1, of which one is a slip for the other. `max_tokens` is
+# one (0.857); `min_new_tokens` (0.83) and `presence_penalty` are parameters of some servers.
+_ALIKE = 0.85
 
 
-def normalize_request(request: RequestLike) -> dict[str, Any]:
+def normalize_request(
+    request: AnyRequest,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Check a request; return a copy as a dict, without the values that are None.
+
+    Args:
+        request: The request.
+        defaults: A model and parameters for what the request leaves out, in the shape of one.
+        overrides: The same, in place of what the request has.
 
     Raises:
         InvalidRequestError: The request is no mapping, has an unknown key or a value of a wrong
@@ -123,6 +163,7 @@ def normalize_request(request: RequestLike) -> dict[str, Any]:
     for key in ("parameters", "options"):
         if key in body and isinstance(body[key], Mapping):
             body[key] = _remove_none(body[key])
+    body = _merge_requests(defaults, body, overrides)
     if "inputs" not in body:
         raise InvalidRequestError("the request has no `inputs` (the prompt)")
     try:
@@ -209,19 +250,47 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
         raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
 
 
+def find_parameter(name: str) -> str | None:
+    """Return the parameter that a name is another word or a slip for, None if there is none."""
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
+
+    letters = {parameter.replace("_", ""): parameter for parameter in PARAMETERS}
+    wanted = name.lower().replace("_", "").replace("-", "")
+    near = get_close_matches(wanted, letters, n=1, cutoff=_ALIKE)
+    return _OTHER_NAMES.get(name) or (letters[near[0]] if near else None)
+
+
 def _describe_unknown_key(key: object) -> str:
     if key == "stream":
         return "`stream` is chosen by the verb: run, or stream, stream_tokens, stream_bytes"
-    if key in _PARAMETERS:
+    if key in PARAMETERS:
         return f"`{key}` belongs into `parameters`"
+    unknown = f"unknown key {key!r} in the request"
+    if not isinstance(key, str):
+        return f"{unknown}; it takes {', '.join(_TOP_LEVEL)}"
+    if parameter := find_parameter(key):
+        return f"{unknown}; did you mean {parameter!r} (in `parameters`)?"
     from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
 
-    names = [*_TOP_LEVEL, *_PARAMETERS] if isinstance(key, str) else []
-    near = get_close_matches(str(key), names, n=1)
-    if not near:
-        return f"unknown key {key!r} in the request; it takes {', '.join(_TOP_LEVEL)}"
-    place = " (in `parameters`)" if near[0] in _PARAMETERS else ""
-    return f"unknown key {key!r} in the request; did you mean {near[0]!r}{place}?"
+    near = get_close_matches(key, _TOP_LEVEL, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(_TOP_LEVEL)}"
+    return f"{unknown}; {hint}"
+
+
+def _merge_requests(
+    defaults: Mapping[str, Any], body: dict[str, Any], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a request with the fields of all three, and all of their parameters."""
+    if not defaults and not overrides:
+        return body
+    merged = {**defaults, **body, **overrides}
+    if "parameters" not in merged:
+        return merged
+    own = body.get("parameters", {})
+    if isinstance(own, Mapping):
+        own = {**defaults.get("parameters", {}), **own, **overrides.get("parameters", {})}
+    # If it is no mapping, the check of types reports it.
+    return {**merged, "parameters": own}
 
 
 def _remove_none(mapping: Mapping[str, Any]) -> dict[str, Any]:

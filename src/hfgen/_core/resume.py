@@ -64,7 +64,7 @@ class Resumption:
         if chunk.generated_text is not None:
             changes["generated_text"] = self._join_text(chunk.generated_text)
         if chunk.details is not None:
-            changes["details"] = self._join_details(chunk.details)
+            changes["details"] = self.join_details(chunk.details)
         return msgspec.structs.replace(chunk, **changes)
 
     def prepare_rest(self, error: HfgenError) -> tuple[dict[str, Any], HfgenError] | None:
@@ -120,7 +120,8 @@ class Resumption:
             return generated_text
         return self.text
 
-    def _join_details(self, details: StreamDetails) -> StreamDetails:
+    def join_details(self, details: StreamDetails) -> StreamDetails:
+        """Return the details of the whole generation; `details` are those of the last stream."""
         changes: dict[str, Any] = {}
         if details.generated_tokens is not None:
             changes["generated_tokens"] = details.generated_tokens + self._earlier_count

@@ -188,7 +188,10 @@ def _plan_provider(
     settings: Settings, provider: str, model: str | None, environment: Environment
 ) -> Plan:
     if not model:
-        raise InvalidRequestError(f"the request needs a `model`, to be served by {provider}")
+        raise InvalidRequestError(
+            f"the request needs a `model`, to be served by {provider}: pass "
+            'model="owner/name", or set HFGEN_MODEL'
+        )
     check_model(model)
     if settings.dialect == "tgi" and provider != providers.HF_INFERENCE:
         raise InvalidRequestError(f"{provider} does not speak TGI's dialect, but completions")

@@ -161,7 +161,10 @@ def make_status_error(
     name = _name_status(status)
     # Many proxies begin their pages with the status.
     message = report.message.removeprefix(name).lstrip(" :-")
-    return kind(f"{name}: {message}" if message else name, **fields)
+    text = f"{name}: {message}" if message else name
+    if kind is errors.ModelLoadingError:
+        text += " (wait_for_model= waits until it is loaded)"
+    return kind(text, **fields)
 
 
 def is_tgi_error(error: errors.StatusError) -> bool:

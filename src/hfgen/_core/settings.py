@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = "auto"
     provider: str | None = None
     bill_to: str | None = None
+    model: str | None = None
+    parameters: dict[str, Any] = {}
 
     @property
     def caller(self) -> Hashable:
@@ -48,18 +50,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         return (self.api_key, *self.headers.items(), self.timeout, self.retry, id(self.fetch))
 
+    def to_options(self) -> dict[str, Any]:
+        """Return the fields that differ from their defaults, the key included."""
+        unset = Settings()
+        return {name: v for name, v in asdict(self).items() if v != getattr(unset, name)}
+
     def __repr__(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         # msgspec's own representation would show the key.
-        shown = asdict(self)
+        shown = self.to_options()
         if self.api_key is not None:
             shown["api_key"] = "***"
         if self.api_url is not None:
             shown["api_url"] = redact_url(self.api_url)
-        unset = Settings()
-        return [(name, v) for name, v in shown.items() if v != getattr(unset, name)]
+        return list(shown.items())
 
 
 def check_key(key: str, source: str) -> str:

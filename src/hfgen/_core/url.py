@@ -33,7 +33,9 @@ def resolve_url(api_url: str, model: str | None, source: str = "api_url") -> tup
         return api_url, False
     if not model:
         raise InvalidRequestError(
-            f"the request needs a `model`, because {redact_url(api_url)} ends with /models/"
+            'the request needs a `model`: pass model="owner/name", or set HFGEN_MODEL. It goes to '
+            f"{redact_url(api_url)}; for a server of your own, pass api_url=, or set HFGEN_API_URL "
+            "(`hfgen serve` starts one)"
         )
     check_model(model)
     return api_url + quote(model, safe="/"), True

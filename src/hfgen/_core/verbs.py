@@ -126,7 +126,7 @@ class _Items(Generic[T]):
             select,
             headers,
             max_event_bytes=max_event_bytes,
-            whole_characters=self.resumption is not None,
+            resumption=self.resumption,
         )
         start = yield from _peek_first_chunk(events, response, max_event_bytes)
         if isinstance(start.error, IncompleteGenerationError) and _is_json(start.pieces):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hfgen._core.errors import StatusError
+from hfgen._bulk.results import error_fields
 from hfgen._files.row import encode
 
 if TYPE_CHECKING:
@@ -89,17 +89,3 @@ class RecordMaker:
         if len(result.answers) > 1:
             columns["generated_texts"] = [answer.generated_text for answer in result.answers]
         return columns
-
-
-def error_fields(result: BulkResult[Any]) -> dict[str, Any] | None:
-    """Return the fields of the column `error`; None for a row without an error."""
-    error = result.error
-    if error is None:
-        return None
-    return {
-        "type": type(error).__name__,
-        # A message from a server or a file system may contain surrogates, which UTF-8 lacks.
-        "message": error.message.encode("utf-8", "replace").decode(),
-        "status": error.status if isinstance(error, StatusError) else None,
-        "attempts": result.attempts,
-    }

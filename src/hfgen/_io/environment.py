@@ -1,8 +1,8 @@
-"""`ENVIRONMENT`: what environment variables say of keys, default URLs and the user agent.
+"""`ENVIRONMENT`: what environment variables say of keys, the server, the model and the user agent.
 
 Order and names of the keys are huggingface_hub's (`huggingface_hub/utils/_auth.py`,
-`constants.py`). Unlike there, a key from the environment goes only to Hugging Face's own
-hosts, and only over https.
+`constants.py`). Unlike there, such a key goes only to Hugging Face's own hosts, and only over
+https. `HFGEN_API_KEY` is a key for another server.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hfgen._core.settings import check_key
-from hfgen._core.url import cache_by_url
+from hfgen._core.url import cache_by_url, check_url, may_carry_credentials
 from hfgen._version import __version__
 
 _TRUE = frozenset({"1", "on", "yes", "true"})
@@ -31,6 +31,11 @@ class ProcessEnvironment:
         return os.environ.get("HFGEN_API_URL") or None
 
     @property
+    def model(self) -> str | None:
+        """`HFGEN_MODEL`, None if it is not set."""
+        return os.environ.get("HFGEN_MODEL") or None
+
+    @property
     def hub_url(self) -> str:
         """`HF_ENDPOINT`, as huggingface_hub reads it; by default the public Hub."""
         return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
@@ -40,12 +45,30 @@ class ProcessEnvironment:
         """The versions of hfgen and, unless the user has opted out, of Python."""
         return user_agent()
 
-    def find_key(self, url: str) -> str | None:
+    @property
+    def own_key(self) -> dict[str, str]:
+        """`HFGEN_API_KEY`, and `HFGEN_API_URL` ("" if it is not set); empty without the key."""
+        names = ("HFGEN_API_KEY", "HFGEN_API_URL")
+        return {n: os.environ.get(n, "") for n in names if os.environ.get("HFGEN_API_KEY")}
+
+    def find_key(self, url: str, api_url: str | None = None) -> str | None:
         """Return the key in the environment that may go to this URL, None if there is none.
+
+        `HFGEN_API_KEY` belongs to the server of `HFGEN_API_URL`. Without that variable it is for
+        the server that the caller names.
+
+        Args:
+            url: The URL of a request.
+            api_url: The server that the caller names, None if the caller names none.
 
         Raises:
             InvalidRequestError: The value cannot be a key.
         """
+        key, home = os.environ.get("HFGEN_API_KEY", "").strip(), self.api_url or api_url
+        if key and home:
+            check_url(home, "HFGEN_API_URL")
+            if may_carry_credentials(home, url):
+                return check_key(key, "HFGEN_API_KEY")
         if not _is_hugging_face(url) or _is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN"):
             return None
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):

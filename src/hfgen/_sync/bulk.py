@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hfgen._bulk.dispatcher import Attempt, Outcome
     from hfgen._bulk.plan import BulkPlan
     from hfgen._bulk.results import BulkResult, BulkStatistics
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
     from hfgen._sync.session import Session
 
 Row = TypeVar("Row")
@@ -50,7 +50,7 @@ class Bulk(Generic[Row]):
         self,
         session: Session,
         rows: Iterable[Row],
-        request: Callable[[Row], RequestLike] | None,
+        request: Callable[[Row], AnyRequest] | None,
         plan: BulkPlan,
     ) -> None:
         # The threads do not refer to this object, so dropping it cancels them.
@@ -114,7 +114,7 @@ class _Engine(Generic[Row]):
         self,
         session: Session,
         rows: Iterable[Row],
-        request: Callable[[Row], RequestLike] | None,
+        request: Callable[[Row], AnyRequest] | None,
         plan: BulkPlan,
     ) -> None:
         settings = session.settings
@@ -124,7 +124,7 @@ class _Engine(Generic[Row]):
         self._controller = AbortController()
         self._sessions = sessions_by_server(session, plan, self._controller.signal)
         self._request = request
-        self._model = plan.model
+        self._settings = settings
         self._rows = rows
         self._iterator: Iterator[Row] | None = None
         self._is_input_slow = False
@@ -224,7 +224,7 @@ class _Engine(Generic[Row]):
         began = time.monotonic()
         try:
             row = next(self._iterator)
-            row_request = make_request(row, self._request, self._model)
+            row_request = make_request(row, self._request, self._settings)
         except StopIteration:
             with self._lock:
                 self.dispatcher.end_input()

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hfgen._core.verbs import Chunks, RawBytes, Run, Texts
-from hfgen._options import ClientOptions, Options, override_settings, refuse_resume
+from hfgen._options import (
+    CallOptions,
+    ClientOptions,
+    Options,
+    override_settings,
+    refuse_resume,
+    show_options,
+)
 from hfgen._sync.session import Session
 
 if TYPE_CHECKING:
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
 
     from hfgen._bulk.rate_limit import RateLimit
     from hfgen._core.answers import Chunk, GeneratedText, ServerInfo, SimpleToken
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest, RequestLike
     from hfgen._sync.bulk import Bulk
     from hfgen._sync.stream import Stream
 
@@ -27,6 +34,7 @@ class Client:
     """The four verbs, with options and a pool of connections for many calls.
 
     Each call takes the same options, which override the client's. Threads may share a client.
+    Pickled, a client is its options, the key among them; a copy has connections of its own.
 
     Args:
         **options: See `Options`; and `proxy` and `ssl`, see `ClientOptions`.
@@ -36,9 +44,11 @@ class Client:
         InvalidRequestError: An option's value cannot be used.
     """
 
+    @show_options(ClientOptions)
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
         self._session = Session(options)
 
+    @show_options(Options)
     def run(self, request: RequestLike, **options: Unpack[Options]) -> list[GeneratedText]:
         """Generate, and return the whole answer.
 
@@ -63,6 +73,7 @@ class Client:
         refuse_resume(options)
         return self._session.run(Run, request, options)
 
+    @show_options(Options)
     def stream(self, request: RequestLike, **options: Unpack[Options]) -> Stream[Chunk]:
         """Generate, and return a stream of `Chunk`s, one a token.
 
@@ -80,6 +91,7 @@ class Client:
         """
         return self._session.open(Chunks, request, options)
 
+    @show_options(Options)
     def stream_tokens(self, request: RequestLike, **options: Unpack[Options]) -> Stream[str]:
         """Generate, and return a stream of the texts of the tokens.
 
@@ -95,6 +107,7 @@ class Client:
         """
         return self._session.open(Texts, request, options)
 
+    @show_options(Options)
     def stream_bytes(self, request: RequestLike, **options: Unpack[Options]) -> Stream[bytes]:
         """Generate, and return the body of the server's stream as it arrives, undecoded.
 
@@ -111,7 +124,8 @@ class Client:
         refuse_resume(options)
         return self._session.open(RawBytes, request, options)
 
-    def info(self, **options: Unpack[Options]) -> ServerInfo:
+    @show_options(CallOptions)
+    def info(self, **options: Unpack[CallOptions]) -> ServerInfo:
         """Return what the server is and which model it serves.
 
         Reads `/info` of TGI, or `/v1/models` and the other routes that a server has for this.
@@ -128,7 +142,8 @@ class Client:
 
         return self._session.drive(read_info, override_settings(self._session.settings, options))
 
-    def tokenize(self, text: str, **options: Unpack[Options]) -> list[SimpleToken]:
+    @show_options(CallOptions)
+    def tokenize(self, text: str, **options: Unpack[CallOptions]) -> list[SimpleToken]:
         """Return the tokens of a text, special ones included, from the server's `/tokenize`.
 
         Args:
@@ -149,12 +164,12 @@ class Client:
         settings = override_settings(self._session.settings, options)
         return self._session.drive(partial(tokenize, text), settings)
 
+    @show_options(Options)
     def generate_many(
         self,
         rows: Iterable[Row],
         *,
-        request: Callable[[Row], RequestLike] | None = None,
-        model: str | None = None,
+        request: Callable[[Row], AnyRequest] | None = None,
         concurrency: int | tuple[int, int] = (1, 64),
         rate_limit: RateLimit | None = None,
         api_urls: Sequence[str] | None = None,
@@ -172,8 +187,6 @@ class Client:
             rows: The rows. They are read only as fast as they are processed.
             request: Makes the request of a row (see `run`). An exception that it raises becomes the
                 error of that row. None, the default, means that each row is a request.
-            model: The model of rows that name none; None by default. A 403 or 404 is the error of
-                the row if the row names a model, otherwise of the server.
             concurrency: The number of concurrent requests, or the numbers to begin with and at
                 most; in between it adapts to what the servers take. If they refuse requests because
                 of their load, there are fewer. By default (1, 64).
@@ -185,7 +198,9 @@ class Client:
             patience: Seconds during which a row is tried again that servers refuse because of their
                 load (429, 503), from the first refusal on; then it gets an error. By default 600;
                 `float("inf")` for no limit.
-            **options: See `Options`; they override the client's.
+            **options: See `Options`; they override the client's. A model and parameters are for
+                rows that leave them out. A 403 or 404 is the error of the row if the row names
+                another model, otherwise of the server.
 
         Raises:
             InvalidRequestError: An argument cannot be used, by this call. The iteration raises
@@ -199,7 +214,6 @@ class Client:
         session = self._session.with_options(options)
         plan = BulkPlan.from_arguments(
             session.settings,
-            model=model,
             concurrency=concurrency,
             rate_limit=rate_limit,
             api_urls=api_urls,
@@ -209,6 +223,7 @@ class Client:
         )
         return Bulk(session, check_rows(rows), request, plan)
 
+    @show_options(Options)
     def with_options(self, **options: Unpack[Options]) -> Client:
         """Return a client with these options over this one's, on the same connections.
 
@@ -232,6 +247,13 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The options in place of connections and locks, which belong to this process.
+        return {**self.__dict__, "_session": self._session.collect_options()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _session=Session(state["_session"]))
 
     def __repr__(self) -> str:
         return f"Client({self._session.settings!r})"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
+    from hfgen._core.answers import StreamDetails
     from hfgen._io.interrupt import Interrupt
 
 T = TypeVar("T")
@@ -39,6 +40,11 @@ class Stream(Generic[T]):
     Attributes:
         status: The HTTP status of the answer.
         headers: Its headers; names are case-insensitive.
+        text: The text generated so far; after the end all of it, without special tokens. Empty for
+            `stream_bytes`.
+        details: The finish reason and the numbers of tokens, after the end, if the server sends
+            them: TGI if the request asks for `details`, `/v1/completions` always. Else None. Of
+            several sequences those of the first.
     """
 
     def __init__(self, opened: Opened[T], interrupt: Interrupt, reopen: Reopen[T]) -> None:
@@ -82,6 +88,14 @@ class Stream(Generic[T]):
                 raise
         raise StreamClosedError(_CLOSED)
 
+    @property
+    def text(self) -> str:
+        return self._body.earlier_text + self._body.opened.decoder.text
+
+    @property
+    def details(self) -> StreamDetails | None:
+        return self._body.opened.decoder.details
+
     def close(self) -> None:
         """Close the connection; the server stops generating. May be called repeatedly."""
         if not self._has_ended:
@@ -114,11 +128,17 @@ class _Body(Generic[T]):
         self._interrupt = interrupt
         self._unsubscribe: Callable[[], object] | None = None
         self._is_closed = False
-        self.change(opened)
+        # The text of the answers before the current one.
+        self.earlier_text = ""
+        self._take(opened)
 
     def change(self, opened: Opened[T]) -> None:
         """Release the current answer and go on with this one."""
         self.release()
+        self.earlier_text += self.opened.decoder.text
+        self._take(opened)
+
+    def _take(self, opened: Opened[T]) -> None:
         self.opened = opened
         body: Iterable[bytes] = opened.response.body  # type: ignore[assignment] # sync
         self.pieces = iter(() if opened.break_error is not None else body)

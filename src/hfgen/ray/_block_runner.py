@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from hfgen._bulk.results import BulkResult
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
     from hfgen.ray._plan import WorkerPlan
 
 
@@ -90,6 +90,8 @@ class BlockRunner:
         if plan.ambient_key is not None:
             # The client reads this variable, and sends the key to Hugging Face's own hosts only.
             os.environ.setdefault("HF_TOKEN", plan.ambient_key)
+        # Both of them: the URL says where the key may go.
+        os.environ.update(plan.own_key)
         threading.Thread(target=self._run_loop, name="hfgen-block-runner", daemon=True).start()
 
     def run(self, rows: Iterable[Any]) -> list[BulkResult[Any]]:
@@ -158,5 +160,5 @@ class BlockRunner:
                 count += 1
             block.set_count(count)
 
-    def _make_request(self, row: _BlockRow) -> RequestLike:
+    def _make_request(self, row: _BlockRow) -> AnyRequest:
         return self._plan.request(row.content)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
     from hfgen._bulk.rate_limit import RateLimit
-    from hfgen._core.request import GenerateParameters, RequestLike
+    from hfgen._core.request import AnyRequest, GenerateParameters
     from hfgen._options import RemoteOptions
 
 ROWS_PER_BLOCK = 256
@@ -45,7 +45,7 @@ def generate(
     api_url: str | Sequence[str] | None = None,
     template: str | None = None,
     parameters: GenerateParameters | Mapping[str, Any] | None = None,
-    request: Callable[[dict[str, Any]], RequestLike] | None = None,
+    request: Callable[[dict[str, Any]], AnyRequest] | None = None,
     workers: int | None = None,
     concurrency: int | tuple[int, int] | None = None,
     rate_limit: RateLimit | None = None,
@@ -165,7 +165,7 @@ def count_workers(workers: int | None) -> int:
 
 
 def make_plan(
-    request: Callable[[Any], RequestLike],
+    request: Callable[[Any], AnyRequest],
     *,
     model: str | None,
     api_url: str | Sequence[str] | None,
@@ -188,10 +188,9 @@ def make_plan(
             raise InvalidRequestError(f"{name} cannot be sent to other processes: leave it out")
     urls = [api_url] if isinstance(api_url, str) else api_url
     # Checks the options here, before any worker starts.
-    settings = AsyncClient(**options)._session.settings  # noqa: SLF001 - they are one package's
+    settings = AsyncClient(model=model, **options)._session.settings  # noqa: SLF001 - they are one package's
     bulk_plan = BulkPlan.from_arguments(
         settings,
-        model=model,
         concurrency=(workers, _MAX_CONCURRENCY_PER_WORKER * workers)
         if concurrency is None
         else concurrency,
@@ -203,7 +202,7 @@ def make_plan(
     )
     return WorkerPlan(
         request=request,
-        model=model,
+        model=bulk_plan.model,
         concurrency=share_concurrency(bulk_plan.concurrency, workers),
         rate_limit=share_rate_limit(rate_limit, workers),
         api_urls=None if settings.provider is not None else bulk_plan.urls,
@@ -211,6 +210,7 @@ def make_plan(
         patience=patience,
         options=dict(options),
         ambient_key=ENVIRONMENT.find_key(_HUGGING_FACE),
+        own_key=ENVIRONMENT.own_key,
     )
 
 

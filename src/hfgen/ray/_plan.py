@@ -11,7 +11,7 @@ from hfgen._core.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hfgen._core.request import RequestLike
+    from hfgen._core.request import AnyRequest
 
 # How many times as long as the mean answer the slowest answer of a block takes.
 _SLOWEST_TO_MEAN = 8
@@ -33,9 +33,10 @@ class WorkerPlan:
         patience: Seconds during which a row is tried again that servers refuse for their load.
         options: The options of the worker's client.
         ambient_key: The key for Hugging Face's own hosts that the driver's environment has.
+        own_key: `HFGEN_API_KEY` and `HFGEN_API_URL` of the driver, empty if it has no such key.
     """
 
-    request: Callable[[Any], RequestLike]
+    request: Callable[[Any], AnyRequest]
     model: str | None
     concurrency: tuple[int, int]
     rate_limit: RateLimit | None
@@ -44,6 +45,7 @@ class WorkerPlan:
     patience: float
     options: dict[str, Any] = field(repr=False)
     ambient_key: str | None = field(repr=False)
+    own_key: dict[str, str] = field(repr=False, default_factory=dict)
 
 
 def share_concurrency(total: tuple[int, int], workers: int) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from hfgen._bulk.results import error_fields
 from hfgen._core.errors import HfgenError
-from hfgen._files.record import error_fields
 from hfgen.ray._block_runner import BlockRunner
 
 if TYPE_CHECKING:

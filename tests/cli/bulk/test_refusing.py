@@ -31,6 +31,17 @@ def test_another_input_and_other_parameters_are_refused(folder, change, says):
     assert len(folder.rows()) == (3 if more else 4)
 
 
+def test_another_model_of_the_environment_is_refused(folder):
+    folder.write(prompts(3))
+    with ScriptedServer(answer_prompt) as server:
+        assert folder.run(server.url, env={"HFGEN_MODEL": "owner/one"}).returncode == 0
+        assert {request.json["model"] for request in server.requests} == {"owner/one"}
+        refused = folder.run(server.url, env={"HFGEN_MODEL": "owner/two"})
+        assert refused.returncode == 1
+        assert 'model was "owner/one", is "owner/two"' in refused.stderr
+        assert folder.run(server.url, "--model", "owner/one").returncode == 0
+
+
 def test_another_file_is_not_overwritten(folder):
     folder.write(prompts(2))
     folder.output.write_text("precious\n")

@@ -66,6 +66,7 @@ class _Command:
         self._began = datetime.now().astimezone()
         # Checked before the run, so that an error of all rows is reported once.
         connection_arguments.check_route(options)
+        self._model = connection_arguments.model_field(options).get("model")
         self._source = Source.from_name(options.input, options.format)
         if options.engine == "ray" and self._source.path is None:
             raise InvalidRequestError(
@@ -119,7 +120,7 @@ class _Command:
         return {
             "input": self._source.digest(),
             "format": str(self._source.encoding),
-            "model": options.model,
+            "model": options.model if options.local else self._model,
             "local": options.local or None,
             "provider": options.provider,
             "dialect": options.dialect,
@@ -178,7 +179,7 @@ class _Command:
             client.generate_many(
                 input_rows,
                 request=self._prompt,
-                model=connection_arguments.model_field(options).get("model"),
+                model=self._model,
                 concurrency=self._fit_concurrency(bulk_run.progress),
                 rate_limit=options.rate_limit,
                 api_urls=options.api_url,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-    from hfgen._core.answers import Chunk, GeneratedText
+    from hfgen._core.answers import Chunk, GeneratedText, StreamDetails
     from hfgen._core.sse import Event
 
 _MAX_SHOWN = 200
@@ -37,10 +37,14 @@ class EventReader(Protocol):
 
     Attributes:
         is_complete: Whether all tokens have come.
+        details: The details of the answer (of the first sequence), once they have come.
     """
 
     @property
     def is_complete(self) -> bool: ...
+
+    @property
+    def details(self) -> StreamDetails | None: ...
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:
         """Yield the chunks that the events complete.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from hfgen._core import server_errors
-from hfgen._core.answers import Chunk, GeneratedText, attach_raw
+from hfgen._core.answers import Chunk, GeneratedText, StreamDetails, attach_raw
 from hfgen._core.dialects.base import (
     check_sequence_count,
     find_error,
@@ -60,9 +60,14 @@ class _End(msgspec.Struct, gc=False):
     error: object = None
 
 
+class _ChunkDetails(msgspec.Struct, gc=False):
+    details: StreamDetails | None = None
+
+
 # Each is made once, since making a decoder takes long.
 _chunk = msgspec.json.Decoder(Chunk)
 _text: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_ChunkText)
+_details = msgspec.json.Decoder(_ChunkDetails)
 _answer = msgspec.json.Decoder(GeneratedText)
 _end = msgspec.json.Decoder(_End)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -120,7 +125,14 @@ class TGIEvents:
     Events after it are ignored.
     """
 
-    __slots__ = ("_decoder", "_headers", "_only_text", "_sequence_count", "is_complete")
+    __slots__ = (
+        "_decoder",
+        "_headers",
+        "_only_text",
+        "_sequence_count",
+        "details",
+        "is_complete",
+    )
 
     def __init__(
         self, headers: Headers = NO_HEADERS, *, only_text: bool = False, sequence_count: int = 1
@@ -133,6 +145,7 @@ class TGIEvents:
             if only_text
             else RepairingDecoder(_chunk.decode, _decode_chunk, _find_text)
         )
+        self.details: StreamDetails | None = None
         self.is_complete = False
 
     def read(self, events: Iterable[Event]) -> Iterator[Chunk]:  # noqa: C901 - one loop
@@ -170,6 +183,7 @@ class TGIEvents:
                     check_sequence_count(1, self._sequence_count, IncompleteGenerationError)
                 self.is_complete = True
                 decode = self._decoder.end()
+                self.details = _read_details(data) if only_text else chunk.details
             yield chunk
 
     def take_rest(self) -> Sequence[Chunk]:
@@ -216,6 +230,15 @@ def _find_text(document: Any) -> Iterator[TextPiece]:
     token = document.get("token") if isinstance(document, dict) else None
     if isinstance(token, dict) and not token.get("special"):
         yield TextPiece(token, is_last=document.get("generated_text") is not None)
+
+
+def _read_details(data: bytes) -> StreamDetails | None:
+    """Return the details in a chunk of which only the text was decoded; None if it has none."""
+    try:
+        return _decode_leniently(_details, data).details
+    except DECODE_ERRORS:
+        # `only_text` does not look at the other fields, valid or not.
+        return None
 
 
 def _decode_leniently(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw) -> _T:

@@ -180,6 +180,11 @@ class CompletionsEvents:
         ]
 
     @property
+    def details(self) -> StreamDetails | None:
+        """The details of the first sequence, once they have come."""
+        return self._sequences[0].details if 0 in self._sequences else None
+
+    @property
     def _has_one_sequence(self) -> bool:
         return len(self._sequences) == 1 == self._output.sequence_count
 
@@ -300,6 +305,7 @@ class SequenceReader:
         "_output",
         "_texts",
         "_token_count",
+        "details",
         "has_ended",
     )
 
@@ -316,6 +322,7 @@ class SequenceReader:
         self._native_reason: str | None = None
         # Whether the last chunk has been returned.
         self._is_finished = False
+        self.details: StreamDetails | None = None
         self.has_ended = False
 
     def take(self, choice: Choice) -> list[Chunk]:
@@ -377,14 +384,14 @@ class SequenceReader:
         self._held = None
         count = usage.completion_tokens if covers_one else None
         is_same = self._native_reason == self._finish_reason
-        details = StreamDetails(
+        self.details = StreamDetails(
             finish_reason=self._finish_reason,
             native_finish_reason=None if is_same else self._native_reason,
             generated_tokens=(self._token_count or None) if count is None else count,
             input_length=usage.prompt_tokens,
         )
         text = self._output.add_prompt("".join(self._texts))
-        return [msgspec.structs.replace(last, generated_text=text, details=details)]
+        return [msgspec.structs.replace(last, generated_text=text, details=self.details)]
 
     def _make_chunk(self, report: TokenReport) -> Chunk:
         self._count += 1
