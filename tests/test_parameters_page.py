@@ -11,7 +11,7 @@ from hfgen._core.request import GenerateParameters
 
 PAGE = Path(__file__).parents[1] / "docs" / "parameters.md"
 # The columns of the second table.
-KINDS = ("vllm", "sglang", "llama.cpp", "ollama", "tgi", "provider")
+KINDS = ("vllm", "sglang", "llama.cpp", "transformers", "ollama", "tgi", "provider")
 VALUES = {
     "adapter_id": "mine",
     "best_of": 2,
