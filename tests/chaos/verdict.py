@@ -68,7 +68,8 @@ class StreamJudge:
             assert prompted_text == self._prompted_text(previous) or self.call_plan.resume, (
                 "went on unasked"
             )
-        attempts = len(self.exchanges)
+        # A request that a kept connection did not answer is sent again, and is no attempt.
+        attempts = sum(bool(exchange.sent) for exchange in self.exchanges)
         prompted_texts = {self._prompted_text(exchange) for exchange in self.exchanges}
         assert attempts <= len(prompted_texts) * (1 + self.call_plan.max_retries), (
             f"{attempts} attempts"

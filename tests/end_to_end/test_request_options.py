@@ -19,7 +19,7 @@ def test_keywords_of_a_call_are_parameters_of_its_request(side, serve, verb):
     side.outcome(verb, server, model="owner/name", max_new_tokens=3, stop=["."], seed=None)
     body = server.request().json
     assert body["model"] == "owner/name"
-    assert body["parameters"] == {"max_new_tokens": 3, "stop": ["."]}
+    assert body["parameters"] == {"max_new_tokens": 3, "stop": ["."], "do_sample": False}
 
 
 @pytest.mark.parametrize("verb", ["run", "stream", "stream_tokens", "stream_bytes"])
@@ -29,7 +29,7 @@ def test_static_verbs_take_them_too(side, serve, verb):
     result = side.call(call, "x", api_url=f"{server.url}/generate", max_new_tokens=3)
     if verb != "run":
         side.collect(result)
-    assert server.request().json["parameters"] == {"max_new_tokens": 3}
+    assert server.request().json["parameters"] == {"max_new_tokens": 3, "do_sample": False}
 
 
 def test_the_call_comes_before_the_request_and_the_request_before_the_client(side, serve):
@@ -41,9 +41,9 @@ def test_the_call_comes_before_the_request_and_the_request_before_the_client(sid
     bodies = [request.json for request in server.requests]
     assert [body["model"] for body in bodies] == ["own", "copy", "call"]
     assert [body["parameters"] for body in bodies] == [
-        {"seed": 7, "top_k": 2, "top_p": 0.5},
-        {"seed": 5, "top_k": 5, "top_p": 0.6},
-        {"seed": 1, "top_k": 2, "top_p": 0.5},
+        {"seed": 7, "top_k": 2, "top_p": 0.5, "do_sample": True},
+        {"seed": 5, "top_k": 5, "top_p": 0.6, "do_sample": True},
+        {"seed": 1, "top_k": 2, "top_p": 0.5, "do_sample": True},
     ]
 
 
@@ -55,15 +55,15 @@ def test_in_generate_many_they_are_for_rows_that_leave_them_out(side, serve):
     assert all(result.ok for result in side.collect(results))
     bodies = {request.json["model"]: request.json["parameters"] for request in server.requests}
     assert bodies == {
-        "run": {"temperature": 0.5, "seed": 7, "details": True},
-        "own": {"temperature": 0.5, "seed": 1, "top_k": 2, "details": True},
+        "run": {"temperature": 0.5, "seed": 7, "details": True, "do_sample": True},
+        "own": {"temperature": 0.5, "seed": 1, "top_k": 2, "details": True, "do_sample": True},
     }
 
 
-def test_a_request_without_them_has_no_parameters(side, serve):
+def test_a_request_without_them_is_greedy(side, serve):
     server = serve(ANSWER)
     side.run(server, "x")
-    assert "parameters" not in server.request().json
+    assert server.request().json["parameters"] == {"do_sample": False}
     assert "model" not in server.request().json
 
 
@@ -105,7 +105,7 @@ def test_a_near_miss_in_parameters_is_a_warning_and_is_sent(side, serve, name, r
     with pytest.warns(UserWarning, match=f"'{name}'.*'{right}'") as caught:
         side.run(server, {"inputs": "x", "parameters": {name: 3}})
     assert len(caught) == 1
-    assert server.request().json["parameters"] == {name: 3}
+    assert server.request().json["parameters"] == {name: 3, "do_sample": False}
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,8 @@ async def test_what_the_application_is_given():
     assert headers[b"host"] == b"app.invalid:8080"
     assert headers[b"authorization"] == b"Bearer hf_key"
     assert headers[b"content-length"] == str(len(request["body"])).encode()
-    assert request == {
-        "type": "http.request", "body": b'{"inputs":"x","stream":false}', "more_body": False
-    }  # fmt: skip
+    content = b'{"inputs":"x","parameters":{"do_sample":false},"stream":false}'
+    assert request == {"type": "http.request", "body": content, "more_body": False}
     assert later == {"type": "http.disconnect"}
 
 

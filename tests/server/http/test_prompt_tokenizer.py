@@ -122,9 +122,13 @@ async def test_tokenizing_takes_a_permit(scripted_server, http, held):
 
 
 async def test_the_threads_end_with_the_server(scripted_server, http):
+    def find_threads():
+        return {t for t in threading.enumerate() if t.name.startswith("hfgen-tokenizer")}
+
+    before = find_threads()
     server, _ = scripted_server()
     async with http.post(f"{server.url}/tokenize", json={"inputs": LONG}) as response:
         assert response.status == 200
-    assert any(t.name.startswith("hfgen-tokenizer") for t in threading.enumerate())
+    assert find_threads() - before
     await asyncio.to_thread(server.stop)
-    assert not any(t.name.startswith("hfgen-tokenizer") for t in threading.enumerate())
+    assert not find_threads() - before
