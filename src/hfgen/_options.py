@@ -341,9 +341,10 @@ def complete_request(
     """
     defaults = _make_defaults(settings.model or ENVIRONMENT.model, settings.parameters)
     body = normalize_request(request, defaults, overrides)
-    for name in body.get("parameters", ()):
-        if name not in PARAMETERS and (parameter := find_parameter(name)):
-            _warn(f"`parameters` has {name!r}, sent as it is; did you mean {parameter!r}?")
+    if not PARAMETERS.issuperset(parameters := body.get("parameters", ())):
+        for name in parameters:
+            if name not in PARAMETERS and (parameter := find_parameter(name)):
+                _warn(f"`parameters` has {name!r}, sent as it is; did you mean {parameter!r}?")
     return body
 
 

@@ -384,3 +384,16 @@ def test_a_file_without_a_key_is_named_and_not_shown(hfgen, tmp_path, content, r
     assert str(key_file) in last
     assert reason in last
     assert "two" not in last
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-stream"]])
+def test_several_texts_come_one_after_the_other(hfgen, arguments):
+    choices = [{"index": n, "text": f"text {n}", "finish_reason": "length"} for n in range(3)]
+    with ScriptedServer(as_json({"choices": choices}), speaks="completions") as server:
+        done = hfgen(
+            "generate", "Once", "--n", "3", "--temperature", "1", "--model", "m",
+            "--dialect", "completions", "--api-url", f"{server.url}/v1/completions", *arguments,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "text 0\ntext 1\ntext 2\n"
+    assert server.requests[-1].json["n"] == 3

@@ -1,5 +1,6 @@
 """Outputs that are written at the end of a run."""
 
+import csv
 import datetime as dt
 import gzip
 import json
@@ -265,3 +266,31 @@ def test_without_room_the_older_one_stays(lines, tmp_path, name):
         assert not list(tmp_path.glob("*.tmp"))
         export(store, source, Target.from_name(str(out)))
     assert out.read_bytes() != before
+
+
+class TestDelimited:
+    ROWS = ({"id": 1, "inputs": 'a "b",\nc', "tags": ["x"]}, {"inputs": "ü", "note": None})
+
+    @pytest.mark.parametrize(("ending", "delimiter"), [("csv", ","), ("tsv", "\t")])
+    def test_other_values_are_json_and_null_is_empty(self, lines, tmp_path, ending, delimiter):
+        out = export_file(lines(*self.ROWS), tmp_path / f"out.{ending}")
+        with out.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter=delimiter))
+        assert [*rows[0]] == [
+            "id", "inputs", "tags", "note", "generated_text", "finish_reason",
+            "generated_tokens", "error",
+        ]  # fmt: skip
+        assert (rows[0]["id"], rows[0]["inputs"], rows[0]["tags"]) == ("1", 'a "b",\nc', '["x"]')
+        assert (rows[1]["id"], rows[1]["inputs"], rows[1]["note"]) == ("", "ü", "")
+        assert [row["error"] for row in rows] == ["", ""]
+
+    def test_it_is_compressed_as_its_name_says(self, lines, tmp_path):
+        source = lines(*self.ROWS)
+        plain = export_file(source, tmp_path / "plain.csv").read_bytes()
+        packed = export_file(source, tmp_path / "out.csv.gz").read_bytes()
+        assert gzip.decompress(packed) == plain
+
+    def test_it_is_an_input_again(self, lines, tmp_path):
+        out = export_file(lines(*self.ROWS), tmp_path / "out.csv")
+        rows = list(Source.from_name(str(out)).rows())
+        assert [row.value("inputs") for row in rows] == ['a "b",\nc', "ü"]

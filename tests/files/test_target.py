@@ -32,7 +32,7 @@ def test_two_names_of_a_file_are_one_output(tmp_path):
     ("name", "message"),
     [
         ("out", "its ending is not a format"),
-        ("out.csv", "csv cannot be written"),
+        ("out.txt", "txt cannot be written"),
         ("out.txt.gz", "txt.gz cannot be written"),
         ("none/out.jsonl", "there is no folder"),
         ("folder.jsonl", "not a regular file"),

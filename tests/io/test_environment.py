@@ -1,13 +1,14 @@
 """The key that the environment offers: which, and to whom it goes."""
 
 import logging
+import os
 
 import pytest
 
 import hfgen
 from helpers.scripted_answers import answer, as_json, events, token
 from helpers.sync_and_async import reply
-from hfgen._io.environment import ENVIRONMENT, is_tracking_allowed, user_agent
+from hfgen._io.environment import ENVIRONMENT, is_tracking_allowed, read_variable, user_agent
 
 HUB = "https://router.huggingface.co/hf-inference/models/gpt2"
 
@@ -363,3 +364,14 @@ class TestOwnKey:
         monkeypatch.delenv("HFGEN_API_KEY")
         error = side.failure(side.client(api_url=serve(as_json({}, 401)).url).run, "x")
         assert "pass api_key=, or set HFGEN_API_KEY" in error.message
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+def test_a_variable_is_read_as_os_environ_has_it(monkeypatch, has_data):
+    if not has_data:
+        monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert read_variable("HFGEN_NOTHING") == ""
+    monkeypatch.setitem(os.environ, "HFGEN_SOMETHING", "é ü")
+    assert read_variable("HFGEN_SOMETHING") == "é ü"
+    monkeypatch.delitem(os.environ, "HFGEN_SOMETHING")
+    assert read_variable("HFGEN_SOMETHING") == ""

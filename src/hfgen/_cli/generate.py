@@ -63,7 +63,9 @@ def run(options: argparse.Namespace) -> None:
         Client(**client_options) as client,
     ):
         started = time.perf_counter()
-        if options.no_stream:
+        # The tokens of several texts come in turns, which only JSON tells apart.
+        has_several = (options.num_return_sequences or 1) > 1
+        if options.no_stream or (has_several and not options.json):
             answers = client.run(prompt, **parameters)
             notice.clear()
             _show_answers(answers, options, started)

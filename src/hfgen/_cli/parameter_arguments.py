@@ -60,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser, needs: Mapping[str, str]) -> 
         metavar="TEXT",
         help="end the text where this is generated; repeatable",
     )
+    group.add_argument(
+        "--n",
+        type=int,
+        metavar="INT",
+        dest="num_return_sequences",
+        help="generate this number of texts for a prompt; they differ if tokens are drawn",
+    )
     for name, text in _SWITCHES:
         group.add_argument(
             f"--{name}", action="store_const", const=True, help=text + notes.get(name, "")
@@ -76,6 +83,7 @@ def request_parameters(options: argparse.Namespace, *, details: bool) -> dict[st
     names = [name for name, *_ in (*_PARAMETERS, *_SWITCHES)]
     parameters = {key: getattr(options, key) for name in names if (key := name.replace("-", "_"))}
     parameters["stop"] = options.stop
+    parameters["num_return_sequences"] = options.num_return_sequences
     parameters["details"] = details or None
     if parameters["return_full_text"] is None:
         # The default differs between the server's routes. This one fits all: no prompt.

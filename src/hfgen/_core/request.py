@@ -119,7 +119,9 @@ AnyRequest: TypeAlias = GenerationRequest | Mapping[str, Any] | str
 
 PARAMETERS = frozenset(GenerateParameters.__annotations__)
 # These say how a token is drawn. Naming one asks for tokens to be drawn.
-_DRAWING = ("temperature", "top_k", "top_p", "typical_p")
+_DRAWING = frozenset({"temperature", "top_k", "top_p", "typical_p"})
+# Without any of these, a request is greedy.
+_SAMPLING = _DRAWING | {"do_sample", "seed"}
 _TOP_LEVEL = ("inputs", "model", "options", "parameters")
 # Names that other libraries and servers have for a parameter.
 _OTHER_NAMES = {
@@ -202,7 +204,7 @@ def is_sampled(parameters: Mapping[str, Any]) -> bool:
     - Else tokens are drawn if `temperature`, `top_k`, `top_p` or `typical_p` is given, whatever its
       value, or a `seed` for several sequences.
     """
-    if parameters.get("temperature") == 0:
+    if _SAMPLING.isdisjoint(parameters) or parameters.get("temperature") == 0:
         return False
     do_sample: bool | None = parameters.get("do_sample")
     if do_sample is not None:
@@ -220,8 +222,9 @@ def resolve_sampling(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     if is_sampled(parameters):
         return {**parameters, "do_sample": True}
-    rest = {name: value for name, value in parameters.items() if name not in _DRAWING}
-    return {**rest, "do_sample": False}
+    if not _DRAWING.isdisjoint(parameters):
+        parameters = {name: value for name, value in parameters.items() if name not in _DRAWING}
+    return {**parameters, "do_sample": False}
 
 
 def check_model(model: str) -> None:

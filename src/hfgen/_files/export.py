@@ -1,10 +1,11 @@
-"""Writes Parquet and compressed outputs at the end of a run, because they cannot be appended to.
+"""Writes outputs that cannot be appended to at the end of a run: Parquet, CSV, compressed ones.
 
 The rows are in the order of the input. At most one row group of Parquet is in memory.
 """
 
 from __future__ import annotations
 
+import csv
 import io
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hfgen._files.store import Store
     from hfgen._files.target import Target
 
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 1 << 26
 
@@ -49,8 +51,8 @@ def check_export(source: Source, target: Target) -> None:
     """
     if not target.is_exported:
         return
-    if target.encoding.compression:
-        COMPRESSIONS[target.encoding.compression](io.BytesIO(), "wb").close()
+    if target.encoding.format.name != "parquet":
+        _open_compressed(target, io.BytesIO()).close()
         return
     pa = parquet.import_pyarrow()
     schema = _make_schema(pa, _make_result_shapes(), _choose_input(source, target))
@@ -72,20 +74,47 @@ def export(store: Store, source: Source, target: Target) -> None:
     if not target.is_exported:
         return
     with store.replace_output() as file:
-        if target.encoding.compression:
-            _compress(store, file, target.encoding.compression)
-        else:
+        name = target.encoding.format.name
+        if name == "parquet":
             _write_parquet(store, file, _choose_input(source, target))
+            return
+        stream = _open_compressed(target, file)
+        if name == "jsonl":
+            stream.writelines(line for _, line in store.read_lines())
+        else:
+            _write_delimited(store, stream, _DELIMITERS[name])
+        if stream is not file:
+            stream.close()
 
 
 def _choose_input(source: Source, target: Target) -> Source | None:
     return source if keeps_input_columns(source, target) else None
 
 
-def _compress(store: Store, file: BinaryIO, compression: str) -> None:
-    with COMPRESSIONS[compression](file, "wb") as packed:
-        for _, line in store.read_lines():
-            packed.write(line)
+def _open_compressed(target: Target, file: BinaryIO) -> Any:
+    """Return a stream that compresses into the file; the file itself without compression."""
+    compression = target.encoding.compression
+    return COMPRESSIONS[compression](file, "wb") if compression else file
+
+
+def _write_delimited(store: Store, stream: BinaryIO, delimiter: str) -> None:
+    """Write CSV: text as it is, other values as JSON, null as an empty cell."""
+    names = list(_derive_shapes(store, results_only=False))
+    text = io.TextIOWrapper(stream, "utf-8", newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(names)
+    for _, line in store.read_lines():
+        row = _decode_columns(line)
+        writer.writerow([_to_cell(row.get(name)) for name in names])
+    text.flush()
+    # Dropping the wrapper would close the stream.
+    text.detach()
+
+
+def _to_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _write_parquet(store: Store, file: BinaryIO, source: Source | None) -> None:

@@ -83,7 +83,7 @@ BY_ENDING = {file_format.name: file_format for file_format in _FORMATS}
 BY_ENDING["ndjson"] = BY_ENDING["jsonl"]
 
 READABLE = "jsonl, txt, csv, tsv, each also with .gz or .zst at its end, or parquet"
-WRITABLE = "jsonl, jsonl.gz, jsonl.zst or parquet"
+WRITABLE = "jsonl, csv, tsv, each also with .gz or .zst at its end, or parquet"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Target:
         if name == "-":
             raise BulkFileError("the output is a file, so that a run can go on: not -")
         encoding = detect_encoding(name, endings=endings, allowed=WRITABLE)
-        if encoding.format.name not in {"jsonl", "parquet"}:
+        if encoding.format.name == "txt":
             raise BulkFileError(f"{name}: {encoding} cannot be written; use one of: {WRITABLE}")
         # Before the run: the output may be written only at its end.
         encoding.check_packages()
@@ -50,7 +50,7 @@ class Target:
     @property
     def is_exported(self) -> bool:
         """Whether the output is written at the end of the run, because it cannot be appended to."""
-        return self.encoding.format.name == "parquet" or bool(self.encoding.compression)
+        return self.encoding.format.name != "jsonl" or bool(self.encoding.compression)
 
     @property
     def rows(self) -> Path:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from hfgen._core.errors import InvalidRequestError
+from hfgen._io.environment import read_variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,7 +146,7 @@ def proxy_from_environment(url: str) -> Proxy | None:
     """
     # Checked first, because urllib reads the whole environment, which is slow.
     names = _NAMES.get(url.partition(":")[0].lower(), ())
-    if not any(os.environ.get(name) for name in names):
+    if not any(map(read_variable, names)):
         return None
     from urllib import request as library  # noqa: PLC0415 - not cheap
 

@@ -22,23 +22,36 @@ _HOSTS = frozenset({"huggingface.co"})
 _DOMAINS = (".huggingface.co", ".endpoints.huggingface.cloud")
 
 
+def read_variable(name: str) -> str:
+    """Return an environment variable, "" if it is not set.
+
+    `os.environ.get` raises and catches two errors for a variable that is not set, and each call of
+    a client reads several of these. So this looks into the dict that CPython's `os.environ` has.
+    """
+    values = getattr(os.environ, "_data", None)
+    if values is None:
+        return os.environ.get(name, "")
+    value = values.get(os.environ.encodekey(name))
+    return "" if value is None else os.environ.decodevalue(value)
+
+
 class ProcessEnvironment:
     """The environment of this process, read at each access because programs change it."""
 
     @property
     def api_url(self) -> str | None:
         """`HFGEN_API_URL`, None if it is not set."""
-        return os.environ.get("HFGEN_API_URL") or None
+        return read_variable("HFGEN_API_URL") or None
 
     @property
     def model(self) -> str | None:
         """`HFGEN_MODEL`, None if it is not set."""
-        return os.environ.get("HFGEN_MODEL") or None
+        return read_variable("HFGEN_MODEL") or None
 
     @property
     def hub_url(self) -> str:
         """`HF_ENDPOINT`, as huggingface_hub reads it; by default the public Hub."""
-        return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+        return (read_variable("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
     @property
     def user_agent(self) -> str:
@@ -64,15 +77,15 @@ class ProcessEnvironment:
         Raises:
             InvalidRequestError: The value cannot be a key.
         """
-        key, home = os.environ.get("HFGEN_API_KEY", "").strip(), self.api_url or api_url
-        if key and home:
+        key = read_variable("HFGEN_API_KEY").strip()
+        if key and (home := self.api_url or api_url):
             check_url(home, "HFGEN_API_URL")
             if may_carry_credentials(home, url):
                 return check_key(key, "HFGEN_API_KEY")
         if not _is_hugging_face(url) or _is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN"):
             return None
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            if key := os.environ.get(name, "").strip():
+            if key := read_variable(name).strip():
                 return check_key(key, name)
         path = _key_file()
         try:
@@ -123,4 +136,4 @@ def _expand(path: str) -> Path:
 
 
 def _is_set(name: str) -> bool:
-    return os.environ.get(name, "").strip().lower() in _TRUE
+    return read_variable(name).strip().lower() in _TRUE

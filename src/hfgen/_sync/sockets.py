@@ -13,7 +13,6 @@ import builtins
 import contextlib
 import http.client
 import os
-import re
 import socket
 import ssl
 import struct
@@ -37,6 +36,9 @@ _INTERIM = frozenset({100, *range(102, 200)})
 _READ_SIZE = 16 * 1024
 # Headers and body are sent at once up to this size; copying more costs more than sending twice.
 _SENT_AT_ONCE = 64 * 1024
+# Headers that say where a body ends.
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_FRAMING_LENGTHS = frozenset(map(len, _FRAMING))
 # The value of SO_LINGER for 0 s.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -191,7 +193,7 @@ class Response(http.client.HTTPResponse):
             self.fp = file
             if current_call.cuttable is not None:
                 current_call.cuttable.has_answer = lines.has_begun
-        _check_framing(self.headers)
+        _check_framing(self)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield a chunked body as it arrives; close the response at its end.
@@ -220,13 +222,19 @@ class Response(http.client.HTTPResponse):
         self.close()
 
 
-def _check_framing(headers: http.client.HTTPMessage) -> None:
+def _check_framing(response: http.client.HTTPResponse) -> None:
     """Raise `ValueError` if headers do not say clearly where the body ends, as aiohttp does."""
-    lengths = headers.get_all("content-length", [])
-    if lengths and "transfer-encoding" in headers:
-        raise ValueError("Content-Length beside Transfer-Encoding")
-    if len(lengths) > 1 or not all(re.fullmatch("[0-9]+", length) for length in lengths):
-        raise ValueError("Content-Length is not a number, or is there more than once")
+    # One pass over all headers: looking a name up goes through all of them as well.
+    framing = [
+        (name.lower(), value)
+        for name, value in response.headers.raw_items()
+        if len(name) in _FRAMING_LENGTHS and name.lower() in _FRAMING
+    ]
+    if len(framing) > 1:
+        raise ValueError("more than one Content-Length, or one beside Transfer-Encoding")
+    for name, value in framing:
+        if name == "content-length" and not (value.isascii() and value.strip().isdecimal()):
+            raise ValueError("Content-Length is not a number")
 
 
 class CuttableConnection(HTTPConnection):

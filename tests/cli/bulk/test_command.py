@@ -240,3 +240,37 @@ def test_as_fast_as_it_is_allowed(folder):
     times = [request.received_at for request in server.requests]
     # A quarter of a second apart, the first one aside.
     assert times[-1] - times[0] > 1.5
+
+
+def test_a_limit_is_for_a_try_and_a_larger_one_goes_on(folder):
+    folder.write(prompts(40))
+    with ScriptedServer(answer_prompt) as server:
+        done = folder.run(server.url, "--limit", "3")
+        assert (done.returncode, len(folder.rows())) == (0, 3)
+        assert {row["id"] for row in folder.rows()} == {0, 1, 2}
+        assert "hfgen: 3 rows done" in done.stderr
+        assert folder.run(server.url, "--limit", "3").returncode == 0
+        assert len(server.requests) == 3
+        assert folder.run(server.url, "--limit", "50").returncode == 0
+    check(folder.rows(), 40)
+    assert len(server.requests) == 40
+
+
+def test_a_limit_of_standard_input(folder, hfgen):
+    lines = "".join(json.dumps(row) + "\n" for row in prompts(30))
+    with ScriptedServer(answer_prompt) as server:
+        arguments = ("bulk", "-", "-o", str(folder.output), "--api-url", server.url)
+        done = hfgen(*arguments, "--limit", "2", text=lines)
+    assert (done.returncode, len(folder.rows())) == (0, 2)
+
+
+def test_several_texts_of_a_prompt(folder):
+    folder.write([{"inputs": "Once"}])
+    choices = [{"index": n, "text": f"text {n}", "finish_reason": "length"} for n in range(2)]
+    with ScriptedServer(as_json({"choices": choices}), speaks="completions") as server:
+        url = f"{server.url}/v1/completions"
+        done = folder.run(
+            url, "--dialect", "completions", "--model", "m", "--n", "2", "--no-stream"
+        )
+    assert done.returncode == 0, done.stderr
+    assert folder.rows()[0]["generated_texts"] == ["text 0", "text 1"]

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="OUTPUT",
         required=True,
-        help="file for the rows with their texts: .jsonl (also .gz, .zst) or .parquet. The same "
-        "command again continues a run that was stopped",
+        help="file for the rows with their texts: .jsonl, .csv, .tsv (also .gz, .zst) or .parquet. "
+        "The same command again continues a run that was stopped",
     )
     rows = parser.add_argument_group("rows")
     rows.add_argument(
@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         metavar="NAME",
         help="format of INPUT, if its name lacks it: jsonl, jsonl.gz, txt, csv, tsv, parquet",
+    )
+    rows.add_argument(
+        "--limit",
+        type=_parse_count,
+        metavar="N",
+        help="run only the first N rows of INPUT; a later run with a larger N goes on",
     )
     rows.add_argument(
         "--details", action="store_true", help="add the details of each answer to its row"

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hfgen._async.client import AsyncClient
@@ -92,7 +93,7 @@ class _Command:
         ) as store:
             if options.retry_errors:
                 store.forget_errors()
-            tally = Tally(self._source.count(), store.done, errors_before=store.errors.copy())
+            tally = Tally(self._count_rows(), store.done, errors_before=store.errors.copy())
             bulk_run = self._make_run(store, tally)
             try:
                 if tally.done != tally.total:
@@ -128,6 +129,10 @@ class _Command:
             "parameters": self._parameters,
         }
 
+    def _count_rows(self) -> int | None:
+        count, limit = self._source.count(), self._options.limit
+        return count if count is None or limit is None else min(count, limit)
+
     def _make_run(self, store: Store, tally: Tally) -> BulkRun:
         record_maker = RecordMaker(
             columns=not keeps_input_columns(self._source, self._target),
@@ -153,7 +158,7 @@ class _Command:
         )
 
     def _generate(self, bulk_run: BulkRun, store: Store) -> None:
-        rows = store.skip_finished(self._source.rows())
+        rows = store.skip_finished(islice(self._source.rows(), self._options.limit))
         try:
             with connection_arguments.client_options(
                 self._options, on_retry=bulk_run.note_retry

@@ -192,6 +192,8 @@ class TGIEvents:
 
 def _find_failure(data: bytes, text: str, headers: Headers) -> HfgenError | None:
     """Return the error to raise if an answer, or a last event, says that its text is not whole."""
+    if b'"error"' not in data and b'"finish_reason"' not in data:
+        return None
     try:
         end = decode_or_repair(_end.decode, data)
     except DECODE_ERRORS:
@@ -208,6 +210,8 @@ def _find_failure(data: bytes, text: str, headers: Headers) -> HfgenError | None
 
 def _refuse_ignored(parameters: Mapping[str, Any]) -> None:
     """Raise `InvalidRequestError` for a parameter that TGI would ignore in silence."""
+    if NOT_IN_TGI.keys().isdisjoint(parameters):
+        return
     for name, remedy in NOT_IN_TGI.items():
         value = parameters.get(name)
         if value is not None and not (name == "num_return_sequences" and value == 1):
