@@ -339,10 +339,12 @@ def complete_request(
     Raises:
         InvalidRequestError: The request cannot be sent.
     """
-    defaults = _make_defaults(settings.model or ENVIRONMENT.model, settings.parameters)
+    model, parameters = settings.model or ENVIRONMENT.model, settings.parameters
+    defaults = _make_defaults(model, parameters) if model or parameters else {}
     body = normalize_request(request, defaults, overrides)
-    if not PARAMETERS.issuperset(parameters := body.get("parameters", ())):
-        for name in parameters:
+    names = body.get("parameters", ())
+    if not PARAMETERS.issuperset(names):
+        for name in names:
             if name not in PARAMETERS and (parameter := find_parameter(name)):
                 _warn(f"`parameters` has {name!r}, sent as it is; did you mean {parameter!r}?")
     return body

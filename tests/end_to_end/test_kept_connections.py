@@ -105,3 +105,15 @@ async def test_a_session_of_aiohttp_has_such_connections():
             for _ in range(3):
                 assert (await client.run("hi"))[0].generated_text == "right"
     assert numbers == [1, 2, 1, 2, 1]
+
+
+def test_an_interim_answer_makes_no_kept_connection(side):
+    def answer(connection, _):
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n")
+        return False
+
+    with serving(answer) as (url, numbers):
+        client = side.client(api_url=url, max_retries=0)
+        error = side.failure(client.run, "hi")
+    assert isinstance(error, hfgen.ConnectError)
+    assert numbers == [1]

@@ -158,14 +158,14 @@ def normalize_request(
         raise InvalidRequestError(
             f"a request is a mapping with `inputs`, or a string, not {type(request).__name__}"
         )
-    for key in request:
-        if key not in _TOP_LEVEL:
-            raise InvalidRequestError(_describe_unknown_key(key))
+    if unknown := [key for key in request if key not in _TOP_LEVEL]:
+        raise InvalidRequestError(_describe_unknown_key(unknown[0]))
     body = _remove_none(request)
     for key in ("parameters", "options"):
         if key in body and isinstance(body[key], Mapping):
             body[key] = _remove_none(body[key])
-    body = _merge_requests(defaults, body, overrides)
+    if defaults or overrides:
+        body = _merge_requests(defaults, body, overrides)
     if "inputs" not in body:
         raise InvalidRequestError("the request has no `inputs` (the prompt)")
     try:
@@ -220,6 +220,8 @@ def resolve_sampling(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     If no token is drawn, what says how tokens are drawn is left out: TGI would draw for it.
     """
+    if _SAMPLING.isdisjoint(parameters):
+        return {**parameters, "do_sample": False}
     if is_sampled(parameters):
         return {**parameters, "do_sample": True}
     if not _DRAWING.isdisjoint(parameters):
@@ -284,8 +286,6 @@ def _merge_requests(
     defaults: Mapping[str, Any], body: dict[str, Any], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a request with the fields of all three, and all of their parameters."""
-    if not defaults and not overrides:
-        return body
     merged = {**defaults, **body, **overrides}
     if "parameters" not in merged:
         return merged
