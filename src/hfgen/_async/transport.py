@@ -64,7 +64,9 @@ class AsyncTransport:
         session, responses, _ = (
             self._sessions.get(asyncio.get_running_loop()) or await self._open_session()
         )
-        request, options = proxy_options(request, proxy)
+        options: dict[str, Any] = {}
+        if proxy is not None:
+            request, options = proxy_options(request, proxy)
         if request.url[:6].lower() == "https:" or (proxy and proxy.url.startswith("https:")):
             options["ssl"] = self._context
         response = await send_request(session, request, through=proxy, **options)
@@ -120,7 +122,8 @@ class _Connection(ResponseHandler):
     def is_connected(self) -> bool:
         # Bytes that arrive while the connection is idle belong to no request, and aiohttp would
         # take them for the answer to the next one. They set `should_close`.
-        return super().is_connected() and not self.should_close
+        transport = self.transport
+        return transport is not None and not (self.should_close or transport.is_closing())
 
     def feed_data(self, message: Any, size: int = 0) -> None:
         # After an interim answer the same request still waits for its answer.
@@ -136,12 +139,8 @@ class _Connection(ResponseHandler):
         super().set_exception(exc, *cause)
 
 
-def proxy_options(
-    request: FetchRequest, proxy: Proxy | None
-) -> tuple[FetchRequest, dict[str, Any]]:
+def proxy_options(request: FetchRequest, proxy: Proxy) -> tuple[FetchRequest, dict[str, Any]]:
     """Return the request as it goes through the proxy, and aiohttp's options for it."""
-    if proxy is None:
-        return request, {}
     if request.url[:6].lower() == "https:":
         return request, {"proxy": URL(proxy.url), "proxy_headers": proxy.headers}
     # The proxy gets the request itself, without a CONNECT before it.

@@ -11,6 +11,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from hfgen._core.settings import check_key
@@ -28,11 +29,16 @@ def read_variable(name: str) -> str:
     `os.environ.get` raises and catches two errors for a variable that is not set, and each call of
     a client reads several of these. So this looks into the dict that CPython's `os.environ` has.
     """
-    values = getattr(os.environ, "_data", None)
-    if values is None:
+    try:
+        value = os.environ._data.get(_encode_name(name))  # type: ignore[attr-defined] # noqa: SLF001
+    except AttributeError:
         return os.environ.get(name, "")
-    value = values.get(os.environ.encodekey(name))
     return "" if value is None else os.environ.decodevalue(value)
+
+
+@cache
+def _encode_name(name: str) -> Any:
+    return os.environ.encodekey(name)
 
 
 class ProcessEnvironment:

@@ -59,7 +59,9 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
             # A session that is collected with a connector warns that it has not been closed.
             weakref.finalize(fetch, bare.detach)
         proxy = proxy_from_environment(request.url) if session.trust_env else None
-        request, options = proxy_options(request, proxy)
+        options: dict[str, Any] = {}
+        if proxy is not None:
+            request, options = proxy_options(request, proxy)
         response: Any = await send_request(bare, request, through=proxy, **options)
         return to_fetch_response(response, request)
 

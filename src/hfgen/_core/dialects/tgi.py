@@ -64,6 +64,7 @@ class _ChunkDetails(msgspec.Struct, gc=False):
     details: StreamDetails | None = None
 
 
+_IGNORED = frozenset(NOT_IN_TGI)
 # Each is made once, since making a decoder takes long.
 _chunk = msgspec.json.Decoder(Chunk)
 _text: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_ChunkText)
@@ -91,7 +92,7 @@ class TGI:
         self._sequence_count = count_sequences(request)
 
     def encode_body(self, *, stream: bool) -> bytes:
-        if self._server.kind == "tgi":
+        if self._server.kind == "tgi" and not _IGNORED.isdisjoint(self._parameters):
             _refuse_ignored(self._parameters)
         # Always with `do_sample`: TGI draws tokens if `parameters` is absent, and transformers
         # pipelines draw them unless the request says otherwise.
@@ -110,7 +111,8 @@ class TGI:
         for answer, item in zip(answers, items, strict=True):
             if (failure := _find_failure(item, answer.generated_text, headers)) is not None:
                 raise failure
-        check_sequence_count(len(answers), self._sequence_count, MalformedAnswerError)
+        if self._sequence_count > 1:
+            check_sequence_count(len(answers), self._sequence_count, MalformedAnswerError)
         return answers
 
     def make_event_reader(
@@ -210,8 +212,6 @@ def _find_failure(data: bytes, text: str, headers: Headers) -> HfgenError | None
 
 def _refuse_ignored(parameters: Mapping[str, Any]) -> None:
     """Raise `InvalidRequestError` for a parameter that TGI would ignore in silence."""
-    if NOT_IN_TGI.keys().isdisjoint(parameters):
-        return
     for name, remedy in NOT_IN_TGI.items():
         value = parameters.get(name)
         if value is not None and not (name == "num_return_sequences" and value == 1):
