@@ -399,7 +399,7 @@ class TestServers:
         bulk = start_many(side, server, rows(20), concurrency=8, max_retries=0)
         results = side.collect(bulk)
         assert [result.ok for result in results] == [True] * 20
-        assert bulk.statistics.retries >= 4
+        assert bulk.statistics.retries > 0
         assert (bulk.statistics.overloads > 0) is (code == errno.EMFILE)
 
     def test_that_die_cost_no_row(self, side, serve):

@@ -147,7 +147,10 @@ class TestParquetOfParquet:
         ids=lambda column: str(column.type),
     )
     def test_any_column_comes_out_as_it_was(self, table, tmp_path, column):
-        source = table(pa.table({"inputs": ["a", "b", "c"], "column": column}))
+        try:
+            source = table(pa.table({"inputs": ["a", "b", "c"], "column": column}))
+        except pa.ArrowNotImplementedError:
+            pytest.skip("this version of pyarrow cannot write such a column")
         out = tmp_path / "out.parquet"
         check_export(source, Target.from_name(str(out)))
         read = pq.read_table(export_file(source, out))

@@ -117,7 +117,7 @@ class _StaleConnectionError(aiohttp.ServerDisconnectedError):
 class _Connection(ResponseHandler):
     """A connection of aiohttp that knows whether it can be, and was, used again."""
 
-    _has_served = False
+    _has_served = _has_answer = False
 
     def is_connected(self) -> bool:
         # Bytes that arrive while the connection is idle belong to no request, and aiohttp would
@@ -125,16 +125,21 @@ class _Connection(ResponseHandler):
         transport = self.transport
         return transport is not None and not (self.should_close or transport.is_closing())
 
+    def set_response_params(self, **options: Any) -> None:
+        self._has_answer = False
+        super().set_response_params(**options)
+
     def feed_data(self, message: Any, size: int = 0) -> None:
         # After an interim answer the same request still waits for its answer.
-        self._has_served |= message[0].code >= 200  # noqa: PLR2004 - a status
+        if message[0].code >= 200:  # noqa: PLR2004 - a status
+            self._has_served = self._has_answer = True
         super().feed_data(message, size)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         is_lost = isinstance(exc, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
-        # `message` holds the part of an answer that has arrived. Where a whole head has arrived,
-        # no request waits for this error.
-        if is_lost and self._has_served and isinstance(getattr(exc, "message", ""), str):
+        # `message` holds the part of an answer that has arrived.
+        is_unanswered = not self._has_answer and isinstance(getattr(exc, "message", ""), str)
+        if is_lost and is_unanswered and self._has_served:
             exc = _StaleConnectionError()
         super().set_exception(exc, *cause)
 
