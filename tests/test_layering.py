@@ -40,9 +40,10 @@ LAYERS = {
     "_core": {"_io.signal"},  # in annotations only, which another test checks
     "_io": {"_core", "_version"},
     "_options": {"_core", "_io"},
+    "_session": {"_core", "_io", "_options"},
     "_bulk": {"_core", "_io", "_options"},
-    "_sync": {"_core", "_io", "_options", "_bulk"},
-    "_async": {"_core", "_io", "_options", "_bulk"},
+    "_sync": {"_core", "_io", "_options", "_session", "_bulk"},
+    "_async": {"_core", "_io", "_options", "_session", "_bulk"},
     "_static": {"_core", "_options", "_sync", "_async"},
     "types": {"_core", "_options", "_bulk", "_sync", "_async"},
     "fetch": {"_core", "_io", "_sync", "_async"},

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from hfgen._core.errors import HfgenError, InvalidRequestError
 from hfgen._core.fetch import AsyncFetch, Fetch  # noqa: TC001 - typing.get_type_hints reads them
-from hfgen._core.headers import Headers
+from hfgen._core.headers import FRAMING_HEADERS, Headers
 from hfgen._core.providers import PROVIDER_NAMES
 from hfgen._core.request import (
     PARAMETERS,
@@ -402,10 +402,6 @@ def _check_fetch(value: Any) -> Any:
     return value
 
 
-# Headers that say where a body ends. A wrong one makes the rest of the body a second request.
-_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
-
-
 def _check_headers(value: Any) -> Headers:
     if not isinstance(value, Mapping):
         raise InvalidRequestError(f"headers must be a mapping, not {type(value).__name__}")
@@ -414,7 +410,8 @@ def _check_headers(value: Any) -> Headers:
             raise InvalidRequestError(f"headers must map strings to strings; see {name!r}")
         if not name.isascii() or not name.isprintable() or set(name) & set(" :") or not name:
             raise InvalidRequestError(f"{name!r} cannot be the name of a header")
-        if name.lower() in _FRAMING_HEADERS:
+        if name.lower() in FRAMING_HEADERS:
+            # A wrong length makes the rest of the body a second request.
             raise InvalidRequestError(f"the header {name!r} follows from the body; leave it out")
         if not content.isascii() or not content.replace("\t", " ").isprintable():
             raise InvalidRequestError(f"the value of header {name!r} must be printable ASCII")

@@ -376,12 +376,18 @@ class TestServers:
         self, side, serve, code, monkeypatch
     ):
         """Whatever the reason: here, the system refuses every second connection."""
-        connects = itertools.count()
+        connects, is_refused = itertools.count(), threading.Event()
         connect, sock_connect = socket.socket.connect, asyncio.SelectorEventLoop.sock_connect
 
         def refuse_each_second():
             if next(connects) % 2:
+                is_refused.set()
                 raise OSError(code, os.strerror(code))
+
+        def answer(request):
+            # The first connection is kept busy, so that another one is needed.
+            assert is_refused.wait(30)
+            return echo(request)
 
         def connect_or_fail(self, address):
             refuse_each_second()
@@ -391,7 +397,7 @@ class TestServers:
             refuse_each_second()
             return await sock_connect(self, sock, address)
 
-        server = serve(echo)
+        server = serve(answer)
         if side.name == "sync":
             monkeypatch.setattr(socket.socket, "connect", connect_or_fail)
         else:
@@ -399,7 +405,8 @@ class TestServers:
         bulk = start_many(side, server, rows(20), concurrency=8, max_retries=0)
         results = side.collect(bulk)
         assert [result.ok for result in results] == [True] * 20
-        assert bulk.statistics.retries > 0
+        refusals = next(connects) // 2
+        assert bulk.statistics.retries >= refusals > 0
         assert (bulk.statistics.overloads > 0) is (code == errno.EMFILE)
 
     def test_that_die_cost_no_row(self, side, serve):

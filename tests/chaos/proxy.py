@@ -35,12 +35,14 @@ class Exchange:
         request: The JSON of the request.
         answer_plan: The plan of the answer.
         sent: Every byte of the answer that was handed to the system to be sent.
+        is_reused: Whether its connection has served another request before.
         end: How the answer ended: as planned, or "left" when the client hung up before; None as
             long as it is being sent.
     """
 
     request: dict[str, Any]
     answer_plan: AnswerPlan
+    is_reused: bool = False
     sent: bytearray = field(default_factory=bytearray)
     end: Literal["whole", "cut", "reset", "stall", "drop", "busy", "left"] | None = None
 
@@ -139,6 +141,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        is_reused = False
         try:
             while True:
                 request = await wire.read_request(reader)
@@ -146,7 +149,8 @@ class Proxy:
                 answer_plan = AnswerPlan.of(
                     self._seed, self._call_plans[number], len(self.exchanges[number])
                 )
-                exchange = Exchange(request.json, answer_plan)
+                exchange = Exchange(request.json, answer_plan, is_reused)
+                is_reused = True
                 self.exchanges[number].append(exchange)
                 if not await _Carrier(reader, writer, exchange, self._seed).carry(self):
                     return

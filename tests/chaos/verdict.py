@@ -69,7 +69,7 @@ class StreamJudge:
                 "went on unasked"
             )
         # A request that a kept connection did not answer is sent again, and is no attempt.
-        attempts = sum(bool(exchange.sent) for exchange in self.exchanges)
+        attempts = sum(bool(e.sent) or not e.is_reused for e in self.exchanges)
         prompted_texts = {self._prompted_text(exchange) for exchange in self.exchanges}
         assert attempts <= len(prompted_texts) * (1 + self.call_plan.max_retries), (
             f"{attempts} attempts"

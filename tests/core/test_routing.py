@@ -372,7 +372,9 @@ class TestSeveralSequences:
     def test_fewer_than_asked_for_are_an_error(self, side, serve, path, one, verb):
         # The server is unknown, and may take the parameter.
         server = serve(answer_by_route(v1_completions=as_json(one), root=as_json(one)), speaks=None)
-        with pytest.raises(hfgen.MalformedAnswerError, match=r"1 of 2 texts.*ask so many times"):
+        with pytest.raises(
+            hfgen.MalformedAnswerError, match=r"1 of 2 texts.*make a call for each text"
+        ):
             side.outcome(verb, None, request=TWO, api_url=server.url + path)
 
     @pytest.mark.parametrize(

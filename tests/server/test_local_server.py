@@ -131,7 +131,7 @@ def test_an_error_during_the_start_is_raised(scripted_server, monkeypatch):
     async def fail(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(_local_server, "_serve_until_stopped", fail)
+    monkeypatch.setattr(_local_server, "_serve_until_stop", fail)
     threads_before = threading.active_count()
     with pytest.raises(RuntimeError, match="no"):
         scripted_server()

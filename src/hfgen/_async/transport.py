@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from hfgen._core.fetch import FetchRequest, FetchResponse
-from hfgen._core.headers import Headers
+from hfgen._core.headers import FRAMING_HEADERS, Headers
 from hfgen._io.async_unpacking import Unpacked
 from hfgen._io.connecting import default_context
 from hfgen._io.library_errors import (
@@ -37,8 +37,6 @@ _Responses: TypeAlias = WeakSet[aiohttp.ClientResponse]
 _Session: TypeAlias = "tuple[aiohttp.ClientSession, _Responses, AsyncGenerator[None, None]]"
 _Sessions: TypeAlias = dict[asyncio.AbstractEventLoop, _Session]
 
-# Headers that say where a body ends. Without them the body ends with its connection.
-_FRAMING = {"content-length", "transfer-encoding"}
 # The most bytes of a header of an answer, and the most headers.
 _MAX_HEADER = 64 * 1024
 _MAX_HEADERS = 100
@@ -65,8 +63,6 @@ class AsyncTransport:
             self._sessions.get(asyncio.get_running_loop()) or await self._open_session()
         )
         options: dict[str, Any] = {}
-        if proxy is not None:
-            request, options = proxy_options(request, proxy)
         if request.url[:6].lower() == "https:" or (proxy and proxy.url.startswith("https:")):
             options["ssl"] = self._context
         response = await send_request(session, request, through=proxy, **options)
@@ -144,7 +140,7 @@ class _Connection(ResponseHandler):
         super().set_exception(exc, *cause)
 
 
-def proxy_options(request: FetchRequest, proxy: Proxy) -> tuple[FetchRequest, dict[str, Any]]:
+def _proxy_options(request: FetchRequest, proxy: Proxy) -> tuple[FetchRequest, dict[str, Any]]:
     """Return the request as it goes through the proxy, and aiohttp's options for it."""
     if request.url[:6].lower() == "https:":
         return request, {"proxy": URL(proxy.url), "proxy_headers": proxy.headers}
@@ -166,6 +162,9 @@ async def send_request(
         ConnectError: No connection, or it broke before the headers.
         TimeoutError: No connection, or no headers, in time.
     """
+    if through is not None:
+        request, proxy_options = _proxy_options(request, through)
+        options |= proxy_options
     while True:
         try:
             return await session.request(
@@ -288,7 +287,7 @@ class _Pieces:
         self._content = content
         self.at_eof = content.at_eof
         self.readany = content.readany
-        self._ends_with_connection = _FRAMING.isdisjoint(headers)
+        self._ends_with_connection = FRAMING_HEADERS.isdisjoint(headers)
         self._request = request
         self._failure: HfgenError | None = None
 

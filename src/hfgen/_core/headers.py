@@ -13,6 +13,10 @@ _SECRET = re.compile(r"auth|cookie|key|secret|token")
 _MIN_SECRET = 8
 
 
+# Headers that say where a body ends. Without them an answer ends with its connection.
+FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
+
+
 class Headers(Mapping[str, str]):
     """HTTP headers, looked up in any case. Keys are in lower case; of duplicates the last counts.
 

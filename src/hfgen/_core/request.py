@@ -179,7 +179,7 @@ def normalize_request(
         problem, _, path = str(error).partition(" - at `$.")
         problem = problem[0].lower() + problem[1:].replace(" | null", "")
         raise InvalidRequestError(f"request.{path.rstrip('`')}: {problem}") from None
-    check_model(body.get("model", ""))
+    check_model_text(body.get("model", ""))
     return body
 
 
@@ -229,7 +229,7 @@ def resolve_sampling(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {**parameters, "do_sample": False}
 
 
-def check_model(model: str) -> None:
+def check_model_text(model: str) -> None:
     """Check that the id of a model is Unicode: it may become part of a URL.
 
     Raises:

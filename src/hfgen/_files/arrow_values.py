@@ -120,7 +120,7 @@ def _has_odd_offset(value: Any) -> bool:
 
 
 def _format_date(days: int) -> str:
-    """Return the date so many days after 1970-01-01."""
+    """Return the date that is this number of days after 1970-01-01."""
     cycles, day = divmod(days + _DAYS_TO_EPOCH, _CYCLE_DAYS)
     in_cycle = date.fromordinal(day + 1)
     year = in_cycle.year + cycles * _CYCLE_YEARS

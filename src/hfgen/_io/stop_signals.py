@@ -11,6 +11,7 @@ The command line and the local server share this rule:
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 from contextlib import contextmanager
@@ -42,8 +43,9 @@ def handle_stop_signals(
             skipped.
         stop: Called at the first signal.
         stop_at_once: Called at each later one, even while `stop` runs.
-        ends_process: Whether the process ends after the first signal. Then the handlers stay, so
-            that a second signal also stops at once while the interpreter shuts down.
+        ends_process: Whether the process ends after the first signal. Then the handlers stay while
+            the interpreter waits for threads. After that the signals are ignored, because the
+            interpreter sets handlers back to the default, which would end the process in its place.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -67,6 +69,8 @@ def handle_stop_signals(
                 previous[number] = signal.signal(number, handle)
         yield
     finally:
-        if not (has_stopped and ends_process):
-            for number, handler in previous.items():
+        for number, handler in previous.items():
+            if has_stopped and ends_process:
+                atexit.register(signal.signal, number, signal.SIG_IGN)
+            else:
                 signal.signal(number, handler)

@@ -25,6 +25,7 @@ from urllib3 import exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from hfgen._core.headers import FRAMING_HEADERS
 from hfgen._sync.chunked import Chunks
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ _INTERIM = frozenset({100, *range(102, 200)})
 _READ_SIZE = 16 * 1024
 # Headers and body are sent at once up to this size; copying more costs more than sending twice.
 _SENT_AT_ONCE = 64 * 1024
-# Headers that say where a body ends.
-_FRAMING = frozenset({"content-length", "transfer-encoding"})
-_FRAMING_LENGTHS = frozenset(map(len, _FRAMING))
 # The value of SO_LINGER for 0 s.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -228,7 +226,7 @@ def _check_framing(response: http.client.HTTPResponse) -> None:
     framing = [
         (name.lower(), value)
         for name, value in response.headers.raw_items()
-        if len(name) in _FRAMING_LENGTHS and name.lower() in _FRAMING
+        if name.lower() in FRAMING_HEADERS
     ]
     if len(framing) > 1:
         raise ValueError("more than one Content-Length, or one beside Transfer-Encoding")

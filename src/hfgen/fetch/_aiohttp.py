@@ -35,7 +35,6 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
         )
     from hfgen._async.transport import (  # noqa: PLC0415 - imports aiohttp
         open_session,
-        proxy_options,
         send_request,
         to_fetch_response,
     )
@@ -59,10 +58,7 @@ def from_aiohttp(session: aiohttp.ClientSession) -> AsyncFetch:
             # A session that is collected with a connector warns that it has not been closed.
             weakref.finalize(fetch, bare.detach)
         proxy = proxy_from_environment(request.url) if session.trust_env else None
-        options: dict[str, Any] = {}
-        if proxy is not None:
-            request, options = proxy_options(request, proxy)
-        response: Any = await send_request(bare, request, through=proxy, **options)
+        response: Any = await send_request(bare, request, through=proxy)
         return to_fetch_response(response, request)
 
     return fetch

@@ -182,10 +182,10 @@ async def _serve_until_signal(
             if on_ready is not None:
                 on_ready(_format_url(listener))
 
-        await _serve_until_stopped(model, batcher, options, listener, announce)
+        await _serve_until_stop(model, batcher, options, listener, announce)
 
 
-async def _serve_until_stopped(
+async def _serve_until_stop(
     model: Model,
     batcher: Batcher,
     options: ServerOptions,
@@ -236,7 +236,7 @@ def _run_on_thread(
     ready: Future[Shutdown],
 ) -> None:
     try:
-        asyncio.run(_serve_until_stopped(model, batcher, options, listener, ready.set_result))
+        asyncio.run(_serve_until_stop(model, batcher, options, listener, ready.set_result))
     except BaseException as error:
         if ready.done():
             raise

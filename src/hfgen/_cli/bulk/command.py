@@ -197,7 +197,7 @@ class _Command:
 
     def _fit_concurrency(self, progress: Progress) -> int | tuple[int, int]:
         wanted = self._options.concurrency
-        if (fitting := _fit_concurrency(wanted)) != wanted:
+        if (fitting := _fit_to_open_files(wanted)) != wanted:
             most = fitting[1] if isinstance(fitting, tuple) else fitting
             with ignore_closed_stderr():
                 progress.print_line(
@@ -261,7 +261,7 @@ def choose_progress(file: TextIO | None) -> Progress:
     return Lines(file)
 
 
-def _fit_concurrency(concurrency: int | tuple[int, int]) -> int | tuple[int, int]:
+def _fit_to_open_files(concurrency: int | tuple[int, int]) -> int | tuple[int, int]:
     """Raise the limit of open files for this concurrency; lower the concurrency if that fails.
 
     Shells set the limit low, often to 256 or 1024.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hfgen._core import server_errors
+from hfgen._core.dialects.server_kind import SEVERAL_CALLS
 from hfgen._core.errors import (
     IncompleteGenerationError,
     MalformedAnswerError,
@@ -147,7 +148,7 @@ def check_sequence_count(
     if count < requested:
         raise kind(
             f"the server gave {count} of {requested} texts: it seems to ignore "
-            "num_return_sequences; ask so many times, with a `seed` for each"
+            f"num_return_sequences; {SEVERAL_CALLS}"
         )
 
 

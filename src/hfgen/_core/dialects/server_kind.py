@@ -32,9 +32,12 @@ class Server(msgspec.Struct, frozen=True):
 UNKNOWN = Server()
 TGI_SERVER = Server("tgi")
 
+SEVERAL_CALLS = "make a call for each text, with a `seed` of its own"
+"""What to do where a server ignores `num_return_sequences`."""
+
 NOT_IN_TGI = {
     "max_time": "bound the call by `timeout`, or by `max_new_tokens`",
-    "num_return_sequences": "ask so many times, with a `seed` for each",
+    "num_return_sequences": SEVERAL_CALLS,
 }
 """Parameters that all of TGI's routes ignore in silence, with what to do instead."""
 

@@ -153,7 +153,7 @@ class Batcher:
                 batched.ended = True
             if batched.ended or not batched.has_unread_prompt:
                 self._reading_prompts.popleft()
-                self._generating += self._close_ended(batched)
+                self._generating += self._close_finished_jobs(batched)
 
     def _generate_tokens(self) -> None:
         """Generate one token for every job that has read its prompt."""
@@ -175,9 +175,9 @@ class Batcher:
                 except Exception as error:  # noqa: BLE001 - as above
                     self._fail_job(batched.submitted, error)
                     batched.ended = True
-        self._generating = self._close_ended(*self._generating)
+        self._generating = self._close_finished_jobs(*self._generating)
 
-    def _close_ended(self, *jobs: BatchedJob) -> list[BatchedJob]:
+    def _close_finished_jobs(self, *jobs: BatchedJob) -> list[BatchedJob]:
         """Close the sequences of jobs that have ended; return the other jobs."""
         for batched in jobs:
             if batched.ended:

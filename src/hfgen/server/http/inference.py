@@ -130,7 +130,7 @@ class GenerationGroup:
             generation.started_at, generation.prefill = event.started_at, event.prefill
         return None
 
-    async def wait_until_ended(self) -> None:
+    async def wait_for_end(self) -> None:
         """Wait until every generation has ended.
 
         Raises:

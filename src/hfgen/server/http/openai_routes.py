@@ -100,7 +100,7 @@ async def _complete(service: Service, payload: CompletionRequest) -> web.Respons
             await group.start(generation, index=index)
             for index, generation in enumerate(payload.to_generate_requests())
         ]
-        await group.wait_until_ended()
+        await group.wait_for_end()
     timings = [generation.timings() for generation in generations]
     for generation_timings in timings:
         service.metrics.count_success(generation_timings)

@@ -104,7 +104,7 @@ async def _generate(
             raise
     with service.inference.open_group() as group:
         generations = [await group.start(payload, index=copy) for copy in range(copies)]
-        await group.wait_until_ended()
+        await group.wait_for_end()
     best = max(generations, key=lambda generation: generation.mean_logprob)
     timings = best.timings()
     service.metrics.count_success(timings)
